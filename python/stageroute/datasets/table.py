@@ -1,0 +1,256 @@
+"""The outcome table: what every model earned and cost on every query."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stageroute.errors import DatasetError
+
+__all__ = ["OutcomeTable"]
+
+MAX_LABEL_CHARS = 1_000  # a label array takes 4 bytes per character of its longest label
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OutcomeTable:
+    """Reward and cost of every model on every query, checked and read-only.
+
+    Parameters
+    ----------
+    name : str
+        How reports call this table.
+    models : sequence of str
+        Model names, one per column; not empty, no duplicates.
+    reward : array_like, shape (rows, models)
+        Quality of each answer, in [0, 1].
+    cost : array_like, shape (rows, models)
+        USD per query; finite and not negative.
+    query_id : array_like of str, shape (rows,), optional
+        Identifier of each query.
+    task : array_like of str, shape (rows,), optional
+        Task each query belongs to (the ``eval_name`` column of files).
+    weights : array_like, shape (rows,), optional
+        Share of each query, not negative; scaled here to sum to 1. ``None`` means equal shares.
+
+    Raises
+    ------
+    DatasetError
+        A shape, name or value breaks a rule. The message says how many values do, where the
+        first one is, and what to do about it.
+
+    Notes
+    -----
+    The arrays are C-contiguous copies, set read-only.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    reward: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    query_id: NDArray[np.str_] | None = None
+    task: NDArray[np.str_] | None = None
+    weights: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        models = _checked_models(self.models)
+        reward = _checked_matrix("reward", self.reward, len(models))
+        cost = _checked_matrix("cost", self.cost, len(models))
+        if reward.shape != cost.shape:
+            raise DatasetError(f"reward has {len(reward)} rows but cost has {len(cost)}")
+        rows = len(reward)
+        query_id = _checked_labels("query_id", self.query_id, rows)
+        _check_missing(reward, cost, models)
+        _check_rule("reward", reward, (reward < 0) | (reward > 1), models, query_id)
+        _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, query_id)
+        fields: dict[str, object] = {
+            "models": models,
+            "reward": reward,
+            "cost": cost,
+            "query_id": query_id,
+            "task": _checked_labels("task", self.task, rows),
+            "weights": _checked_weights(self.weights, rows),
+        }
+        for field, value in fields.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, field, value)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of queries."""
+        return len(self.reward)
+
+    @property
+    def num_models(self) -> int:
+        """Number of models."""
+        return len(self.models)
+
+    def mean_reward(self) -> NDArray[np.float64]:
+        """Weighted mean reward of each model, shape (models,), in [0, 1]."""
+        return self._mean(self.reward)
+
+    def mean_cost(self) -> NDArray[np.float64]:
+        """Weighted mean cost of each model, shape (models,), USD per query."""
+        return self._mean(self.cost)
+
+    def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Exact sums: the answer does not depend on how a platform orders additions.
+        if self.weights is None:
+            return np.array([math.fsum(column) / self.num_rows for column in values.T])
+        return np.array([math.fsum(column * self.weights) for column in values.T])
+
+    def select(self, models: Sequence[str]) -> Self:
+        """Return a table of the named models only, in the order given.
+
+        Parameters
+        ----------
+        models : sequence of str
+            Names from :attr:`models`; not empty, no duplicates.
+
+        Raises
+        ------
+        DatasetError
+            A name is unknown or given twice, or there is none.
+        """
+        index = model_positions(self.models, models)
+        return type(self)(
+            name=self.name,
+            models=tuple(models),
+            reward=self.reward[:, index],
+            cost=self.cost[:, index],
+            query_id=self.query_id,
+            task=self.task,
+            weights=self.weights,
+        )
+
+
+def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Column of each wanted model; ``DatasetError`` lists the names when one is unknown."""
+    if isinstance(wanted, str):
+        raise DatasetError(f"models must be a sequence of names, got the string {wanted!r}")
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise DatasetError(f"unknown model {unknown[0]!r}; the table has: {', '.join(known)}")
+    return [list(known).index(name) for name in _checked_models(wanted)]
+
+
+def _checked_models(models: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(models)
+    if not names:
+        raise DatasetError("there is no model; a table needs at least one")
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise DatasetError(f"model names must be non-empty strings, got {name!r}")
+        if name in seen:
+            raise DatasetError(f"model {name!r} appears twice; names must be unique")
+        seen.add(name)
+    return names
+
+
+def _as_float(field: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(values)  # ValueError: nested lists of different lengths
+    except ValueError as error:
+        raise DatasetError(f"{field} must hold numbers in a rectangle: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise DatasetError(f"{field} must hold numbers, got an array of {array.dtype}")
+    return np.array(array, dtype=np.float64, order="C")
+
+
+def _checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np.float64]:
+    array = _as_float(field, values)
+    if array.ndim != 2 or array.shape[1] != num_models:
+        raise DatasetError(
+            f"{field} must have shape (rows, {num_models}), one column per model; got {array.shape}"
+        )
+    if not len(array):
+        raise DatasetError(f"{field} has no rows; a table needs at least one query")
+    return array
+
+
+def _checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[np.str_] | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.dtype.kind != "U" or array.shape != (rows,):
+        raise DatasetError(
+            f"{field} must be {rows} strings, one per row; got {array.dtype} of shape {array.shape}"
+        )
+    if array.dtype.itemsize // 4 > MAX_LABEL_CHARS:
+        raise DatasetError(
+            f"{field} holds a label of more than {MAX_LABEL_CHARS} characters; shorten it"
+        )
+    return np.array(array, order="C")
+
+
+def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:
+    if values is None:
+        return None
+    array = _as_float("weights", values)
+    if array.shape != (rows,):
+        raise DatasetError(f"weights must have shape ({rows},), got {array.shape}")
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DatasetError(
+            f"weights: {int(bad.sum())} bad value(s), first {array[row]} at row {row}; "
+            "a weight must be finite and not negative"
+        )
+    largest = float(array.max())
+    if largest == 0:
+        raise DatasetError("weights are all zero; at least one query needs a positive weight")
+    array /= largest  # first to [0, 1], so that the sum cannot overflow
+    array /= math.fsum(array)
+    return array
+
+
+def _check_missing(
+    reward: NDArray[np.float64], cost: NDArray[np.float64], models: tuple[str, ...]
+) -> None:
+    missing = np.isnan(reward) | np.isnan(cost)
+    if not missing.any():
+        return
+    counts = missing.sum(axis=0)
+    which = ", ".join(
+        f"{name} in {count} row(s)" for name, count in zip(models, counts, strict=True) if count
+    )
+    rows = missing.any(axis=1)
+    row = int(np.argmax(rows))
+    raise DatasetError(
+        f"values are missing (NaN): {which}; {int(rows.sum())} of {len(rows)} rows are affected, "
+        f"first row {row}. Pick models without gaps with models=[...], or drop those rows with "
+        "drop_missing=True"
+    )
+
+
+def _check_rule(
+    field: str,
+    values: NDArray[np.float64],
+    bad: NDArray[np.bool_],
+    models: tuple[str, ...],
+    query_id: NDArray[np.str_] | None,
+) -> None:
+    if not bad.any():
+        return
+    rule, remedy = _RULES[field]
+    column = int(np.argmax(bad.any(axis=0)))
+    row = int(np.argmax(bad[:, column]))
+    where = f"row {row}" if query_id is None else f"row {row} (query_id {str(query_id[row])!r})"
+    raise DatasetError(
+        f"{field} of model {models[column]!r}: {int(bad[:, column].sum())} bad value(s), first "
+        f"{values[row, column]} at {where}; {rule}. {remedy}"
+    )
+
+
+_RULES = {
+    "reward": ("a reward must be in [0, 1]", "Rescale it, for instance score / max_score"),
+    "cost": (
+        "a cost must be finite and not negative",
+        "Correct the value, or leave the model out with models=[...]",
+    ),
+}

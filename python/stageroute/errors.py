@@ -1,0 +1,66 @@
+"""Every error StageRoute raises, in one tree.
+
+`StageRouteError` is the root. Each error that stands for a familiar built-in one
+also derives from it, so ``except ValueError`` keeps working.
+"""
+
+__all__ = [
+    "AlreadyObservedError",
+    "DatasetError",
+    "DecisionError",
+    "ExpiredDecisionError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "NoModelError",
+    "SolverError",
+    "StageRouteError",
+    "UnknownDecisionError",
+    "UnknownModelError",
+]
+
+
+class StageRouteError(Exception):
+    """Root of all errors raised by this package."""
+
+
+class InvalidInputError(StageRouteError, ValueError):
+    """An argument breaks a rule; the message names argument, value and rule.
+
+    No state has changed when this is raised.
+    """
+
+
+class DatasetError(InvalidInputError):
+    """A file or array does not hold a valid outcome table."""
+
+
+class UnknownModelError(InvalidInputError):
+    """A model name that this router does not know, or no longer routes to."""
+
+
+class NoModelError(StageRouteError, RuntimeError):
+    """There is no live model to route to."""
+
+
+class DecisionError(StageRouteError, LookupError):
+    """Feedback for a decision that cannot take it."""
+
+
+class UnknownDecisionError(DecisionError):
+    """The decision id was never issued by this router."""
+
+
+class ExpiredDecisionError(DecisionError):
+    """The decision is so old that its entry was evicted; its feedback is not counted."""
+
+
+class AlreadyObservedError(DecisionError):
+    """This decision's reward (or cost) was already observed; the first value stands."""
+
+
+class SolverError(StageRouteError, RuntimeError):
+    """A solver stopped without a proven answer; no answer is made up in its place."""
+
+
+class MissingExtraError(StageRouteError, ImportError):
+    """An optional dependency is needed; the message says what to install."""

@@ -1,0 +1,187 @@
+//! Policies to compare with. They deploy outside, like the router, and route here.
+
+use crate::confidence::Confidence;
+use crate::error::{Error, check_all};
+use crate::learner::Learner;
+use crate::plan::StagePlan;
+use crate::replay::{Outcome, Policy};
+use crate::router::{Decision, check_caps};
+use crate::sampling::Sampler;
+use crate::stats::ArmStats;
+
+/// Number the decisions of a baseline, which takes feedback at once and needs no table of them.
+#[derive(Debug, Clone, Default)]
+struct Sequence(u64);
+
+impl Sequence {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0 - 1
+    }
+}
+
+/// A fixed routing distribution for each stage, without learning: uniform routing, and the stage
+/// oracle, whose distribution is the optimum under the true means.
+#[derive(Debug, Clone)]
+pub struct Mixture {
+    arms: usize,
+    plan: StagePlan,
+    probabilities: Vec<f64>,
+    sampler: Sampler,
+    sequence: Sequence,
+}
+
+impl Mixture {
+    /// A policy over `arms` candidates; nothing is live.
+    #[must_use]
+    pub fn new(arms: usize, seed: u64) -> Self {
+        Self {
+            arms,
+            plan: StagePlan::default(),
+            probabilities: vec![0.0; arms],
+            sampler: Sampler::new(seed),
+            sequence: Sequence::default(),
+        }
+    }
+
+    /// Publishes the next stage: the live arms, and a probability for each of all candidates.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`], or [`Error::InvalidElement`] for a negative or non-finite
+    /// probability; as [`StagePlan::new`] for the arms. Mass outside the live set is an
+    /// [`Error::InvalidElement`] too.
+    pub fn publish(&mut self, deployed: &[usize], probabilities: &[f64]) -> Result<(), Error> {
+        let argument = "probabilities";
+        if probabilities.len() != self.arms {
+            let (actual, expected) = (probabilities.len(), self.arms);
+            let rule = "one for each candidate";
+            return Err(Error::WrongLength { argument, actual, expected, rule });
+        }
+        check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
+        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
+        let stray = (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
+        if let Some(index) = stray {
+            let (value, rule) = (probabilities[index], "must be 0 for an arm that is not live");
+            return Err(Error::InvalidElement { argument, index, value, rule });
+        }
+        self.plan = plan;
+        self.probabilities.copy_from_slice(probabilities);
+        Ok(())
+    }
+}
+
+impl Policy for Mixture {
+    fn route(&mut self) -> Result<Decision, Error> {
+        let drawn = self.sampler.draw(self.plan.arms(), &self.probabilities);
+        let arm = drawn.ok_or(Error::NoLiveArm)?;
+        Ok(Decision {
+            id: self.sequence.next(),
+            arm,
+            probability: self.probabilities[arm],
+            stage: self.plan.stage(),
+            budget_price: 0.0,
+        })
+    }
+
+    fn observe(&mut self, _: &Decision, _: Outcome) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The paper's greedy baseline: arms are ranked by utility `μ^U / c^L`, and queries go to the
+/// ranking's head, each arm up to its cap. It never looks at the budget.
+#[derive(Debug, Clone)]
+pub struct Greedy {
+    learner: Learner,
+    caps: Vec<f64>,
+    plan: StagePlan,
+    /// The live arms, by falling utility.
+    ranking: Vec<usize>,
+    probabilities: Vec<f64>,
+    sampler: Sampler,
+    sequence: Sequence,
+}
+
+impl Greedy {
+    /// A policy over arms with the given caps; nothing is live.
+    ///
+    /// # Errors
+    /// As [`Confidence::validate`]; [`Error::InvalidElement`] for a cap outside (0, 1].
+    pub fn new(confidence: Confidence, caps: &[f64], seed: u64) -> Result<Self, Error> {
+        check_caps(caps)?;
+        let mut learner = Learner::new(confidence)?;
+        for _ in caps {
+            learner.add_arm(ArmStats::default());
+        }
+        Ok(Self {
+            learner,
+            caps: caps.to_vec(),
+            plan: StagePlan::default(),
+            ranking: Vec::new(),
+            probabilities: vec![0.0; caps.len()],
+            sampler: Sampler::new(seed),
+            sequence: Sequence::default(),
+        })
+    }
+
+    /// Publishes the live set of the next stage.
+    ///
+    /// # Errors
+    /// As [`StagePlan::new`].
+    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+        self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
+        self.ranking.clear();
+        self.ranking.extend_from_slice(self.plan.arms());
+        self.rank();
+        Ok(())
+    }
+
+    /// Statistics and bounds of every arm.
+    #[must_use]
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// Ranks the live arms (ties towards the higher reward, then the first) and fills their caps.
+    fn rank(&mut self) {
+        let bounds = self.learner.bounds();
+        // A cost bound of 0 makes the utility infinite, or NaN with a reward bound of 0: both rank
+        // as `total_cmp` puts them, always in the same way.
+        let utility = |arm: usize| bounds[arm].reward_ucb / bounds[arm].cost_lcb;
+        self.ranking.sort_unstable_by(|&a, &b| {
+            utility(b)
+                .total_cmp(&utility(a))
+                .then(bounds[b].reward_ucb.total_cmp(&bounds[a].reward_ucb))
+                .then(a.cmp(&b))
+        });
+        let cap_sum: f64 = self.ranking.iter().map(|&arm| self.caps[arm]).sum();
+        let scale = 1.0 / cap_sum.min(1.0);
+        let mut mass = 1.0_f64;
+        self.probabilities.fill(0.0);
+        for &arm in &self.ranking {
+            let share = mass.min(self.caps[arm] * scale);
+            self.probabilities[arm] = share;
+            mass -= share;
+        }
+    }
+}
+
+impl Policy for Greedy {
+    fn route(&mut self) -> Result<Decision, Error> {
+        let drawn = self.sampler.draw(&self.ranking, &self.probabilities);
+        let arm = drawn.ok_or(Error::NoLiveArm)?;
+        Ok(Decision {
+            id: self.sequence.next(),
+            arm,
+            probability: self.probabilities[arm],
+            stage: self.plan.stage(),
+            budget_price: 0.0,
+        })
+    }
+
+    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
+        self.learner.observe(decision.arm, Some(outcome.reward), Some(outcome.cost))?;
+        self.rank();
+        Ok(())
+    }
+}

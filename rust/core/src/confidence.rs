@@ -1,0 +1,182 @@
+//! Optimistic estimates: an upper bound on the reward and a lower bound on the cost of an arm.
+//!
+//! Every family works on the unit interval. Costs are divided by `cost_ceiling` before and scaled
+//! back after, so that results do not depend on the currency's unit. `n` counts the arm's own
+//! observations; the radius uses `n + 1`, as Agrawal & Devanur (2014) do.
+
+use crate::error::{Error, check};
+use crate::stats::{ArmStats, Moments};
+
+/// How wide the confidence interval around a mean of `n` observations is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfidenceFamily {
+    /// As published (Li & Li 2026, after Agrawal & Devanur 2014):
+    /// `mean ± 2 (sqrt(γ mean / (n+1)) + γ / (n+1))`.
+    /// Faithful, but an arm whose first reward is 0 may never be tried again at small γ.
+    Paper,
+    /// The same with the empirical variance in place of the mean (empirical Bernstein, Audibert,
+    /// Munos & Szepesvári 2009): `mean ± 2 (sqrt(γ v / (n+1)) + γ / (n+1))`, `v = Var + 1/(n+1)`.
+    Bernstein,
+    /// The furthest point with `(n+1) kl(mean, q) ≤ γ`, kl between Bernoulli laws
+    /// (KL-UCB, Garivier & Cappé 2011).
+    Kl,
+    /// `mean ± sqrt(γ / (2 (n+1)))` (Hoeffding 1963; UCB1, Auer et al. 2002).
+    Hoeffding,
+}
+
+impl ConfidenceFamily {
+    /// All families, by the name each has in configuration.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("paper", Self::Paper),
+        ("bernstein", Self::Bernstein),
+        ("kl", Self::Kl),
+        ("hoeffding", Self::Hoeffding),
+    ];
+
+    /// Upper bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
+    fn upper(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
+        match self {
+            Self::Kl => kl_bound(mean, gamma / n, 1.0),
+            _ => mean + self.radius(gamma, n, mean, variance),
+        }
+    }
+
+    /// Lower bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
+    fn lower(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
+        match self {
+            Self::Kl => kl_bound(mean.min(1.0), gamma / n, 0.0),
+            _ => mean - self.radius(gamma, n, mean, variance),
+        }
+    }
+
+    /// Half-width of the symmetric families.
+    #[inline]
+    fn radius(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
+        let gamma_n = gamma / n;
+        match self {
+            Self::Paper => 2.0 * ((gamma_n * mean).sqrt() + gamma_n),
+            Self::Bernstein => 2.0 * ((gamma_n * (variance + 1.0 / n)).sqrt() + gamma_n),
+            Self::Hoeffding => (0.5 * gamma_n).sqrt(),
+            Self::Kl => 0.0,
+        }
+    }
+}
+
+/// Steps of bisection in [`kl_bound`]: brings the interval below 2^-52.
+const KL_STEPS: u32 = 52;
+
+/// The point between `mean` and `end` (0 or 1) that is furthest from `mean` with
+/// `kl(mean, q) ≤ level`, from the safe (outer) side of a bisection.
+fn kl_bound(mean: f64, level: f64, end: f64) -> f64 {
+    let (mut inner, mut outer) = (mean, end);
+    for _ in 0..KL_STEPS {
+        let middle = 0.5 * (inner + outer);
+        if kl_bernoulli(mean, middle) <= level {
+            inner = middle;
+        } else {
+            outer = middle;
+        }
+    }
+    outer
+}
+
+/// Kullback–Leibler divergence between Bernoulli laws with means `p` and `q`, in nats.
+fn kl_bernoulli(p: f64, q: f64) -> f64 {
+    let term = |p: f64, q: f64| if p == 0.0 { 0.0 } else { p * (p / q).ln() };
+    term(p, q) + term(1.0 - p, 1.0 - q)
+}
+
+/// The optimistic estimates of one arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// μ^U: upper bound on the mean reward, in \[0, 1\].
+    pub reward_ucb: f64,
+    /// c^L: lower bound on the mean cost, in USD, in \[`cost_floor`, `cost_ceiling`\].
+    pub cost_lcb: f64,
+}
+
+/// From statistics to optimistic estimates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Confidence {
+    /// Shape of the interval.
+    pub family: ConfidenceFamily,
+    /// γ > 0: its width. Theory takes Θ(log(NT/δ)); the paper's experiments use 0.1.
+    pub gamma: f64,
+    /// Upper reward bound of an arm without enough rewards, in \[0, 1\].
+    pub initial_reward_ucb: f64,
+    /// Lower cost bound of an arm without enough costs, in \[`cost_floor`, `cost_ceiling`\] USD.
+    pub initial_cost_lcb: f64,
+    /// Forced visits: below this many observations an arm keeps its initial bounds.
+    pub min_visits: u64,
+    /// c1 ≥ 0: no mean cost is taken to be below it, USD per query.
+    pub cost_floor: f64,
+    /// c2 > c1: no mean cost is taken to be above it, USD per query; also the unit of the radius.
+    pub cost_ceiling: f64,
+}
+
+impl Confidence {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`] naming the field and its rule.
+    pub fn validate(&self) -> Result<(), Error> {
+        let finite_positive = |v: f64| v.is_finite() && v > 0.0;
+        check(finite_positive(self.gamma), "gamma", self.gamma, "must be finite and above 0")?;
+        check(
+            self.cost_floor.is_finite() && self.cost_floor >= 0.0,
+            "cost_floor",
+            self.cost_floor,
+            "must be finite and not negative, in USD per query",
+        )?;
+        check(
+            self.cost_ceiling.is_finite() && self.cost_ceiling > self.cost_floor,
+            "cost_ceiling",
+            self.cost_ceiling,
+            "must be finite and above cost_floor, in USD per query",
+        )?;
+        check(
+            (0.0..=1.0).contains(&self.initial_reward_ucb),
+            "initial_reward_ucb",
+            self.initial_reward_ucb,
+            "must be in [0, 1]",
+        )?;
+        check(
+            (self.cost_floor..=self.cost_ceiling).contains(&self.initial_cost_lcb),
+            "initial_cost_lcb",
+            self.initial_cost_lcb,
+            "must be in [cost_floor, cost_ceiling], in USD per query",
+        )
+    }
+
+    /// The optimistic estimates of an arm. Reward and cost are bounded apart: one may be initial
+    /// while the other is learnt.
+    #[must_use]
+    #[inline]
+    pub fn bounds(&self, stats: &ArmStats) -> Bounds {
+        Bounds { reward_ucb: self.reward_ucb(&stats.reward), cost_lcb: self.cost_lcb(&stats.cost) }
+    }
+
+    fn reward_ucb(&self, reward: &Moments) -> f64 {
+        if self.is_initial(reward) {
+            return self.initial_reward_ucb;
+        }
+        let n = reward.count() as f64 + 1.0;
+        let upper = self.family.upper(self.gamma, n, reward.mean(), reward.variance());
+        upper.clamp(0.0, 1.0)
+    }
+
+    fn cost_lcb(&self, cost: &Moments) -> f64 {
+        if self.is_initial(cost) {
+            return self.initial_cost_lcb;
+        }
+        let unit = self.cost_ceiling;
+        let n = cost.count() as f64 + 1.0;
+        let (mean, variance) = (cost.mean() / unit, cost.variance() / (unit * unit));
+        let lower = unit * self.family.lower(self.gamma, n, mean, variance);
+        lower.clamp(self.cost_floor, self.cost_ceiling)
+    }
+
+    fn is_initial(&self, moments: &Moments) -> bool {
+        moments.count() < self.min_visits.max(1)
+    }
+}

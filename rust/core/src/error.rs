@@ -1,0 +1,149 @@
+//! The one error type of the crate.
+
+use thiserror::Error as ThisError;
+
+/// Everything that can go wrong. No state has changed when one of these is returned.
+#[derive(Debug, Clone, PartialEq, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number breaks the rule of its argument.
+    #[error("{argument} = {value}: {rule}")]
+    InvalidNumber {
+        /// Name of the argument, as the caller wrote it.
+        argument: &'static str,
+        /// The value given.
+        value: f64,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// A number inside an array breaks the rule of its argument.
+    #[error("{argument}[{index}] = {value}: {rule}")]
+    InvalidElement {
+        /// Name of the argument, as the caller wrote it.
+        argument: &'static str,
+        /// Where in the array.
+        index: usize,
+        /// The value given.
+        value: f64,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// An array has the wrong length.
+    #[error("{argument} has {actual} elements; it must have {expected}, {rule}")]
+    WrongLength {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Its length.
+        actual: usize,
+        /// The length it must have.
+        expected: usize,
+        /// Why it must have that length.
+        rule: &'static str,
+    },
+    /// An index names no arm.
+    #[error("{argument} names arm {arm}; this instance has {arms} arms, numbered from 0")]
+    UnknownArm {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The arm given.
+        arm: usize,
+        /// How many arms there are.
+        arms: usize,
+    },
+    /// An arm is named twice where each may stand once.
+    #[error("{argument} names arm {arm} twice; each arm may be named once")]
+    DuplicateArm {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The arm given twice.
+        arm: usize,
+    },
+    /// An arm that has retired was asked for.
+    #[error("{argument} names arm {arm}, which has retired")]
+    RetiredArm {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The retired arm.
+        arm: usize,
+    },
+    /// Feedback for a decision that was never made.
+    #[error("decision {id} was never issued by this router; the next id is {next}")]
+    UnknownDecision {
+        /// The id given.
+        id: u64,
+        /// The id that the next decision will have.
+        next: u64,
+    },
+    /// Feedback for a decision whose entry was evicted.
+    #[error(
+        "decision {id} has expired: only the last {capacity} decisions are kept open; \
+         raise open_decisions if feedback is later than that"
+    )]
+    ExpiredDecision {
+        /// The id given.
+        id: u64,
+        /// How many decisions are kept open.
+        capacity: usize,
+    },
+    /// Feedback of one kind given twice.
+    #[error("the {kind} of decision {id} was already observed; the first value stands")]
+    AlreadyObserved {
+        /// The id given.
+        id: u64,
+        /// `reward` or `cost`.
+        kind: &'static str,
+    },
+    /// No arm is live.
+    #[error("no arm is live: publish a stage plan with at least one arm before routing")]
+    NoLiveArm,
+    /// The simplex did not end within its pivot limit; a defect, never an answer.
+    #[error("the routing LP with {arms} arms did not end within {limit} pivots")]
+    PivotLimit {
+        /// Arms in the LP.
+        arms: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Checks one number against a rule.
+pub(crate) fn check(
+    ok: bool,
+    argument: &'static str,
+    value: f64,
+    rule: &'static str,
+) -> Result<(), Error> {
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::InvalidNumber { argument, value, rule })
+    }
+}
+
+/// Checks each number of an array against a rule.
+pub(crate) fn check_all(
+    argument: &'static str,
+    values: &[f64],
+    rule: &'static str,
+    ok: impl Fn(f64) -> bool,
+) -> Result<(), Error> {
+    match values.iter().position(|&v| !ok(v)) {
+        None => Ok(()),
+        Some(index) => Err(Error::InvalidElement { argument, index, value: values[index], rule }),
+    }
+}
+
+/// The rule of a reward.
+pub(crate) const REWARD_RULE: &str = "a reward must be a number in [0, 1]";
+/// The rule of a cost.
+pub(crate) const COST_RULE: &str = "a cost must be finite and not negative, in USD";
+
+/// Whether `value` is a valid reward.
+pub(crate) fn is_reward(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
+}
+
+/// Whether `value` is a valid cost.
+pub(crate) fn is_cost(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}

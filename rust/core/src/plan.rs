@@ -1,0 +1,48 @@
+//! The live set of one stage.
+
+use crate::error::Error;
+
+/// Which arms are live during one stage. Immutable: a stage boundary publishes a new one whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StagePlan {
+    stage: u64,
+    arms: Box<[usize]>,
+}
+
+impl StagePlan {
+    /// A plan over `arms`, which are put in ascending order.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArm`] or [`Error::DuplicateArm`] if they are not distinct indices below
+    /// `candidates`.
+    pub fn new(stage: u64, arms: &[usize], candidates: usize) -> Result<Self, Error> {
+        let argument = "deployed";
+        let mut sorted: Box<[usize]> = arms.into();
+        sorted.sort_unstable();
+        if let Some(&arm) = sorted.last().filter(|&&arm| arm >= candidates) {
+            return Err(Error::UnknownArm { argument, arm, arms: candidates });
+        }
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateArm { argument, arm: pair[0] });
+        }
+        Ok(Self { stage, arms: sorted })
+    }
+
+    /// Number of the stage; 0 before the first.
+    #[must_use]
+    pub fn stage(&self) -> u64 {
+        self.stage
+    }
+
+    /// The live arms, ascending. A *slot* is a position in this list.
+    #[must_use]
+    pub fn arms(&self) -> &[usize] {
+        &self.arms
+    }
+
+    /// The slot of an arm, if it is live.
+    #[must_use]
+    pub fn slot(&self, arm: usize) -> Option<usize> {
+        self.arms.iter().position(|&live| live == arm)
+    }
+}

@@ -1,0 +1,132 @@
+//! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
+
+use crate::error::{COST_RULE, Error, REWARD_RULE, check_all, is_cost, is_reward};
+use crate::router::Decision;
+
+/// What one query brought.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Reward in \[0, 1\].
+    pub reward: f64,
+    /// Cost in USD.
+    pub cost: f64,
+}
+
+/// Anything that routes queries and learns from what they bring. Every policy runs in the same
+/// loop, so that a comparison differs in the policy alone.
+pub trait Policy {
+    /// Decides which arm serves the next query.
+    ///
+    /// # Errors
+    /// When no decision can be made; see the policy.
+    fn route(&mut self) -> Result<Decision, Error>;
+
+    /// Learns what a decision brought.
+    ///
+    /// # Errors
+    /// When the outcome is not valid for the decision.
+    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error>;
+}
+
+/// Outcomes of every arm on every row of a table, both matrices in row-major order.
+#[derive(Debug, Clone, Copy)]
+pub struct OutcomeMatrix<'a> {
+    reward: &'a [f64],
+    cost: &'a [f64],
+    arms: usize,
+}
+
+impl<'a> OutcomeMatrix<'a> {
+    /// Wraps two matrices of `rows × arms`.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if the shapes do not fit.
+    pub fn new(reward: &'a [f64], cost: &'a [f64], arms: usize) -> Result<Self, Error> {
+        let whole_rows = if arms == 0 { 0 } else { reward.len() / arms * arms };
+        for (argument, actual) in [("reward", reward.len()), ("cost", cost.len())] {
+            if actual != whole_rows {
+                let rule = "rows x arms, the same for reward and cost";
+                return Err(Error::WrongLength { argument, actual, expected: whole_rows, rule });
+            }
+        }
+        Ok(Self { reward, cost, arms })
+    }
+
+    /// Checks that every outcome is valid.
+    ///
+    /// # Errors
+    /// [`Error::InvalidElement`] for the first that is not.
+    pub fn validate(&self) -> Result<(), Error> {
+        check_all("reward", self.reward, REWARD_RULE, is_reward)?;
+        check_all("cost", self.cost, COST_RULE, is_cost)
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.reward.len() / self.arms
+    }
+
+    /// The outcome of `arm` on `row`.
+    ///
+    /// # Panics
+    /// If either is out of range.
+    #[must_use]
+    #[inline]
+    pub fn outcome(&self, row: usize, arm: usize) -> Outcome {
+        assert!(arm < self.arms, "arm {arm} is not a column of the outcome matrix");
+        let at = row * self.arms + arm;
+        Outcome { reward: self.reward[at], cost: self.cost[at] }
+    }
+}
+
+/// Where a replay writes its decisions: one entry for each query.
+#[derive(Debug)]
+pub struct Trace<'a> {
+    /// The arm chosen.
+    pub arm: &'a mut [u32],
+    /// The probability with which it was drawn.
+    pub probability: &'a mut [f64],
+    /// λ behind it, reward per USD.
+    pub budget_price: &'a mut [f64],
+}
+
+/// Replays the queries in `rows` (each a row of `outcomes`) through a policy, feedback at once.
+///
+/// # Errors
+/// [`Error::WrongLength`] if the trace does not fit; [`Error::InvalidElement`] for a row out of
+/// range; whatever the policy returns. The trace up to the failing query is written then.
+pub fn replay<P: Policy + ?Sized>(
+    policy: &mut P,
+    outcomes: &OutcomeMatrix<'_>,
+    rows: &[u32],
+    trace: &mut Trace<'_>,
+) -> Result<(), Error> {
+    for (argument, actual) in [
+        ("trace.arm", trace.arm.len()),
+        ("trace.probability", trace.probability.len()),
+        ("trace.budget_price", trace.budget_price.len()),
+    ] {
+        if actual != rows.len() {
+            let rule = "one for each query";
+            return Err(Error::WrongLength { argument, actual, expected: rows.len(), rule });
+        }
+    }
+    if let Some(index) = rows.iter().position(|&row| row as usize >= outcomes.rows()) {
+        let (argument, rule) = ("rows", "must be a row of the outcome matrix");
+        let value = f64::from(rows[index]);
+        return Err(Error::InvalidElement { argument, index, value, rule });
+    }
+    for (t, &row) in rows.iter().enumerate() {
+        let decision = policy.route()?;
+        policy.observe(&decision, outcomes.outcome(row as usize, decision.arm))?;
+        // Arms are columns of a matrix in memory: far fewer than 2^32.
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            trace.arm[t] = decision.arm as u32;
+        }
+        trace.probability[t] = decision.probability;
+        trace.budget_price[t] = decision.budget_price;
+    }
+    Ok(())
+}

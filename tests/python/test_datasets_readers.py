@@ -1,0 +1,379 @@
+"""Reading tables from files: the formats, the real files, and damaged ones."""
+
+import csv
+import hashlib
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stageroute.datasets import OutcomeTable, read_table, routerbench_pickle
+from stageroute.datasets import table_from_routerbench_frame as from_frame
+from stageroute.errors import DatasetError, MissingExtraError
+
+SMALL = {
+    "query_id": ["q0", "q1", "q2"],
+    "eval_name": ["gsm", "gsm", "mmlu"],
+    "prompt": ["a,b", 'say "x"', "two\nlines"],
+    "reward:org/a": [0.0, 1.0, 0.5],
+    "reward:b": [1.0, 0.25, 0.0],
+    "cost:b": [0.003, 0.0, 0.004],
+    "cost:org/a": [0.001, 0.002, 0.0],
+}
+
+
+def write(path: Path, columns: dict[str, list[Any]]) -> Path:
+    if path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+    elif path.suffix == ".parquet":
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pa.table(columns), path)
+    else:
+        models = [name[7:] for name in columns if name.startswith("reward:")]
+        arrays: dict[str, Any] = {
+            "models": np.array(models),
+            "reward": np.array([columns[f"reward:{m}"] for m in models]).T,
+            "cost": np.array([columns[f"cost:{m}"] for m in models]).T,
+        }
+        labels = {k: np.array(columns[k]) for k in ("query_id", "eval_name") if k in columns}
+        np.savez(path, **arrays, **labels)
+    return path
+
+
+def refusal(path: Path, **options: Any) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read_table(path, **options)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+def test_formats_agree(tmp_path: Path, suffix: str) -> None:
+    t = read_table(write(tmp_path / f"small{suffix}", SMALL))
+    assert t.name == "small"
+    assert t.models == ("org/a", "b")
+    assert t.reward.tolist() == [[0.0, 1.0], [1.0, 0.25], [0.5, 0.0]]
+    assert t.cost.tolist() == [[0.001, 0.003], [0.002, 0.0], [0.0, 0.004]]
+    assert t.query_id is not None
+    assert t.query_id.tolist() == ["q0", "q1", "q2"]
+    assert t.task is not None
+    assert t.task.tolist() == ["gsm", "gsm", "mmlu"]
+    assert t.weights is None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+def test_missing_values_and_both_remedies(tmp_path: Path, suffix: str) -> None:
+    gap = "" if suffix == ".csv" else None if suffix == ".parquet" else float("nan")
+    columns = SMALL | {"reward:b": [1.0, gap, 0.0], "cost:b": [0.1, gap, 0.2]}
+    path = write(tmp_path / f"gap{suffix}", columns)
+    message = refusal(path)
+    assert "b in 1 row(s)" in message
+    assert "row 1" in message
+    assert read_table(path, models=["org/a"]).num_rows == 3
+    dropped = read_table(path, drop_missing=True, name="dropped")
+    assert dropped.name == "dropped"
+    assert dropped.query_id is not None
+    assert dropped.query_id.tolist() == ["q0", "q2"]
+
+
+def test_drop_missing_that_leaves_nothing(tmp_path: Path) -> None:
+    columns = SMALL | {"reward:b": ["", "", ""]}
+    message = refusal(write(tmp_path / "t.csv", columns), drop_missing=True)
+    assert "leaves no row" in message
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("drop", "add", "words"),
+    [
+        ("cost:b", {}, ["reward:b", "cost:b"]),
+        ("reward:b", {}, ["cost:b", "reward:b"]),
+        ("", {"reward:b": ["x", "y", "z"]}, ["reward:b", "'x'"]),
+        ("", {"reward:b": [0.0, 1.01, 0.0]}, ["reward of model 'b'", "1.01", "row 1", "q1"]),
+        ("", {"query_id": ["q0", "", "q2"]}, ["query_id", "row 1"]),
+        ("", {"eval_name": ["e", "f", "g" * 1001]}, ["eval_name", "row 2", "1001"]),
+    ],
+)
+def test_column_refusals(
+    tmp_path: Path, suffix: str, drop: str, add: dict[str, Any], words: list[str]
+) -> None:
+    columns = {k: v for k, v in (SMALL | add).items() if k != drop}
+    message = refusal(write(tmp_path / f"t{suffix}", columns))
+    for word in words:
+        assert word in message
+
+
+def test_no_model_and_unknown_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", SMALL)
+    message = refusal(path, models=["zz"])
+    assert "'zz'" in message
+    assert "org/a, b" in message
+    assert "at least one model" in refusal(write(tmp_path / "n.csv", {"query_id": ["q"]}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", ["empty", "header"]),
+        (b"\n\n", ["empty"]),
+        (b"reward:a,cost:a\n", ["no rows"]),
+        (b"reward:a,reward:a,cost:a\n1,1,1\n", ["'reward:a'", "twice"]),
+        (b"reward:a,cost:a\n1,2\n1\n", ["line 3", "1 cells", "2"]),
+        (b'reward:a,cost:a\n1,"2\n', ["line 2", "CSV"]),
+        (b"reward:a,cost:a\n1,2\nhigh,2\n", ["'reward:a'", "line 3", "'high'"]),
+        (b"reward:a,cost:a\n\xff,1\n", ["UTF-8"]),
+        (b"reward:a,cost:a\n1,inf\n", ["cost of model 'a'", "inf"]),
+    ],
+)
+def test_csv_refusals(tmp_path: Path, text: bytes, words: list[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(text)
+    message = refusal(path)
+    for word in words:
+        assert word in message
+
+
+def test_csv_with_byte_order_mark_blank_lines_and_a_huge_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    prompt = "x" * 200_000
+    path.write_text(f"\ufeffreward:a,cost:a,prompt\r\n\r\n1, 2 ,{prompt}\r\n\r\n", encoding="utf-8")
+    assert read_table(path).cost.tolist() == [[2.0]]
+    assert csv.field_size_limit() == 131_072
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_damaged_binary_files(tmp_path: Path, suffix: str) -> None:
+    whole = write(tmp_path / f"t{suffix}", SMALL).read_bytes()
+    for content in (b"", b"not this format", whole[: len(whole) // 2], whole[:-3]):
+        path = tmp_path / f"cut{suffix}"
+        path.write_bytes(content)
+        assert "readable" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": np.array([1, 2])}, ["models", "strings"]),
+        ({"models": np.array([["a", "b"]])}, ["models", "1-D"]),
+        ({"reward": np.zeros((3, 3))}, ["reward", "(rows, 2)"]),
+        ({"cost": np.zeros((3, 2), dtype=complex)}, ["cost", "complex"]),
+        ({"cost": np.zeros((4, 2))}, ["rows"]),
+        ({"eval_name": np.array(["x"])}, ["eval_name", "(3,)"]),
+        ({"query_id": np.array([1, 2, 3])}, ["query_id", "strings"]),
+        ({"weights": np.array([1.0])}, ["weights", "(3,)"]),
+        ({"reward": np.array([[None, {}]] * 3)}, ["Python objects"]),
+        ({"models": None}, ["'models' is missing"]),
+    ],
+)
+def test_npz_refusals(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
+    arrays: dict[str, Any] = {
+        "models": np.array(["a", "b"]),
+        "reward": np.zeros((3, 2)),
+        "cost": np.zeros((3, 2)),
+    }
+    path = tmp_path / "t.npz"
+    np.savez(path, **{k: v for k, v in (arrays | changes).items() if v is not None})
+    message = refusal(path)
+    for word in words:
+        assert word in message
+
+
+def test_npz_weights(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {"models": np.array(["a"]), "weights": np.array([3, 1])}
+    path = tmp_path / "t.npz"
+    np.savez(path, reward=np.eye(2)[:, :1], cost=np.ones((2, 1)), **arrays)
+    assert read_table(path).mean_reward().tolist() == [0.75]
+    ids = write(tmp_path / "w.csv", {"query_id": ["q"], "weight": [1]})
+    assert "holds weights already" in refusal(path, weights=ids)
+
+
+@pytest.mark.parametrize("name", ["t.json", "t", "t.csv.gz"])
+def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    assert ".parquet, .csv, .npz" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".pkl"])
+def test_absent_file_and_directory(tmp_path: Path, suffix: str) -> None:
+    refusal(tmp_path / f"absent{suffix}", allow_pickle=True)
+    (tmp_path / f"folder{suffix}").mkdir()
+    refusal(tmp_path / f"folder{suffix}", allow_pickle=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_weights_are_matched_by_id(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / "t.csv", SMALL)
+    columns = {"query_id": ["q2", "q0", "q1"], "weight": [1.0, 2.0, 1.0]}
+    t = read_table(path, weights=write(tmp_path / f"w{suffix}", columns))
+    assert t.weights is not None
+    assert t.weights.tolist() == [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("ids", "weights", "words"),
+    [
+        (["q0", "q1"], [1, 1], ["1 of 3", "'q2'"]),
+        (["q0", "q1", "q2", "q9"], [1, 1, 1, 1], ["not in the table", "'q9'"]),
+        (["q0", "q1", "q1"], [1, 1, 1], ["'q1'", "twice"]),
+        (["q0", "q1", "q2"], [1, -1, 1], ["weights", "-1.0"]),
+        (["q0", "q1", "q2"], [1, "", 1], ["weights", "nan"]),
+        (["q0", "q1", "q2"], [0, 0, 0], ["all zero"]),
+    ],
+)
+def test_weight_refusals(
+    tmp_path: Path, ids: list[str], weights: list[Any], words: list[str]
+) -> None:
+    path = write(tmp_path / "t.csv", SMALL)
+    file = write(tmp_path / "w.csv", {"query_id": ids, "weight": weights})
+    message = refusal(path, weights=file)
+    for word in words:
+        assert word in message
+
+
+def test_weight_files_that_cannot_be_used(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", SMALL)
+    assert "weights file" in refusal(path, weights=tmp_path / "w.npz")
+    assert "'weight'" in refusal(path, weights=write(tmp_path / "w.csv", {"query_id": ["q0"]}))
+    with pytest.raises(DatasetError, match=r"absent\.csv"):
+        read_table(path, weights=tmp_path / "absent.csv")
+    bare = write(tmp_path / "bare.csv", {k: SMALL[k] for k in ("reward:b", "cost:b")})
+    assert "no such column" in refusal(bare, weights=tmp_path / "w.csv")
+    twice = write(tmp_path / "twice.csv", SMALL | {"query_id": ["q0", "q0", "q0"]})
+    good = write(tmp_path / "one.csv", {"query_id": ["q0"], "weight": [1]})
+    assert "twice" in refusal(twice, weights=good)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module", "extra"),
+    [(".parquet", "pyarrow", "parquet"), (".pkl", "pandas", "pickle")],
+)
+def test_missing_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, extra: str
+) -> None:
+    path = tmp_path / f"t{suffix}"
+    path.write_bytes(b"anything")
+    published(monkeypatch, b"anything")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"stageroute\[{extra}\]"):
+        read_table(path, allow_pickle=True)
+
+
+def published(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Make `content` pass for the published RouterBench file."""
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_SHA256", digest)
+
+
+def wide_frame() -> Any:
+    pd = pytest.importorskip("pandas")
+    return pd.DataFrame(
+        {
+            "sample_id": ["q0", "q1"],
+            "prompt": ["['x']", "['y']"],
+            "eval_name": ["mbpp", "mmlu-law"],
+            "gpt": np.array([1.0, "0.25"], dtype=object),
+            "org/b": [0.0, 1.0],
+            "gpt|model_response": ["a", "b"],
+            "gpt|total_cost": [0.01, 0.02],
+            "org/b|total_cost": [0.001, 0.002],
+            "oracle_model_to_route_to": ["gpt", "org/b"],
+        }
+    )
+
+
+def test_routerbench_frame() -> None:
+    t = from_frame(wide_frame())
+    assert t.models == ("gpt", "org/b")
+    assert t.reward.tolist() == [[1.0, 0.0], [0.25, 1.0]]
+    assert t.cost.tolist() == [[0.01, 0.001], [0.02, 0.002]]
+    assert t.query_id is not None
+    assert t.query_id.tolist() == ["q0", "q1"]
+    assert t.task is not None
+    assert t.task.tolist() == ["mbpp", "mmlu-law"]
+
+
+def test_routerbench_frame_refusals() -> None:
+    frame = wide_frame()
+    for bad, words in (
+        (frame.drop(columns="gpt"), "'gpt'"),
+        (frame.drop(columns=["gpt|total_cost", "org/b|total_cost"]), "no model"),
+        (frame.assign(gpt=["x", "y"]), "'gpt'"),
+        (frame.rename(columns={"prompt": "gpt"}), "unique"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            from_frame(bad)
+
+
+class Bomb:
+    """Unpickling this calls `Path.touch`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_pickle_is_refused_without_consent_and_unless_it_is_the_published_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trace = tmp_path / "routerbench_0shot.pkl", tmp_path / "code-ran"
+    content = pickle.dumps(Bomb(trace))
+    path.write_bytes(content)
+    assert "runs whatever code" in refusal(path)
+    message = refusal(path, allow_pickle=True)
+    assert f"{len(content)} bytes" in message
+    assert "99567659" in message
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    message = refusal(path, allow_pickle=True)
+    assert hashlib.sha256(content).hexdigest() in message
+    assert "not unpickled" in message
+    assert not trace.exists()
+
+
+def test_pickle_with_the_right_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "routerbench_0shot.pkl"
+    path.write_bytes(pickle.dumps(wide_frame()))
+    published(monkeypatch, path.read_bytes())
+    t = read_table(path, allow_pickle=True, models=["org/b"])
+    assert t.name == "routerbench_0shot"
+    assert t.models == ("org/b",)
+    path.write_bytes(pickle.dumps([1, 2]))
+    published(monkeypatch, path.read_bytes())
+    assert "list" in refusal(path, allow_pickle=True)
+
+
+def test_routerbench_sample_has_the_published_means(shared_data: Path) -> None:
+    pytest.importorskip("pyarrow")
+    folder = shared_data / "data" / "routerbench_0shot_11m_sample2224"
+    t = read_table(
+        folder / "routerbench_0shot_11m_sample2224.parquet",
+        weights=folder / "balance_weights.parquet",
+    )
+    assert (t.num_rows, t.num_models) == (2_224, 11)
+    with (folder / "full_matrix_means.csv").open(encoding="utf-8") as file:
+        means = {row[""]: row for row in csv.DictReader(file)}
+    assert set(means) == set(t.models)
+    for model, reward, cost in zip(t.models, t.mean_reward(), t.mean_cost(), strict=True):
+        assert f"{reward:.4f}" == f"{float(means[model]['full_reward']):.4f}"
+        assert f"{cost:.6f}" == f"{float(means[model]['full_cost']):.6f}"
+
+
+def test_paretobandit(shared_data: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = shared_data / "data" / "paretobandit_4llm" / "paretobandit_4llm.parquet"
+    message = refusal(path)
+    assert "google/gemini-2.5-flash in 2638 row(s)" in message
+    assert "2638 of 6197" in message
+    dropped = read_table(path, drop_missing=True)
+    assert (dropped.num_rows, dropped.num_models) == (3_559, 4)
+    three = [name for name in dropped.models if "flash" not in name]
+    whole: OutcomeTable = read_table(path, models=three)
+    assert (whole.num_rows, whole.num_models) == (6_197, 3)

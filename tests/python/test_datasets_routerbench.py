@@ -1,0 +1,179 @@
+"""The built-in set: calibrated to published figures, repeatable, and useful to route on."""
+
+import hashlib
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stageroute.datasets import (
+    RELEASE_DATES,
+    RELEASE_ORDER,
+    ROUTERBENCH_MODELS,
+    OutcomeTable,
+    routerbench_synthetic,
+)
+from stageroute.datasets.routerbench import FAMILIES, TOTAL_QUERIES
+from stageroute.errors import InvalidInputError
+
+Floats = NDArray[np.float64]
+PUBLISHED_REWARD = np.array([model.reward for model in ROUTERBENCH_MODELS.values()])
+PUBLISHED_COST = np.array([model.cost for model in ROUTERBENCH_MODELS.values()])
+
+
+@pytest.fixture(scope="module")
+def table() -> OutcomeTable:
+    return routerbench_synthetic()
+
+
+def best_mixture(
+    reward: Floats, cost: Floats, share: Floats, *, cap: float, budget: float
+) -> float:
+    """Optimal value of routing by family; reward and cost (families, models), share (families,).
+
+    The caps bind over all families together, so this is a small linear program.
+    """
+    import highspy
+
+    solver: Any = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    families, models = range(reward.shape[0]), range(reward.shape[1])
+    p = [[solver.addVariable(0, 1) for _ in models] for _ in families]
+    for f in families:
+        solver.addConstr(sum(p[f]) == 1)
+    for m in models:
+        solver.addConstr(sum(share[f] * p[f][m] for f in families) <= cap)
+    spend = sum(share[f] * cost[f, m] / budget * p[f][m] for f in families for m in models)
+    solver.addConstr(spend <= 1)
+    solver.maximize(sum(share[f] * reward[f, m] * p[f][m] for f in families for m in models))
+    return float(solver.getInfo().objective_function_value)
+
+
+def test_shape_and_names(table: OutcomeTable) -> None:
+    assert (table.num_rows, table.num_models) == (36_497, 11)
+    assert table.name == "built-in RouterBench-calibrated set"
+    assert table.models == tuple(ROUTERBENCH_MODELS)
+    assert table.weights is None
+    assert table.query_id is not None
+    assert len(set(table.query_id.tolist())) == 36_497
+
+
+def test_means_are_the_published_ones(table: OutcomeTable) -> None:
+    assert np.abs(table.mean_reward() - PUBLISHED_REWARD).max() <= 0.005
+    assert np.abs(table.mean_cost() / PUBLISHED_COST - 1).max() <= 0.02
+
+
+@pytest.mark.parametrize("seed", [1, 2, 12345])
+def test_means_hold_for_other_seeds_and_sizes(seed: int) -> None:
+    t = routerbench_synthetic(5_000, seed)
+    assert np.abs(t.mean_reward() - PUBLISHED_REWARD).max() <= 0.005
+    assert np.abs(t.mean_cost() / PUBLISHED_COST - 1).max() <= 0.02
+
+
+def test_published_constants_match_the_published_table(shared_data: Any) -> None:
+    import csv
+
+    path = shared_data / "data" / "routerbench_0shot_11m_sample2224" / "full_matrix_means.csv"
+    with path.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            model = ROUTERBENCH_MODELS[row[""]]
+            assert (model.reward, model.cost) == (
+                float(row["full_reward"]),
+                float(row["full_cost"]),
+            )
+
+
+def test_families(table: OutcomeTable) -> None:
+    assert sum(FAMILIES.values()) == TOTAL_QUERIES
+    assert table.task is not None
+    names, counts = np.unique(table.task, return_counts=True)
+    assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == FAMILIES
+    for family, field in (("grade-school-math", "gsm8k_reward"), ("mbpp", "mbpp_reward")):
+        published = [getattr(model, field) for model in ROUTERBENCH_MODELS.values()]
+        realised = table.reward[table.task == family].mean(axis=0)
+        np.testing.assert_allclose(realised, published, atol=0.005)
+    gsm8k = table.task == "grade-school-math"
+    assert set(np.unique(table.reward[gsm8k])) == {0.25, 0.5, 0.75}
+    assert set(np.unique(table.reward[~gsm8k])) == {0.0, 1.0}
+    np.testing.assert_allclose(table.cost[gsm8k].mean(axis=0)[0], 0.00855, rtol=1e-3)
+
+
+def test_models_agree_on_which_queries_are_hard(table: OutcomeTable) -> None:
+    # Published: no model answers 3.6 %, and the per-query best model earns 0.912.
+    best = table.reward.max(axis=1)
+    assert abs((best == 0).mean() - 0.036) <= 0.005
+    assert abs(best.mean() - 0.912) <= 0.01
+    rewards = np.corrcoef(table.reward[table.task == "mmlu"].T)
+    assert rewards[~np.eye(11, dtype=bool)].min() > 0.1
+    costs = np.corrcoef(np.log(table.cost).T)
+    assert costs.min() > 0.5
+
+
+def test_rows_are_in_no_order(table: OutcomeTable) -> None:
+    thirds = np.array_split(table.reward, 3)
+    for part in thirds:
+        assert np.abs(part.mean(axis=0) - table.mean_reward()).max() < 0.02
+    centred = table.reward[:, 0] - table.reward[:, 0].mean()
+    autocorrelation = (centred[1:] * centred[:-1]).mean() / (centred**2).mean()
+    assert abs(autocorrelation) < 4 / math.sqrt(table.num_rows)
+
+
+def test_routing_value_without_and_with_the_family(table: OutcomeTable) -> None:
+    assert table.task is not None
+    blind = best_mixture(
+        table.mean_reward()[None], table.mean_cost()[None], np.ones(1), cap=0.5, budget=0.001
+    )
+    names = list(FAMILIES)
+    masks = [table.task == name for name in names]
+    informed = best_mixture(
+        np.array([table.reward[mask].mean(axis=0) for mask in masks]),
+        np.array([table.cost[mask].mean(axis=0) for mask in masks]),
+        np.array([mask.mean() for mask in masks]),
+        cap=0.5,
+        budget=0.001,
+    )
+    assert abs(blind - 0.675) <= 0.002
+    assert informed >= blind + 0.04
+
+
+def test_the_seed_fixes_every_bit(table: OutcomeTable) -> None:
+    def digest(t: OutcomeTable) -> str:
+        little = [t.reward.astype("<f8").tobytes(), t.cost.astype("<f8").tobytes()]
+        return hashlib.sha256(b"".join(little)).hexdigest()
+
+    again = routerbench_synthetic(seed=0)
+    assert digest(again) == digest(table)
+    assert digest(routerbench_synthetic(seed=1)) != digest(table)
+    # The same on every platform: a change of this value changes every published result.
+    assert (
+        digest(routerbench_synthetic(1_000))
+        == "c547c4b17cf7991393d8931329902b67f463e2c574da85a399f49fb74ab41e6e"
+    )
+
+
+def test_generation_is_quick() -> None:
+    started = time.perf_counter()
+    routerbench_synthetic()
+    assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize("num_queries", [1, 2, 3, 11, 100])
+def test_small_tables(num_queries: int) -> None:
+    assert routerbench_synthetic(num_queries).num_rows == num_queries
+
+
+@pytest.mark.parametrize(
+    ("num_queries", "seed"), [(0, 0), (-1, 0), (1.5, 0), (True, 0), (5, -1), (5, None), (5, "0")]
+)
+def test_bad_arguments(num_queries: Any, seed: Any) -> None:
+    with pytest.raises(InvalidInputError, match="must be an integer of at least"):
+        routerbench_synthetic(num_queries, seed)
+
+
+def test_release_order() -> None:
+    assert set(RELEASE_ORDER) == set(ROUTERBENCH_MODELS)
+    dates = [RELEASE_DATES[model] for model in RELEASE_ORDER]
+    assert dates == sorted(dates)
