@@ -1,20 +1,16 @@
 """Reading tables from files: the formats, the real files, and damaged ones."""
 
 import csv
-import hashlib
-import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stageroute.datasets import OutcomeTable, read_table, routerbench_pickle
-from stageroute.datasets import table_from_routerbench_frame as from_frame
-from stageroute.errors import DatasetError, MissingExtraError
+from stageroute.datasets import OutcomeTable, read_table
+from stageroute.errors import DatasetError
 
-SMALL = {
+SMALL: dict[str, list[Any]] = {
     "query_id": ["q0", "q1", "q2"],
     "eval_name": ["gsm", "gsm", "mmlu"],
     "prompt": ["a,b", 'say "x"', "two\nlines"],
@@ -42,7 +38,9 @@ def write(path: Path, columns: dict[str, list[Any]]) -> Path:
             "reward": np.array([columns[f"reward:{m}"] for m in models]).T,
             "cost": np.array([columns[f"cost:{m}"] for m in models]).T,
         }
-        labels = {k: np.array(columns[k]) for k in ("query_id", "eval_name") if k in columns}
+        labels: dict[str, Any] = {
+            k: np.array(columns[k]) for k in ("query_id", "eval_name") if k in columns
+        }
         np.savez(path, **arrays, **labels)
     return path
 
@@ -157,6 +155,12 @@ def test_damaged_binary_files(tmp_path: Path, suffix: str) -> None:
         assert "readable" in refusal(path)
 
 
+def test_parquet_labels_that_are_not_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", SMALL)
+    path.write_bytes(path.read_bytes().replace(b"gsm", b"g\xfcm"))
+    assert "readable" in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -209,7 +213,7 @@ def test_absent_file_and_directory(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_weights_are_matched_by_id(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / "t.csv", SMALL)
-    columns = {"query_id": ["q2", "q0", "q1"], "weight": [1.0, 2.0, 1.0]}
+    columns: dict[str, list[Any]] = {"query_id": ["q2", "q0", "q1"], "weight": [1.0, 2.0, 1.0]}
     t = read_table(path, weights=write(tmp_path / f"w{suffix}", columns))
     assert t.weights is not None
     assert t.weights.tolist() == [0.5, 0.25, 0.25]
@@ -247,107 +251,6 @@ def test_weight_files_that_cannot_be_used(tmp_path: Path) -> None:
     twice = write(tmp_path / "twice.csv", SMALL | {"query_id": ["q0", "q0", "q0"]})
     good = write(tmp_path / "one.csv", {"query_id": ["q0"], "weight": [1]})
     assert "twice" in refusal(twice, weights=good)
-
-
-@pytest.mark.parametrize(
-    ("suffix", "module", "extra"),
-    [(".parquet", "pyarrow", "parquet"), (".pkl", "pandas", "pickle")],
-)
-def test_missing_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, extra: str
-) -> None:
-    path = tmp_path / f"t{suffix}"
-    path.write_bytes(b"anything")
-    published(monkeypatch, b"anything")
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=rf"stageroute\[{extra}\]"):
-        read_table(path, allow_pickle=True)
-
-
-def published(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    """Make `content` pass for the published RouterBench file."""
-    digest = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_SHA256", digest)
-
-
-def wide_frame() -> Any:
-    pd = pytest.importorskip("pandas")
-    return pd.DataFrame(
-        {
-            "sample_id": ["q0", "q1"],
-            "prompt": ["['x']", "['y']"],
-            "eval_name": ["mbpp", "mmlu-law"],
-            "gpt": np.array([1.0, "0.25"], dtype=object),
-            "org/b": [0.0, 1.0],
-            "gpt|model_response": ["a", "b"],
-            "gpt|total_cost": [0.01, 0.02],
-            "org/b|total_cost": [0.001, 0.002],
-            "oracle_model_to_route_to": ["gpt", "org/b"],
-        }
-    )
-
-
-def test_routerbench_frame() -> None:
-    t = from_frame(wide_frame())
-    assert t.models == ("gpt", "org/b")
-    assert t.reward.tolist() == [[1.0, 0.0], [0.25, 1.0]]
-    assert t.cost.tolist() == [[0.01, 0.001], [0.02, 0.002]]
-    assert t.query_id is not None
-    assert t.query_id.tolist() == ["q0", "q1"]
-    assert t.task is not None
-    assert t.task.tolist() == ["mbpp", "mmlu-law"]
-
-
-def test_routerbench_frame_refusals() -> None:
-    frame = wide_frame()
-    for bad, words in (
-        (frame.drop(columns="gpt"), "'gpt'"),
-        (frame.drop(columns=["gpt|total_cost", "org/b|total_cost"]), "no model"),
-        (frame.assign(gpt=["x", "y"]), "'gpt'"),
-        (frame.rename(columns={"prompt": "gpt"}), "unique"),
-    ):
-        with pytest.raises(DatasetError, match=words):
-            from_frame(bad)
-
-
-class Bomb:
-    """Unpickling this calls `Path.touch`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.path,))
-
-
-def test_pickle_is_refused_without_consent_and_unless_it_is_the_published_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, trace = tmp_path / "routerbench_0shot.pkl", tmp_path / "code-ran"
-    content = pickle.dumps(Bomb(trace))
-    path.write_bytes(content)
-    assert "runs whatever code" in refusal(path)
-    message = refusal(path, allow_pickle=True)
-    assert f"{len(content)} bytes" in message
-    assert "99567659" in message
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
-    message = refusal(path, allow_pickle=True)
-    assert hashlib.sha256(content).hexdigest() in message
-    assert "not unpickled" in message
-    assert not trace.exists()
-
-
-def test_pickle_with_the_right_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "routerbench_0shot.pkl"
-    path.write_bytes(pickle.dumps(wide_frame()))
-    published(monkeypatch, path.read_bytes())
-    t = read_table(path, allow_pickle=True, models=["org/b"])
-    assert t.name == "routerbench_0shot"
-    assert t.models == ("org/b",)
-    path.write_bytes(pickle.dumps([1, 2]))
-    published(monkeypatch, path.read_bytes())
-    assert "list" in refusal(path, allow_pickle=True)
 
 
 def test_routerbench_sample_has_the_published_means(shared_data: Path) -> None:

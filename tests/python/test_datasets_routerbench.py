@@ -1,8 +1,12 @@
-"""The built-in set: calibrated to published figures, repeatable, and useful to route on."""
+"""RouterBench: the built-in set made from published figures, and the published pickle."""
 
+import csv
 import hashlib
 import math
+import pickle
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,13 @@ from stageroute.datasets import (
     RELEASE_ORDER,
     ROUTERBENCH_MODELS,
     OutcomeTable,
+    read_table,
+    routerbench_pickle,
     routerbench_synthetic,
 )
+from stageroute.datasets import table_from_routerbench_frame as from_frame
 from stageroute.datasets.routerbench import FAMILIES, TOTAL_QUERIES
-from stageroute.errors import InvalidInputError
+from stageroute.errors import DatasetError, InvalidInputError, MissingExtraError
 
 Floats = NDArray[np.float64]
 PUBLISHED_REWARD = np.array([model.reward for model in ROUTERBENCH_MODELS.values()])
@@ -73,9 +80,7 @@ def test_means_hold_for_other_seeds_and_sizes(seed: int) -> None:
     assert np.abs(t.mean_cost() / PUBLISHED_COST - 1).max() <= 0.02
 
 
-def test_published_constants_match_the_published_table(shared_data: Any) -> None:
-    import csv
-
+def test_published_constants_match_the_published_table(shared_data: Path) -> None:
     path = shared_data / "data" / "routerbench_0shot_11m_sample2224" / "full_matrix_means.csv"
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -104,8 +109,8 @@ def test_families(table: OutcomeTable) -> None:
 def test_models_agree_on_which_queries_are_hard(table: OutcomeTable) -> None:
     # Published: no model answers 3.6 %, and the per-query best model earns 0.912.
     best = table.reward.max(axis=1)
-    assert abs((best == 0).mean() - 0.036) <= 0.005
-    assert abs(best.mean() - 0.912) <= 0.01
+    assert abs((best == 0).mean() - 0.036) <= 0.002
+    assert abs(best.mean() - 0.912) <= 0.005
     rewards = np.corrcoef(table.reward[table.task == "mmlu"].T)
     assert rewards[~np.eye(11, dtype=bool)].min() > 0.1
     costs = np.corrcoef(np.log(table.cost).T)
@@ -177,3 +182,110 @@ def test_release_order() -> None:
     assert set(RELEASE_ORDER) == set(ROUTERBENCH_MODELS)
     dates = [RELEASE_DATES[model] for model in RELEASE_ORDER]
     assert dates == sorted(dates)
+
+
+def refusal(path: Path, **options: Any) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read_table(path, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module", "extra"),
+    [(".parquet", "pyarrow", "parquet"), (".pkl", "pandas", "pickle")],
+)
+def test_missing_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, extra: str
+) -> None:
+    path = tmp_path / f"t{suffix}"
+    path.write_bytes(b"anything")
+    published(monkeypatch, b"anything")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"stageroute\[{extra}\]"):
+        read_table(path, allow_pickle=True)
+
+
+def published(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Make `content` pass for the published RouterBench file."""
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_SHA256", digest)
+
+
+def wide_frame() -> Any:
+    pd = pytest.importorskip("pandas")
+    return pd.DataFrame(
+        {
+            "sample_id": ["q0", "q1"],
+            "prompt": ["['x']", "['y']"],
+            "eval_name": ["mbpp", "mmlu-law"],
+            "gpt": np.array([1.0, "0.25"], dtype=object),
+            "org/b": [0.0, 1.0],
+            "gpt|model_response": ["a", "b"],
+            "gpt|total_cost": [0.01, 0.02],
+            "org/b|total_cost": [0.001, 0.002],
+            "oracle_model_to_route_to": ["gpt", "org/b"],
+        }
+    )
+
+
+def test_routerbench_frame() -> None:
+    t = from_frame(wide_frame())
+    assert t.models == ("gpt", "org/b")
+    assert t.reward.tolist() == [[1.0, 0.0], [0.25, 1.0]]
+    assert t.cost.tolist() == [[0.01, 0.001], [0.02, 0.002]]
+    assert t.query_id is not None
+    assert t.query_id.tolist() == ["q0", "q1"]
+    assert t.task is not None
+    assert t.task.tolist() == ["mbpp", "mmlu-law"]
+
+
+def test_routerbench_frame_refusals() -> None:
+    frame = wide_frame()
+    for bad, words in (
+        (frame.drop(columns="gpt"), "'gpt'"),
+        (frame.drop(columns=["gpt|total_cost", "org/b|total_cost"]), "no model"),
+        (frame.assign(gpt=["x", "y"]), "'gpt'"),
+        (frame.rename(columns={"prompt": "gpt"}), "unique"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            from_frame(bad)
+
+
+class Bomb:
+    """Unpickling this calls `Path.touch`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_pickle_is_refused_without_consent_and_unless_it_is_the_published_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trace = tmp_path / "routerbench_0shot.pkl", tmp_path / "code-ran"
+    content = pickle.dumps(Bomb(trace))
+    path.write_bytes(content)
+    assert "runs whatever code" in refusal(path)
+    message = refusal(path, allow_pickle=True)
+    assert f"{len(content)} bytes" in message
+    assert "99567659" in message
+    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    message = refusal(path, allow_pickle=True)
+    assert hashlib.sha256(content).hexdigest() in message
+    assert "not unpickled" in message
+    assert not trace.exists()
+
+
+def test_pickle_with_the_right_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "routerbench_0shot.pkl"
+    path.write_bytes(pickle.dumps(wide_frame()))
+    published(monkeypatch, path.read_bytes())
+    t = read_table(path, allow_pickle=True, models=["org/b"])
+    assert t.name == "routerbench_0shot"
+    assert t.models == ("org/b",)
+    path.write_bytes(pickle.dumps([1, 2]))
+    published(monkeypatch, path.read_bytes())
+    assert "list" in refusal(path, allow_pickle=True)

@@ -162,6 +162,7 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
         _check_header(header)
         wanted = [name for name in header if role(name) is not None]
         table = file.read(columns=wanted)
+        table.validate(full=True)  # pyarrow reads damaged text without a look at it
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         raise DatasetError(
             f"not a readable parquet file (empty, cut short or damaged): {error}"

@@ -109,7 +109,11 @@ def _build(
     if models is not None:
         index = model_positions(chosen, models)
         chosen, reward, cost = tuple(models), reward[:, index], cost[:, index]
-    labels_and_weights = [outcomes.query_id, outcomes.task, outcomes.weights]
+    labels_and_weights: list[NDArray[Any] | None] = [
+        outcomes.query_id,
+        outcomes.task,
+        outcomes.weights,
+    ]
     if drop_missing:
         keep = ~(np.isnan(reward) | np.isnan(cost)).any(axis=1)
         if len(keep) and not keep.any():

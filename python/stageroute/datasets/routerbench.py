@@ -48,10 +48,10 @@ class PublishedModel(NamedTuple):
     """List price of an output token over that of an input token."""
 
 
-# Cost ratios: 0.00855 / 0.003293 (gpt-4), 0.00604 / 0.002419 (claude-v2), 0.00053 / 0.000243
-# (gpt-3.5) and 0.00039 / 0.000186 (Yi) are published; the ratio depends on how much dearer output
-# is than input, so the other Claudes take claude-v2's and the open models, which charge one price
-# for both, take Yi's.
+# Cost ratios: 0.00855 / 0.003293 (gpt-4) and 0.00604 / 0.002419 (claude-v2) are published; so are
+# 0.00053 / 0.000243 (gpt-3.5) and 0.00039 / 0.000186 (Yi), as costs of a policy whose mean reward
+# is that model's to four digits. The ratio depends on how much dearer output is than input, so the
+# other Claudes take claude-v2's, and the open models, which charge one price for both, take Yi's.
 ROUTERBENCH_MODELS: dict[str, PublishedModel] = {
     "gpt-4-1106-preview": PublishedModel(0.7814, 0.003293, 0.6588, 0.6862, 2.596, 3),
     "zero-one-ai/Yi-34B-Chat": PublishedModel(0.6475, 0.000186, 0.5481, 0.3864, 2.097, 1),
@@ -145,9 +145,8 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
     InvalidInputError
         ``num_queries`` or ``seed`` breaks its rule.
     """
-    for argument, value, least in (("num_queries", num_queries, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InvalidInputError(f"{argument} must be an integer of at least {least}: {value!r}")
+    _check_integer("num_queries", num_queries, 1)
+    _check_integer("seed", seed, 0)
     rng = np.random.Generator(np.random.PCG64(seed))
     counts = _family_counts(num_queries)
     family = np.repeat(np.arange(len(FAMILIES)), counts)
@@ -174,6 +173,11 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
         query_id=np.array([f"query-{row}" for row in range(num_queries)], dtype=np.str_),
         task=np.array(list(FAMILIES), dtype=np.str_)[family[order]],
     )
+
+
+def _check_integer(argument: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InvalidInputError(f"{argument} must be an integer of at least {least}, got {value!r}")
 
 
 def _family_counts(num_queries: int) -> list[int]:
@@ -266,7 +270,8 @@ def _bell(rng: np.random.Generator, rows: int) -> FloatArray:
     Not `rng.standard_normal`, whose tails call the platform's logarithm.
     """
     a, b, c, d = rng.random((4, rows))
-    return (((a + b) + c) + d - 2) * math.sqrt(3)
+    total: FloatArray = ((a + b) + c) + d
+    return (total - 2) * math.sqrt(3)
 
 
 def _exp(x: FloatArray) -> FloatArray:

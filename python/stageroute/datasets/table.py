@@ -138,18 +138,18 @@ def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [list(known).index(name) for name in _checked_models(wanted)]
 
 
-def _checked_models(models: Sequence[str]) -> tuple[str, ...]:
+def _checked_models(models: Sequence[object]) -> tuple[str, ...]:
     names = tuple(models)
     if not names:
         raise DatasetError("there is no model; a table needs at least one")
-    seen: set[str] = set()
+    checked: dict[str, None] = {}  # keeps the order
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise DatasetError(f"model names must be non-empty strings, got {name!r}")
-        if name in seen:
+        if name in checked:
             raise DatasetError(f"model {name!r} appears twice; names must be unique")
-        seen.add(name)
-    return names
+        checked[name] = None
+    return tuple(checked)
 
 
 def _as_float(field: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -212,14 +212,14 @@ def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64]
 def _check_missing(
     reward: NDArray[np.float64], cost: NDArray[np.float64], models: tuple[str, ...]
 ) -> None:
-    missing = np.isnan(reward) | np.isnan(cost)
+    missing = np.asarray(np.isnan(reward) | np.isnan(cost))
     if not missing.any():
         return
     counts = missing.sum(axis=0)
     which = ", ".join(
         f"{name} in {count} row(s)" for name, count in zip(models, counts, strict=True) if count
     )
-    rows = missing.any(axis=1)
+    rows = np.asarray(missing.any(axis=1))
     row = int(np.argmax(rows))
     raise DatasetError(
         f"values are missing (NaN): {which}; {int(rows.sum())} of {len(rows)} rows are affected, "

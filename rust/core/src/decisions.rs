@@ -71,6 +71,14 @@ impl OpenDecisions {
         open.has_cost |= cost;
     }
 
+    /// Takes back a [`OpenDecisions::mark`].
+    pub(crate) fn unmark(&mut self, id: u64, reward: bool, cost: bool) {
+        let place = self.place(id);
+        let open = &mut self.ring[place];
+        open.has_reward &= !reward;
+        open.has_cost &= !cost;
+    }
+
     #[inline]
     fn place(&self, id: u64) -> usize {
         // The remainder is below the ring's length, which is a usize.

@@ -1,7 +1,7 @@
 //! The router: one LP per query over the live set, one update per observation.
 
 use crate::confidence::Confidence;
-use crate::decisions::OpenDecisions;
+use crate::decisions::{OpenDecision, OpenDecisions};
 use crate::error::{Error, check, check_all};
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp, SolveCounts, Status};
@@ -22,6 +22,8 @@ pub struct RouterConfig {
     pub pacing: Option<Pacing>,
     /// How many recent decisions can take feedback; rounded up to a power of two.
     pub open_decisions: usize,
+    /// Queries in a stage, at least 1; without it stages end when a plan is published.
+    pub stage_queries: Option<u64>,
     /// Fixes every random draw.
     pub seed: u64,
 }
@@ -81,6 +83,9 @@ pub struct Router {
     retired: Vec<bool>,
     plan: StagePlan,
     lp: Option<RoutingLp>,
+    stage_queries: Option<u64>,
+    /// The number of queries at which the current stage ends.
+    stage_end: Option<u64>,
     decisions: OpenDecisions,
     ledger: Ledger,
     counters: Counters,
@@ -99,6 +104,9 @@ impl Router {
         if let Some(pacing) = config.pacing {
             pacing.validate()?;
         }
+        if let Some(0) = config.stage_queries {
+            check(false, "stage_queries", 0.0, "must be at least 1")?;
+        }
         Ok(Self {
             budget,
             pacing: config.pacing,
@@ -107,6 +115,8 @@ impl Router {
             retired: Vec::new(),
             plan: StagePlan::default(),
             lp: None,
+            stage_queries: config.stage_queries,
+            stage_end: None,
             decisions: OpenDecisions::new(config.open_decisions),
             ledger: Ledger::default(),
             counters: Counters::default(),
@@ -157,7 +167,16 @@ impl Router {
         }
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
         self.install(plan)?;
+        self.stage_end = self.stage_queries.map(|queries| self.ledger.queries + queries);
         Ok(&self.plan)
+    }
+
+    /// Whether the current stage has had all its queries, so that a new plan should be published
+    /// before the next one. Routing goes on over the old plan until then.
+    #[must_use]
+    #[inline]
+    pub fn is_stage_due(&self) -> bool {
+        self.stage_end.is_some_and(|end| self.ledger.queries >= end)
     }
 
     fn check_candidate(&self, argument: &'static str, arm: usize) -> Result<(), Error> {
@@ -220,11 +239,47 @@ impl Router {
     /// [`Error::AlreadyObserved`]; nothing is counted then.
     #[inline]
     pub fn observe(&mut self, observation: Observation) -> Result<(), Error> {
+        let open = self.admit(observation)?;
+        self.learn(open, observation)
+    }
+
+    /// Counts a batch of observations, all or none.
+    ///
+    /// # Errors
+    /// The index of the first bad observation, and its error as in [`Router::observe`].
+    pub fn observe_many(&mut self, observations: &[Observation]) -> Result<(), (usize, Error)> {
+        for (index, &observation) in observations.iter().enumerate() {
+            if let Err(error) = self.admit(observation) {
+                for &Observation { id, reward, cost } in &observations[..index] {
+                    self.decisions.unmark(id, reward.is_some(), cost.is_some());
+                }
+                return Err((index, error));
+            }
+        }
+        for (index, &observation) in observations.iter().enumerate() {
+            self.decisions
+                .find(observation.id, false, false)
+                .and_then(|open| self.learn(open, observation))
+                .map_err(|error| (index, error))?;
+        }
+        Ok(())
+    }
+
+    /// Checks an observation and notes that its decision has had it.
+    #[inline]
+    fn admit(&mut self, observation: Observation) -> Result<OpenDecision, Error> {
         let Observation { id, reward, cost } = observation;
         check_observation(reward, cost)?;
         let open = self.decisions.find(id, reward.is_some(), cost.is_some())?;
-        let bounds = self.learner.observe(open.arm, reward, cost)?;
         self.decisions.mark(id, reward.is_some(), cost.is_some());
+        Ok(open)
+    }
+
+    /// Updates statistics, money and the LP with an observation that was admitted.
+    #[inline]
+    fn learn(&mut self, open: OpenDecision, observation: Observation) -> Result<(), Error> {
+        let Observation { reward, cost, .. } = observation;
+        let bounds = self.learner.observe(open.arm, reward, cost)?;
         if let Some(cost) = cost {
             self.ledger.billed += cost;
             self.ledger.in_flight -= open.expected_cost;
@@ -233,21 +288,6 @@ impl Router {
         self.counters.rewards += u64::from(reward.is_some());
         if let (Some(slot), Some(lp)) = (self.plan.slot(open.arm), &mut self.lp) {
             lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
-        }
-        Ok(())
-    }
-
-    /// Counts a batch of observations. The first bad one stops it: those before it are counted,
-    /// it and those after are not.
-    ///
-    /// # Errors
-    /// Its index in the batch, and its error as in [`Router::observe`].
-    pub fn observe_many(
-        &mut self,
-        observations: impl IntoIterator<Item = Observation>,
-    ) -> Result<(), (usize, Error)> {
-        for (index, observation) in observations.into_iter().enumerate() {
-            self.observe(observation).map_err(|error| (index, error))?;
         }
         Ok(())
     }

@@ -16,6 +16,12 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// What is believed beforehand: worth `weight` observations, all equal to `mean`.
+    #[must_use]
+    pub fn prior(mean: f64, weight: u64) -> Self {
+        Self { count: weight, mean: if weight == 0 { 0.0 } else { mean }, m2: 0.0 }
+    }
+
     /// Adds one number.
     #[inline]
     pub fn push(&mut self, x: f64) {

@@ -1,1 +1,26 @@
+//! `stageroute._core`: the Python face of `stageroute-core`. It converts, calls and maps errors;
+//! it computes nothing.
 
+mod convert;
+mod errors;
+mod lp;
+mod policies;
+mod replay;
+mod router;
+
+use pyo3::prelude::*;
+
+/// Native core of `stageroute`; use it through the package.
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
+    module.add_class::<lp::RoutingSolution>()?;
+    module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
+    module.add_class::<router::Decision>()?;
+    module.add_class::<router::Router>()?;
+    module.add_class::<policies::Greedy>()?;
+    module.add_class::<policies::Mixture>()?;
+    module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The one map from core errors to Python exceptions.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::{PyErr, import_exception};
+use stageroute_core::Error;
+
+import_exception!(stageroute.errors, AlreadyObservedError);
+import_exception!(stageroute.errors, ExpiredDecisionError);
+import_exception!(stageroute.errors, InvalidInputError);
+import_exception!(stageroute.errors, NoModelError);
+import_exception!(stageroute.errors, SolverError);
+import_exception!(stageroute.errors, UnknownDecisionError);
+
+/// The Python exception that stands for a core error.
+#[cold]
+pub(crate) fn to_py(error: &Error) -> PyErr {
+    with_message(error, error.to_string())
+}
+
+/// The same for one element of a batch.
+#[cold]
+pub(crate) fn to_py_at((index, error): (usize, Error)) -> PyErr {
+    with_message(&error, format!("element {index}: {error}; nothing of the batch was counted"))
+}
+
+fn with_message(error: &Error, message: String) -> PyErr {
+    match error {
+        Error::UnknownDecision { .. } => UnknownDecisionError::new_err(message),
+        Error::ExpiredDecision { .. } => ExpiredDecisionError::new_err(message),
+        Error::AlreadyObserved { .. } => AlreadyObservedError::new_err(message),
+        Error::NoLiveArm => NoModelError::new_err(message),
+        Error::PivotLimit { .. } => SolverError::new_err(message),
+        _ => InvalidInputError::new_err(message),
+    }
+}
+
+/// An argument that no core type can hold.
+#[cold]
+pub(crate) fn invalid(message: impl Into<String>) -> PyErr {
+    InvalidInputError::new_err(message.into())
+}
+
+/// A lock that a panicking thread left behind: the state may be half changed.
+#[cold]
+pub(crate) fn poisoned() -> PyErr {
+    PyRuntimeError::new_err("an earlier call panicked inside this object; discard it")
+}

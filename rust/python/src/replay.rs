@@ -1,0 +1,73 @@
+//! The native replay of one stage, for every kind of policy.
+
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
+use pyo3::prelude::*;
+use stageroute_core::{Error, OutcomeMatrix, Policy, Trace, replay as core_replay};
+
+use crate::convert::slice;
+use crate::errors::{invalid, poisoned, to_py};
+use crate::policies::{Greedy, Mixture};
+use crate::router::Router;
+
+/// Any policy kernel.
+#[derive(FromPyObject)]
+pub(crate) enum Kernel<'py> {
+    Router(Bound<'py, Router>),
+    Greedy(Bound<'py, Greedy>),
+    Mixture(Bound<'py, Mixture>),
+}
+
+/// Replay the queries in `rows` (indices into the outcome matrices) through a policy kernel, each
+/// outcome observed at once, without the interpreter. Decisions go to the three output arrays.
+#[pyfunction]
+// One argument for each array; PyO3 passes them by value.
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
+pub(crate) fn replay(
+    py: Python<'_>,
+    kernel: Kernel<'_>,
+    reward: PyReadonlyArray2<'_, f64>,
+    cost: PyReadonlyArray2<'_, f64>,
+    rows: PyReadonlyArray1<'_, u32>,
+    mut arm: PyReadwriteArray1<'_, u32>,
+    mut probability: PyReadwriteArray1<'_, f64>,
+    mut budget_price: PyReadwriteArray1<'_, f64>,
+) -> PyResult<()> {
+    let arms = reward.as_array().ncols();
+    let flat = |name: &str| invalid(format!("{name} must be C-contiguous"));
+    let outcomes = OutcomeMatrix::new(
+        reward.as_slice().map_err(|_| flat("reward"))?,
+        cost.as_slice().map_err(|_| flat("cost"))?,
+        arms,
+    )
+    .map_err(|error| to_py(&error))?;
+    let rows = slice("rows", &rows)?;
+    let mut trace = Trace {
+        arm: arm.as_slice_mut().map_err(|_| flat("arm"))?,
+        probability: probability.as_slice_mut().map_err(|_| flat("probability"))?,
+        budget_price: budget_price.as_slice_mut().map_err(|_| flat("budget_price"))?,
+    };
+    let result = match kernel {
+        Kernel::Router(router) => router.get().detached(py, |router| {
+            core_replay(router, &outcomes, rows, &mut trace)
+        })?,
+        Kernel::Greedy(greedy) => {
+            let inner = &greedy.get().inner;
+            py.detach(|| run(&mut *inner.lock().map_err(|_| poisoned())?, &outcomes, rows, &mut trace))?
+        }
+        Kernel::Mixture(mixture) => {
+            let inner = &mixture.get().inner;
+            py.detach(|| run(&mut *inner.lock().map_err(|_| poisoned())?, &outcomes, rows, &mut trace))?
+        }
+    };
+    result.map_err(|error| to_py(&error))
+}
+
+/// A replay whose own error is kept apart from that of taking the lock.
+fn run(
+    policy: &mut impl Policy,
+    outcomes: &OutcomeMatrix<'_>,
+    rows: &[u32],
+    trace: &mut Trace<'_>,
+) -> PyResult<Result<(), Error>> {
+    Ok(core_replay(policy, outcomes, rows, trace))
+}
