@@ -60,8 +60,7 @@ impl Vector {
 
 /// The vectors, or `None` (said on stderr) where the shared folder is absent.
 fn vectors() -> Option<Vec<Vector>> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/lp.jsonl");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/lp.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
         eprintln!("left out: {} is absent", path.display());
         return None;

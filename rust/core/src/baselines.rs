@@ -59,7 +59,8 @@ impl Mixture {
         }
         check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
-        let stray = (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
+        let stray =
+            (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
         if let Some(index) = stray {
             let (value, rule) = (probabilities[index], "must be 0 for an arm that is not live");
             return Err(Error::InvalidElement { argument, index, value, rule });

@@ -91,7 +91,7 @@ fn kl_bernoulli(p: f64, q: f64) -> f64 {
 pub struct Bounds {
     /// μ^U: upper bound on the mean reward, in \[0, 1\].
     pub reward_ucb: f64,
-    /// c^L: lower bound on the mean cost, in USD, in \[`cost_floor`, `cost_ceiling`\].
+    /// c^L: lower bound on the mean cost, in USD, at least `cost_floor`.
     pub cost_lcb: f64,
 }
 
@@ -110,7 +110,8 @@ pub struct Confidence {
     pub min_visits: u64,
     /// c1 ≥ 0: no mean cost is taken to be below it, USD per query.
     pub cost_floor: f64,
-    /// c2 > c1: no mean cost is taken to be above it, USD per query; also the unit of the radius.
+    /// c2 > c1: what a query can cost at most, USD: the unit of the cost radius. A mean above it is
+    /// taken as it is, since a bound cut off at c2 would only make such an arm look cheaper.
     pub cost_ceiling: f64,
 }
 
@@ -173,7 +174,7 @@ impl Confidence {
         let n = cost.count() as f64 + 1.0;
         let (mean, variance) = (cost.mean() / unit, cost.variance() / (unit * unit));
         let lower = unit * self.family.lower(self.gamma, n, mean, variance);
-        lower.clamp(self.cost_floor, self.cost_ceiling)
+        lower.max(self.cost_floor)
     }
 
     fn is_initial(&self, moments: &Moments) -> bool {

@@ -31,20 +31,14 @@ impl OpenDecisions {
     pub(crate) fn open(&mut self, arm: usize, expected_cost: f64) -> u64 {
         let id = self.next;
         let place = self.place(id);
-        self.ring[place] =
-            OpenDecision { arm, expected_cost, has_reward: false, has_cost: false };
+        self.ring[place] = OpenDecision { arm, expected_cost, has_reward: false, has_cost: false };
         self.next += 1;
         id
     }
 
     /// The decision with this id, if it can take the given kinds of feedback.
     #[inline]
-    pub(crate) fn find(
-        &self,
-        id: u64,
-        reward: bool,
-        cost: bool,
-    ) -> Result<OpenDecision, Error> {
+    pub(crate) fn find(&self, id: u64, reward: bool, cost: bool) -> Result<OpenDecision, Error> {
         if id >= self.next {
             return Err(Error::UnknownDecision { id, next: self.next });
         }

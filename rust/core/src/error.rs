@@ -113,11 +113,7 @@ pub(crate) fn check(
     value: f64,
     rule: &'static str,
 ) -> Result<(), Error> {
-    if ok {
-        Ok(())
-    } else {
-        Err(Error::InvalidNumber { argument, value, rule })
-    }
+    if ok { Ok(()) } else { Err(Error::InvalidNumber { argument, value, rule }) }
 }
 
 /// Checks each number of an array against a rule.

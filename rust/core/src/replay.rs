@@ -42,7 +42,7 @@ impl<'a> OutcomeMatrix<'a> {
     /// # Errors
     /// [`Error::WrongLength`] if the shapes do not fit.
     pub fn new(reward: &'a [f64], cost: &'a [f64], arms: usize) -> Result<Self, Error> {
-        let whole_rows = if arms == 0 { 0 } else { reward.len() / arms * arms };
+        let whole_rows = reward.len().checked_div(arms).unwrap_or(0) * arms;
         for (argument, actual) in [("reward", reward.len()), ("cost", cost.len())] {
             if actual != whole_rows {
                 let rule = "rows x arms, the same for reward and cost";
@@ -64,7 +64,7 @@ impl<'a> OutcomeMatrix<'a> {
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.reward.len() / self.arms
+        self.reward.len().checked_div(self.arms).unwrap_or(0)
     }
 
     /// The outcome of `arm` on `row`.

@@ -167,7 +167,7 @@ impl Router {
         }
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
         self.install(plan)?;
-        self.stage_end = self.stage_queries.map(|queries| self.ledger.queries + queries);
+        self.extend_stage();
         Ok(&self.plan)
     }
 
@@ -177,6 +177,12 @@ impl Router {
     #[inline]
     pub fn is_stage_due(&self) -> bool {
         self.stage_end.is_some_and(|end| self.ledger.queries >= end)
+    }
+
+    /// Prolongs the current stage by another stage's queries: for a boundary at which no new plan
+    /// could be found.
+    pub fn extend_stage(&mut self) {
+        self.stage_end = self.stage_queries.map(|queries| self.ledger.queries + queries);
     }
 
     fn check_candidate(&self, argument: &'static str, arm: usize) -> Result<(), Error> {
@@ -360,10 +366,7 @@ impl Policy for Router {
     #[inline]
     fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
         let Outcome { reward, cost } = outcome;
-        Self::observe(
-            self,
-            Observation { id: decision.id, reward: Some(reward), cost: Some(cost) },
-        )
+        Self::observe(self, Observation { id: decision.id, reward: Some(reward), cost: Some(cost) })
     }
 }
 

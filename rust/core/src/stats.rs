@@ -108,8 +108,12 @@ impl ArmStats {
     pub fn observe_batch(&mut self, rewards: &[f64], costs: &[f64]) -> Result<(), Error> {
         crate::error::check_all("rewards", rewards, REWARD_RULE, is_reward)?;
         crate::error::check_all("costs", costs, COST_RULE, is_cost)?;
-        rewards.iter().for_each(|&r| self.reward.push(r));
-        costs.iter().for_each(|&c| self.cost.push(c));
+        for &reward in rewards {
+            self.reward.push(reward);
+        }
+        for &cost in costs {
+            self.cost.push(cost);
+        }
         Ok(())
     }
 

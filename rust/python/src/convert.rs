@@ -1,6 +1,8 @@
 //! Conversions that more than one class needs.
 
-use numpy::{AllowTypeChange, PyArrayLike1};
+use std::borrow::Cow;
+
+use numpy::{AllowTypeChange, PyArrayLike1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use stageroute_core::{Confidence, ConfidenceFamily};
 
@@ -9,18 +11,19 @@ use crate::errors::invalid;
 /// A one-dimensional float array, borrowed where it is one already.
 pub(crate) type Floats<'py> = PyArrayLike1<'py, f64, AllowTypeChange>;
 
-/// A contiguous view of an array argument.
-pub(crate) fn slice<'a, T: numpy::Element>(
-    argument: &str,
-    array: &'a numpy::PyReadonlyArray1<'_, T>,
-) -> PyResult<&'a [T]> {
-    array
-        .as_slice()
-        .map_err(|_| invalid(format!("{argument} is not contiguous: pass a C-ordered copy of it")))
+/// The elements of an array argument: borrowed where they are contiguous, else copied.
+pub(crate) fn elements<'a, T: numpy::Element + Copy>(
+    array: &'a PyReadonlyArray1<'_, T>,
+) -> Cow<'a, [T]> {
+    match array.as_slice() {
+        Ok(slice) => Cow::Borrowed(slice),
+        Err(_) => Cow::Owned(array.as_array().to_vec()),
+    }
 }
 
 /// Settings of the confidence bounds, as keyword arguments name them.
 #[derive(FromPyObject)]
+#[pyo3(from_item_all)]
 pub(crate) struct ConfidenceSettings {
     family: String,
     gamma: f64,

@@ -1,6 +1,9 @@
 //! `stageroute._core`: the Python face of `stageroute-core`. It converts, calls and maps errors;
 //! it computes nothing.
 
+// Doc comments here are Python docstrings in numpy style, not rustdoc.
+#![allow(clippy::doc_markdown)]
+
 mod convert;
 mod errors;
 mod lp;

@@ -4,7 +4,7 @@ use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use stageroute_core::lp::{Problem, RoutingLp};
 
-use crate::convert::{Floats, slice};
+use crate::convert::{Floats, elements};
 use crate::errors::to_py;
 
 /// Optimum of one routing LP.
@@ -90,12 +90,8 @@ pub(crate) fn solve_routing_lp(
     throughput_cap: Floats<'_>,
     budget: f64,
 ) -> PyResult<RoutingSolution> {
-    let problem = Problem {
-        reward: slice("reward", &reward)?,
-        cost: slice("cost", &cost)?,
-        cap: slice("throughput_cap", &throughput_cap)?,
-        budget,
-    };
+    let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
+    let problem = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
     let mut lp = RoutingLp::new(problem).map_err(|error| to_py(&error))?;
     let status = lp.solve().map_err(|error| to_py(&error))?;
     let mut cap_prices = vec![0.0; problem.cap.len()];

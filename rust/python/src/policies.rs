@@ -4,25 +4,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use stageroute_core::{self as core, Bounds, Error, Outcome, Policy};
+use stageroute_core::{self as core, Bounds, Decision, Outcome, Policy};
 
-use crate::convert::{ConfidenceSettings, Floats, slice};
+use crate::convert::{ConfidenceSettings, Floats, elements};
 use crate::errors::{poisoned, to_py};
-
-/// One step of a policy: (arm, probability, budget price).
-pub(crate) type Step = (usize, f64, f64);
-
-/// Routes one query and learns its outcome, given as rows of rewards and costs over the arms.
-pub(crate) fn step(
-    policy: &mut dyn Policy,
-    reward: &[f64],
-    cost: &[f64],
-) -> Result<Step, Error> {
-    let decision = policy.route()?;
-    let outcome = Outcome { reward: reward[decision.arm], cost: cost[decision.arm] };
-    policy.observe(&decision, outcome)?;
-    Ok((decision.arm, decision.probability, decision.budget_price))
-}
 
 /// A fixed distribution for each stage.
 #[pyclass(frozen, module = "stageroute._core")]
@@ -45,10 +30,18 @@ impl Mixture {
         deployed: Vec<usize>,
         probabilities: Floats<'_>,
     ) -> PyResult<()> {
-        let probabilities = slice("probabilities", &probabilities)?;
-        lock(&self.inner, py)?
-            .publish(&deployed, probabilities)
-            .map_err(|error| to_py(&error))
+        let probabilities = elements(&probabilities);
+        lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
+    }
+
+    /// Decide which arm serves the next query: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?)
+    }
+
+    /// Learn what the given arm brought.
+    fn observe(&self, py: Python<'_>, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, arm, reward, cost)
     }
 }
 
@@ -67,8 +60,8 @@ impl Greedy {
         throughput_cap: Floats<'_>,
         seed: u64,
     ) -> PyResult<Self> {
-        let caps = slice("throughput_cap", &throughput_cap)?;
-        let greedy = core::Greedy::new(confidence.try_into()?, caps, seed);
+        let caps = elements(&throughput_cap);
+        let greedy = core::Greedy::new(confidence.try_into()?, &caps, seed);
         Ok(Self { inner: Mutex::new(greedy.map_err(|error| to_py(&error))?) })
     }
 
@@ -85,8 +78,33 @@ impl Greedy {
         let column = |get: fn(&Bounds) -> f64| bounds.iter().map(get).collect();
         Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
     }
+
+    /// Decide which arm serves the next query: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?)
+    }
+
+    /// Learn what the given arm brought.
+    fn observe(&self, py: Python<'_>, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, arm, reward, cost)
+    }
 }
 
 fn lock<'a, T>(mutex: &'a Mutex<T>, py: Python<'_>) -> PyResult<MutexGuard<'a, T>> {
     mutex.lock_py_attached(py).map_err(|_| poisoned())
+}
+
+/// (arm, probability, budget price)
+type Routed = (usize, f64, f64);
+
+fn route(policy: &mut impl Policy) -> PyResult<Routed> {
+    let Decision { arm, probability, budget_price, .. } =
+        policy.route().map_err(|error| to_py(&error))?;
+    Ok((arm, probability, budget_price))
+}
+
+fn observe(policy: &mut impl Policy, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
+    // The baselines learn from the arm alone; the rest of the decision is not used.
+    let decision = Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0 };
+    policy.observe(&decision, Outcome { reward, cost }).map_err(|error| to_py(&error))
 }

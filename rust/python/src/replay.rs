@@ -1,10 +1,12 @@
 //! The native replay of one stage, for every kind of policy.
 
+use std::sync::Mutex;
+
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
-use stageroute_core::{Error, OutcomeMatrix, Policy, Trace, replay as core_replay};
+use stageroute_core::{OutcomeMatrix, Policy, Trace, replay as core_replay};
 
-use crate::convert::slice;
+use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
 use crate::policies::{Greedy, Mixture};
 use crate::router::Router;
@@ -33,6 +35,7 @@ pub(crate) fn replay(
     mut budget_price: PyReadwriteArray1<'_, f64>,
 ) -> PyResult<()> {
     let arms = reward.as_array().ncols();
+    let rows = elements(&rows);
     let flat = |name: &str| invalid(format!("{name} must be C-contiguous"));
     let outcomes = OutcomeMatrix::new(
         reward.as_slice().map_err(|_| flat("reward"))?,
@@ -40,34 +43,28 @@ pub(crate) fn replay(
         arms,
     )
     .map_err(|error| to_py(&error))?;
-    let rows = slice("rows", &rows)?;
     let mut trace = Trace {
         arm: arm.as_slice_mut().map_err(|_| flat("arm"))?,
         probability: probability.as_slice_mut().map_err(|_| flat("probability"))?,
         budget_price: budget_price.as_slice_mut().map_err(|_| flat("budget_price"))?,
     };
-    let result = match kernel {
-        Kernel::Router(router) => router.get().detached(py, |router| {
-            core_replay(router, &outcomes, rows, &mut trace)
-        })?,
-        Kernel::Greedy(greedy) => {
-            let inner = &greedy.get().inner;
-            py.detach(|| run(&mut *inner.lock().map_err(|_| poisoned())?, &outcomes, rows, &mut trace))?
-        }
-        Kernel::Mixture(mixture) => {
-            let inner = &mixture.get().inner;
-            py.detach(|| run(&mut *inner.lock().map_err(|_| poisoned())?, &outcomes, rows, &mut trace))?
-        }
-    };
-    result.map_err(|error| to_py(&error))
+    match kernel {
+        Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace),
+        Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),
+        Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),
+    }
 }
 
-/// A replay whose own error is kept apart from that of taking the lock.
-fn run(
-    policy: &mut impl Policy,
+/// Runs the core's replay on a locked policy, without the interpreter.
+fn run<P: Policy + Send>(
+    py: Python<'_>,
+    policy: &Mutex<P>,
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
     trace: &mut Trace<'_>,
-) -> PyResult<Result<(), Error>> {
-    Ok(core_replay(policy, outcomes, rows, trace))
+) -> PyResult<()> {
+    py.detach(|| {
+        let mut policy = policy.lock().map_err(|_| poisoned())?;
+        core_replay(&mut *policy, outcomes, rows, trace).map_err(|error| to_py(&error))
+    })
 }

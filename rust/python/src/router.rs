@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
 use stageroute_core::{
-    self as core, ArmStats, Bounds, Moments, Observation, Pacing, RouterConfig,
+    self as core, ArmStats, Bounds, Error, Moments, Observation, Outcome, Pacing, Policy,
+    RouterConfig,
 };
 
-use crate::convert::{ConfidenceSettings, Floats, slice};
+use crate::convert::{ConfidenceSettings, Floats, elements};
 use crate::errors::{invalid, poisoned, to_py, to_py_at};
 
 /// One routing decision.
@@ -64,33 +65,32 @@ impl DecisionOrId<'_> {
     }
 }
 
-struct State {
+/// The core router, with the name of each of its arms.
+pub(crate) struct State {
     router: core::Router,
     names: Vec<Py<PyString>>,
+}
+
+impl Policy for State {
+    fn route(&mut self) -> Result<core::Decision, Error> {
+        self.router.route()
+    }
+
+    fn observe(&mut self, decision: &core::Decision, outcome: Outcome) -> Result<(), Error> {
+        Policy::observe(&mut self.router, decision, outcome)
+    }
 }
 
 /// Native half of `StageRouter`: statistics, routing LP, sampling.
 #[pyclass(frozen, subclass, module = "stageroute._core")]
 pub(crate) struct Router {
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
 }
 
 impl Router {
     #[inline]
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
         self.state.lock_py_attached(py).map_err(|_| poisoned())
-    }
-
-    /// Runs `work` on the core router without the interpreter.
-    pub(crate) fn detached<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&mut core::Router) -> T + Send,
-    ) -> PyResult<T> {
-        py.detach(|| {
-            let mut state = self.state.lock().map_err(|_| poisoned())?;
-            Ok(work(&mut state.router))
-        })
     }
 }
 
@@ -218,14 +218,14 @@ impl Router {
         rewards: Option<Floats<'_>>,
         costs: Option<Floats<'_>>,
     ) -> PyResult<()> {
-        let ids = slice("ids", &ids)?;
-        let rewards = rewards.as_ref().map(|array| slice("rewards", array)).transpose()?;
-        let costs = costs.as_ref().map(|array| slice("costs", array)).transpose()?;
+        let ids = elements(&ids);
+        let rewards = rewards.as_ref().map(|array| elements(array));
+        let costs = costs.as_ref().map(|array| elements(array));
         if rewards.is_none() && costs.is_none() {
             return Err(invalid("observe_many needs rewards, costs, or both; got neither"));
         }
-        for (argument, values) in [("rewards", rewards), ("costs", costs)] {
-            if let Some(values) = values.filter(|values| values.len() != ids.len()) {
+        for (argument, values) in [("rewards", &rewards), ("costs", &costs)] {
+            if let Some(values) = values.as_ref().filter(|values| values.len() != ids.len()) {
                 let (actual, expected) = (values.len(), ids.len());
                 return Err(invalid(format!(
                     "{argument} has {actual} elements; it must have {expected}, one for each id"
@@ -235,11 +235,14 @@ impl Router {
         let observations: Vec<Observation> = (0..ids.len())
             .map(|k| Observation {
                 id: ids[k],
-                reward: rewards.map(|values| values[k]),
-                cost: costs.map(|values| values[k]),
+                reward: rewards.as_ref().map(|values| values[k]),
+                cost: costs.as_ref().map(|values| values[k]),
             })
             .collect();
-        self.detached(py, |router| router.observe_many(&observations))?.map_err(to_py_at)
+        py.detach(|| {
+            let mut state = self.state.lock().map_err(|_| poisoned())?;
+            state.router.observe_many(&observations).map_err(to_py_at)
+        })
     }
 
     fn _add_arm(
@@ -253,10 +256,7 @@ impl Router {
             prior.cost = Moments::prior(mean, weight);
         }
         let mut state = self.lock(name.py())?;
-        let arm = state
-            .router
-            .add_arm(throughput_cap, prior)
-            .map_err(|error| to_py(&error))?;
+        let arm = state.router.add_arm(throughput_cap, prior).map_err(|error| to_py(&error))?;
         state.names.push(name.clone().unbind());
         Ok(arm)
     }
@@ -270,6 +270,11 @@ impl Router {
         let mut state = self.lock(py)?;
         let plan = state.router.publish(&deployed).map_err(|error| to_py(&error))?;
         Ok(plan.stage())
+    }
+
+    fn _extend_stage(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock(py)?.router.extend_stage();
+        Ok(())
     }
 
     fn _is_stage_due(&self, py: Python<'_>) -> PyResult<bool> {
@@ -290,9 +295,8 @@ impl Router {
     ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
         let state = self.lock(py)?;
         let bounds = state.router.learner().bounds();
-        let column = |get: fn(&Bounds) -> f64| {
-            bounds.iter().map(get).collect::<Vec<f64>>().to_pyarray(py)
-        };
+        let column =
+            |get: fn(&Bounds) -> f64| bounds.iter().map(get).collect::<Vec<f64>>().to_pyarray(py);
         Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
     }
 
@@ -301,8 +305,7 @@ impl Router {
         let state = self.lock(py)?;
         let stats = state.router.learner().stats();
         let columns = PyDict::new(py);
-        type Column = fn(&ArmStats) -> f64;
-        let floats: [(&str, Column); 4] = [
+        let floats: [(&str, fn(&ArmStats) -> f64); 4] = [
             ("reward_mean", |s| s.reward.mean()),
             ("reward_variance", |s| s.reward.variance()),
             ("cost_mean", |s| s.cost.mean()),
@@ -311,8 +314,7 @@ impl Router {
         for (name, get) in floats {
             columns.set_item(name, stats.iter().map(get).collect::<Vec<f64>>().to_pyarray(py))?;
         }
-        type Count = fn(&ArmStats) -> u64;
-        let counts: [(&str, Count); 2] =
+        let counts: [(&str, fn(&ArmStats) -> u64); 2] =
             [("reward_count", |s| s.reward.count()), ("cost_count", |s| s.cost.count())];
         for (name, get) in counts {
             columns.set_item(name, stats.iter().map(get).collect::<Vec<u64>>().to_pyarray(py))?;

@@ -169,10 +169,7 @@ impl Simplex {
         if self.side[arm] == BASIC {
             return self.keep_basis_after_all();
         }
-        self.has_basis
-            && self.has_sound_price()
-            && self.is_strict(arm)
-            && self.place_basic_arms()
+        self.has_basis && self.has_sound_price() && self.is_strict(arm) && self.place_basic_arms()
     }
 
     /// Keeps the basis if it is still optimal after anything but the caps has changed.

@@ -1,0 +1,100 @@
+"""What a replay amounts to: regret against the stage oracle, reward, spend, adherence, shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.policies import Limits, StageOraclePolicy
+from stageroute.replay import ReplayResult
+from stageroute.streams import Stream
+
+__all__ = ["RUNNING_SPEND_FROM", "ReplayMetrics", "measure", "oracle_rewards"]
+
+Floats = NDArray[np.float64]
+
+RUNNING_SPEND_FROM = 1_000
+"""The running spend is judged from this query on; before it, a few dear visits dominate."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReplayMetrics:
+    """Figures of one replay.
+
+    Attributes
+    ----------
+    cumulative_regret : ndarray, shape (T,)
+        Σ over queries of the stage oracle's expected reward less the mean reward of the chosen
+        model: luck in single outcomes cancels out of it. Negative where a policy overspends.
+    regret : float
+        Its last value as a share of the oracle's total.
+    reward : float
+        Mean reward observed.
+    spend : float
+        Total spend / (b T).
+    running_spend : ndarray, shape (T,)
+        Spend up to each query / (b t).
+    worst_running_spend : float
+        Its largest value from query 1,000 on (from the last one, for shorter streams).
+    stage_violation : ndarray, shape (K,)
+        Mean spend of each stage / b - 1, at least 0.
+    shares : ndarray, shape (N,)
+        Share of queries that each model served.
+    stages_deployed : ndarray of int64, shape (N,)
+        Number of stages in which each model was live.
+    stage_budget_price : ndarray, shape (K,)
+        Mean dual price of the budget in each stage over the queries where it is finite, reward per
+        USD; NaN where it never is.
+    """
+
+    cumulative_regret: Floats
+    regret: float
+    reward: float
+    spend: float
+    running_spend: Floats
+    worst_running_spend: float
+    stage_violation: Floats
+    shares: Floats
+    stages_deployed: NDArray[np.int64]
+    stage_budget_price: Floats
+
+
+def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:
+    """Return the stage oracle's expected reward on each query, shape (T,)."""
+    mean_reward = stream.table.mean_reward()
+    oracle = StageOraclePolicy(mean_reward, stream.table.mean_cost(), limits, seed=0)
+    values = [
+        float(mean_reward @ oracle.optimum(stream.candidates(int(start)))[1]) for start in starts
+    ]
+    return np.repeat(values, np.diff([*starts, stream.num_queries]))
+
+
+def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:
+    """Compute the figures of a replay."""
+    starts, num_models = result.stage_starts, stream.table.num_models
+    queries = np.arange(1, stream.num_queries + 1)
+    lengths = np.diff([*starts, stream.num_queries])
+    oracle = oracle_rewards(stream, limits, starts)
+    cumulative_regret = np.cumsum(oracle - stream.table.mean_reward()[result.arm])
+    running_spend = np.cumsum(result.cost) / (limits.budget * queries)
+    stage_spend = np.add.reduceat(result.cost, starts) / lengths
+    deployed = np.bincount(np.concatenate(result.deployments), minlength=num_models)
+    is_finite = np.isfinite(result.budget_price)
+    price_sum = np.add.reduceat(np.where(is_finite, result.budget_price, 0.0), starts)
+    price_count = np.add.reduceat(is_finite.astype(np.int64), starts)
+    return ReplayMetrics(
+        cumulative_regret=cumulative_regret,
+        regret=float(cumulative_regret[-1] / oracle.sum()),
+        reward=float(result.reward.mean()),
+        spend=float(running_spend[-1]),
+        running_spend=running_spend,
+        worst_running_spend=float(
+            running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1 :].max()
+        ),
+        stage_violation=np.maximum(stage_spend / limits.budget - 1.0, 0.0),
+        shares=np.bincount(result.arm, minlength=num_models) / stream.num_queries,
+        stages_deployed=deployed,
+        stage_budget_price=np.divide(
+            price_sum, price_count, out=np.full(starts.size, np.nan), where=price_count > 0
+        ),
+    )

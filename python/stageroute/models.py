@@ -1,0 +1,203 @@
+"""What a user says about a model and about the learner, checked and frozen."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from stageroute.errors import InvalidInputError
+
+__all__ = ["CONFIDENCE_FAMILIES", "Confidence", "Model"]
+
+CONFIDENCE_FAMILIES: Final = ("paper", "bernstein", "kl", "hoeffding")
+
+
+def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
+    """Raise `InvalidInputError` naming argument, value and rule unless `ok`."""
+    if not ok:
+        raise InvalidInputError(f"{argument} = {value!r}: {rule}")
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite real number (and not a bool)."""
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A candidate LLM.
+
+    Parameters
+    ----------
+    name : str
+        How decisions name it; unique within a router, not empty.
+    throughput_cap : float, default 1.0
+        Largest share of the traffic it can take, in (0, 1].
+    expected_cost : float, optional
+        What a query is expected to cost, USD, where that is known beforehand (a list price times
+        the usual number of tokens). Without it the first queries have to find out.
+    expected_cost_weight : int, default 100
+        How many observed queries `expected_cost` is worth.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    name: str
+    throughput_cap: float = 1.0
+    expected_cost: float | None = None
+    expected_cost_weight: int = 100
+
+    def __post_init__(self) -> None:
+        require(
+            isinstance(self.name, str) and bool(self.name),
+            "name",
+            self.name,
+            "a model's name must be a string that is not empty",
+        )
+        where = f"of model {self.name!r}"
+        require(
+            is_number(self.throughput_cap) and 0.0 < self.throughput_cap <= 1.0,
+            f"throughput_cap {where}",
+            self.throughput_cap,
+            "must be a share in (0, 1]",
+        )
+        require(
+            self.expected_cost is None
+            or (is_number(self.expected_cost) and self.expected_cost >= 0.0),
+            f"expected_cost {where}",
+            self.expected_cost,
+            "must be finite and not negative, in USD per query, or None",
+        )
+        weight = self.expected_cost_weight
+        require(
+            isinstance(weight, int) and not isinstance(weight, bool) and weight >= 1,
+            f"expected_cost_weight {where}",
+            weight,
+            "must be a whole number of observations, at least 1",
+        )
+
+    @property
+    def cost_prior(self) -> tuple[float, int] | None:
+        """Mean and weight of what is known of the cost, if anything is."""
+        if self.expected_cost is None:
+            return None
+        return self.expected_cost, self.expected_cost_weight
+
+
+class CoreConfidence(TypedDict):
+    """`Confidence` with every default filled in, as the core takes it."""
+
+    family: str
+    gamma: float
+    initial_reward_ucb: float
+    initial_cost_lcb: float
+    min_visits: int
+    cost_floor: float
+    cost_ceiling: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How statistics become optimistic estimates.
+
+    Parameters
+    ----------
+    family : {"bernstein", "paper", "kl", "hoeffding"}
+        Shape of the interval. ``"paper"`` is faithful to Li & Li (2026) and can lock out an arm
+        whose first reward is 0; ``"bernstein"`` (empirical variance; Audibert et al. 2009) does
+        not.
+    gamma : float, default 0.1
+        Width of the interval, above 0; the paper's experiments use 0.1, its theory
+        Θ(log(NT/δ)).
+    min_visits : int, default 0
+        Forced visits: below this many observations a model keeps its initial bounds.
+    initial_reward_ucb : float, default 1.0
+        Upper reward bound of a model without enough rewards, in [0, 1].
+    initial_cost_lcb : float, optional
+        Lower cost bound of a model without enough costs, USD; `cost_floor` by default.
+    cost_floor : float, default 0.0
+        No mean cost is taken to be below it, USD per query.
+    cost_ceiling : float, optional
+        What one query can cost at most, USD: the unit in which the radius of the cost is
+        measured. By default the router takes the largest `Model.expected_cost`, or ten times the
+        budget where there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    family: str = "bernstein"
+    gamma: float = 0.1
+    min_visits: int = 0
+    initial_reward_ucb: float = 1.0
+    initial_cost_lcb: float | None = None
+    cost_floor: float = 0.0
+    cost_ceiling: float | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            self.family in CONFIDENCE_FAMILIES,
+            "confidence family",
+            self.family,
+            f"must be one of {', '.join(CONFIDENCE_FAMILIES)}",
+        )
+        require(
+            is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0"
+        )
+        visits = self.min_visits
+        require(
+            isinstance(visits, int) and not isinstance(visits, bool) and visits >= 0,
+            "min_visits",
+            visits,
+            "must be a whole number, not negative",
+        )
+        require(
+            is_number(self.initial_reward_ucb) and 0.0 <= self.initial_reward_ucb <= 1.0,
+            "initial_reward_ucb",
+            self.initial_reward_ucb,
+            "must be in [0, 1]",
+        )
+        require(
+            is_number(self.cost_floor) and self.cost_floor >= 0.0,
+            "cost_floor",
+            self.cost_floor,
+            "must be finite and not negative, in USD per query",
+        )
+        ceiling = self.cost_ceiling
+        require(
+            ceiling is None or (is_number(ceiling) and ceiling > self.cost_floor),
+            "cost_ceiling",
+            ceiling,
+            f"must be finite and above cost_floor = {self.cost_floor}, in USD per query, or None",
+        )
+        lcb = self.initial_cost_lcb
+        require(
+            lcb is None or (is_number(lcb) and lcb >= self.cost_floor),
+            "initial_cost_lcb",
+            lcb,
+            f"must be finite and at least cost_floor = {self.cost_floor}, in USD per query, or None",
+        )
+
+    def resolved(self, budget: float, models: "list[Model]") -> CoreConfidence:
+        """Fill in the defaults that depend on the router's other arguments."""
+        known = [model.expected_cost for model in models if model.expected_cost]
+        ceiling = self.cost_ceiling
+        if ceiling is None:
+            ceiling = max(known) if known else 10.0 * budget
+            ceiling = max(ceiling, 2.0 * self.cost_floor)
+        lcb = self.cost_floor if self.initial_cost_lcb is None else self.initial_cost_lcb
+        return CoreConfidence(
+            family=self.family,
+            gamma=float(self.gamma),
+            initial_reward_ucb=float(self.initial_reward_ucb),
+            initial_cost_lcb=float(lcb),
+            min_visits=self.min_visits,
+            cost_floor=float(self.cost_floor),
+            cost_ceiling=float(ceiling),
+        )

@@ -1,0 +1,131 @@
+"""Replay a stream through a policy, stage by stage, in the native loop or step by step."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute import _core
+from stageroute.models import require
+from stageroute.policies import Policy
+from stageroute.streams import Stream
+
+__all__ = ["ReplayResult", "replay", "stage_starts"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReplayResult:
+    """Every decision of a replay, and what it brought.
+
+    Attributes
+    ----------
+    arm : ndarray of uint32, shape (T,)
+        The column that served each query.
+    probability, budget_price : ndarray, shape (T,)
+        With what probability it was drawn; the budget's dual price, reward per USD.
+    reward, cost : ndarray, shape (T,)
+        The outcome, USD for costs.
+    stage_starts : ndarray of int64, shape (K,)
+        The first query of each stage.
+    deployments : tuple of tuple of int
+        The live columns of each stage.
+    lp_counts : dict of str to int
+        LPs by status, for policies that solve any.
+    seconds_routing, seconds_deploying : float
+        Wall-clock time in the loop and at stage boundaries.
+    """
+
+    arm: NDArray[np.uint32]
+    probability: Floats
+    budget_price: Floats
+    reward: Floats
+    cost: Floats
+    stage_starts: NDArray[np.int64]
+    deployments: tuple[tuple[int, ...], ...]
+    lp_counts: dict[str, int]
+    seconds_routing: float
+    seconds_deploying: float
+
+
+def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
+    """Return the first query of each of `num_stages` stages of equal length, up to one query.
+
+    Raises
+    ------
+    InvalidInputError
+        If `num_stages` is not in [1, num_queries].
+    """
+    require(
+        1 <= num_stages <= num_queries,
+        "num_stages",
+        num_stages,
+        f"must be in [1, {num_queries}], the number of queries",
+    )
+    return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
+
+
+def replay(
+    policy: Policy, stream: Stream, num_stages: int, *, native: bool = True
+) -> ReplayResult:
+    """Replay a stream; feedback comes at once.
+
+    Parameters
+    ----------
+    policy : Policy
+        A fresh one: it learns while it is replayed.
+    stream : Stream
+    num_stages : int
+        K; boundaries are at equal distances.
+    native : bool, default True
+        Whether each stage runs as one call of the native loop, or query by query from Python: the
+        same decisions, for policies without a native kernel and for tests.
+    """
+    starts = stage_starts(stream.num_queries, num_stages)
+    num_queries, table = stream.num_queries, stream.table
+    arm = np.zeros(num_queries, dtype=np.uint32)
+    probability, budget_price = np.zeros(num_queries), np.zeros(num_queries)
+    deployments: list[tuple[int, ...]] = []
+    seconds_routing = seconds_deploying = 0.0
+    for start, end in zip(starts, [*starts[1:], num_queries], strict=True):
+        before = time.perf_counter()
+        deployments.append(policy.begin_stage(stream.candidates(int(start))))
+        between = time.perf_counter()
+        part = slice(int(start), int(end))
+        outputs = arm[part], probability[part], budget_price[part]
+        if native:
+            _core.replay(policy.kernel, table.reward, table.cost, stream.rows[part], *outputs)
+        else:
+            _replay_steps(policy, stream, part, *outputs)
+        seconds_deploying += between - before
+        seconds_routing += time.perf_counter() - between
+    return ReplayResult(
+        arm=arm,
+        probability=probability,
+        budget_price=budget_price,
+        reward=table.reward[stream.rows, arm],
+        cost=table.cost[stream.rows, arm],
+        stage_starts=starts,
+        deployments=tuple(deployments),
+        lp_counts=policy.counts(),
+        seconds_routing=seconds_routing,
+        seconds_deploying=seconds_deploying,
+    )
+
+
+def _replay_steps(  # noqa: PLR0913
+    policy: Policy,
+    stream: Stream,
+    part: slice,
+    arm: NDArray[np.uint32],
+    probability: Floats,
+    budget_price: Floats,
+) -> None:
+    """Do what the native loop does, in Python."""
+    table = stream.table
+    for t, row in enumerate(stream.rows[part]):
+        chosen, p, price = policy.route()
+        policy.observe(chosen, float(table.reward[row, chosen]), float(table.cost[row, chosen]))
+        arm[t], probability[t], budget_price[t] = chosen, p, price

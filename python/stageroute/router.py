@@ -1,0 +1,452 @@
+"""The router: what a service calls."""
+
+import logging
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute import _core
+from stageroute.deployment import DeploymentSolution, solve_deployment
+from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
+from stageroute.models import Confidence, Model, is_number, require
+
+__all__ = ["Deployment", "ModelState", "RouterCounters", "StageRouter"]
+
+logger = logging.getLogger("stageroute")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The live set of one stage.
+
+    Attributes
+    ----------
+    stage : int
+        Number of the stage, from 1.
+    models : tuple of str
+        The live models, in the order in which they were added.
+    status : str
+        Of the deployment problem on optimistic estimates; see `DeploymentSolution`.
+    weights : mapping of str to float
+        The mixture d* that names the set; not a routing distribution.
+    expected_reward, expected_spend : float
+        Of that mixture, on optimistic estimates; USD per query.
+    """
+
+    stage: int
+    models: tuple[str, ...]
+    status: str
+    weights: Mapping[str, float]
+    expected_reward: float
+    expected_spend: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What is known of one model.
+
+    Attributes
+    ----------
+    model : Model
+    is_live, is_retired : bool
+    reward_count, cost_count : int
+        Observations, the weight of a cost prior included.
+    reward_mean, cost_mean : float
+        Means of them; 0 before the first. Costs in USD.
+    reward_ucb, cost_lcb : float
+        The optimistic estimates.
+    """
+
+    model: Model
+    is_live: bool
+    is_retired: bool
+    reward_count: int
+    cost_count: int
+    reward_mean: float
+    cost_mean: float
+    reward_ucb: float
+    cost_lcb: float
+
+
+@dataclass(frozen=True, slots=True)
+class RouterCounters:
+    """What a router has done and spent.
+
+    Attributes
+    ----------
+    queries : int
+        Decisions made; the next four add up to it.
+    optimal : int
+        From an optimal LP.
+    throttled : int
+        The paced budget could not be met although the budget could: the cheapest mixture served
+        until earlier overspend was made good.
+    budget_infeasible : int
+        No live mixture meets the budget; the cheapest served.
+    cap_infeasible : int
+        The live caps sum to less than 1; traffic was split in proportion to them.
+    rewards, costs : int
+        Observations counted.
+    billed, in_flight : float
+        Observed costs, and expected cost of the decisions whose cost is still open, USD.
+    paced_budget : float
+        The budget of the next LP, USD per query.
+    failed_stages : int
+        Stage boundaries at which no new deployment could be found, so that the old one stayed.
+    """
+
+    queries: int
+    optimal: int
+    throttled: int
+    budget_infeasible: int
+    cap_infeasible: int
+    rewards: int
+    costs: int
+    billed: float
+    in_flight: float
+    paced_budget: float
+    failed_stages: int
+
+
+class StageRouter(_core.Router):
+    """Decide which models are live and which of them serves each query.
+
+    Parameters
+    ----------
+    models : iterable of Model or str
+        The first candidates; more can be added at any time. At least one.
+    budget : float
+        Average USD per query, above 0.
+    max_deployed : int
+        How many models can be live at once, at least 1.
+    confidence : Confidence or str, default ``Confidence()``
+        How statistics become optimistic estimates; a string names the family.
+    pacing_horizon : float or None, default 500
+        A deviation of the spend from the budget is made good over so many queries, at least 1.
+        None gives every LP the budget itself, as published: optimistic costs then overspend.
+    stage_queries : int, optional
+        A stage ends after so many queries; the next one is deployed by the `route` that opens it.
+    stage_seconds : float, optional
+        A stage ends after so much time; a background thread deploys the next one. With neither,
+        stages end by `advance_stage` alone.
+    open_decisions : int, default 65536
+        How many recent decisions can take feedback; rounded up to a power of two.
+    time_limit : float, optional
+        Seconds that the deployment MIP may take; see `solve_deployment`.
+    seed : int, optional
+        Fixes every random draw; drawn from the operating system by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument breaks its rule, names are not unique, or the caps of any `max_deployed`
+        models sum to less than 1, so that traffic could not be served within them.
+
+    Examples
+    --------
+    >>> router = StageRouter(["small", "large"], budget=0.001, max_deployed=2, seed=7)
+    >>> decision = router.route()
+    >>> router.observe(decision, reward=1.0, cost=0.0004)
+    >>> router.counters.billed
+    0.0004
+
+    Notes
+    -----
+    One router may be used from many threads.
+    """
+
+    _max_deployed: int
+    _time_limit: float | None
+
+    def __new__(  # noqa: PLR0913
+        cls,
+        models: Iterable[Model | str],
+        *,
+        budget: float,
+        max_deployed: int,
+        confidence: Confidence | str | None = None,
+        pacing_horizon: float | None = 500.0,
+        stage_queries: int | None = None,
+        stage_seconds: float | None = None,
+        open_decisions: int = 65_536,
+        time_limit: float | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        candidates = _as_models(models)
+        _check_settings(budget, max_deployed, stage_queries, stage_seconds, open_decisions, seed)
+        if confidence is None:
+            confidence = Confidence()
+        elif isinstance(confidence, str):
+            confidence = Confidence(family=confidence)
+        _check_caps(candidates, max_deployed)
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        self = super().__new__(
+            cls,
+            budget=budget,
+            confidence=confidence.resolved(budget, candidates),
+            pacing_horizon=pacing_horizon,
+            open_decisions=open_decisions,
+            stage_queries=stage_queries,
+            seed=seed,
+        )
+        self._budget = float(budget)
+        self._max_deployed = max_deployed
+        self._time_limit = time_limit
+        self._models: list[Model] = []
+        self._retired: set[str] = set()
+        self._failed_stages = 0
+        # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
+        self._stage_lock = threading.RLock()
+        for model in candidates:
+            self.add_model(model)
+        self._deployment = self._deploy()
+        self._timer = None if stage_seconds is None else _StageTimer(self, stage_seconds)
+        return self
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model ever added, in that order."""
+        return tuple(self._models)
+
+    @property
+    def deployment(self) -> Deployment:
+        """The live set."""
+        return self._deployment
+
+    @property
+    def counters(self) -> RouterCounters:
+        """What was done and spent so far."""
+        return RouterCounters(**self._counters(), failed_stages=self._failed_stages)
+
+    def add_model(self, model: Model | str) -> None:
+        """Add a candidate; it can be live from the next stage on.
+
+        Raises
+        ------
+        InvalidInputError
+            If its name is taken.
+        """
+        model = _as_model(model)
+        with self._stage_lock:
+            if any(model.name == known.name for known in self._models):
+                raise InvalidInputError(
+                    f"name = {model.name!r}: this router has a model of that name already"
+                )
+            self._add_arm(model.name, model.throughput_cap, model.cost_prior)
+            self._models.append(model)
+
+    def retire_model(self, name: str) -> None:
+        """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
+
+        Its slot stays empty until the next stage.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it has retired already.
+        """
+        with self._stage_lock:
+            arm = self._arm(name)
+            if name in self._retired:
+                raise UnknownModelError(f"name = {name!r}: this model has retired already")
+            self._retire_arm(arm)
+            self._retired.add(name)
+
+    def advance_stage(self) -> Deployment:
+        """End the stage: deploy anew from what is known now.
+
+        Returns
+        -------
+        Deployment
+            The live set of the new stage.
+
+        Raises
+        ------
+        NoModelError
+            If every model has retired.
+        SolverError
+            If the MIP ended without a proven optimum; the old set stays live.
+        """
+        with self._stage_lock:
+            self._deployment = self._deploy()
+            return self._deployment
+
+    def advance_stage_if_due(self) -> None:
+        """End the stage if its queries or its time are over; never raises for the solver's sake.
+
+        A boundary at which no deployment can be found keeps the old one for another stage, is
+        logged, and is counted in ``counters.failed_stages``.
+        """
+        with self._stage_lock:
+            if self._is_stage_due():
+                self._advance_or_extend()
+
+    def state(self, name: str) -> ModelState:
+        """Return what is known of a model.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        with self._stage_lock:
+            arm = self._arm(name)
+            _, live = self._plan()
+            reward_ucb, cost_lcb = self._bounds()
+            known = {key: column[arm].item() for key, column in self._statistics().items()}
+            return ModelState(
+                model=self._models[arm],
+                is_live=arm in live,
+                is_retired=name in self._retired,
+                reward_count=int(known["reward_count"]),
+                cost_count=int(known["cost_count"]),
+                reward_mean=known["reward_mean"],
+                cost_mean=known["cost_mean"],
+                reward_ucb=float(reward_ucb[arm]),
+                cost_lcb=float(cost_lcb[arm]),
+            )
+
+    def close(self) -> None:
+        """Stop the background thread of `stage_seconds`; routing goes on over the last set."""
+        if self._timer is not None:
+            self._timer.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _advance_or_extend(self) -> None:
+        try:
+            self.advance_stage()
+        except (SolverError, NoModelError) as error:
+            self._failed_stages += 1
+            self._extend_stage()
+            logger.warning("stage not advanced, the live set stays as it was: %s", error)
+
+    def _arm(self, name: str) -> int:
+        for arm, model in enumerate(self._models):
+            if model.name == name:
+                return arm
+        known = ", ".join(model.name for model in self._models)
+        raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
+
+    def _deploy(self) -> Deployment:
+        reward_ucb, cost_lcb = self._bounds()
+        candidates = np.array(
+            [arm for arm, model in enumerate(self._models) if model.name not in self._retired],
+            dtype=np.intp,
+        )
+        if candidates.size == 0:
+            raise NoModelError("every model has retired: add one before advancing the stage")
+        caps = np.array([self._models[arm].throughput_cap for arm in candidates])
+        _, live = self._plan()
+        solution = solve_deployment(
+            reward_ucb[candidates],
+            cost_lcb[candidates],
+            caps,
+            self._budget,
+            self._max_deployed,
+            previous=np.flatnonzero(np.isin(candidates, live)).tolist(),
+            time_limit=self._time_limit,
+        )
+        stage = self._publish([int(candidates[slot]) for slot in solution.deployed])
+        if solution.status != "optimal":
+            logger.warning("stage %d: deployment is %s", stage, solution.status)
+        return self._describe(stage, candidates, solution)
+
+    def _describe(
+        self, stage: int, candidates: NDArray[np.intp], solution: DeploymentSolution
+    ) -> Deployment:
+        names = {slot: self._models[candidates[slot]].name for slot in solution.deployed}
+        return Deployment(
+            stage=stage,
+            models=tuple(names.values()),
+            status=solution.status,
+            weights={name: float(solution.weights[slot]) for slot, name in names.items()},
+            expected_reward=solution.objective,
+            expected_spend=solution.spend,
+        )
+
+
+class _StageTimer:
+    """Ends a router's stages by the clock, from a thread that does not keep the router alive."""
+
+    def __init__(self, router: StageRouter, seconds: float) -> None:
+        self._stopped = threading.Event()
+        self._router = weakref.ref(router, lambda _: self._stopped.set())
+        self._seconds = seconds
+        threading.Thread(target=self._run, name="stageroute-stages", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            router = self._router()
+            if router is None:
+                return
+            router._advance_or_extend()  # noqa: SLF001
+            del router
+
+
+def _as_model(model: Model | str) -> Model:
+    return Model(model) if isinstance(model, str) else model
+
+
+def _as_models(models: Iterable[Model | str]) -> list[Model]:
+    candidates = [_as_model(model) for model in models]
+    if not candidates:
+        raise InvalidInputError("models is empty: a router needs at least one model to start")
+    return candidates
+
+
+def _check_settings(  # noqa: PLR0913
+    budget: float,
+    max_deployed: int,
+    stage_queries: int | None,
+    stage_seconds: float | None,
+    open_decisions: int,
+    seed: int | None,
+) -> None:
+    rule = "must be finite and above 0, in USD per query"
+    require(is_number(budget) and budget > 0, "budget", budget, rule)
+    counts = {
+        "max_deployed": max_deployed,
+        "stage_queries": stage_queries,
+        "open_decisions": open_decisions,
+    }
+    for argument, value in counts.items():
+        if value is not None:
+            is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            require(is_count, argument, value, "must be a whole number, at least 1")
+    if stage_seconds is not None:
+        ok = is_number(stage_seconds) and stage_seconds > 0
+        require(ok, "stage_seconds", stage_seconds, "must be finite and above 0")
+        require(
+            stage_queries is None,
+            "stage_seconds",
+            stage_seconds,
+            "cannot be combined with stage_queries: choose one of them",
+        )
+    if seed is not None:
+        ok = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**64
+        require(ok, "seed", seed, "must be a whole number in [0, 2**64)")
+
+
+def _check_caps(models: list[Model], max_deployed: int) -> None:
+    caps = sorted((model.throughput_cap for model in models), reverse=True)[:max_deployed]
+    require(
+        sum(caps) >= 1.0 - 1e-12,
+        "throughput_cap",
+        caps,
+        f"the largest {len(caps)} caps must sum to at least 1, or live models could not take all "
+        "the traffic: raise them, or max_deployed, or add models",
+    )
