@@ -1,10 +1,23 @@
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Self, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
 from stageroute.models import CoreConfidence
+
+__all__ = [
+    "IS_DEBUG_BUILD",
+    "Decision",
+    "Greedy",
+    "Mixture",
+    "Router",
+    "RoutingSolution",
+    "__version__",
+    "replay",
+    "solve_routing_lp",
+]
 
 __version__: str
 IS_DEBUG_BUILD: bool
@@ -33,6 +46,7 @@ class RoutingSolution:
 def solve_routing_lp(
     reward: ArrayLike, cost: ArrayLike, throughput_cap: ArrayLike, budget: float
 ) -> RoutingSolution: ...
+
 @final
 class Decision:
     @property
@@ -46,6 +60,20 @@ class Decision:
     @property
     def budget_price(self) -> float: ...
 
+@type_check_only
+class CoreCounters(TypedDict):
+    queries: int
+    optimal: int
+    throttled: int
+    budget_infeasible: int
+    cap_infeasible: int
+    rewards: int
+    costs: int
+    billed: float
+    in_flight: float
+    paced_budget: float
+
+@disjoint_base
 class Router:
     def __new__(
         cls,
@@ -82,13 +110,11 @@ class Router:
     def _plan(self) -> tuple[int, list[int]]: ...
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     def _statistics(self) -> dict[str, NDArray[np.float64] | NDArray[np.uint64]]: ...
-    def _counters(self) -> dict[str, int | float]: ...
+    def _counters(self) -> CoreCounters: ...
 
 @final
 class Greedy:
-    def __new__(
-        cls, confidence: CoreConfidence, throughput_cap: ArrayLike, seed: int
-    ) -> Self: ...
+    def __new__(cls, confidence: CoreConfidence, throughput_cap: ArrayLike, seed: int) -> Self: ...
     def publish(self, deployed: Sequence[int]) -> None: ...
     def bounds(self) -> tuple[list[float], list[float]]: ...
     def route(self) -> tuple[int, float, float]: ...

@@ -41,8 +41,8 @@ class DeploymentSolution:
     ----------
     status : str
         ``"optimal"``; ``"budget_infeasible"`` when no set of `max_deployed` arms meets the budget
-        (the answer is then the set with the cheapest mixture); ``"cap_infeasible"`` when the caps of
-        any such set sum to less than 1 (the answer is then the set with the largest caps).
+        (the answer is then the set with the cheapest mixture); ``"cap_infeasible"`` when the caps
+        of any such set sum to less than 1 (the answer is then the set with the largest caps).
     deployed : tuple of int
         The live set, ascending; always min(`max_deployed`, N) arms. Slots that the optimum does
         not need hold the arms with the highest reduced value.
@@ -54,7 +54,7 @@ class DeploymentSolution:
         Dual price of the budget within the live set, reward per USD; infinite when it cannot be
         met.
     solved_by : str
-        ``"lp"`` when the relaxation fitted into `max_deployed`, ``"highs"`` when the MIP was needed.
+        ``"lp"`` when the relaxation fitted into `max_deployed`, ``"highs"`` when not.
     """
 
     status: str
@@ -66,7 +66,7 @@ class DeploymentSolution:
     solved_by: str
 
 
-def solve_deployment(  # noqa: PLR0913
+def solve_deployment(
     reward: ArrayLike,
     cost: ArrayLike,
     throughput_cap: ArrayLike,
@@ -160,9 +160,7 @@ class _Problem:
         return self.reward.size
 
     def solve_on(self, arms: NDArray[np.intp]) -> RoutingSolution:
-        return solve_routing_lp(
-            self.reward[arms], self.cost[arms], self.cap[arms], self.budget
-        )
+        return solve_routing_lp(self.reward[arms], self.cost[arms], self.cap[arms], self.budget)
 
     def fill(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
         """Fill free slots with the highest reduced values μ - λc; ties to the cheaper arm."""
@@ -193,7 +191,7 @@ class _Problem:
 
 
 class _Mip:
-    """The MIP in HiGHS: columns d_0..d_{N-1}, z_0..z_{N-1}; rows budget, mass, cardinality, caps."""
+    """The MIP in HiGHS: columns d, then z; rows budget, mass, cardinality, one cap per arm."""
 
     def __init__(self, problem: _Problem, time_limit: float | None) -> None:
         self.problem = problem
@@ -254,9 +252,7 @@ class _Mip:
         self.highs.changeRowBounds(0, -highspy.kHighsInf, highspy.kHighsInf)
         largest = max(float(p.cost.max()), np.finfo(float).tiny)
         columns = np.arange(n, dtype=np.int32)
-        self._check(
-            self.highs.changeColsCost(n, columns, -p.cost / largest), "changeColsCost"
-        )
+        self._check(self.highs.changeColsCost(n, columns, -p.cost / largest), "changeColsCost")
         chosen = self._solve()
         if chosen is None:
             raise SolverError("HiGHS finds no mixture within the caps although one exists")

@@ -55,7 +55,7 @@ class ExpiredDecisionError(DecisionError):
 
 
 class AlreadyObservedError(DecisionError):
-    """This decision's reward (or cost) was already observed; the first value stands."""
+    """The decision's reward (or cost) was already observed; the first value stands."""
 
 
 class SolverError(StageRouteError, RuntimeError):

@@ -19,9 +19,17 @@ def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa:
 
 def is_number(value: object) -> bool:
     """Whether `value` is a finite real number (and not a bool)."""
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a string that is not empty."""
+    return isinstance(value, str) and bool(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether `value` is a whole number (and not a bool)."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Model:
 
     def __post_init__(self) -> None:
         require(
-            isinstance(self.name, str) and bool(self.name),
+            is_text(self.name),
             "name",
             self.name,
             "a model's name must be a string that is not empty",
@@ -74,7 +82,7 @@ class Model:
         )
         weight = self.expected_cost_weight
         require(
-            isinstance(weight, int) and not isinstance(weight, bool) and weight >= 1,
+            is_whole(weight) and weight >= 1,
             f"expected_cost_weight {where}",
             weight,
             "must be a whole number of observations, at least 1",
@@ -110,10 +118,10 @@ class Confidence:
         Shape of the interval. ``"paper"`` is faithful to Li & Li (2026) and can lock out an arm
         whose first reward is 0; ``"bernstein"`` (empirical variance; Audibert et al. 2009) does
         not.
-    gamma : float, default 0.1
+    gamma : float, default 0.25
         Width of the interval, above 0; the paper's experiments use 0.1, its theory
         Θ(log(NT/δ)).
-    min_visits : int, default 0
+    min_visits : int, default 20
         Forced visits: below this many observations a model keeps its initial bounds.
     initial_reward_ucb : float, default 1.0
         Upper reward bound of a model without enough rewards, in [0, 1].
@@ -133,8 +141,8 @@ class Confidence:
     """
 
     family: str = "bernstein"
-    gamma: float = 0.1
-    min_visits: int = 0
+    gamma: float = 0.25
+    min_visits: int = 20
     initial_reward_ucb: float = 1.0
     initial_cost_lcb: float | None = None
     cost_floor: float = 0.0
@@ -147,12 +155,10 @@ class Confidence:
             self.family,
             f"must be one of {', '.join(CONFIDENCE_FAMILIES)}",
         )
-        require(
-            is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0"
-        )
+        require(is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0")
         visits = self.min_visits
         require(
-            isinstance(visits, int) and not isinstance(visits, bool) and visits >= 0,
+            is_whole(visits) and visits >= 0,
             "min_visits",
             visits,
             "must be a whole number, not negative",
@@ -181,7 +187,7 @@ class Confidence:
             lcb is None or (is_number(lcb) and lcb >= self.cost_floor),
             "initial_cost_lcb",
             lcb,
-            f"must be finite and at least cost_floor = {self.cost_floor}, in USD per query, or None",
+            f"must be finite and at least cost_floor = {self.cost_floor}, in USD, or None",
         )
 
     def resolved(self, budget: float, models: "list[Model]") -> CoreConfidence:

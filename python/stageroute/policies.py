@@ -181,7 +181,7 @@ class _KernelPolicy(Policy):
 
 
 class StageOraclePolicy(_KernelPolicy):
-    """Knows the true means: deploys and routes by the optimum at every stage. Regret is against it."""
+    """Knows the true means and takes the optimum of every stage; regret is measured against it."""
 
     name = "oracle"
 
@@ -189,12 +189,12 @@ class StageOraclePolicy(_KernelPolicy):
         self._mean_reward, self._mean_cost = mean_reward, mean_cost
         self._limits = limits
         self._caps = limits.caps(mean_reward.size)
-        self.kernel = Mixture(mean_reward.size, seed)
+        self.kernel = self._mixture = Mixture(mean_reward.size, seed)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy and fix the mixture of the stage."""
         live, probabilities = self.optimum(candidates)
-        self.kernel.publish(live, probabilities)
+        self._mixture.publish(live, probabilities)
         return live
 
     def optimum(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:
@@ -223,21 +223,21 @@ class GreedyPolicy(_KernelPolicy):
     def __init__(self, num_models: int, limits: Limits, seed: int) -> None:
         confidence = limits.confidence.resolved(limits.budget, [])
         self._max_deployed = limits.max_deployed
-        self.kernel: Greedy = Greedy(confidence, limits.caps(num_models), seed)
+        self.kernel = self._greedy = Greedy(confidence, limits.caps(num_models), seed)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of highest utility, ties towards the first."""
-        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self.kernel.bounds())
+        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self._greedy.bounds())
         with np.errstate(divide="ignore"):
             utility = reward_ucb / cost_lcb
         order = np.lexsort((candidates, -reward_ucb, -utility))[: self._max_deployed]
         live = tuple(sorted(candidates[order].tolist()))
-        self.kernel.publish(live)
+        self._greedy.publish(live)
         return live
 
 
 class UniformPolicy(_KernelPolicy):
-    """The paper's uniform baseline: a random live set, and every live model alike within its cap."""
+    """The paper's uniform baseline: a random live set, all alike within their caps."""
 
     name = "uniform"
 
@@ -246,7 +246,7 @@ class UniformPolicy(_KernelPolicy):
         self._max_deployed = limits.max_deployed
         set_seed, route_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
         self._generator = np.random.default_rng(set_seed)
-        self.kernel: Mixture = Mixture(num_models, int(route_seed))
+        self.kernel = self._mixture = Mixture(num_models, int(route_seed))
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Draw the live set."""
@@ -254,14 +254,14 @@ class UniformPolicy(_KernelPolicy):
         live = np.sort(self._generator.choice(candidates, size=size, replace=False))
         probabilities = np.zeros(self._caps.size)
         probabilities[live] = _even_within_caps(self._caps[live])
-        self.kernel.publish(live.tolist(), probabilities)
+        self._mixture.publish(live.tolist(), probabilities)
         return tuple(live.tolist())
 
 
 def _even_within_caps(caps: Floats) -> Floats:
-    """Equal shares, what a cap cuts off going to the others; in proportion if the caps are short."""
+    """Equal shares; what a cap cuts off goes to the others. In proportion if the caps are short."""
     if caps.sum() <= 1.0:
-        return caps / caps.sum()
+        return np.asarray(caps / caps.sum())
     shares = np.zeros_like(caps)
     left = 1.0
     for position, k in enumerate(np.argsort(caps, kind="stable")):
@@ -273,9 +273,7 @@ def _even_within_caps(caps: Floats) -> Floats:
 PolicyMaker = Callable[[tuple[str, ...], Floats, Floats, Limits, int], Policy]
 
 POLICIES: Final[dict[str, PolicyMaker]] = {
-    "stageroute": lambda names, _, cost, limits, seed: StageRoutePolicy(
-        names, cost, limits, seed
-    ),
+    "stageroute": lambda names, _, cost, limits, seed: StageRoutePolicy(names, cost, limits, seed),
     "greedy": lambda names, _reward, _cost, limits, seed: GreedyPolicy(len(names), limits, seed),
     "uniform": lambda names, _reward, _cost, limits, seed: UniformPolicy(len(names), limits, seed),
     "oracle": lambda _, reward, cost, limits, seed: StageOraclePolicy(reward, cost, limits, seed),
@@ -283,7 +281,7 @@ POLICIES: Final[dict[str, PolicyMaker]] = {
 """Each policy by name: made from model names, true mean rewards and costs, limits and a seed."""
 
 
-def make_policy(  # noqa: PLR0913
+def make_policy(
     name: str,
     names: tuple[str, ...],
     mean_reward: Floats,

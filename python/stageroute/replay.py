@@ -67,9 +67,7 @@ def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
     return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
 
 
-def replay(
-    policy: Policy, stream: Stream, num_stages: int, *, native: bool = True
-) -> ReplayResult:
+def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = True) -> ReplayResult:
     """Replay a stream; feedback comes at once.
 
     Parameters
@@ -115,7 +113,7 @@ def replay(
     )
 
 
-def _replay_steps(  # noqa: PLR0913
+def _replay_steps(
     policy: Policy,
     stream: Stream,
     part: slice,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stageroute import _core
 from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
-from stageroute.models import Confidence, Model, is_number, require
+from stageroute.models import Confidence, Model, is_number, is_whole, require
 
 __all__ = ["Deployment", "ModelState", "RouterCounters", "StageRouter"]
 
@@ -160,10 +160,17 @@ class StageRouter(_core.Router):
     One router may be used from many threads.
     """
 
+    _budget: float
     _max_deployed: int
     _time_limit: float | None
+    _models: list[Model]
+    _retired: set[str]
+    _failed_stages: int
+    _stage_lock: threading.RLock
+    _deployment: Deployment
+    _timer: "_StageTimer | None"
 
-    def __new__(  # noqa: PLR0913
+    def __new__(
         cls,
         models: Iterable[Model | str],
         *,
@@ -177,6 +184,7 @@ class StageRouter(_core.Router):
         time_limit: float | None = None,
         seed: int | None = None,
     ) -> Self:
+        """Check the settings, create the native half and deploy the first stage."""
         candidates = _as_models(models)
         _check_settings(budget, max_deployed, stage_queries, stage_seconds, open_decisions, seed)
         if confidence is None:
@@ -198,8 +206,8 @@ class StageRouter(_core.Router):
         self._budget = float(budget)
         self._max_deployed = max_deployed
         self._time_limit = time_limit
-        self._models: list[Model] = []
-        self._retired: set[str] = set()
+        self._models = []
+        self._retired = set()
         self._failed_stages = 0
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
         self._stage_lock = threading.RLock()
@@ -408,7 +416,7 @@ def _as_models(models: Iterable[Model | str]) -> list[Model]:
     return candidates
 
 
-def _check_settings(  # noqa: PLR0913
+def _check_settings(
     budget: float,
     max_deployed: int,
     stage_queries: int | None,
@@ -424,9 +432,8 @@ def _check_settings(  # noqa: PLR0913
         "open_decisions": open_decisions,
     }
     for argument, value in counts.items():
-        if value is not None:
-            is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            require(is_count, argument, value, "must be a whole number, at least 1")
+        ok = value is None or (is_whole(value) and value >= 1)
+        require(ok, argument, value, "must be a whole number, at least 1")
     if stage_seconds is not None:
         ok = is_number(stage_seconds) and stage_seconds > 0
         require(ok, "stage_seconds", stage_seconds, "must be finite and above 0")
@@ -437,7 +444,7 @@ def _check_settings(  # noqa: PLR0913
             "cannot be combined with stage_queries: choose one of them",
         )
     if seed is not None:
-        ok = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**64
+        ok = is_whole(seed) and 0 <= seed < 2**64
         require(ok, "seed", seed, "must be a whole number in [0, 2**64)")
 
 

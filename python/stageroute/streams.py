@@ -68,9 +68,7 @@ class Stream:
         return np.flatnonzero((self.arrivals <= t) & (t < self.retirements))
 
 
-def even_arrivals(
-    num_models: int, num_initial: int, num_queries: int
-) -> NDArray[np.int64]:
+def even_arrivals(num_models: int, num_initial: int, num_queries: int) -> NDArray[np.int64]:
     """Arrival times with `num_initial` models at the start and the others at even distances.
 
     Raises
@@ -90,7 +88,7 @@ def even_arrivals(
     return times
 
 
-def draw_stream(  # noqa: PLR0913
+def draw_stream(
     table: OutcomeTable,
     seed: int,
     *,

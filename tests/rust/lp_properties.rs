@@ -195,9 +195,12 @@ fn judge(instance: &Instance, lp: &RoutingLp) -> Result<(), TestCaseError> {
     let price = lp.budget_price();
     prop_assert!(price >= 0.0 && price.is_finite());
     let rounding = ROUNDINGS * price * (unit + instance.budget);
+    // A budget that is missed within the tolerance, in favour of "feasible", is paid for at λ.
+    let missed = price * (lp.spend() - instance.budget).max(0.0);
+    let tolerance = TOLERANCE + rounding + missed;
     let gap = instance.dual_bound(price) - lp.objective();
-    prop_assert!(gap.abs() <= TOLERANCE + rounding, "gap {gap:e} at price {price:e}");
-    prop_assert!(certificate.gap.abs() <= TOLERANCE + rounding, "{certificate:?}");
+    prop_assert!(gap.abs() <= tolerance, "gap {gap:e} at price {price:e}");
+    prop_assert!(certificate.gap.abs() <= tolerance, "{certificate:?}");
     Ok(())
 }
 
@@ -588,6 +591,17 @@ fn of_equally_good_arms_the_cheaper_serves() {
     assert_eq!(lp.probabilities()[0], 0.0);
     assert_eq!(lp.probabilities()[1], 0.7);
     assert_eq!(lp.budget_price(), 0.0);
+}
+
+/// Rounding puts the mass that these caps leave for the last arm at -5.6e-17.
+#[test]
+fn caps_that_sum_to_one_leave_no_negative_share() {
+    let rewards = [0.5, 0.500_000_000_1, 0.500_000_000_2, 0.500_000_000_3];
+    let costs = [1.000_000_04e-3, 1.000_000_01e-3, 1e-3, 1e-3];
+    let caps = [0.1, 0.3, 0.5, 0.2];
+    let arms: Vec<_> = (0..4).map(|arm| (rewards[arm], costs[arm], caps[arm])).collect();
+    let instance = Instance::new(&arms, 1e-3);
+    judge(&instance, &instance.solved()).unwrap();
 }
 
 // ---- bad data ---------------------------------------------------------------------------------

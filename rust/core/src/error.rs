@@ -40,6 +40,12 @@ pub enum Error {
         /// Why it must have that length.
         rule: &'static str,
     },
+    /// There is no arm where at least one is needed.
+    #[error("{argument} is empty: there must be at least one arm")]
+    NoArms {
+        /// Name of the argument.
+        argument: &'static str,
+    },
     /// An index names no arm.
     #[error("{argument} names arm {arm}; this instance has {arms} arms, numbered from 0")]
     UnknownArm {

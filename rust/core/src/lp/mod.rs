@@ -78,7 +78,7 @@ impl Problem<'_> {
             }
         }
         if arms == 0 {
-            return Err(Error::NoLiveArm);
+            return Err(Error::NoArms { argument: "reward" });
         }
         check_all("reward", self.reward, "must be finite", f64::is_finite)?;
         check_all("cost", self.cost, COST_RULE, is_cost)?;

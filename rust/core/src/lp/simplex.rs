@@ -457,6 +457,8 @@ impl Simplex {
         }
         let i = self.marginal;
         let (mass, surplus) = self.left_by_caps();
+        // Caps that sum to 1 may leave a mass a little below 0.
+        let mass = mass.max(0.0);
         self.support.push(i);
         self.probabilities[i] = mass;
         if let Some(j) = self.partner {

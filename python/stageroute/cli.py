@@ -1,0 +1,310 @@
+"""The command line: ``stageroute bench`` and ``stageroute replay``."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from stageroute import __version__
+from stageroute.bench import (
+    BenchSettings,
+    Episode,
+    collect,
+    default_num_queries,
+    run_bench,
+)
+from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
+from stageroute.errors import InvalidInputError, StageRouteError
+from stageroute.models import CONFIDENCE_FAMILIES, Confidence
+from stageroute.policies import POLICIES, Limits, make_policy
+from stageroute.replay import ReplayResult, replay
+from stageroute.report import format_result, save_plot
+from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream, draw_stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["main"]
+
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except StageRouteError as error:
+        print(f"stageroute: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stageroute: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stageroute",
+        description="Decide which LLMs to keep live and which one serves each query.",
+    )
+    parser.add_argument("--version", action="version", version=f"stageroute {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    bench = commands.add_parser(
+        "bench",
+        help="compare policies over a table of outcomes",
+        description="Replay policies over a table of outcomes, several seeds in parallel.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    bench.set_defaults(run=_bench)
+    bench.add_argument(
+        "--budget", type=float, nargs="+", default=[0.001], help="b, USD per query; several compare"
+    )
+    bench.add_argument(
+        "--policies", nargs="+", default=["stageroute", "greedy", "uniform", "oracle"],
+        choices=list(POLICIES), metavar="POLICY", help=f"of {', '.join(POLICIES)}",
+    )  # fmt: skip
+    bench.add_argument("--seeds", type=int, default=20, help="how many streams")
+    bench.add_argument("--first-seed", type=int, default=0, help="seed of the first stream")
+    bench.add_argument("--workers", type=int, help="processes; by default one for each core")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+    bench.add_argument("--plot", type=Path, metavar="FILE", help="draw regret and spend (PNG, SVG)")
+    bench.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _add_table_options(bench)
+    _add_problem_options(bench)
+
+    single = commands.add_parser(
+        "replay",
+        help="replay one policy and write down every decision",
+        description="Replay one policy on one stream; write every decision to a CSV or NPZ file.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    single.set_defaults(run=_replay)
+    single.add_argument("--budget", type=float, default=0.001, help="b, USD per query")
+    single.add_argument("--policy", default="stageroute", choices=list(POLICIES))
+    single.add_argument("--seed", type=int, default=0)
+    single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
+    _add_table_options(single)
+    _add_problem_options(single)
+    return parser
+
+
+def _add_table_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("table of outcomes")
+    group.add_argument("--data", type=Path, metavar="FILE", help="parquet, CSV, NPZ, or pickle; "
+                       "by default the built-in RouterBench-calibrated set")  # fmt: skip
+    group.add_argument(
+        "--weights", type=Path, metavar="FILE", help="query_id, weight (parquet, CSV)"
+    )
+    group.add_argument("--name", help="how reports call the table")
+    group.add_argument("--models", nargs="+", metavar="MODEL", help="only these, in this order")
+    group.add_argument("--drop-missing", action="store_true", help="leave out incomplete rows")
+    group.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="read the RouterBench pickle, whose checksum is verified first",
+    )
+
+
+def _add_problem_options(parser: argparse.ArgumentParser) -> None:
+    stream = parser.add_argument_group("stream")
+    stream.add_argument("--queries", type=int, metavar="T", help="36,497 if drawn i.i.d., else the "
+                        "table's rows")  # fmt: skip
+    stream.add_argument("--order", choices=STREAM_ORDERS, default="iid", help="of the queries")
+    stream.add_argument("--stages", type=int, default=33, metavar="K")
+    stream.add_argument("--initial-models", type=int, default=5, metavar="N",
+                        help="at the start; the others arrive evenly")  # fmt: skip
+    stream.add_argument(
+        "--arrival-order",
+        default="table",
+        metavar="ORDER",
+        help=f"{' or '.join(ARRIVAL_ORDERS)}, or model names with commas",
+    )
+
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-deployed", type=int, default=4, metavar="M_MAX")
+    limits.add_argument("--throughput-cap", type=float, nargs="+", default=[0.5], metavar="ALPHA",
+                        help="one for all models, or one for each in order of arrival")  # fmt: skip
+    limits.add_argument(
+        "--pacing-horizon",
+        default="500",
+        metavar="QUERIES",
+        help="overspend is made good over so many queries; 'off' as published",
+    )
+
+    defaults = Confidence()
+    learner = parser.add_argument_group("learner")
+    learner.add_argument("--confidence", choices=CONFIDENCE_FAMILIES, default=defaults.family)
+    learner.add_argument("--gamma", type=float, default=defaults.gamma, help="width of the bounds")
+    learner.add_argument(
+        "--min-visits", type=int, default=defaults.min_visits, help="forced visits"
+    )
+    learner.add_argument("--initial-reward-ucb", type=float, default=defaults.initial_reward_ucb)
+    learner.add_argument("--initial-cost-lcb", type=float, help="by default the cost floor, USD")
+    learner.add_argument("--cost-floor", type=float, default=defaults.cost_floor, help="c1, USD")
+    learner.add_argument("--cost-ceiling", type=float, help="c2, USD; by default 10 budgets, or "
+                         "the dearest price where prices are known")  # fmt: skip
+    learner.add_argument("--know-prices", action="store_true",
+                         help="tell StageRoute each model's mean cost beforehand")  # fmt: skip
+
+
+def _table(options: argparse.Namespace) -> OutcomeTable:
+    if options.data is not None:
+        return read_table(
+            options.data,
+            weights=options.weights,
+            models=options.models,
+            drop_missing=options.drop_missing,
+            allow_pickle=options.allow_pickle,
+            name=options.name,
+        )
+    if options.weights is not None:
+        raise InvalidInputError("--weights belongs to a table: give --data too")
+    table = routerbench_synthetic()
+    return table if options.models is None else table.select(options.models)
+
+
+def _limits(options: argparse.Namespace, budget: float) -> Limits:
+    caps = options.throughput_cap
+    return Limits(
+        budget=budget,
+        max_deployed=options.max_deployed,
+        throughput_cap=caps[0] if len(caps) == 1 else tuple(caps),
+        confidence=Confidence(
+            family=options.confidence,
+            gamma=options.gamma,
+            min_visits=options.min_visits,
+            initial_reward_ucb=options.initial_reward_ucb,
+            initial_cost_lcb=options.initial_cost_lcb,
+            cost_floor=options.cost_floor,
+            cost_ceiling=options.cost_ceiling,
+        ),
+        pacing_horizon=_pacing_horizon(options.pacing_horizon),
+        use_prices=options.know_prices,
+    )
+
+
+def _pacing_horizon(text: str) -> float | None:
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInputError(
+            f"--pacing-horizon = {text!r}: must be a number of queries, or 'off'"
+        ) from None
+
+
+def _arrival_order(options: argparse.Namespace) -> str | tuple[str, ...]:
+    order: str = options.arrival_order
+    return order if order in ARRIVAL_ORDERS else tuple(order.split(","))
+
+
+def _settings(
+    options: argparse.Namespace,
+    table: OutcomeTable,
+    budgets: Sequence[float],
+    policies: Sequence[str],
+    seeds: Sequence[int],
+) -> BenchSettings:
+    return BenchSettings(
+        limits=tuple(_limits(options, budget) for budget in budgets),
+        policies=tuple(policies),
+        seeds=tuple(seeds),
+        num_queries=options.queries or default_num_queries(table, options.order),
+        num_stages=options.stages,
+        order=options.order,
+        num_initial=min(options.initial_models, table.num_models),
+        arrival_order=_arrival_order(options),
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    table = _table(options)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    settings = _settings(options, table, options.budget, options.policies, seeds)
+    for path in (options.json, options.plot):
+        _check_writable(path)
+    total = len(settings.limits) * len(settings.policies) * len(settings.seeds)
+    episodes: list[Episode] = []
+    interrupted = False
+    with tqdm(total=total, unit="run", disable=options.no_progress or None) as progress:
+        try:
+            for episode in run_bench(table, settings, options.workers):
+                episodes.append(episode)
+                progress.update()
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        print(f"stageroute: interrupted after {len(episodes)} of {total} runs", file=sys.stderr)
+        if not episodes:
+            return EXIT_INTERRUPTED
+    result = collect(table, settings, episodes)
+    print(format_result(result))
+    if options.json is not None:
+        text = json.dumps(result.to_json(), indent=1, allow_nan=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    if options.plot is not None:
+        save_plot(result, options.plot)
+    return EXIT_INTERRUPTED if interrupted else 0
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out before the work that its result could not be written."""
+    if path is not None and not path.parent.is_dir():
+        raise InvalidInputError(f"{path}: there is no folder {path.parent}")
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.out.suffix not in (".csv", ".npz"):
+        raise InvalidInputError(f"--out = {options.out}: must end in .csv or .npz")
+    _check_writable(options.out)
+    table = _table(options)
+    settings = _settings(options, table, [options.budget], [options.policy], [options.seed])
+    limits = settings.limits[0]
+    stream = draw_stream(
+        table,
+        options.seed,
+        num_queries=settings.num_queries,
+        order=settings.order,
+        num_initial=settings.num_initial,
+        arrival_order=settings.arrival_order,
+    )
+    names = stream.table.models
+    means = stream.table.mean_reward(), stream.table.mean_cost()
+    policy = make_policy(options.policy, names, *means, limits, options.seed)
+    result = replay(policy, stream, settings.num_stages)
+    _write_decisions(options.out, stream, result)
+    print(f"{stream.num_queries:,} decisions of {options.policy} written to {options.out}")
+    return 0
+
+
+def _write_decisions(path: Path, stream: Stream, result: ReplayResult) -> None:
+    queries = np.arange(stream.num_queries)
+    columns: dict[str, NDArray[np.generic]] = {
+        "query": queries,
+        "row": stream.rows,
+        "stage": np.searchsorted(result.stage_starts, queries, side="right"),
+        "model": np.asarray(stream.table.models)[result.arm],
+        "probability": result.probability,
+        "budget_price": result.budget_price,
+        "reward": result.reward,
+        "cost": result.cost,
+    }
+    if path.suffix == ".npz":
+        np.savez_compressed(path, allow_pickle=False, **columns)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

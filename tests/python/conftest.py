@@ -1,0 +1,56 @@
+"""Fixtures that many tests share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stageroute.datasets import OutcomeTable, read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real outcomes and reference optima beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"left out: the shared folder {SHARED.name}/ is not beside the repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def surrogate(shared_data: Path) -> OutcomeTable:
+    """The RouterBench surrogate."""
+    folder = shared_data / "data" / "routerbench_0shot_11m_sample2224"
+    return read_table(
+        folder / "routerbench_0shot_11m_sample2224.parquet",
+        weights=folder / "balance_weights.parquet",
+        name="RouterBench surrogate",
+    )
+
+
+@pytest.fixture
+def small_table() -> OutcomeTable:
+    """Three models on 200 queries: cheap and poor, middling, dear and good."""
+    generator = np.random.default_rng(5)
+    reward = (generator.random((200, 3)) < [0.4, 0.6, 0.8]).astype(float)
+    cost = generator.uniform(0.5, 1.5, (200, 3)) * [0.0001, 0.0005, 0.003]
+    return OutcomeTable("small", ("cheap", "middling", "dear"), reward, cost)
+
+
+@pytest.fixture(scope="session")
+def vectors(shared_data: Path) -> dict[str, list[dict[str, Any]]]:
+    """Reference problems with exact optima, by file name."""
+    return {
+        path.stem: [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (shared_data / "vectors").glob("*.jsonl")
+    }

@@ -1,0 +1,138 @@
+"""The deployment problem: what it chooses, what it says when there is no good choice, bad input."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stageroute import solve_deployment, solve_routing_lp
+from stageroute.errors import InvalidInputError, SolverError
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, int]:
+    """Small problems with ties, free models and tight caps."""
+    size = draw(st.integers(1, 7))
+    values = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0.0, 1.0))
+    reward = np.array(draw(st.lists(values, min_size=size, max_size=size)))
+    unit = draw(st.sampled_from([1.0, 1e-3, 1e-6]))
+    cost = unit * np.array(draw(st.lists(values, min_size=size, max_size=size)))
+    caps = st.sampled_from([0.2, 0.3, 0.5, 1.0])
+    cap = np.array(draw(st.lists(caps, min_size=size, max_size=size)))
+    budget = unit * draw(st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]))
+    return reward, cost, cap, budget, draw(st.integers(1, size))
+
+
+def brute_force(
+    reward: np.ndarray, cost: np.ndarray, cap: np.ndarray, budget: float, slots: int
+) -> float | None:
+    """Best objective over every live set; None if none is feasible."""
+    values = []
+    for chosen in combinations(range(reward.size), slots):
+        arms = list(chosen)
+        solution = solve_routing_lp(reward[arms], cost[arms], cap[arms], budget)
+        if solution.status == "optimal":
+            values.append(solution.objective)
+    return max(values, default=None)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(problems())
+def test_equals_brute_force(
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray, float, int],
+) -> None:
+    best = brute_force(*problem)
+    solution = solve_deployment(*problem)
+    assert len(solution.deployed) == problem[4]
+    assert solution.weights.sum() == pytest.approx(1.0)
+    assert set(np.flatnonzero(solution.weights)) <= set(solution.deployed)
+    if best is None:
+        assert solution.status != "optimal"
+    else:
+        assert solution.status == "optimal"
+        assert solution.objective == pytest.approx(best, abs=1e-8)
+
+
+def test_free_slots_go_to_the_highest_reduced_value() -> None:
+    # Arm 0 fills the budget's needs alone; of the others arm 2 has the highest reward at price 0.
+    solution = solve_deployment([0.9, 0.2, 0.8, 0.5], [0.1] * 4, [1.0] * 4, 1.0, 2)
+    assert solution.deployed == (0, 2)
+    assert solution.weights.tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_free_slots_weigh_cost_at_the_budgets_price() -> None:
+    # The budget binds between arms 0 and 1 at 0.4 reward per unit of cost, so arm 3, worse but
+    # cheap, is worth more than arm 2, better but dear.
+    solution = solve_deployment([0.9, 0.5, 0.7, 0.4], [2.0, 1.0, 3.0, 0.9], [1.0] * 4, 1.5, 3)
+    assert solution.budget_price == pytest.approx(0.4)
+    assert solution.deployed == (0, 1, 3)
+
+
+def test_cheapest_set_where_the_budget_cannot_be_met() -> None:
+    cost = np.array([5.0, 3.0, 4.0, 6.0])
+    solution = solve_deployment([1.0, 0.5, 0.7, 0.9], cost, [0.5] * 4, 1.0, 2)
+    assert solution.status == "budget_infeasible"
+    assert solution.deployed == (1, 2)
+    assert solution.spend == pytest.approx(3.5)
+    assert solution.budget_price == np.inf
+
+
+def test_cheapest_set_through_the_mip() -> None:
+    # Three slots cannot hold the four cheapest quarters, so cardinality matters.
+    cost = np.array([1.0, 1.0, 1.0, 1.0, 2.0, 2.0])
+    cap = np.array([0.25, 0.25, 0.25, 0.25, 0.5, 0.6])
+    solution = solve_deployment(np.ones(6), cost, cap, 0.5, 3)
+    assert solution.status == "budget_infeasible"
+    assert solution.solved_by == "highs"
+    assert solution.spend == pytest.approx(1.5)
+
+
+def test_largest_caps_where_caps_cannot_sum_to_one() -> None:
+    solution = solve_deployment([0.9, 0.1, 0.2], [1.0] * 3, [0.1, 0.4, 0.3], 9.0, 2)
+    assert solution.status == "cap_infeasible"
+    assert solution.deployed == (1, 2)
+    assert solution.weights == pytest.approx([0.0, 4 / 7, 3 / 7])
+
+
+def test_time_limit_ends_in_an_error_that_says_so() -> None:
+    generator = np.random.default_rng(0)
+    size = 400
+    reward, cost = generator.random(size), generator.random(size)
+    cap = generator.uniform(0.02, 0.08, size)
+    with pytest.raises(SolverError, match=r"without a proven optimum: Time limit reached"):
+        solve_deployment(reward, cost, cap, 0.3, 16, time_limit=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reward": [np.nan, 0.5]}, r"reward\[0\] = NaN: must be finite"),
+        ({"cost": [0.1, -0.1]}, r"cost\[1\] = -0.1: a cost must be finite and not negative"),
+        ({"cost": [0.1]}, r"cost has 1 elements; it must have 2"),
+        ({"throughput_cap": [0.0, 1.0]}, r"throughput_cap\[0\] = 0: must be in \(0, 1\]"),
+        ({"throughput_cap": [0.5, 1.5]}, r"throughput_cap\[1\] = 1.5: must be in \(0, 1\]"),
+        ({"budget": -1.0}, r"budget = -1: must be finite and not negative"),
+        ({"budget": np.inf}, r"budget = inf: must be finite and not negative"),
+        ({"max_deployed": 0}, r"max_deployed = 0: must be at least 1"),
+        ({"max_deployed": 1.5}, r"max_deployed = 1.5: must be a whole number"),
+        ({"solver": "magic"}, r"solver = 'magic': must be 'highs'"),
+        ({"time_limit": 0}, r"time_limit = 0: must be above 0 seconds"),
+    ],
+)
+def test_bad_input(changes: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {
+        "reward": [0.5, 0.5],
+        "cost": [0.1, 0.1],
+        "throughput_cap": [1.0, 1.0],
+        "budget": 1.0,
+        "max_deployed": 1,
+    }
+    with pytest.raises(InvalidInputError, match=message):
+        solve_deployment(**(arguments | changes))  # type: ignore[arg-type]
+
+
+def test_no_candidates() -> None:
+    with pytest.raises(InvalidInputError, match="reward is empty: there must be at least one arm"):
+        solve_deployment([], [], [], 1.0, 1)

@@ -1,0 +1,406 @@
+"""StageRouter as a service uses it."""
+
+import gc
+import inspect
+import logging
+import threading
+import time
+import weakref
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import stageroute
+from stageroute import Confidence, Decision, Model, StageRouter, router as router_module
+from stageroute.errors import (
+    AlreadyObservedError,
+    DecisionError,
+    ExpiredDecisionError,
+    InvalidInputError,
+    NoModelError,
+    SolverError,
+    StageRouteError,
+    UnknownDecisionError,
+    UnknownModelError,
+)
+
+THREE = [Model("a", 0.5), Model("b", 0.5), Model("c", 0.5)]
+
+
+def make(**changes: object) -> StageRouter:
+    settings: dict[str, object] = {"budget": 0.001, "max_deployed": 2, "seed": 1}
+    models = changes.pop("models", THREE)
+    return StageRouter(models, **(settings | changes))  # type: ignore[arg-type]
+
+
+def serve(router: StageRouter, queries: int) -> Counter[str]:
+    """Route and observe constant outcomes; return how often each model served."""
+    served: Counter[str] = Counter()
+    for _ in range(queries):
+        decision = router.route()
+        router.observe(decision, reward=0.5, cost=0.0005)
+        served[decision.model] += 1
+    return served
+
+
+def test_decision_fields() -> None:
+    router = make()
+    first, second = router.route(), router.route()
+    assert (first.id, second.id) == (0, 1)
+    assert first.model in {"a", "b", "c"}
+    assert 0.0 < first.probability <= 1.0
+    assert first.stage == 1
+    assert repr(first).startswith(f"Decision(id=0, model=\"{first.model}\", probability=0.5")
+
+
+def test_same_seed_same_decisions_and_other_seeds_differ() -> None:
+    runs = [[make(seed=seed).route().model for _ in range(1)] for seed in (3, 3)]
+    assert runs[0] == runs[1]
+    sequences = []
+    for seed in (3, 3, 4):
+        router = make(seed=seed)
+        sequences.append([router.route().model for _ in range(50)])
+    assert sequences[0] == sequences[1]
+    assert sequences[0] != sequences[2]
+
+
+def test_a_router_without_a_seed_differs_from_run_to_run() -> None:
+    sequences = {
+        tuple(router.route().model for _ in range(60))
+        for router in (make(seed=None) for _ in range(3))
+    }
+    assert len(sequences) > 1
+
+
+def test_feedback_by_decision_and_by_id_in_any_order() -> None:
+    router = make()
+    decisions = [router.route() for _ in range(4)]
+    router.observe(decisions[2], cost=0.002)
+    router.observe(decisions[0].id, reward=1.0, cost=0.001)
+    router.observe(decisions[2].id, reward=0.0)
+    counters = router.counters
+    assert (counters.queries, counters.rewards, counters.costs) == (4, 2, 2)
+    assert counters.billed == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"reward": 1.5}, InvalidInputError, r"reward = 1.5: a reward must be a number in \[0, 1\]"),
+        ({"reward": float("nan")}, InvalidInputError, r"reward = NaN: a reward must be a number"),
+        ({"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be finite and not negative"),
+        ({"cost": float("inf")}, InvalidInputError, r"cost = inf: a cost must be finite"),
+        ({}, InvalidInputError, "needs a reward, a cost, or both; got neither"),
+        ({"id": 99, "reward": 0.5}, UnknownDecisionError, "decision 99 was never issued"),
+        ({"id": 3, "cost": 0.1}, AlreadyObservedError, "the cost of decision 3 was already"),
+        ({"id": 0, "cost": 0.1}, ExpiredDecisionError, "decision 0 has expired: only the last 4"),
+    ],
+)
+def test_bad_feedback_changes_nothing(
+    arguments: dict[str, float], error: type[StageRouteError], message: str
+) -> None:
+    router = make(open_decisions=4)
+    for _ in range(6):
+        decision = router.route()
+        if decision.id == 3:
+            router.observe(decision, cost=0.0001)
+    before = router.counters, [router.state(name) for name in "abc"]
+    values = dict(arguments)
+    decision_id = int(values.pop("id", 5))
+    with pytest.raises(error, match=message):
+        router.observe(decision_id, **values)
+    assert (router.counters, [router.state(name) for name in "abc"]) == before
+
+
+def test_feedback_of_a_wrong_type() -> None:
+    router = make()
+    router.route()
+    with pytest.raises(TypeError):
+        router.observe("0", reward=0.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        router.observe(0, reward="good")  # type: ignore[arg-type]
+    assert router.counters.rewards == 0
+
+
+def test_observe_many_is_all_or_nothing() -> None:
+    router = make()
+    ids = np.array([router.route().id for _ in range(10)])
+    rewards = np.full(10, 0.5)
+    rewards[7] = 2.0
+    with pytest.raises(InvalidInputError, match=r"element 7: reward = 2.*nothing of the batch"):
+        router.observe_many(ids, rewards=rewards)
+    assert router.counters.rewards == 0
+    with pytest.raises(AlreadyObservedError, match="element 2"):
+        router.observe_many([0, 1, 0], rewards=[0.1, 0.1, 0.1])
+    assert router.counters.rewards == 0
+    router.observe_many(ids, rewards=np.full(10, 0.5), costs=np.full(10, 0.001))
+    assert (router.counters.rewards, router.counters.costs) == (10, 10)
+
+
+def test_observe_many_equals_one_by_one() -> None:
+    one, many = make(seed=8), make(seed=8)
+    ids = [one.route().id for _ in range(40)]
+    assert [many.route().id for _ in range(40)] == ids
+    generator = np.random.default_rng(0)
+    rewards, costs = generator.random(40), generator.random(40) * 0.001
+    for k, reward, cost in zip(ids, rewards, costs, strict=True):
+        one.observe(k, reward=reward, cost=cost)
+    # A strided view, to be copied on the way.
+    many.observe_many(ids, rewards=np.repeat(rewards, 2)[::2], costs=costs.tolist())
+    assert one.counters == many.counters
+    assert [one.state(m) for m in "abc"] == [many.state(m) for m in "abc"]
+    assert [one.route().model for _ in range(99)] == [many.route().model for _ in range(99)]
+
+
+def test_observe_many_needs_one_value_for_each_id() -> None:
+    router = make()
+    router.route()
+    with pytest.raises(InvalidInputError, match="costs has 2 elements; it must have 1"):
+        router.observe_many([0], costs=[0.1, 0.2])
+    with pytest.raises(InvalidInputError, match="got neither"):
+        router.observe_many([0])
+
+
+def test_stages_by_query_count() -> None:
+    router = make(stage_queries=10)
+    stages = [router.route().stage for _ in range(35)]
+    assert stages == [1 + k // 10 for k in range(35)]
+
+
+def test_stages_by_hand() -> None:
+    router = make()
+    assert router.deployment.stage == 1
+    assert router.advance_stage().stage == 2
+    assert router.route().stage == 2
+
+
+def test_stages_by_the_clock_and_close() -> None:
+    with make(stage_seconds=0.02) as router:
+        deadline = time.monotonic() + 10
+        while router.route().stage < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    threads = [t for t in threading.enumerate() if t.name == "stageroute-stages"]
+    for thread in threads:
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+    stage = router.route().stage
+    time.sleep(0.06)
+    assert router.route().stage == stage
+
+
+def test_the_clock_does_not_keep_a_router_alive() -> None:
+    router = make(stage_seconds=60.0)
+    reference = weakref.ref(router)
+    del router
+    gc.collect()
+    assert reference() is None
+
+
+def test_new_models_can_be_live_from_the_next_stage() -> None:
+    router = make(max_deployed=4)
+    router.add_model(Model("d", 0.5))
+    assert "d" not in router.deployment.models
+    assert "d" in router.advance_stage().models
+    assert [model.name for model in router.models] == ["a", "b", "c", "d"]
+
+
+def test_a_retired_model_serves_no_more_and_still_learns() -> None:
+    router = make(max_deployed=3, models=[Model(name) for name in "abc"])
+    decision = router.route()
+    router.retire_model(decision.model)
+    assert serve(router, 50)[decision.model] == 0
+    router.observe(decision, reward=1.0)
+    state = router.state(decision.model)
+    assert state.reward_count == 1
+    assert state.is_retired
+    assert not state.is_live
+    assert decision.model not in router.advance_stage().models
+    with pytest.raises(UnknownModelError, match="has retired already"):
+        router.retire_model(decision.model)
+
+
+def test_retiring_every_model() -> None:
+    router = make(models=["a"], max_deployed=1, stage_queries=5)
+    router.retire_model("a")
+    with pytest.raises(NoModelError, match="no arm is live"):
+        router.route()
+    with pytest.raises(NoModelError, match="every model has retired"):
+        router.advance_stage()
+    router.add_model("b")
+    assert router.advance_stage().models == ("b",)
+    assert router.route().model == "b"
+
+
+def test_unknown_model_names_the_known_ones() -> None:
+    with pytest.raises(UnknownModelError, match=r"name = 'x': no such model.*knows a, b, c"):
+        make().state("x")
+
+
+def test_a_failed_boundary_keeps_the_old_set(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = make(stage_queries=10)
+    serve(router, 10)
+    solve = router_module.solve_deployment
+
+    def fail(*_: object, **__: object) -> None:
+        raise SolverError("no proven optimum")
+
+    monkeypatch.setattr(router_module, "solve_deployment", fail)
+    with caplog.at_level(logging.WARNING, logger="stageroute"):
+        assert router.route().stage == 1
+    assert "no proven optimum" in caplog.text
+    assert router.counters.failed_stages == 1
+    with pytest.raises(SolverError):
+        router.advance_stage()
+    monkeypatch.setattr(router_module, "solve_deployment", solve)
+    serve(router, 9)
+    assert router.route().stage == 2
+
+
+def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    models = [Model("dear", expected_cost=3.0), Model("cheap", expected_cost=2.0)]
+    with caplog.at_level(logging.WARNING, logger="stageroute"):
+        router = make(models=models, budget=1.0)
+    assert router.deployment.status == "budget_infeasible"
+    assert "budget_infeasible" in caplog.text
+    decision = router.route()
+    assert decision.model == "cheap"
+    assert decision.budget_price == np.inf
+    assert router.counters.budget_infeasible == 1
+
+
+def test_caps_too_small_after_a_retirement() -> None:
+    router = make(max_deployed=3)
+    serve(router, 10)
+    router.retire_model("a")
+    router.retire_model("b")
+    assert serve(router, 10) == {"c": 10}
+    assert router.counters.cap_infeasible == 10
+
+
+def test_prices_known_beforehand_hold_the_budget_from_the_start() -> None:
+    def running_spend(models: list[Model]) -> float:
+        router = StageRouter(models, budget=0.001, max_deployed=3, seed=0)
+        for _ in range(300):
+            decision = router.route()
+            cost = {"small": 0.0001, "middle": 0.001, "large": 0.01}[decision.model]
+            router.observe(decision, reward=0.5, cost=cost)
+        return router.counters.billed / (300 * 0.001)
+
+    blind = [Model(name) for name in ("small", "middle", "large")]
+    informed = [Model("small", 1.0, 0.0001), Model("middle", 1.0, 0.001), Model("large", 1.0, 0.01)]
+    assert running_spend(informed) <= 1.05
+    assert running_spend(blind) > 1.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": []}, "models is empty"),
+        ({"models": ["a", "a"]}, "name = 'a': this router has a model of that name already"),
+        ({"models": [""]}, "name = '': a model's name must be a string that is not empty"),
+        ({"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD per query"),
+        ({"budget": float("nan")}, "budget = nan: must be finite and above 0"),
+        ({"budget": "1"}, "budget = '1': must be finite"),
+        ({"max_deployed": 0}, "max_deployed = 0: must be a whole number, at least 1"),
+        ({"max_deployed": True}, "max_deployed = True: must be a whole number"),
+        ({"max_deployed": 1}, r"throughput_cap = \[0.5\]: the largest 1 caps must sum to at least 1"),
+        ({"stage_queries": 0}, "stage_queries = 0: must be a whole number, at least 1"),
+        ({"stage_seconds": -1.0}, "stage_seconds = -1.0: must be finite and above 0"),
+        ({"stage_seconds": 1.0, "stage_queries": 5}, "cannot be combined with stage_queries"),
+        ({"open_decisions": 0}, "open_decisions = 0: must be a whole number, at least 1"),
+        ({"pacing_horizon": 0.5}, "pacing_horizon = 0.5: must be finite and at least 1"),
+        ({"seed": -1}, r"seed = -1: must be a whole number in \[0, 2\*\*64\)"),
+        ({"confidence": "magic"}, "confidence family = 'magic': must be one of paper, bernstein"),
+    ],
+)
+def test_bad_settings(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        make(**changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("throughput_cap", 0.0, r"must be a share in \(0, 1\]"),
+        ("throughput_cap", 1.1, r"must be a share in \(0, 1\]"),
+        ("expected_cost", -1.0, "must be finite and not negative"),
+        ("expected_cost", float("nan"), "must be finite and not negative"),
+        ("expected_cost_weight", 0, "must be a whole number of observations"),
+    ],
+)
+def test_bad_models(field: str, value: object, rule: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{field} of model 'm' = .*{rule}"):
+        Model("m", **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("gamma", 0.0, "must be above 0"),
+        ("gamma", float("nan"), "must be above 0"),
+        ("min_visits", -1, "must be a whole number, not negative"),
+        ("initial_reward_ucb", 1.5, r"must be in \[0, 1\]"),
+        ("cost_floor", -0.1, "must be finite and not negative"),
+        ("cost_ceiling", 0.0, "must be finite and above cost_floor"),
+        ("initial_cost_lcb", -1.0, "must be finite and at least cost_floor"),
+    ],
+)
+def test_bad_confidence(field: str, value: object, rule: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{field} = .*: {rule}"):
+        Confidence(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_failed_add_changes_nothing() -> None:
+    router = make()
+    with pytest.raises(InvalidInputError):
+        router.add_model("a")
+    assert len(router.models) == 3
+    assert router.advance_stage().stage == 2
+
+
+def test_threads_share_one_router() -> None:
+    router = make(models=[Model(name) for name in "abcd"], max_deployed=3, stage_queries=500)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            serve(router, 2_000)
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    counters = router.counters
+    assert counters.queries == counters.rewards == counters.costs == 8_000
+    assert counters.billed == pytest.approx(8_000 * 0.0005)
+    assert counters.in_flight == pytest.approx(0.0, abs=1e-9)
+    assert router.route().stage == 17
+
+
+@pytest.mark.parametrize("name", stageroute.__all__)
+def test_everything_public_has_help(name: str) -> None:
+    if name == "__version__":
+        return
+    thing = getattr(stageroute, name)
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing):
+        for attribute, value in vars(thing).items():
+            if not attribute.startswith("_") and callable(value):
+                assert inspect.getdoc(value), attribute
+
+
+def test_hot_path_methods_have_signatures() -> None:
+    assert str(inspect.signature(StageRouter.route)) == "(self, /)"
+    assert "reward=None" in str(inspect.signature(StageRouter.observe))
+    assert issubclass(DecisionError, LookupError)
+    assert Decision.__doc__
