@@ -10,9 +10,7 @@ bounds and probabilities agree at every step.
 - `TunedHighsRouter`: the same, as fast as we could make it: bounds of the observed arm alone in
   plain floats, one column changed, presolve off, one thread, primal simplex (the fastest of
   HiGHS's strategies here: a change of a column keeps the old vertex feasible).
-- `NumbaRouter`: compiled code throughout, called once for each `route` and once for each
-  `observe`; the LP is a price walk over the two rows that starts with a check of the last basis.
-- `make_jitclass_router`: the same compiled code behind a numba ``jitclass``.
+- In `numba_rival`: compiled code throughout.
 
 What they leave out, which makes them faster and the comparison harder for us: decision ids,
 feedback that comes late or in part, checks of the arguments, stages that end by themselves, locks,
@@ -21,23 +19,17 @@ counters, seeds that mean the same on every platform, the budget's price in the 
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
 
 import highspy
-import numba
 import numpy as np
-from numba.experimental import jitclass
 from numpy.typing import NDArray
 
 __all__ = [
     "KeptLp",
-    "NumbaRouter",
     "NumpyHighsRouter",
     "Settings",
     "TunedHighsRouter",
-    "make_jitclass_router",
-    "numba_observe",
-    "numba_route",
+    "cheapest_mixture",
     "solve_plain_mip",
 ]
 
@@ -288,16 +280,33 @@ def solve_plain_mip(
     highs.setOptionValue("output_flag", False)  # noqa: FBT003
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("mip_abs_gap", 1e-12)
-    weights = [highs.addVariable(0.0, limit, value) for limit, value in zip(cap, reward, strict=True)]
-    is_live = [highs.addBinary() for _ in weights]
-    highs.addConstr(sum(c / budget * d for c, d in zip(cost, weights, strict=True)) <= 1.0)
-    highs.addConstr(sum(weights) == 1.0)
-    highs.addConstr(sum(is_live) <= max_deployed)
-    for d, z, limit in zip(weights, is_live, cap, strict=True):
-        highs.addConstr(d - limit * z <= 0.0)
-    highs.changeObjectiveSense(highspy.ObjSense.kMaximize)
+    highs.passModel(_mip_model(reward, cost / budget, cap, max_deployed))
     highs.run()
     if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return math.nan, np.zeros(cap.size)
     solution = np.asarray(highs.getSolution().col_value)[: cap.size]
     return float(highs.getObjectiveValue()), solution
+
+
+def _mip_model(reward: Floats, scaled_cost: Floats, cap: Floats, slots: int) -> highspy.HighsLp:
+    """Columns d, then z; rows budget (scaled to 1), mass, cardinality, d <= α z for each arm."""
+    n = cap.size
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = 2 * n, n + 3
+    model.sense_ = highspy.ObjSense.kMaximize
+    model.col_cost_ = np.concatenate([reward, np.zeros(n)])
+    model.col_lower_, model.col_upper_ = np.zeros(2 * n), np.concatenate([cap, np.ones(n)])
+    integer, continuous = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
+    model.integrality_ = [continuous] * n + [integer] * n
+    model.row_lower_ = np.concatenate(
+        [[-highspy.kHighsInf, 1.0], np.full(n + 1, -highspy.kHighsInf)]
+    )
+    model.row_upper_ = np.concatenate([[1.0, 1.0, slots], np.zeros(n)])
+    matrix, arms = model.a_matrix_, np.arange(n)
+    matrix.format_ = highspy.MatrixFormat.kRowwise
+    links = np.column_stack([arms, n + arms]).ravel()
+    matrix.start_ = np.concatenate([[0, n, 2 * n], 3 * n + 2 * np.arange(n + 1)])
+    matrix.index_ = np.concatenate([arms, arms, n + arms, links])
+    link_values = np.column_stack([np.ones(n), -cap]).ravel()
+    matrix.value_ = np.concatenate([scaled_cost, np.ones(2 * n), link_values])
+    return model

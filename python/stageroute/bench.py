@@ -1,6 +1,7 @@
 """The main job: policies over a table, several seeds in parallel, summed up."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -177,6 +178,8 @@ _worker_state: list[tuple[OutcomeTable, BenchSettings]] = []
 
 
 def _start_worker(table: OutcomeTable, settings: BenchSettings) -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker_state[:] = [(table, settings)]
 
 
@@ -206,15 +209,16 @@ def run_bench(
     if workers == 1:
         yield from (run_episode(table, settings, *job) for job in jobs)
         return
-    with ProcessPoolExecutor(
+    executor = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_start_worker, initargs=(table, settings)
-    ) as executor:
+    )
+    try:
         futures = [executor.submit(_run_job, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        # Also when the caller stops early: what runs ends, what waits is dropped.
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def collect(

@@ -1,3 +1,164 @@
-//! Being written.
+//! Runs one scenario of the hot path for a number of steps, to be counted from outside:
+//!
+//! ```text
+//! valgrind --tool=callgrind instruction_counts SCENARIO STEPS
+//! ```
+//!
+//! Counting a run of n and one of 2n steps and taking the difference leaves the steps alone: start,
+//! data and warm-up are the same in both. Every scenario is deterministic.
 
-fn main() {}
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use stageroute_core::lp::{Problem, RoutingLp};
+use stageroute_core::{
+    ArmStats, Confidence, ConfidenceFamily, Error, Observation, OutcomeMatrix, Pacing, Router,
+    RouterConfig, Sampler, Trace, replay,
+};
+
+const SCENARIOS: [(&str, fn(usize) -> Result<(), Error>); 9] = [
+    ("lp_kept_11", |steps| lp_kept(11, steps)),
+    ("lp_warm_11", |steps| lp_warm(11, steps)),
+    ("lp_cold_11", |steps| lp_cold(11, steps)),
+    ("lp_cold_32", |steps| lp_cold(32, steps)),
+    ("step_bernstein_5", |steps| step(ConfidenceFamily::Bernstein, 5, steps)),
+    ("step_bernstein_11", |steps| step(ConfidenceFamily::Bernstein, 11, steps)),
+    ("step_bernstein_32", |steps| step(ConfidenceFamily::Bernstein, 32, steps)),
+    ("step_kl_11", |steps| step(ConfidenceFamily::Kl, 11, steps)),
+    ("replay_11", |steps| replay_rows(11, steps)),
+];
+
+/// Rows of precomputed outcomes; steps beyond them start over.
+const ROWS: usize = 4096;
+/// Steps before the counted ones: every arm has been tried by then.
+const WARM_UP: usize = 2000;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, steps] = arguments.as_slice() else {
+        eprintln!("usage: instruction_counts SCENARIO STEPS");
+        SCENARIOS.iter().for_each(|(name, _)| eprintln!("  {name}"));
+        return ExitCode::from(2);
+    };
+    let scenario = SCENARIOS.iter().find(|(known, _)| known == name);
+    let (Some((_, run)), Ok(steps)) = (scenario, steps.parse()) else {
+        eprintln!("no scenario {name} with {steps} steps");
+        return ExitCode::from(2);
+    };
+    match run(steps) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Arms whose quality and price rise together, with some noise, at caps of 1/2.
+fn lp(arms: usize) -> Result<RoutingLp, Error> {
+    let mut sampler = Sampler::new(1);
+    let reward: Vec<f64> =
+        (0..arms).map(|arm| 0.3 + 0.5 * arm as f64 / arms as f64 + 0.1 * sampler.unit()).collect();
+    let cost: Vec<f64> = (0..arms).map(|arm| 1e-4 * (1.0 + arm as f64 * sampler.unit())).collect();
+    let cap = vec![0.5; arms];
+    let mut lp = RoutingLp::new(Problem { reward: &reward, cost: &cost, cap: &cap, budget: 3e-4 })?;
+    lp.solve()?;
+    Ok(lp)
+}
+
+/// The estimates of one arm change slightly, so that the basis stays.
+fn lp_kept(arms: usize, steps: usize) -> Result<(), Error> {
+    let mut lp = lp(arms)?;
+    let problem = lp.problem();
+    let (reward, cost) = (problem.reward.to_vec(), problem.cost.to_vec());
+    for step in 0..steps {
+        let arm = step % arms;
+        let shift = if step / arms % 2 == 0 { 1e-9 } else { -1e-9 };
+        lp.set_arm(arm, reward[arm] + shift, cost[arm]);
+        black_box(lp.solve()?);
+    }
+    assert_eq!(lp.counts().kept as usize, steps, "the basis moved");
+    Ok(())
+}
+
+/// The budget swings, so that the basis is left by a few pivots every time.
+fn lp_warm(arms: usize, steps: usize) -> Result<(), Error> {
+    let mut lp = lp(arms)?;
+    for step in 0..steps {
+        lp.set_budget(if step % 2 == 0 { 2e-4 } else { 3e-4 });
+        black_box(lp.solve()?);
+    }
+    assert_eq!(lp.counts().warm as usize, steps, "the basis was kept or given up");
+    Ok(())
+}
+
+fn lp_cold(arms: usize, steps: usize) -> Result<(), Error> {
+    let mut lp = lp(arms)?;
+    for step in 0..steps {
+        lp.set_budget(if step % 2 == 0 { 2e-4 } else { 3e-4 });
+        black_box(lp.solve_cold()?);
+    }
+    Ok(())
+}
+
+fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
+    let mut router = Router::new(&RouterConfig {
+        budget: 1e-3,
+        confidence: Confidence {
+            family,
+            gamma: 0.25,
+            initial_reward_ucb: 1.0,
+            initial_cost_lcb: 0.0,
+            min_visits: 0,
+            cost_floor: 0.0,
+            cost_ceiling: 0.02,
+        },
+        pacing: Some(Pacing { horizon: 500.0 }),
+        open_decisions: 4096,
+        stage_queries: None,
+        seed: 1,
+    })?;
+    let live: Result<Vec<_>, _> =
+        (0..arms).map(|_| router.add_arm(0.5, ArmStats::default())).collect();
+    router.publish(&live?)?;
+    Ok(router)
+}
+
+/// Bernoulli rewards and even costs of `arms` arms, the dearer the better.
+fn outcomes(arms: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut sampler = Sampler::new(2);
+    (0..ROWS * arms)
+        .map(|cell| {
+            let quality = (cell % arms + 1) as f64 / arms as f64;
+            let reward = if sampler.unit() < 0.2 + 0.7 * quality { 1.0 } else { 0.0 };
+            (reward, 6e-3 * quality * quality * sampler.unit())
+        })
+        .unzip()
+}
+
+fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error> {
+    let mut router = router(family, arms)?;
+    let (reward, cost) = outcomes(arms);
+    for t in 0..WARM_UP + steps {
+        let decision = black_box(router.route()?);
+        let cell = t % ROWS * arms + decision.arm;
+        let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
+        router.observe(black_box(Observation { id: decision.id, reward, cost }))?;
+    }
+    Ok(())
+}
+
+fn replay_rows(arms: usize, steps: usize) -> Result<(), Error> {
+    let mut router = router(ConfidenceFamily::Bernstein, arms)?;
+    let (reward, cost) = outcomes(arms);
+    let matrix = OutcomeMatrix::new(&reward, &cost, arms)?;
+    let steps = WARM_UP + steps;
+    let rows: Vec<u32> = (0_u32..).take(steps).map(|t| t % ROWS as u32).collect();
+    let (mut arm, mut probability, mut price) =
+        (vec![0; steps], vec![0.0; steps], vec![0.0; steps]);
+    let mut trace =
+        Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
+    replay(&mut router, &matrix, &rows, &mut trace)?;
+    black_box(trace);
+    Ok(())
+}

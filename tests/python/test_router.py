@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stageroute
-from stageroute import Confidence, Decision, Model, StageRouter, router as router_module
+from stageroute import Confidence, Decision, Model, StageRouter
 from stageroute.errors import (
     AlreadyObservedError,
     DecisionError,
@@ -51,7 +51,7 @@ def test_decision_fields() -> None:
     assert first.model in {"a", "b", "c"}
     assert 0.0 < first.probability <= 1.0
     assert first.stage == 1
-    assert repr(first).startswith(f"Decision(id=0, model=\"{first.model}\", probability=0.5")
+    assert repr(first).startswith(f'Decision(id=0, model="{first.model}", probability=0.5')
 
 
 def test_same_seed_same_decisions_and_other_seeds_differ() -> None:
@@ -87,7 +87,11 @@ def test_feedback_by_decision_and_by_id_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"reward": 1.5}, InvalidInputError, r"reward = 1.5: a reward must be a number in \[0, 1\]"),
+        (
+            {"reward": 1.5},
+            InvalidInputError,
+            r"reward = 1.5: a reward must be a number in \[0, 1\]",
+        ),
         ({"reward": float("nan")}, InvalidInputError, r"reward = NaN: a reward must be a number"),
         ({"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be finite and not negative"),
         ({"cost": float("inf")}, InvalidInputError, r"cost = inf: a cost must be finite"),
@@ -243,19 +247,18 @@ def test_a_failed_boundary_keeps_the_old_set(
 ) -> None:
     router = make(stage_queries=10)
     serve(router, 10)
-    solve = router_module.solve_deployment
 
     def fail(*_: object, **__: object) -> None:
         raise SolverError("no proven optimum")
 
-    monkeypatch.setattr(router_module, "solve_deployment", fail)
+    monkeypatch.setattr("stageroute.router.solve_deployment", fail)
     with caplog.at_level(logging.WARNING, logger="stageroute"):
         assert router.route().stage == 1
     assert "no proven optimum" in caplog.text
     assert router.counters.failed_stages == 1
     with pytest.raises(SolverError):
         router.advance_stage()
-    monkeypatch.setattr(router_module, "solve_deployment", solve)
+    monkeypatch.undo()
     serve(router, 9)
     assert router.route().stage == 2
 
@@ -309,7 +312,10 @@ def test_prices_known_beforehand_hold_the_budget_from_the_start() -> None:
         ({"budget": "1"}, "budget = '1': must be finite"),
         ({"max_deployed": 0}, "max_deployed = 0: must be a whole number, at least 1"),
         ({"max_deployed": True}, "max_deployed = True: must be a whole number"),
-        ({"max_deployed": 1}, r"throughput_cap = \[0.5\]: the largest 1 caps must sum to at least 1"),
+        (
+            {"max_deployed": 1},
+            r"throughput_cap = \[0.5\]: the largest 1 caps must sum to at least 1",
+        ),
         ({"stage_queries": 0}, "stage_queries = 0: must be a whole number, at least 1"),
         ({"stage_seconds": -1.0}, "stage_seconds = -1.0: must be finite and above 0"),
         ({"stage_seconds": 1.0, "stage_queries": 5}, "cannot be combined with stage_queries"),

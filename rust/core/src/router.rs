@@ -182,7 +182,7 @@ impl Router {
     /// Prolongs the current stage by another stage's queries: for a boundary at which no new plan
     /// could be found.
     pub fn extend_stage(&mut self) {
-        self.stage_end = self.stage_queries.map(|queries| self.ledger.queries + queries);
+        self.stage_end = self.stage_queries.map(|n| self.ledger.queries.saturating_add(n));
     }
 
     fn check_candidate(&self, argument: &'static str, arm: usize) -> Result<(), Error> {
