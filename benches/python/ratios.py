@@ -1,0 +1,519 @@
+"""Measure every pair of contestants side by side and print the ratios.
+
+    python benches/python/ratios.py [--quick] [--json FILE]
+
+Each pair runs in one process, in rounds: ours, theirs, ours, theirs, and so on, so that whatever
+slows the machine down for a while slows both. A round gives one ratio (their time over ours); the
+table has the median and the range over the rounds. The garbage collector is off inside a round, as
+`timeit` does it. Compilation and warm-up come before the first round.
+
+Times are CPU time of the thread, so that a neighbour's turn on the core does not count; wall-clock
+time where the work leaves the thread (deployment, threads) and for our side of the replay, which
+reports its own.
+"""
+
+import argparse
+import gc
+import json
+import platform
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from numba_rival import NumbaRouter, make_jitclass_router, numba_observe, numba_route
+from rivals import KeptLp, NumpyHighsRouter, Settings, TunedHighsRouter, solve_plain_mip
+from stageroute import StageRouter, __version__, solve_deployment, solve_routing_lp
+from stageroute.datasets import routerbench_synthetic
+from stageroute.policies import Limits, make_policy
+from stageroute.replay import replay, stage_starts
+from stageroute.streams import Stream, draw_stream
+from workloads import BUDGET, Workload, deployment_instances, make_workload
+
+cpu_time = time.thread_time
+
+MODEL_COUNTS = (5, 11, 32)
+MAX_DEPLOYED = 4
+REPLAY_QUERIES = 36_497
+REPLAY_STAGES = 33
+REPLAY_BUDGET = 0.001
+
+Floats = NDArray[np.float64]
+Batch = Callable[[], float]
+"""Runs once and returns seconds per operation."""
+
+
+class Stepper(Protocol):
+    """A rival that routes and learns by arm number."""
+
+    def route(self) -> tuple[int, float]:
+        """Decide on a query: arm and its probability."""
+
+    def observe(self, arm: int, reward: float, cost: float) -> None:
+        """Learn what a decision brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int
+    steps: int
+    slow_steps: int
+    warm_up: int
+    instances: int
+    replay_prefix: int
+
+
+FULL = Effort(
+    rounds=31, steps=20_480, slow_steps=256, warm_up=5_120, instances=30, replay_prefix=2_000
+)
+QUICK = Effort(rounds=3, steps=2_048, slow_steps=256, warm_up=1_024, instances=3, replay_prefix=300)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes
+    ----------
+    what, theirs_name : str
+    ours, theirs : float
+        Median seconds per operation.
+    ratio, ratio_min, ratio_max : float
+        Their time over ours: median and range over the rounds.
+    goal : float or None
+        The smallest ratio that will do; None where there is no goal.
+    note : str
+    """
+
+    what: str
+    theirs_name: str
+    ours: float
+    theirs: float
+    ratio: float
+    ratio_min: float
+    ratio_max: float
+    goal: float | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the median reaches the goal."""
+        if self.goal is None:
+            return ""
+        return "yes" if self.ratio >= self.goal else "no"
+
+
+# ---- measuring ---------------------------------------------------------------------------------
+
+
+def interleave(batches: Sequence[Batch], rounds: int) -> list[list[float]]:
+    """Run all batches in turn, `rounds` times; one list of times for each."""
+    times: list[list[float]] = [[] for _ in batches]
+    for _ in range(rounds):
+        for batch, taken in zip(batches, times, strict=True):
+            gc.collect()
+            gc.disable()
+            try:
+                taken.append(batch())
+            finally:
+                gc.enable()
+    return times
+
+
+def compare(
+    what: str,
+    ours: Batch,
+    theirs: Sequence[tuple[str, Batch, float | None]],
+    rounds: int,
+    note: str = "",
+) -> list[Row]:
+    """Measure ours against each of theirs, given with name and goal."""
+    mine, *others = interleave([ours, *(batch for _, batch, _ in theirs)], rounds)
+    rows = []
+    for (name, _, goal), taken in zip(theirs, others, strict=True):
+        ratios = [b / a for a, b in zip(mine, taken, strict=True)]
+        mid, mid_theirs, mid_ratio = map(statistics.median, (mine, taken, ratios))
+        rows.append(
+            Row(what, name, mid, mid_theirs, mid_ratio, min(ratios), max(ratios), goal, note)
+        )
+    return rows
+
+
+# ---- one step ----------------------------------------------------------------------------------
+
+
+def step_ours(router: StageRouter, workload: Workload, steps: int) -> Batch:
+    """`route`, look up the outcome, `observe`."""
+    rows = workload.by_name * (steps // len(workload.by_name))
+
+    def batch() -> float:
+        route, observe = router.route, router.observe
+        start = cpu_time()
+        for row in rows:
+            decision = route()
+            reward, cost = row[decision.model]
+            observe(decision, reward=reward, cost=cost)
+        return (cpu_time() - start) / len(rows)
+
+    return batch
+
+
+def step_by_arm(router: Stepper, workload: Workload, steps: int) -> Batch:
+    """Do the same with a rival's methods."""
+    rows = workload.by_arm * (steps // len(workload.by_arm))
+
+    def batch() -> float:
+        route, observe = router.route, router.observe
+        start = cpu_time()
+        for row in rows:
+            arm, _ = route()
+            reward, cost = row[arm]
+            observe(arm, reward, cost)
+        return (cpu_time() - start) / len(rows)
+
+    return batch
+
+
+def step_numba(router: NumbaRouter, workload: Workload, steps: int) -> Batch:
+    """Do the same with compiled functions, called without a method in between."""
+    rows, state = workload.by_arm * (steps // len(workload.by_arm)), router.state
+
+    def batch() -> float:
+        start = cpu_time()
+        for row in rows:
+            arm, _ = numba_route(state)
+            reward, cost = row[arm]
+            numba_observe(state, arm, reward, cost)
+        return (cpu_time() - start) / len(rows)
+
+    return batch
+
+
+def step_choices(workload: Workload, steps: int) -> Batch:
+    """Draw with fixed weights: no statistics, no LP, no budget."""
+    names, weights = list(workload.names), [1.0 / len(workload.names)] * len(workload.names)
+
+    def batch() -> float:
+        choices = random.choices
+        start = cpu_time()
+        for _ in range(steps):
+            choices(names, weights)
+        return (cpu_time() - start) / steps
+
+    return batch
+
+
+def step_nothing(workload: Workload, steps: int) -> Batch:
+    """Run the loop around a step alone: the part of every step's time that no router causes."""
+    rows, name = workload.by_name * (steps // len(workload.by_name)), workload.names[0]
+
+    def batch() -> float:
+        start = cpu_time()
+        for row in rows:
+            _reward, _cost = row[name]
+        return (cpu_time() - start) / len(rows)
+
+    return batch
+
+
+def step_rows(effort: Effort) -> Iterator[Row]:
+    """`route` + `observe` against everything else."""
+    for num_models in MODEL_COUNTS:
+        workload = make_workload(num_models)
+        settings, steps, slow = workload.settings, effort.steps, effort.slow_steps
+        ours = workload.make_router(seed=1)
+        packed = NumbaRouter(settings, 2)
+        classy = make_jitclass_router(settings, 3)
+        plain, tuned = NumpyHighsRouter(settings, 4), TunedHighsRouter(settings, 5)
+        for warm_up in (
+            step_ours(ours, workload, effort.warm_up),
+            step_numba(packed, workload, effort.warm_up),
+            step_by_arm(classy, workload, effort.warm_up),
+            step_by_arm(plain, workload, effort.warm_up),
+            step_by_arm(tuned, workload, effort.warm_up),
+        ):
+            warm_up()
+        yield from compare(
+            f"step, M = {num_models}",
+            step_ours(ours, workload, steps),
+            [
+                ("numpy + HiGHS kept warm", step_by_arm(plain, workload, slow), 300.0),
+                ("the same, tuned", step_by_arm(tuned, workload, slow), 300.0),
+                ("numba, one array", step_numba(packed, workload, steps), 3.0),
+                ("numba, jitclass", step_by_arm(classy, workload, steps), 3.0),
+                ("random.choices", step_choices(workload, steps), 2.0),
+                ("the loop alone", step_nothing(workload, steps), None),
+            ],
+            effort.rounds,
+        )
+
+
+# ---- the LP alone ------------------------------------------------------------------------------
+
+
+Change = tuple[int, float, float]
+
+
+def lp_ours(reward: Floats, cost: Floats, cap: Floats, changes: Sequence[Change]) -> Batch:
+    """Solve from arrays after each change of an arm."""
+
+    def batch() -> float:
+        start = cpu_time()
+        for arm, new_reward, new_cost in changes:
+            reward[arm], cost[arm] = new_reward, new_cost
+            solve_routing_lp(reward, cost, cap, BUDGET)
+        return (cpu_time() - start) / len(changes)
+
+    return batch
+
+
+def lp_highs(lp: KeptLp, changes: Sequence[Change]) -> Batch:
+    """Solve from the last basis after each change of an arm."""
+
+    def batch() -> float:
+        start = cpu_time()
+        for arm, new_reward, new_cost in changes:
+            lp.set_reward(arm, new_reward)
+            lp.set_cost(arm, new_cost)
+            lp.solve()
+        return (cpu_time() - start) / len(changes)
+
+    return batch
+
+
+def lp_rows(effort: Effort) -> Iterator[Row]:
+    """`solve_routing_lp` against a kept HiGHS object; one arm changes between two solves."""
+    for num_models in MODEL_COUNTS:
+        workload = make_workload(num_models)
+        router = NumbaRouter(workload.settings, 1)
+        step_numba(router, workload, effort.warm_up)()
+        reward, cost = router.reward_ucb.copy(), router.cost_lcb.copy()
+        cap = np.array(workload.settings.caps)
+        generator = np.random.default_rng(0)
+        changes = [
+            (arm, float(reward[arm] * u), float(cost[arm] * v))
+            for arm in generator.integers(num_models, size=effort.slow_steps).tolist()
+            for u, v in [generator.uniform(0.99, 1.0, 2)]
+        ]
+        kept = [KeptLp(reward, cost, cap, BUDGET, is_tuned=tuned) for tuned in (False, True)]
+        names = ("HiGHS kept warm", "the same, tuned")
+        yield from compare(
+            f"LP alone, M = {num_models}",
+            lp_ours(reward, cost, cap, changes),
+            [(name, lp_highs(lp, changes), None) for name, lp in zip(names, kept, strict=True)],
+            effort.rounds,
+            "ours from nothing each time, with arrays, certificate and cap prices",
+        )
+
+
+# ---- replay ------------------------------------------------------------------------------------
+
+
+def replay_ours(stream: Stream, limits: Limits) -> Batch:
+    """Time the native loop over the whole stream, without the boundaries."""
+    table = stream.table
+
+    def batch() -> float:
+        policy = make_policy(
+            "stageroute", table.models, table.mean_reward(), table.mean_cost(), limits, 1
+        )
+        return replay(policy, stream, REPLAY_STAGES).seconds_routing / stream.num_queries
+
+    return batch
+
+
+def replay_highs(
+    make: type[NumpyHighsRouter], stream: Stream, limits: Limits, prefix: int
+) -> Batch:
+    """Time the loop over a prefix of the stream, without the boundaries."""
+    table, caps = stream.table, limits.caps(stream.table.num_models)
+    starts = stage_starts(stream.num_queries, REPLAY_STAGES)
+    ends = [*starts[1:].tolist(), stream.num_queries]
+    outcomes = [
+        list(zip(table.reward[row].tolist(), table.cost[row].tolist(), strict=True))
+        for row in stream.rows[:prefix]
+    ]
+    settings = Settings(tuple(caps.tolist()), limits.budget, 10.0 * limits.budget)
+
+    def batch() -> float:
+        router, seconds = make(settings, 1), 0.0
+        for start, end in zip(starts.tolist(), ends, strict=True):
+            if start >= prefix:
+                break
+            candidates = stream.candidates(start)
+            solution = solve_deployment(
+                router.reward_ucb[candidates],
+                router.cost_lcb[candidates],
+                caps[candidates],
+                limits.budget,
+                limits.max_deployed,
+            )
+            router.deploy(candidates[list(solution.deployed)])
+            before = cpu_time()
+            for query in outcomes[start : min(end, prefix)]:
+                arm, _ = router.route()
+                router.observe(arm, *query[arm])
+            seconds += cpu_time() - before
+        return seconds / prefix
+
+    return batch
+
+
+def replay_rows(effort: Effort) -> Iterator[Row]:
+    """Compare a whole experiment: the native loop against a Python loop with HiGHS."""
+    stream = draw_stream(routerbench_synthetic(), 0, num_queries=REPLAY_QUERIES, num_initial=5)
+    limits = Limits(REPLAY_BUDGET, max_deployed=MAX_DEPLOYED)
+    prefix = effort.replay_prefix
+    yield from compare(
+        f"replay, T = {REPLAY_QUERIES}, N = {stream.table.num_models}",
+        replay_ours(stream, limits),
+        [
+            ("numpy + HiGHS loop", replay_highs(NumpyHighsRouter, stream, limits, prefix), 1_000.0),
+            ("the same, tuned", replay_highs(TunedHighsRouter, stream, limits, prefix), 1_000.0),
+        ],
+        -(-effort.rounds // 3),
+        f"per query; ours over the whole stream, theirs over {prefix} queries; boundaries left out",
+    )
+
+
+# ---- deployment --------------------------------------------------------------------------------
+
+
+def deployment_rows(effort: Effort) -> Iterator[Row]:
+    """`solve_deployment` against HiGHS without the relaxation first, same instances."""
+    for num_models in (11, 32, 100):
+        instances = deployment_instances(num_models, effort.instances)
+        arguments = [(i.reward, i.cost, i.cap, i.budget, MAX_DEPLOYED) for i in instances]
+        solved_by = [solve_deployment(*argument).solved_by for argument in arguments]
+
+        def timed(solve: Callable[..., object], arguments: Any = arguments) -> Batch:
+            def batch() -> float:
+                start = time.perf_counter()
+                for argument in arguments:
+                    solve(*argument)
+                return (time.perf_counter() - start) / len(arguments)
+
+            return batch
+
+        yield from compare(
+            f"deployment, N = {num_models}",
+            timed(solve_deployment),
+            [("HiGHS alone", timed(solve_plain_mip), None)],
+            max(effort.rounds // 5, 1),
+            f"{solved_by.count('lp')} of {len(instances)} by the relaxation",
+        )
+
+
+# ---- threads -----------------------------------------------------------------------------------
+
+
+def thread_rows(effort: Effort) -> Iterator[Row]:
+    """Compare one thread with two on one router; the same number of steps in all."""
+    workload = make_workload(11)
+    router = workload.make_router(seed=1)
+    step_ours(router, workload, effort.warm_up)()
+    half = step_ours(router, workload, effort.steps // 2)
+
+    def two_threads() -> float:
+        threads = [threading.Thread(target=half) for _ in range(2)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return (time.perf_counter() - start) / effort.steps
+
+    yield from compare(
+        "two threads, one router, M = 11",
+        two_threads,
+        [("one thread", step_ours(router, workload, effort.steps), None)],
+        effort.rounds,
+        "above 1 means that two threads get more done than one",
+    )
+
+
+# ---- the table ---------------------------------------------------------------------------------
+
+
+def format_time(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def format_ratio(ratio: float) -> str:
+    """Three digits, never in scientific notation."""
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Markdown, so that it can be pasted."""
+    lines = [
+        "| what | ours | against | theirs | ratio | range | goal | reached |",
+        "|---|---:|---|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        goal = "" if row.goal is None else f"≥ {row.goal:,.0f}"
+        span = f"{format_ratio(row.ratio_min)} to {format_ratio(row.ratio_max)}"
+        cells = (
+            row.what, format_time(row.ours), row.theirs_name, format_time(row.theirs),
+            format_ratio(row.ratio), span, goal, row.verdict,
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = {row.what: row.note for row in rows if row.note}
+    lines += ["", *(f"- {what}: {note}" for what, note in notes.items())]
+    return "\n".join(lines)
+
+
+MEASUREMENTS: dict[str, Callable[[Effort], Iterator[Row]]] = {
+    "step": step_rows,
+    "lp": lp_rows,
+    "replay": replay_rows,
+    "deployment": deployment_rows,
+    "threads": thread_rows,
+}
+
+
+def measure(effort: Effort, only: Sequence[str] = tuple(MEASUREMENTS)) -> list[Row]:
+    """Run the named measurements."""
+    return [row for name in tqdm(only, leave=False) for row in MEASUREMENTS[name](effort)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Ratios to rival implementations, side by side.")
+    parser.add_argument("--quick", action="store_true", help="a look: seconds, wide ranges")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE too")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(MEASUREMENTS), default=list(MEASUREMENTS),
+        help="which measurements; all by default",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    effort = QUICK if options.quick else FULL
+    rows = measure(effort, options.only)
+    print(format_table(rows))
+    if options.json is not None:
+        report = {
+            "version": __version__,
+            "python": platform.python_version(),
+            "effort": asdict(effort),
+            "rows": [asdict(row) | {"reached": row.verdict} for row in rows],
+        }
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rivals import Settings
 
+from rivals import Settings
 from stageroute import Confidence, Model, StageRouter
 
 __all__ = ["Instance", "Outcomes", "Workload", "deployment_instances", "make_workload"]

@@ -141,10 +141,12 @@ def _add_problem_options(parser: argparse.ArgumentParser) -> None:
     defaults = Confidence()
     learner = parser.add_argument_group("learner")
     learner.add_argument("--confidence", choices=CONFIDENCE_FAMILIES, default=defaults.family)
-    learner.add_argument("--gamma", type=float, default=defaults.gamma, help="width of the bounds")
+    suits = "by default as suits the family"
+    learner.add_argument("--gamma", type=float, help=f"width of the bounds; {suits}")
     learner.add_argument(
-        "--min-visits", type=int, default=defaults.min_visits, help="forced visits"
+        "--growth", type=float, help=f"widening for models that lag behind; {suits}"
     )
+    learner.add_argument("--min-visits", type=int, help=f"forced visits; {suits}")
     learner.add_argument("--initial-reward-ucb", type=float, default=defaults.initial_reward_ucb)
     learner.add_argument("--initial-cost-lcb", type=float, help="by default the cost floor, USD")
     learner.add_argument("--cost-floor", type=float, default=defaults.cost_floor, help="c1, USD")
@@ -179,6 +181,7 @@ def _limits(options: argparse.Namespace, budget: float) -> Limits:
         confidence=Confidence(
             family=options.confidence,
             gamma=options.gamma,
+            growth=options.growth,
             min_visits=options.min_visits,
             initial_reward_ucb=options.initial_reward_ucb,
             initial_cost_lcb=options.initial_cost_lcb,

@@ -45,7 +45,8 @@ class DeploymentSolution:
         of any such set sum to less than 1 (the answer is then the set with the largest caps).
     deployed : tuple of int
         The live set, ascending; always min(`max_deployed`, N) arms. Slots that the optimum does
-        not need hold the arms with the highest reduced value.
+        not need hold the arms with the highest reduced value, estimated reward less cost at the
+        budget's price.
     weights : ndarray, shape (N,)
         The optimal mixture d*. It names the live set; it is not a routing distribution.
     objective, spend : float
@@ -75,6 +76,7 @@ def solve_deployment(
     *,
     solver: str = "highs",
     previous: Sequence[int] | None = None,
+    current_price: float = 0.0,
     time_limit: float | None = None,
 ) -> DeploymentSolution:
     """Choose the live set of a stage.
@@ -91,6 +93,11 @@ def solve_deployment(
         What solves the MIP.
     previous : sequence of int, optional
         The live set of the last stage, as a starting point.
+    current_price : float, default 0.0
+        Price of the budget within the set that is live now, reward per USD, finite and not
+        negative. Free slots are valued at this price where it is above the optimum's: they hold
+        the stand-ins for arms that turn out worse than their optimistic estimates, and then the
+        budget is as scarce as it is now.
     time_limit : float, optional
         Seconds that HiGHS may take.
 
@@ -105,7 +112,7 @@ def solve_deployment(
     SolverError
         If HiGHS stopped, at the time limit or otherwise, without a proven optimum.
     """
-    _check_arguments(max_deployed, solver, time_limit)
+    _check_arguments(max_deployed, solver, current_price, time_limit)
     relaxed = solve_routing_lp(reward, cost, throughput_cap, budget)
     problem = _Problem(
         np.asarray(reward, dtype=np.float64),
@@ -113,6 +120,7 @@ def solve_deployment(
         np.asarray(throughput_cap, dtype=np.float64),
         float(budget),
         min(max_deployed, np.size(reward)),
+        float(current_price),
     )
     largest_caps = np.sort(problem.cap)[::-1][: problem.slots]
     if not _caps_suffice(largest_caps):
@@ -128,13 +136,19 @@ def solve_deployment(
     return problem.report(problem.fill(chosen), "highs")
 
 
-def _check_arguments(max_deployed: int, solver: str, time_limit: float | None) -> None:
+def _check_arguments(
+    max_deployed: int, solver: str, current_price: float, time_limit: float | None
+) -> None:
     if isinstance(max_deployed, bool) or not isinstance(max_deployed, (int, np.integer)):
         raise InvalidInputError(f"max_deployed = {max_deployed!r}: must be a whole number")
     if max_deployed < 1:
         raise InvalidInputError(f"max_deployed = {max_deployed}: must be at least 1")
     if solver != "highs":
         raise InvalidInputError(f"solver = {solver!r}: must be 'highs'")
+    if not (np.isfinite(current_price) and current_price >= 0):
+        raise InvalidInputError(
+            f"current_price = {current_price!r}: must be finite and not negative, in reward per USD"
+        )
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit = {time_limit!r}: must be above 0 seconds, or None")
 
@@ -154,6 +168,7 @@ class _Problem:
     cap: Floats
     budget: float
     slots: int
+    current_price: float
 
     @property
     def size(self) -> int:
@@ -163,11 +178,11 @@ class _Problem:
         return solve_routing_lp(self.reward[arms], self.cost[arms], self.cap[arms], self.budget)
 
     def fill(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Fill free slots with the highest reduced values μ - λc; ties to the cheaper arm."""
+        """Fill free slots by reduced value μ - λc, highest first; ties to the cheaper arm."""
         free = self.slots - chosen.size
         if free == 0:
             return chosen
-        price = self.solve_on(chosen).budget_price
+        price = max(self.solve_on(chosen).budget_price, self.current_price)
         value = self.reward - price * self.cost if np.isfinite(price) else -self.cost
         value[chosen] = -np.inf
         order = np.lexsort((np.arange(self.size), self.cost, -value))

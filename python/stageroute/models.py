@@ -2,13 +2,31 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from stageroute.errors import InvalidInputError
 
 __all__ = ["CONFIDENCE_FAMILIES", "Confidence", "Model"]
 
-CONFIDENCE_FAMILIES: Final = ("paper", "bernstein", "kl", "hoeffding")
+
+class FamilyDefaults(NamedTuple):
+    """Settings that suit a confidence family."""
+
+    gamma: float
+    growth: float
+    min_visits: int
+
+
+FAMILY_DEFAULTS: Final = {
+    "paper": FamilyDefaults(gamma=0.1, growth=0.0, min_visits=0),
+    "bernstein": FamilyDefaults(gamma=0.15, growth=1.0, min_visits=20),
+    "kl": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
+    "hoeffding": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
+}
+"""The published settings for ``"paper"``; for the others, what did well on the RouterBench
+surrogate (docs/decisions)."""
+
+CONFIDENCE_FAMILIES: Final = tuple(FAMILY_DEFAULTS)
 
 
 def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
@@ -101,6 +119,7 @@ class CoreConfidence(TypedDict):
 
     family: str
     gamma: float
+    growth: float
     initial_reward_ucb: float
     initial_cost_lcb: float
     min_visits: int
@@ -118,10 +137,13 @@ class Confidence:
         Shape of the interval. ``"paper"`` is faithful to Li & Li (2026) and can lock out an arm
         whose first reward is 0; ``"bernstein"`` (empirical variance; Audibert et al. 2009) does
         not.
-    gamma : float, default 0.25
+    gamma : float
         Width of the interval, above 0; the paper's experiments use 0.1, its theory
-        Θ(log(NT/δ)).
-    min_visits : int, default 20
+        Θ(log(NT/δ)). This and the next two have defaults for each family, in `FAMILY_DEFAULTS`.
+    growth : float
+        How fast the interval widens for the reward of a model that was visited less than its fair
+        share, not negative; 0 is as published. It lets a model recover from an unlucky start.
+    min_visits : int
         Forced visits: below this many observations a model keeps its initial bounds.
     initial_reward_ucb : float, default 1.0
         Upper reward bound of a model without enough rewards, in [0, 1].
@@ -141,8 +163,9 @@ class Confidence:
     """
 
     family: str = "bernstein"
-    gamma: float = 0.25
-    min_visits: int = 20
+    gamma: float = None  # type: ignore[assignment]  # filled in below
+    growth: float = None  # type: ignore[assignment]
+    min_visits: int = None  # type: ignore[assignment]
     initial_reward_ucb: float = 1.0
     initial_cost_lcb: float | None = None
     cost_floor: float = 0.0
@@ -155,7 +178,16 @@ class Confidence:
             self.family,
             f"must be one of {', '.join(CONFIDENCE_FAMILIES)}",
         )
+        for field, default in FAMILY_DEFAULTS[self.family]._asdict().items():
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, default)
         require(is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0")
+        require(
+            is_number(self.growth) and self.growth >= 0.0,
+            "growth",
+            self.growth,
+            "must be finite and not negative",
+        )
         visits = self.min_visits
         require(
             is_whole(visits) and visits >= 0,
@@ -201,6 +233,7 @@ class Confidence:
         return CoreConfidence(
             family=self.family,
             gamma=float(self.gamma),
+            growth=float(self.growth),
             initial_reward_ucb=float(self.initial_reward_ucb),
             initial_cost_lcb=float(lcb),
             min_visits=self.min_visits,

@@ -227,6 +227,7 @@ class GreedyPolicy(_KernelPolicy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of highest utility, ties towards the first."""
+        self._greedy.refresh_bounds()
         reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self._greedy.bounds())
         with np.errstate(divide="ignore"):
             utility = reward_ucb / cost_lcb

@@ -62,6 +62,7 @@ def _format_settings(result: BenchResult) -> str:
             f"stages, {len(settings.seeds)} seeds from {settings.seeds[0]}",
             f"M_max = {limits.max_deployed}, throughput cap = {limits.throughput_cap}, "
             f"confidence = {confidence.family} (gamma {confidence.gamma:g}, "
+            f"growth {confidence.growth:g}, "
             f"{confidence.min_visits} forced visits), pacing = {pacing}, "
             f"prices {'known' if limits.use_prices else 'unknown'}; stageroute {result.version}",
         ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute import _core
+from stageroute._core import solve_routing_lp
 from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
 from stageroute.models import Confidence, Model, is_number, is_whole, require
@@ -347,6 +348,7 @@ class StageRouter(_core.Router):
         raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
 
     def _deploy(self) -> Deployment:
+        self._refresh_bounds()
         reward_ucb, cost_lcb = self._bounds()
         candidates = np.array(
             [arm for arm, model in enumerate(self._models) if model.name not in self._retired],
@@ -355,14 +357,23 @@ class StageRouter(_core.Router):
         if candidates.size == 0:
             raise NoModelError("every model has retired: add one before advancing the stage")
         caps = np.array([self._models[arm].throughput_cap for arm in candidates])
+        reward, cost = reward_ucb[candidates], cost_lcb[candidates]
         _, live = self._plan()
+        live_slots = np.flatnonzero(np.isin(candidates, live))
+        current_price = 0.0
+        if live_slots.size:
+            current = solve_routing_lp(
+                reward[live_slots], cost[live_slots], caps[live_slots], self._budget
+            )
+            current_price = current.budget_price if current.status == "optimal" else 0.0
         solution = solve_deployment(
-            reward_ucb[candidates],
-            cost_lcb[candidates],
+            reward,
+            cost,
             caps,
             self._budget,
             self._max_deployed,
-            previous=np.flatnonzero(np.isin(candidates, live)).tolist(),
+            previous=live_slots.tolist(),
+            current_price=current_price,
             time_limit=self._time_limit,
         )
         stage = self._publish([int(candidates[slot]) for slot in solution.deployed])

@@ -16,7 +16,9 @@ use stageroute_core::{
     RouterConfig, Sampler, Trace, replay,
 };
 
-const SCENARIOS: [(&str, fn(usize) -> Result<(), Error>); 9] = [
+type Scenario = fn(usize) -> Result<(), Error>;
+
+const SCENARIOS: [(&str, Scenario); 9] = [
     ("lp_kept_11", |steps| lp_kept(11, steps)),
     ("lp_warm_11", |steps| lp_warm(11, steps)),
     ("lp_cold_11", |steps| lp_cold(11, steps)),
@@ -29,7 +31,7 @@ const SCENARIOS: [(&str, fn(usize) -> Result<(), Error>); 9] = [
 ];
 
 /// Rows of precomputed outcomes; steps beyond them start over.
-const ROWS: usize = 4096;
+const ROWS: u32 = 4096;
 /// Steps before the counted ones: every arm has been tried by then.
 const WARM_UP: usize = 2000;
 
@@ -37,7 +39,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, steps] = arguments.as_slice() else {
         eprintln!("usage: instruction_counts SCENARIO STEPS");
-        SCENARIOS.iter().for_each(|(name, _)| eprintln!("  {name}"));
+        for (name, _) in SCENARIOS {
+            eprintln!("  {name}");
+        }
         return ExitCode::from(2);
     };
     let scenario = SCENARIOS.iter().find(|(known, _)| known == name);
@@ -73,11 +77,11 @@ fn lp_kept(arms: usize, steps: usize) -> Result<(), Error> {
     let (reward, cost) = (problem.reward.to_vec(), problem.cost.to_vec());
     for step in 0..steps {
         let arm = step % arms;
-        let shift = if step / arms % 2 == 0 { 1e-9 } else { -1e-9 };
+        let shift = if (step / arms).is_multiple_of(2) { 1e-9 } else { -1e-9 };
         lp.set_arm(arm, reward[arm] + shift, cost[arm]);
         black_box(lp.solve()?);
     }
-    assert_eq!(lp.counts().kept as usize, steps, "the basis moved");
+    assert_eq!(lp.counts().kept, steps as u64, "the basis moved");
     Ok(())
 }
 
@@ -88,7 +92,7 @@ fn lp_warm(arms: usize, steps: usize) -> Result<(), Error> {
         lp.set_budget(if step % 2 == 0 { 2e-4 } else { 3e-4 });
         black_box(lp.solve()?);
     }
-    assert_eq!(lp.counts().warm as usize, steps, "the basis was kept or given up");
+    assert_eq!(lp.counts().warm, steps as u64, "the basis was kept or given up");
     Ok(())
 }
 
@@ -107,6 +111,7 @@ fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
         confidence: Confidence {
             family,
             gamma: 0.25,
+            growth: 0.0,
             initial_reward_ucb: 1.0,
             initial_cost_lcb: 0.0,
             min_visits: 0,
@@ -127,7 +132,7 @@ fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
 /// Bernoulli rewards and even costs of `arms` arms, the dearer the better.
 fn outcomes(arms: usize) -> (Vec<f64>, Vec<f64>) {
     let mut sampler = Sampler::new(2);
-    (0..ROWS * arms)
+    (0..ROWS as usize * arms)
         .map(|cell| {
             let quality = (cell % arms + 1) as f64 / arms as f64;
             let reward = if sampler.unit() < 0.2 + 0.7 * quality { 1.0 } else { 0.0 };
@@ -141,7 +146,7 @@ fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error
     let (reward, cost) = outcomes(arms);
     for t in 0..WARM_UP + steps {
         let decision = black_box(router.route()?);
-        let cell = t % ROWS * arms + decision.arm;
+        let cell = t % ROWS as usize * arms + decision.arm;
         let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
         router.observe(black_box(Observation { id: decision.id, reward, cost }))?;
     }
@@ -153,7 +158,7 @@ fn replay_rows(arms: usize, steps: usize) -> Result<(), Error> {
     let (reward, cost) = outcomes(arms);
     let matrix = OutcomeMatrix::new(&reward, &cost, arms)?;
     let steps = WARM_UP + steps;
-    let rows: Vec<u32> = (0_u32..).take(steps).map(|t| t % ROWS as u32).collect();
+    let rows: Vec<u32> = (0..ROWS).cycle().take(steps).collect();
     let (mut arm, mut probability, mut price) =
         (vec![0; steps], vec![0.0; steps], vec![0.0; steps]);
     let mut trace =

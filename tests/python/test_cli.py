@@ -70,7 +70,7 @@ def test_bench_over_a_table_of_ones_own(
     learner = ["--confidence", "paper", "--gamma", "0.1", "--min-visits", "0", "--know-prices"]
     assert main([*arguments, *options, *learner, "--pacing-horizon", "off"]) == 0
     text = capsys.readouterr().out
-    assert "confidence = paper (gamma 0.1, 0 forced visits), pacing = off, prices known" in text
+    assert "paper (gamma 0.1, growth 0, 0 forced visits), pacing = off, prices known" in text
     assert "middling" in text
 
 

@@ -70,6 +70,14 @@ def test_free_slots_weigh_cost_at_the_budgets_price() -> None:
     assert solution.deployed == (0, 1, 3)
 
 
+def test_stand_ins_are_chosen_for_a_budget_as_scarce_as_it_is_now() -> None:
+    # Arm 0 is all optimism: with it money is no object, and the dear arm 1 looks like the best
+    # second. At today's price of 0.4 the cheap arm 2 is the better stand-in.
+    arguments = [1.0, 0.7, 0.5], [0.1, 2.0, 0.2], [1.0] * 3, 1.0, 2
+    assert solve_deployment(*arguments).deployed == (0, 1)
+    assert solve_deployment(*arguments, current_price=0.4).deployed == (0, 2)
+
+
 def test_cheapest_set_where_the_budget_cannot_be_met() -> None:
     cost = np.array([5.0, 3.0, 4.0, 6.0])
     solution = solve_deployment([1.0, 0.5, 0.7, 0.9], cost, [0.5] * 4, 1.0, 2)
@@ -118,6 +126,7 @@ def test_time_limit_ends_in_an_error_that_says_so() -> None:
         ({"max_deployed": 0}, r"max_deployed = 0: must be at least 1"),
         ({"max_deployed": 1.5}, r"max_deployed = 1.5: must be a whole number"),
         ({"solver": "magic"}, r"solver = 'magic': must be 'highs'"),
+        ({"current_price": -1.0}, r"current_price = -1.0: must be finite and not negative"),
         ({"time_limit": 0}, r"time_limit = 0: must be above 0 seconds"),
     ],
 )

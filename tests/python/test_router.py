@@ -350,6 +350,7 @@ def test_bad_models(field: str, value: object, rule: str) -> None:
     [
         ("gamma", 0.0, "must be above 0"),
         ("gamma", float("nan"), "must be above 0"),
+        ("growth", -0.5, "must be finite and not negative"),
         ("min_visits", -1, "must be a whole number, not negative"),
         ("initial_reward_ucb", 1.5, r"must be in \[0, 1\]"),
         ("cost_floor", -0.1, "must be finite and not negative"),
@@ -360,6 +361,26 @@ def test_bad_models(field: str, value: object, rule: str) -> None:
 def test_bad_confidence(field: str, value: object, rule: str) -> None:
     with pytest.raises(InvalidInputError, match=f"{field} = .*: {rule}"):
         Confidence(**{field: value})  # type: ignore[arg-type]
+
+
+def test_the_paper_family_is_as_published_by_default() -> None:
+    paper = Confidence("paper")
+    assert (paper.gamma, paper.growth, paper.min_visits) == (0.1, 0.0, 0)
+    assert Confidence("paper", gamma=0.3).gamma == 0.3
+    assert Confidence().min_visits > 0
+
+
+def test_a_model_that_lags_behind_is_given_another_chance_at_the_next_stage() -> None:
+    confidence = Confidence("bernstein", gamma=0.1, growth=1.0, min_visits=2)
+    router = make(models=["steady", "unlucky"], confidence=confidence)
+    for _ in range(2_000):
+        decision = router.route()
+        router.observe(decision, reward=0.8 * (decision.model == "steady"), cost=0.0001)
+    before = router.state("unlucky")
+    router.advance_stage()
+    after = router.state("unlucky")
+    assert after.reward_count == before.reward_count < 100
+    assert after.reward_ucb > before.reward_ucb
 
 
 def test_a_failed_add_changes_nothing() -> None:

@@ -16,6 +16,7 @@ fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
         confidence: Confidence {
             family,
             gamma: 0.25,
+            growth: 0.0,
             initial_reward_ucb: 1.0,
             initial_cost_lcb: 1e-5,
             min_visits: 0,
@@ -45,7 +46,7 @@ fn serve(router: &mut Router, world: &mut Sampler, steps: u64) {
         let reward = if world.unit() < quality { 1.0 } else { 0.0 };
         let overcharge = if world.unit() < 0.01 { 50.0 } else { 1.0 };
         let cost = 2e-3 * quality * world.unit() * overcharge;
-        if id % 3 == 0 && id >= 100 {
+        if id.is_multiple_of(3) && id >= 100 {
             let late = Observation { id: id - 99, reward: Some(reward), cost: None };
             let _ = router.observe(late);
             router.observe(Observation { id, reward: None, cost: Some(cost) }).unwrap();

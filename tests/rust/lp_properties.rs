@@ -9,8 +9,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use stageroute_core::Error;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
+use stageroute_core::{Error, Sampler};
 
 /// Error of a probability or an objective where the data are well conditioned.
 const TOLERANCE: f64 = 1e-9;
@@ -450,6 +450,39 @@ fn states_are_entered_and_left() {
     assert_eq!(lp.probabilities(), at(2.0).solved().probabilities());
 }
 
+/// Among arms that are alike, which one a cold solve chooses depends on the budget: a warm basis
+/// must not outlive the budget that it was found at.
+#[test]
+fn equal_arms_are_chosen_alike_warm_and_cold() {
+    let kinds = [(0.9, 0.9), (0.5, 0.5), (1.0, 0.875), (0.5, 0.25), (0.8, 0.1), (1.0, 0.5)];
+    let mut sampler = Sampler::new(4);
+    let mut below =
+        |n: usize| (0..n).rev().find(|&k| sampler.unit() * (k + 1) as f64 <= 1.0).unwrap();
+    for _ in 0..500 {
+        let count = 4 + below(9);
+        let arms: Vec<_> = (0..count)
+            .map(|_| {
+                let (reward, cost) = kinds[below(kinds.len())];
+                (reward, cost, 0.45)
+            })
+            .collect();
+        let mut now = Instance::new(&arms, 0.5);
+        let mut lp = now.solved();
+        for _ in 0..30 {
+            if below(2) == 0 {
+                let arm = below(count);
+                (now.reward[arm], now.cost[arm]) = kinds[below(kinds.len())];
+                lp.set_arm(arm, now.reward[arm], now.cost[arm]);
+            }
+            now.budget = below(33) as f64 / 32.0;
+            lp.set_budget(now.budget);
+            lp.solve().unwrap();
+            assert_same_shares(lp.probabilities(), now.solved().probabilities(), TOLERANCE)
+                .unwrap();
+        }
+    }
+}
+
 // ---- ties and small instances in exact arithmetic ---------------------------------------------
 
 /// A small instance in integers: rewards and costs in sixteenths, caps in eighths.
@@ -604,6 +637,18 @@ fn caps_that_sum_to_one_leave_no_negative_share() {
     judge(&instance, &instance.solved()).unwrap();
 }
 
+/// Smaller data loaded over larger ones, whose marginal arm had a higher index.
+#[test]
+fn smaller_data_leave_nothing_of_the_larger() {
+    let mut lp = Instance::new(&[(0.1, 1.0, 0.5), (0.2, 1.0, 0.5), (0.9, 9.0, 0.5)], 9.0).solved();
+    let small = Instance::new(&[(0.5, 1.0, 0.5)], 1.0);
+    lp.load(small.problem()).unwrap();
+    assert_eq!(lp.solve().unwrap(), Status::CapInfeasible);
+    judge(&small, &lp).unwrap();
+    lp.cap_prices(&mut [0.0]);
+    assert_eq!(lp.probabilities(), [1.0]);
+}
+
 // ---- bad data ---------------------------------------------------------------------------------
 
 #[test]
@@ -642,5 +687,5 @@ fn bad_data_are_refused_by_name() {
         "throughput_cap has 3 elements; it must have 2, one for each element of reward",
     );
     let empty = Problem { reward: &[], cost: &[], cap: &[], budget: 1.0 };
-    assert_eq!(RoutingLp::new(empty).unwrap_err(), Error::NoLiveArm);
+    assert_eq!(RoutingLp::new(empty).unwrap_err(), Error::NoArms { argument: "reward" });
 }

@@ -4,7 +4,9 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stageroute_core::{ArmStats, Bounds, Confidence, ConfidenceFamily, Error, Moments, Sampler};
+use stageroute_core::{
+    ArmStats, Bounds, Confidence, ConfidenceFamily, Error, Learner, Moments, Sampler,
+};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -205,6 +207,7 @@ fn confidence(family: ConfidenceFamily, gamma: f64) -> Confidence {
     Confidence {
         family,
         gamma,
+        growth: 0.0,
         initial_reward_ucb: 1.0,
         initial_cost_lcb: 1e-6,
         min_visits: 0,
@@ -253,7 +256,7 @@ proptest! {
         let scaled: Vec<f64> = costs.iter().map(|c| c / CEILING).collect();
         let (mean_c, variance_c) = two_pass(&scaled);
         for family in [FAMILIES[0], FAMILIES[1], FAMILIES[3]] {
-            let bounds = confidence(family, gamma).bounds(&stats(&rewards, &costs));
+            let bounds = confidence(family, gamma).bounds(&stats(&rewards, &costs), 0.0);
             let r = mean_r + radius(family, gamma, rewards.len(), mean_r, variance_r);
             prop_assert!((bounds.reward_ucb - r.min(1.0)).abs() <= 1e-12);
             let c = mean_c - radius(family, gamma, costs.len(), mean_c, variance_c);
@@ -270,7 +273,7 @@ proptest! {
     ) {
         let setting = confidence(ConfidenceFamily::Kl, gamma);
         let stats = stats(&rewards, &costs);
-        let bounds = setting.bounds(&stats);
+        let bounds = setting.bounds(&stats, 0.0);
         let mean = stats.reward.mean();
         let level = gamma / (rewards.len() as f64 + 1.0);
         let q = bounds.reward_ucb;
@@ -298,7 +301,7 @@ proptest! {
     ) {
         let stats = stats(&rewards, &costs);
         for family in FAMILIES {
-            let Bounds { reward_ucb, cost_lcb } = confidence(family, gamma).bounds(&stats);
+            let Bounds { reward_ucb, cost_lcb } = confidence(family, gamma).bounds(&stats, 0.0);
             prop_assert!((0.0..=1.0).contains(&reward_ucb));
             prop_assert!(reward_ucb >= stats.reward.mean() - 1e-15);
             prop_assert!(cost_lcb >= 1e-6);
@@ -325,8 +328,8 @@ proptest! {
                 cost_ceiling: plain.cost_ceiling * scale,
                 ..plain
             };
-            let a = plain.bounds(&stats(&rewards, &costs));
-            let b = other.bounds(&stats(&rewards, &scaled));
+            let a = plain.bounds(&stats(&rewards, &costs), 0.0);
+            let b = other.bounds(&stats(&rewards, &scaled), 0.0);
             prop_assert_eq!(a.reward_ucb, b.reward_ucb);
             let tolerance = if exact { 0.0 } else { 1e-12 * other.cost_ceiling };
             prop_assert!((a.cost_lcb * scale - b.cost_lcb).abs() <= tolerance);
@@ -345,7 +348,7 @@ fn bounds_tighten_as_observations_come() {
             for _ in 0..n {
                 stats.observe_batch(&[0.1, 0.3], &[0.004, 0.008]).unwrap();
             }
-            let bounds = setting.bounds(&stats);
+            let bounds = setting.bounds(&stats, 0.0);
             assert!(bounds.reward_ucb <= last.reward_ucb, "{family:?} at {n}");
             assert!(bounds.cost_lcb >= last.cost_lcb, "{family:?} at {n}");
             last = bounds;
@@ -364,12 +367,12 @@ fn an_unseen_arm_has_its_initial_bounds() {
             ..confidence(family, 0.1)
         };
         let initial = Bounds { reward_ucb: 0.8, cost_lcb: 0.003 };
-        assert_eq!(setting.bounds(&ArmStats::default()), initial);
+        assert_eq!(setting.bounds(&ArmStats::default(), 0.0), initial);
         // Reward and cost leave their initial bounds apart.
-        let only_cost = setting.bounds(&stats(&[], &[0.02]));
+        let only_cost = setting.bounds(&stats(&[], &[0.02]), 0.0);
         assert_eq!(only_cost.reward_ucb, 0.8);
         assert_ne!(only_cost.cost_lcb, 0.003);
-        let only_reward = setting.bounds(&stats(&[0.1], &[]));
+        let only_reward = setting.bounds(&stats(&[0.1], &[]), 0.0);
         assert_ne!(only_reward.reward_ucb, 0.8);
         assert_eq!(only_reward.cost_lcb, 0.003);
     }
@@ -379,12 +382,54 @@ fn an_unseen_arm_has_its_initial_bounds() {
 fn forced_visits_keep_the_initial_bounds() {
     for family in FAMILIES {
         let setting = Confidence { min_visits: 3, ..confidence(family, 0.1) };
-        let initial = setting.bounds(&ArmStats::default());
-        assert_eq!(setting.bounds(&stats(&[0.0; 2], &[0.02; 2])), initial);
-        let enough = setting.bounds(&stats(&[0.0; 3], &[0.02; 3]));
+        let initial = setting.bounds(&ArmStats::default(), 0.0);
+        assert_eq!(setting.bounds(&stats(&[0.0; 2], &[0.02; 2]), 0.0), initial);
+        let enough = setting.bounds(&stats(&[0.0; 3], &[0.02; 3]), 0.0);
         assert!(enough.reward_ucb < initial.reward_ucb, "{family:?}");
         assert!(enough.cost_lcb > initial.cost_lcb, "{family:?}");
     }
+}
+
+/// An arm visited less than its fair share has γ widened by the logarithm of how far it lags,
+/// for its reward alone.
+#[test]
+fn growth_widens_the_reward_bound_of_arms_that_lag() {
+    let stats = stats(&[0.1; 9], &[0.01; 9]);
+    for family in FAMILIES {
+        let plain = confidence(family, 0.05);
+        let growing = Confidence { growth: 0.5, ..plain };
+        for fair_share in [0.0, 5.0, 10.0] {
+            assert_eq!(growing.bounds(&stats, fair_share), plain.bounds(&stats, 0.0));
+        }
+        assert_eq!(plain.bounds(&stats, 1e6), plain.bounds(&stats, 0.0), "no growth, no change");
+        for fair_share in [20.0, 1000.0] {
+            let lag: f64 = fair_share / 10.0;
+            let wider = Confidence { gamma: 0.05 * (1.0 + 0.5 * lag.ln()), ..plain };
+            let bounds = growing.bounds(&stats, fair_share);
+            assert!((bounds.reward_ucb - wider.bounds(&stats, 0.0).reward_ucb).abs() < 1e-12);
+            assert_eq!(bounds.cost_lcb, plain.bounds(&stats, 0.0).cost_lcb);
+        }
+    }
+}
+
+#[test]
+fn the_fair_share_is_taken_at_boundaries_only() {
+    let setting = Confidence { growth: 0.5, ..confidence(ConfidenceFamily::Bernstein, 0.05) };
+    let mut learner = Learner::new(setting).unwrap();
+    let (busy, idle) = (learner.add_arm(stats(&[], &[])), learner.add_arm(stats(&[0.1; 4], &[])));
+    let before = learner.bounds()[idle];
+    for _ in 0..96 {
+        learner.observe(busy, Some(0.5), Some(0.01)).unwrap();
+    }
+    assert_eq!(learner.bounds()[idle], before);
+    learner.refresh_bounds();
+    for arm in [busy, idle] {
+        assert_eq!(learner.bounds()[arm], setting.bounds(&learner.stats()[arm], 50.0));
+    }
+    assert!(learner.bounds()[idle].reward_ucb > before.reward_ucb);
+    let late = learner.add_arm(stats(&[0.1; 4], &[]));
+    assert_eq!(learner.bounds()[late], learner.bounds()[idle]);
+    assert!(matches!(learner.observe(9, None, None), Err(Error::UnknownArm { arm: 9, .. })));
 }
 
 /// A mean cost above the ceiling is taken as it is: cut off, the arm would look cheaper than it is.
@@ -392,11 +437,11 @@ fn forced_visits_keep_the_initial_bounds() {
 fn a_cost_above_the_ceiling_is_not_cut_off() {
     let stats = stats(&[], &[10.0 * CEILING; 1000]);
     for family in [FAMILIES[0], FAMILIES[1], FAMILIES[3]] {
-        let bound = confidence(family, 0.1).bounds(&stats).cost_lcb;
+        let bound = confidence(family, 0.1).bounds(&stats, 0.0).cost_lcb;
         assert!(bound > 9.0 * CEILING, "{family:?}: {bound}");
     }
     // Between Bernoulli laws there is no mean above 1.
-    let bound = confidence(ConfidenceFamily::Kl, 0.1).bounds(&stats).cost_lcb;
+    let bound = confidence(ConfidenceFamily::Kl, 0.1).bounds(&stats, 0.0).cost_lcb;
     assert!((0.9 * CEILING..=CEILING).contains(&bound), "{bound}");
 }
 
@@ -420,6 +465,10 @@ fn each_setting_is_checked_by_name() {
     for (gamma, shown) in [(0.0, "0"), (-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         let message = format!("gamma = {shown}: must be finite and above 0");
         refused(Confidence { gamma, ..good }, &message);
+    }
+    for (growth, shown) in [(-0.5, "-0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let message = format!("growth = {shown}: must be finite and not negative");
+        refused(Confidence { growth, ..good }, &message);
     }
     refused(
         Confidence { cost_floor: -0.5, ..good },

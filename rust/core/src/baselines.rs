@@ -125,6 +125,11 @@ impl Greedy {
         })
     }
 
+    /// Recomputes the bounds for the next stage; see [`Learner::refresh_bounds`].
+    pub fn refresh_bounds(&mut self) {
+        self.learner.refresh_bounds();
+    }
+
     /// Publishes the live set of the next stage.
     ///
     /// # Errors

@@ -3,6 +3,13 @@
 //! Every family works on the unit interval. Costs are divided by `cost_ceiling` before and scaled
 //! back after, so that results do not depend on the currency's unit. `n` counts the arm's own
 //! observations; the radius uses `n + 1`, as Agrawal & Devanur (2014) do.
+//!
+//! A constant γ lets an arm with an unlucky start fall behind for good. The `growth` setting
+//! therefore widens the reward interval of an arm that has been visited less than its fair share,
+//! `γ (1 + growth · ln⁺(fair share / (n+1)))`: the logarithm of MOSS (Audibert & Bubeck 2009;
+//! anytime form: Degenne & Perchet 2016), which vanishes as the arm catches up. The fair share, the
+//! mean number of rewards seen per arm, is held fixed during a stage, so that between two
+//! boundaries the bounds of an arm change with its own observations only.
 
 use crate::error::{Error, check};
 use crate::stats::{ArmStats, Moments};
@@ -36,7 +43,7 @@ impl ConfidenceFamily {
     /// Upper bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
     fn upper(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
         match self {
-            Self::Kl => kl_bound(mean, gamma / n, 1.0),
+            Self::Kl => kl_upper(mean.min(1.0), gamma / n),
             _ => mean + self.radius(gamma, n, mean, variance),
         }
     }
@@ -44,7 +51,7 @@ impl ConfidenceFamily {
     /// Lower bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
     fn lower(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
         match self {
-            Self::Kl => kl_bound(mean.min(1.0), gamma / n, 0.0),
+            Self::Kl => 1.0 - kl_upper(1.0 - mean.min(1.0), gamma / n),
             _ => mean - self.radius(gamma, n, mean, variance),
         }
     }
@@ -62,28 +69,34 @@ impl ConfidenceFamily {
     }
 }
 
-/// Steps of bisection in [`kl_bound`]: brings the interval below 2^-52.
-const KL_STEPS: u32 = 52;
+/// Newton steps in [`kl_upper`]: a bound on the loop, several times what it needs.
+const KL_STEPS: u32 = 32;
 
-/// The point between `mean` and `end` (0 or 1) that is furthest from `mean` with
-/// `kl(mean, q) ≤ level`, from the safe (outer) side of a bisection.
-fn kl_bound(mean: f64, level: f64, end: f64) -> f64 {
-    let (mut inner, mut outer) = (mean, end);
-    for _ in 0..KL_STEPS {
-        let middle = 0.5 * (inner + outer);
-        if kl_bernoulli(mean, middle) <= level {
-            inner = middle;
-        } else {
-            outer = middle;
-        }
+/// The largest `q ≥ mean` with `kl(mean, q) ≤ level`, kl between Bernoulli laws, in nats.
+///
+/// kl is convex in q, so Newton's method started above the root falls towards it and never passes
+/// it: every iterate is a valid upper bound. Two of them are known to start from: Pinsker's
+/// inequality, kl ≥ 2 (q − mean)², and kl ≥ (1 − mean) ln((1 − mean) / (1 − q)) + mean ln mean.
+fn kl_upper(mean: f64, level: f64) -> f64 {
+    let miss = 1.0 - mean;
+    if miss <= 0.0 {
+        return 1.0;
     }
-    outer
-}
-
-/// Kullback–Leibler divergence between Bernoulli laws with means `p` and `q`, in nats.
-fn kl_bernoulli(p: f64, q: f64) -> f64 {
-    let term = |p: f64, q: f64| if p == 0.0 { 0.0 } else { p * (p / q).ln() };
-    term(p, q) + term(1.0 - p, 1.0 - q)
+    let mean_ln_mean = if mean > 0.0 { mean * mean.ln() } else { 0.0 };
+    let entropy = mean_ln_mean + miss * miss.ln();
+    let pinsker = mean + (0.5 * level).sqrt();
+    let mut q = pinsker.min(1.0 - miss * ((mean_ln_mean - level) / miss).exp());
+    for _ in 0..KL_STEPS {
+        let slope = (q - mean) / (q * (1.0 - q));
+        let excess = entropy - mean * q.ln() - miss * (1.0 - q).ln() - level;
+        let next = q - excess / slope;
+        // Also ends at a NaN, from q = mean or q = 1, where q is already the bound.
+        if !(next < q && next > mean) {
+            break;
+        }
+        q = next;
+    }
+    q
 }
 
 /// The optimistic estimates of one arm.
@@ -102,6 +115,9 @@ pub struct Confidence {
     pub family: ConfidenceFamily,
     /// γ > 0: its width. Theory takes Θ(log(NT/δ)); the paper's experiments use 0.1.
     pub gamma: f64,
+    /// How fast γ grows for the reward of an arm visited less than its fair share, at least 0; 0 is
+    /// as published.
+    pub growth: f64,
     /// Upper reward bound of an arm without enough rewards, in \[0, 1\].
     pub initial_reward_ucb: f64,
     /// Lower cost bound of an arm without enough costs, in \[`cost_floor`, `cost_ceiling`\] USD.
@@ -123,6 +139,12 @@ impl Confidence {
     pub fn validate(&self) -> Result<(), Error> {
         let finite_positive = |v: f64| v.is_finite() && v > 0.0;
         check(finite_positive(self.gamma), "gamma", self.gamma, "must be finite and above 0")?;
+        check(
+            self.growth.is_finite() && self.growth >= 0.0,
+            "growth",
+            self.growth,
+            "must be finite and not negative",
+        )?;
         check(
             self.cost_floor.is_finite() && self.cost_floor >= 0.0,
             "cost_floor",
@@ -150,19 +172,24 @@ impl Confidence {
     }
 
     /// The optimistic estimates of an arm. Reward and cost are bounded apart: one may be initial
-    /// while the other is learnt.
+    /// while the other is learnt. `fair_share` is the mean number of rewards seen per arm.
     #[must_use]
     #[inline]
-    pub fn bounds(&self, stats: &ArmStats) -> Bounds {
-        Bounds { reward_ucb: self.reward_ucb(&stats.reward), cost_lcb: self.cost_lcb(&stats.cost) }
+    pub fn bounds(&self, stats: &ArmStats, fair_share: f64) -> Bounds {
+        Bounds {
+            reward_ucb: self.reward_ucb(&stats.reward, fair_share),
+            cost_lcb: self.cost_lcb(&stats.cost),
+        }
     }
 
-    fn reward_ucb(&self, reward: &Moments) -> f64 {
+    fn reward_ucb(&self, reward: &Moments, fair_share: f64) -> f64 {
         if self.is_initial(reward) {
             return self.initial_reward_ucb;
         }
         let n = reward.count() as f64 + 1.0;
-        let upper = self.family.upper(self.gamma, n, reward.mean(), reward.variance());
+        let lag = if n < fair_share { (fair_share / n).ln() } else { 0.0 };
+        let gamma = self.gamma * (1.0 + self.growth * lag);
+        let upper = self.family.upper(gamma, n, reward.mean(), reward.variance());
         upper.clamp(0.0, 1.0)
     }
 

@@ -10,6 +10,8 @@ pub struct Learner {
     confidence: Confidence,
     stats: Vec<ArmStats>,
     bounds: Vec<Bounds>,
+    /// Mean number of rewards seen per arm when bounds were last refreshed.
+    fair_share: f64,
 }
 
 impl Learner {
@@ -19,14 +21,14 @@ impl Learner {
     /// As [`Confidence::validate`].
     pub fn new(confidence: Confidence) -> Result<Self, Error> {
         confidence.validate()?;
-        Ok(Self { confidence, stats: Vec::new(), bounds: Vec::new() })
+        Ok(Self { confidence, stats: Vec::new(), bounds: Vec::new(), fair_share: 0.0 })
     }
 
     /// Adds an arm and returns its index. What is known beforehand is given as statistics, worth
     /// as many observations as they count.
     pub fn add_arm(&mut self, prior: ArmStats) -> usize {
         self.stats.push(prior);
-        self.bounds.push(self.confidence.bounds(&prior));
+        self.bounds.push(self.confidence.bounds(&prior, self.fair_share));
         self.stats.len() - 1
     }
 
@@ -46,9 +48,18 @@ impl Learner {
             return Err(Error::UnknownArm { argument: "arm", arm, arms });
         };
         stats.observe(reward, cost)?;
-        let bounds = self.confidence.bounds(stats);
+        let bounds = self.confidence.bounds(stats, self.fair_share);
         self.bounds[arm] = bounds;
         Ok(bounds)
+    }
+
+    /// Takes the fair share anew and recomputes every bound; to be done at stage boundaries.
+    pub fn refresh_bounds(&mut self) {
+        let rewards: u64 = self.stats.iter().map(|stats| stats.reward.count()).sum();
+        self.fair_share = rewards as f64 / self.stats.len().max(1) as f64;
+        for (bounds, stats) in self.bounds.iter_mut().zip(&self.stats) {
+            *bounds = self.confidence.bounds(stats, self.fair_share);
+        }
     }
 
     /// How many arms there are.

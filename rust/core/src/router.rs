@@ -171,6 +171,12 @@ impl Router {
         Ok(&self.plan)
     }
 
+    /// Recomputes the bounds for the next stage; see [`Learner::refresh_bounds`]. To be done before
+    /// its deployment is decided. The live LP keeps its estimates until the plan is published.
+    pub fn refresh_bounds(&mut self) {
+        self.learner.refresh_bounds();
+    }
+
     /// Whether the current stage has had all its queries, so that a new plan should be published
     /// before the next one. Routing goes on over the old plan until then.
     #[must_use]

@@ -27,6 +27,7 @@ pub(crate) fn elements<'a, T: numpy::Element + Copy>(
 pub(crate) struct ConfidenceSettings {
     family: String,
     gamma: f64,
+    growth: f64,
     initial_reward_ucb: f64,
     initial_cost_lcb: f64,
     min_visits: u64,
@@ -46,6 +47,7 @@ impl TryFrom<ConfidenceSettings> for Confidence {
         Ok(Self {
             family: family.1,
             gamma: settings.gamma,
+            growth: settings.growth,
             initial_reward_ucb: settings.initial_reward_ucb,
             initial_cost_lcb: settings.initial_cost_lcb,
             min_visits: settings.min_visits,

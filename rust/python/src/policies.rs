@@ -71,6 +71,12 @@ impl Greedy {
         lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
     }
 
+    /// Recompute the bounds for the next stage.
+    fn refresh_bounds(&self, py: Python<'_>) -> PyResult<()> {
+        lock(&self.inner, py)?.refresh_bounds();
+        Ok(())
+    }
+
     /// (`reward_ucb`, `cost_lcb`) of every arm.
     fn bounds(&self, py: Python<'_>) -> PyResult<(Vec<f64>, Vec<f64>)> {
         let greedy = lock(&self.inner, py)?;

@@ -272,6 +272,11 @@ impl Router {
         Ok(plan.stage())
     }
 
+    fn _refresh_bounds(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock(py)?.router.refresh_bounds();
+        Ok(())
+    }
+
     fn _extend_stage(&self, py: Python<'_>) -> PyResult<()> {
         self.lock(py)?.router.extend_stage();
         Ok(())

@@ -58,6 +58,9 @@ pub(super) struct Simplex {
     pub(super) support: Vec<usize>,
     /// Whether `marginal` and the rest describe an optimum of data seen before.
     has_basis: bool,
+    /// Whether no arm outside that basis ties with the marginal one, so that the optimum is the
+    /// only one. Among several, a cold solve may choose another as soon as the budget moves.
+    is_unique: bool,
     marginal: usize,
     partner: Option<usize>,
     /// For each arm: [`AT_CAP`], [`AT_ZERO`] or [`BASIC`].
@@ -80,6 +83,7 @@ impl Default for Simplex {
             probabilities: Vec::new(),
             support: Vec::new(),
             has_basis: false,
+            is_unique: false,
             marginal: 0,
             partner: None,
             side: Vec::new(),
@@ -118,6 +122,8 @@ impl Simplex {
             list.reserve(arms);
         }
         self.weights = Weights::at(0.0);
+        self.marginal = 0;
+        self.partner = None;
         self.has_basis = false;
     }
 
@@ -159,7 +165,7 @@ impl Simplex {
     /// Keeps the basis if nothing but the budget has changed and it is still optimal.
     #[inline]
     pub(super) fn keep_basis(&mut self) -> bool {
-        self.has_basis && self.has_sound_price() && self.place_basic_arms()
+        self.has_unique_basis() && self.has_sound_price() && self.place_basic_arms()
     }
 
     /// Keeps the basis if it is still optimal after the estimates of one arm have changed. Unless
@@ -169,7 +175,15 @@ impl Simplex {
         if self.side[arm] == BASIC {
             return self.keep_basis_after_all();
         }
-        self.has_basis && self.has_sound_price() && self.is_strict(arm) && self.place_basic_arms()
+        self.has_unique_basis()
+            && self.has_sound_price()
+            && self.is_strict(arm)
+            && self.place_basic_arms()
+    }
+
+    #[inline]
+    fn has_unique_basis(&self) -> bool {
+        self.has_basis && self.is_unique
     }
 
     /// Keeps the basis if it is still optimal after anything but the caps has changed.
@@ -181,7 +195,8 @@ impl Simplex {
         if let Some(j) = self.partner {
             self.weights = Weights::at(self.crossing(self.marginal, j));
         }
-        self.has_sound_price() && self.is_strictly_dual_feasible() && self.place_basic_arms()
+        self.is_unique = self.has_sound_price() && self.is_strictly_dual_feasible();
+        self.is_unique && self.place_basic_arms()
     }
 
     /// A basis with a partner needs a positive price (or the slack would enter); one with the
@@ -279,6 +294,7 @@ impl Simplex {
             }
         };
         self.install();
+        self.is_unique = self.is_strictly_dual_feasible();
         Ok(status)
     }
 
@@ -296,6 +312,7 @@ impl Simplex {
             return Ok(false);
         }
         self.install();
+        self.is_unique = true;
         Ok(true)
     }
 

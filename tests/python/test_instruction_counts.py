@@ -1,0 +1,62 @@
+"""Instructions on the hot path, counted by callgrind and held by a committed budget.
+
+Counts hardly vary from run to run, so a slower hot path shows here even on a busy machine.
+"""
+
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUDGETS: dict[str, int] = tomllib.loads(
+    (ROOT / "tests/instruction_counts/budgets.toml").read_text()
+)
+STEPS = 10_000
+TOO_MANY = 1.10
+TOO_FEW = 0.85
+
+
+@pytest.fixture(scope="module")
+def driver() -> Path:
+    missing = [tool for tool in ("valgrind", "cargo") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"left out: {' and '.join(missing)} not installed")
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip("left out: the budgets are for Linux on x86-64")
+    package = ["-p", "stageroute-core", "--example", "instruction_counts"]
+    build = ["cargo", "build", "--release", "--message-format=json", *package]
+    built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    executable = re.findall(r'"executable":"([^"]*instruction_counts)"', built.stdout)
+    return Path(executable[-1])
+
+
+def count(driver: Path, scenario: str, steps: int) -> int:
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command = [*valgrind, str(driver), scenario, str(steps)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    collected = re.search(r"Collected : (\d+)", run.stderr)
+    assert run.returncode == 0, run.stderr
+    assert collected is not None, run.stderr
+    return int(collected[1])
+
+
+@pytest.mark.parametrize("scenario", BUDGETS)
+def test_instructions_per_step(driver: Path, scenario: str) -> None:
+    once, twice = (count(driver, scenario, steps) for steps in (STEPS, 2 * STEPS))
+    per_step = (twice - once) / STEPS
+    budget = BUDGETS[scenario]
+    print(f"{scenario}: {per_step:.0f} instructions per step, budget {budget}")
+    assert per_step <= TOO_MANY * budget, f"{per_step:.0f} instructions per step, not {budget}"
+    if per_step < TOO_FEW * budget:
+        print(f"tighten the budget of {scenario}: {per_step:.0f} is well below {budget}")
+
+
+def test_every_scenario_has_a_budget(driver: Path) -> None:
+    usage = subprocess.run([driver], capture_output=True, text=True, check=False).stderr
+    assert usage.split("\n")[1:-1] == [f"  {scenario}" for scenario in BUDGETS]
