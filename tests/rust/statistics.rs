@@ -19,7 +19,9 @@ fn config() -> ProptestConfig {
 
 fn pushed(values: &[f64]) -> Moments {
     let mut moments = Moments::default();
-    values.iter().for_each(|&x| moments.push(x));
+    for &x in values {
+        moments.push(x);
+    }
     moments
 }
 
