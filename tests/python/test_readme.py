@@ -1,7 +1,10 @@
 """The README's examples run, and print what they say; so do those in docstrings."""
 
 import doctest
+import importlib
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +44,32 @@ def test_docstring_examples(thing: object) -> None:
         results = [runner.run(test) for test in finder.find(thing, "example", globs=dict(names))]
     assert sum(result.attempted for result in results) > 0
     assert sum(result.failed for result in results) == 0
+
+
+def test_a_build_without_optimisation_warns_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_core, "IS_DEBUG_BUILD", True)
+    with pytest.warns(RuntimeWarning, match="maturin develop --release"):
+        importlib.reload(stageroute)
+
+
+def test_make_says_in_one_line_that_cargo_is_missing(root: Path, tmp_path: Path) -> None:
+    for tool in ("bash", "find", "python3", "sh"):
+        found = shutil.which(tool)
+        assert found
+        (tmp_path / tool).symlink_to(found)
+    make = shutil.which("make")
+    assert make
+    for target in ("demo", "test"):
+        done = subprocess.run(
+            [make, "--no-print-directory", target],
+            cwd=root,
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert (
+            done.stdout.strip()
+            == "cargo is missing: install Rust (rustup, stable) and open a new shell"
+        )
