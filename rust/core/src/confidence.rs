@@ -40,30 +40,34 @@ impl ConfidenceFamily {
         ("hoeffding", Self::Hoeffding),
     ];
 
-    /// Upper bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
-    fn upper(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
+    /// Upper bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the count + 1.
+    fn upper(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
         match self {
-            Self::Kl => kl_upper(mean.min(1.0), gamma / n),
-            _ => mean + self.radius(gamma, n, mean, variance),
+            Self::Kl => unit * kl_upper((moments.mean() / unit).min(1.0), gamma / n),
+            _ => moments.mean() + self.radius(gamma, n, moments, unit),
         }
     }
 
-    /// Lower bound on the mean, not clipped. `mean` and `variance` are on the unit scale.
-    fn lower(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
+    /// Lower bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the count + 1.
+    fn lower(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
         match self {
-            Self::Kl => 1.0 - kl_upper(1.0 - mean.min(1.0), gamma / n),
-            _ => mean - self.radius(gamma, n, mean, variance),
+            Self::Kl => unit - unit * kl_upper(1.0 - (moments.mean() / unit).min(1.0), gamma / n),
+            _ => moments.mean() - self.radius(gamma, n, moments, unit),
         }
     }
 
-    /// Half-width of the symmetric families.
+    /// Half-width of the symmetric families, with the unit multiplied in.
     #[inline]
-    fn radius(self, gamma: f64, n: f64, mean: f64, variance: f64) -> f64 {
-        let gamma_n = gamma / n;
+    fn radius(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
+        let per_n = 1.0 / n;
+        let gamma_n = gamma * per_n;
         match self {
-            Self::Paper => 2.0 * ((gamma_n * mean).sqrt() + gamma_n),
-            Self::Bernstein => 2.0 * ((gamma_n * (variance + 1.0 / n)).sqrt() + gamma_n),
-            Self::Hoeffding => (0.5 * gamma_n).sqrt(),
+            Self::Paper => 2.0 * ((gamma_n * unit * moments.mean()).sqrt() + gamma_n * unit),
+            Self::Bernstein => {
+                let variance = moments.variance() + unit * unit * per_n;
+                2.0 * ((gamma_n * variance).sqrt() + gamma_n * unit)
+            }
+            Self::Hoeffding => unit * (0.5 * gamma_n).sqrt(),
             Self::Kl => 0.0,
         }
     }
@@ -127,7 +131,8 @@ pub struct Confidence {
     /// c1 ≥ 0: no mean cost is taken to be below it, USD per query.
     pub cost_floor: f64,
     /// c2 > c1: what a query can cost at most, USD: the unit of the cost radius. A mean above it is
-    /// taken as it is, since a bound cut off at c2 would only make such an arm look cheaper.
+    /// taken as it is, since a bound cut off at c2 would only make such an arm look cheaper; `kl`
+    /// alone is defined up to c2 only and bounds such an arm from there.
     pub cost_ceiling: f64,
 }
 
@@ -182,26 +187,22 @@ impl Confidence {
         }
     }
 
-    fn reward_ucb(&self, reward: &Moments, fair_share: f64) -> f64 {
+    pub(crate) fn reward_ucb(&self, reward: &Moments, fair_share: f64) -> f64 {
         if self.is_initial(reward) {
             return self.initial_reward_ucb;
         }
         let n = reward.count() as f64 + 1.0;
         let lag = if n < fair_share { (fair_share / n).ln() } else { 0.0 };
         let gamma = self.gamma * (1.0 + self.growth * lag);
-        let upper = self.family.upper(gamma, n, reward.mean(), reward.variance());
-        upper.clamp(0.0, 1.0)
+        self.family.upper(gamma, n, reward, 1.0).clamp(0.0, 1.0)
     }
 
-    fn cost_lcb(&self, cost: &Moments) -> f64 {
+    pub(crate) fn cost_lcb(&self, cost: &Moments) -> f64 {
         if self.is_initial(cost) {
             return self.initial_cost_lcb;
         }
-        let unit = self.cost_ceiling;
         let n = cost.count() as f64 + 1.0;
-        let (mean, variance) = (cost.mean() / unit, cost.variance() / (unit * unit));
-        let lower = unit * self.family.lower(self.gamma, n, mean, variance);
-        lower.max(self.cost_floor)
+        self.family.lower(self.gamma, n, cost, self.cost_ceiling).max(self.cost_floor)
     }
 
     fn is_initial(&self, moments: &Moments) -> bool {

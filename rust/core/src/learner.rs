@@ -48,9 +48,14 @@ impl Learner {
             return Err(Error::UnknownArm { argument: "arm", arm, arms });
         };
         stats.observe(reward, cost)?;
-        let bounds = self.confidence.bounds(stats, self.fair_share);
-        self.bounds[arm] = bounds;
-        Ok(bounds)
+        let bounds = &mut self.bounds[arm];
+        if reward.is_some() {
+            bounds.reward_ucb = self.confidence.reward_ucb(&stats.reward, self.fair_share);
+        }
+        if cost.is_some() {
+            bounds.cost_lcb = self.confidence.cost_lcb(&stats.cost);
+        }
+        Ok(*bounds)
     }
 
     /// Takes the fair share anew and recomputes every bound; to be done at stage boundaries.

@@ -1,7 +1,12 @@
 //! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
 
+use std::hint::black_box;
+
 use crate::error::{COST_RULE, Error, REWARD_RULE, check_all, is_cost, is_reward};
 use crate::router::Decision;
+
+/// How many queries ahead outcomes are read.
+const READ_AHEAD: usize = 16;
 
 /// What one query brought.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,6 +66,16 @@ impl<'a> OutcomeMatrix<'a> {
         check_all("cost", self.cost, COST_RULE, is_cost)
     }
 
+    /// Touches the ends of some rows, so that they are in the cache when their turn comes. Rows are
+    /// drawn at random: without this the loop waits for memory at every query.
+    fn read_ahead(&self, rows: &[u32]) {
+        for &row in rows {
+            let (first, last) = (row as usize * self.arms, (row as usize + 1) * self.arms - 1);
+            black_box(self.reward[first] + self.reward[last]);
+            black_box(self.cost[first] + self.cost[last]);
+        }
+    }
+
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -118,6 +133,9 @@ pub fn replay<P: Policy + ?Sized>(
         return Err(Error::InvalidElement { argument, index, value, rule });
     }
     for (t, &row) in rows.iter().enumerate() {
+        if t % READ_AHEAD == 0 {
+            outcomes.read_ahead(&rows[t..rows.len().min(t + READ_AHEAD)]);
+        }
         let decision = policy.route()?;
         policy.observe(&decision, outcomes.outcome(row as usize, decision.arm))?;
         // Arms are columns of a matrix in memory: far fewer than 2^32.

@@ -49,19 +49,18 @@ impl Decision {
     }
 }
 
-/// A decision or its id.
-#[derive(FromPyObject)]
-enum DecisionOrId<'py> {
-    Decision(Bound<'py, Decision>),
-    Id(u64),
-}
+/// The id of a decision, given as itself or by its id.
+struct DecisionId(u64);
 
-impl DecisionOrId<'_> {
-    fn id(&self) -> u64 {
-        match self {
-            Self::Decision(decision) => decision.get().id,
-            Self::Id(id) => *id,
+// By hand: the derived form builds an exception before it tries the second variant.
+impl<'py> FromPyObject<'_, 'py> for DecisionId {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(decision) = object.cast_exact::<Decision>() {
+            return Ok(Self(decision.get().id));
         }
+        object.extract().map(Self)
     }
 }
 
@@ -182,14 +181,14 @@ impl Router {
     fn observe(
         &self,
         py: Python<'_>,
-        decision_or_id: DecisionOrId<'_>,
+        decision_or_id: DecisionId,
         reward: Option<f64>,
         cost: Option<f64>,
     ) -> PyResult<()> {
         if reward.is_none() && cost.is_none() {
             return Err(invalid("observe needs a reward, a cost, or both; got neither"));
         }
-        let observation = Observation { id: decision_or_id.id(), reward, cost };
+        let observation = Observation { id: decision_or_id.0, reward, cost };
         self.lock(py)?.router.observe(observation).map_err(|error| to_py(&error))
     }
 
@@ -306,6 +305,7 @@ impl Router {
     }
 
     /// Statistics of every arm: a dict of arrays.
+    #[allow(clippy::type_complexity)]
     fn _statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let state = self.lock(py)?;
         let stats = state.router.learner().stats();

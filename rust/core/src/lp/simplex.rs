@@ -12,6 +12,8 @@
 //!
 //! A cold solve crashes at λ = 0, a warm one at the last λ.
 
+use std::cmp::Ordering;
+
 use super::{Dual, FEASIBILITY_TOLERANCE, Problem, Status, TIE_TOLERANCE};
 use crate::error::Error;
 
@@ -22,6 +24,9 @@ const BASIC: f64 = 0.0;
 
 /// Pivots that are always allowed, whatever the number of arms.
 const PIVOT_ALLOWANCE: usize = 64;
+
+/// Up to this many arms the nearly sorted order of the last crash is mended by insertion.
+const INSERTION_SORT_ARMS: usize = 64;
 
 /// The budget price as a direction, so that an infinite price (the budget cannot be met: only cost
 /// counts) needs no special case: an arm scores `value · r − price · c`.
@@ -68,8 +73,12 @@ pub(super) struct Simplex {
     /// The arms at their cap, ascending.
     at_cap: Vec<usize>,
     weights: Weights,
-    /// All arms, in the order of the last crash: nearly sorted for the next one.
-    order: Vec<usize>,
+    /// All arms in the order of the last crash at price 0, and of the last one at another price:
+    /// each is nearly sorted for the next crash of its kind.
+    cold_order: Vec<usize>,
+    warm_order: Vec<usize>,
+    /// Score of each arm at the price of a crash.
+    score: Vec<f64>,
     cap_sum: f64,
 }
 
@@ -89,7 +98,9 @@ impl Default for Simplex {
             side: Vec::new(),
             at_cap: Vec::new(),
             weights: Weights::at(0.0),
-            order: Vec::new(),
+            cold_order: Vec::new(),
+            warm_order: Vec::new(),
+            score: Vec::new(),
             cap_sum: 0.0,
         }
     }
@@ -115,8 +126,12 @@ impl Simplex {
         self.probabilities.resize(arms, 0.0);
         self.side.clear();
         self.side.resize(arms, AT_ZERO);
-        self.order.clear();
-        self.order.extend(0..arms);
+        for order in [&mut self.cold_order, &mut self.warm_order] {
+            order.clear();
+            order.extend(0..arms);
+        }
+        self.score.clear();
+        self.score.resize(arms, 0.0);
         for list in [&mut self.at_cap, &mut self.support] {
             list.clear();
             list.reserve(arms);
@@ -318,32 +333,59 @@ impl Simplex {
 
     /// Sorts by score, ties towards the cheaper arm and then the first, and fills to the caps.
     fn crash(&mut self, weights: Weights) {
-        let Self { reward, cost, order, .. } = self;
-        let score = |arm: usize| weights.value * reward[arm] - weights.price * cost[arm];
-        order.sort_unstable_by(|&a, &b| {
-            score(b)
-                .total_cmp(&score(a))
-                .then(cost[a].total_cmp(&cost[b]))
-                .then(reward[b].total_cmp(&reward[a]))
-                .then(a.cmp(&b))
-        });
         self.weights = weights;
         self.partner = None;
         self.side.fill(AT_ZERO);
         self.at_cap.clear();
+        let is_cold = weights.price == 0.0;
+        let mut order =
+            std::mem::take(if is_cold { &mut self.cold_order } else { &mut self.warm_order });
+        self.sort_by_score(&mut order);
         let mut mass = 1.0;
-        for position in 0..self.order.len() {
-            let arm = self.order[position];
+        for (position, &arm) in order.iter().enumerate() {
             self.marginal = arm;
             if mass <= self.cap[arm] {
                 break;
             }
-            if position + 1 < self.order.len() {
+            if position + 1 < order.len() {
                 mass -= self.cap[arm];
                 self.put_at_cap(arm);
             }
         }
         self.side[self.marginal] = BASIC;
+        *(if is_cold { &mut self.cold_order } else { &mut self.warm_order }) = order;
+    }
+
+    /// Sorts arms by falling score at the current weights.
+    fn sort_by_score(&mut self, order: &mut [usize]) {
+        let Weights { value, price } = self.weights;
+        let Self { reward, cost, score, .. } = self;
+        for ((score, reward), cost) in score.iter_mut().zip(&*reward).zip(&*cost) {
+            *score = value * reward - price * cost;
+        }
+        let precedes = |a: usize, b: usize| {
+            if score[a] != score[b] {
+                return score[a] > score[b];
+            }
+            (cost[a], -reward[a], a) < (cost[b], -reward[b], b)
+        };
+        if order.len() > INSERTION_SORT_ARMS {
+            order.sort_unstable_by(
+                |&a, &b| {
+                    if precedes(a, b) { Ordering::Less } else { Ordering::Greater }
+                },
+            );
+            return;
+        }
+        for position in 1..order.len() {
+            let arm = order[position];
+            let mut place = position;
+            while place > 0 && precedes(arm, order[place - 1]) {
+                order[place] = order[place - 1];
+                place -= 1;
+            }
+            order[place] = arm;
+        }
     }
 
     /// Moves the price until the budget is met: dual pivots from a dual feasible basis.
