@@ -137,13 +137,18 @@ def save_plot(result: BenchResult, path: Path) -> None:
             if policy != "oracle":
                 _draw_band(regret, runs, [run.cumulative_regret for run in runs], policy, colour)
             _draw_band(spend, runs, [run.running_spend for run in runs], policy, colour)
-        _dress(regret, f"b = {limit.budget:g} USD per query", "cumulative regret (reward)")
-        _dress(spend, f"b = {limit.budget:g} USD per query", "spend so far / budget so far")
+        title = f"b = {limit.budget:g} USD per query"
+        _dress(regret, title, "cumulative regret (reward; log scale)")
+        _dress(spend, title, "spend so far / budget so far")
+        # Policies differ by orders of magnitude; linear near 0, where regret may be negative.
+        regret.set_yscale("symlog", linthresh=10.0)
         spend.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
         spend.set_ylim(0.0, min(2.5, max(spend.get_ylim()[1], 1.2)))
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     seeds = len(result.settings.seeds)
     figure.suptitle(f"{result.table}: median and 10-90 % band over {seeds} seeds")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)
 
 
 def _draw_band(
@@ -159,5 +164,3 @@ def _dress(axes: "Axes", title: str, label: str) -> None:
     axes.set(title=title, xlabel="queries", ylabel=label)
     axes.grid(visible=True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if axes.has_data():
-        axes.legend(frameon=False)
