@@ -20,7 +20,8 @@ from stageroute._core import (
 )
 from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.models import Confidence, Model
-from stageroute.router import Deployment, ModelState, RouterCounters, StageRouter
+from stageroute.router import StageRouter
+from stageroute.router_state import Deployment, ModelState, RouterCounters
 
 __all__ = [
     "Confidence",

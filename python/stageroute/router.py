@@ -2,9 +2,7 @@
 
 import logging
 import threading
-import weakref
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -15,103 +13,12 @@ from stageroute._core import solve_routing_lp
 from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
 from stageroute.models import Confidence, Model, is_number, is_whole, require
+from stageroute.router_state import Deployment, ModelState, RouterCounters
+from stageroute.stage_clock import StageClock
 
-__all__ = ["Deployment", "ModelState", "RouterCounters", "StageRouter"]
+__all__ = ["StageRouter"]
 
 logger = logging.getLogger("stageroute")
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """The live set of one stage.
-
-    Attributes
-    ----------
-    stage : int
-        Number of the stage, from 1.
-    models : tuple of str
-        The live models, in the order in which they were added.
-    status : str
-        Of the deployment problem on optimistic estimates; see `DeploymentSolution`.
-    weights : mapping of str to float
-        The mixture d* that names the set; not a routing distribution.
-    expected_reward, expected_spend : float
-        Of that mixture, on optimistic estimates; USD per query.
-    """
-
-    stage: int
-    models: tuple[str, ...]
-    status: str
-    weights: Mapping[str, float]
-    expected_reward: float
-    expected_spend: float
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """What is known of one model.
-
-    Attributes
-    ----------
-    model : Model
-    is_live, is_retired : bool
-    reward_count, cost_count : int
-        Observations, the weight of a cost prior included.
-    reward_mean, cost_mean : float
-        Means of them; 0 before the first. Costs in USD.
-    reward_ucb, cost_lcb : float
-        The optimistic estimates.
-    """
-
-    model: Model
-    is_live: bool
-    is_retired: bool
-    reward_count: int
-    cost_count: int
-    reward_mean: float
-    cost_mean: float
-    reward_ucb: float
-    cost_lcb: float
-
-
-@dataclass(frozen=True, slots=True)
-class RouterCounters:
-    """What a router has done and spent.
-
-    Attributes
-    ----------
-    queries : int
-        Decisions made; the next four add up to it.
-    optimal : int
-        From an optimal LP.
-    throttled : int
-        The paced budget could not be met although the budget could: the cheapest mixture served
-        until earlier overspend was made good.
-    budget_infeasible : int
-        No live mixture meets the budget; the cheapest served.
-    cap_infeasible : int
-        The live caps sum to less than 1; traffic was split in proportion to them.
-    rewards, costs : int
-        Observations counted.
-    billed, in_flight : float
-        Observed costs, and expected cost of the decisions whose cost is still open, USD.
-    paced_budget : float
-        The budget of the next LP, USD per query.
-    failed_stages : int
-        Stage boundaries at which no new deployment could be found, so that the old one stayed.
-    """
-
-    queries: int
-    optimal: int
-    throttled: int
-    budget_infeasible: int
-    cap_infeasible: int
-    rewards: int
-    costs: int
-    billed: float
-    in_flight: float
-    paced_budget: float
-    failed_stages: int
 
 
 class StageRouter(_core.Router):
@@ -169,7 +76,7 @@ class StageRouter(_core.Router):
     _failed_stages: int
     _stage_lock: threading.RLock
     _deployment: Deployment
-    _timer: "_StageTimer | None"
+    _clock: StageClock | None
 
     def __new__(
         cls,
@@ -192,6 +99,8 @@ class StageRouter(_core.Router):
             confidence = Confidence()
         elif isinstance(confidence, str):
             confidence = Confidence(family=confidence)
+        is_confidence = isinstance(confidence, Confidence)
+        require(is_confidence, "confidence", confidence, "must be a Confidence or a family's name")
         _check_caps(candidates, max_deployed)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
@@ -215,7 +124,9 @@ class StageRouter(_core.Router):
         for model in candidates:
             self.add_model(model)
         self._deployment = self._deploy()
-        self._timer = None if stage_seconds is None else _StageTimer(self, stage_seconds)
+        self._clock = (
+            None if stage_seconds is None else StageClock(self._advance_or_extend, stage_seconds)
+        )
         return self
 
     @property
@@ -323,8 +234,8 @@ class StageRouter(_core.Router):
 
     def close(self) -> None:
         """Stop the background thread of `stage_seconds`; routing goes on over the last set."""
-        if self._timer is not None:
-            self._timer.stop()
+        if self._clock is not None:
+            self._clock.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -393,27 +304,6 @@ class StageRouter(_core.Router):
             expected_reward=solution.objective,
             expected_spend=solution.spend,
         )
-
-
-class _StageTimer:
-    """Ends a router's stages by the clock, from a thread that does not keep the router alive."""
-
-    def __init__(self, router: StageRouter, seconds: float) -> None:
-        self._stopped = threading.Event()
-        self._router = weakref.ref(router, lambda _: self._stopped.set())
-        self._seconds = seconds
-        threading.Thread(target=self._run, name="stageroute-stages", daemon=True).start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._seconds):
-            router = self._router()
-            if router is None:
-                return
-            router._advance_or_extend()  # noqa: SLF001
-            del router
 
 
 def _as_model(model: Model | str) -> Model:

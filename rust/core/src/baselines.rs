@@ -9,14 +9,24 @@ use crate::router::{Decision, check_caps};
 use crate::sampling::Sampler;
 use crate::stats::ArmStats;
 
-/// Number the decisions of a baseline, which takes feedback at once and needs no table of them.
-#[derive(Debug, Clone, Default)]
-struct Sequence(u64);
+/// Draws and numbers the decisions of a baseline, which takes feedback at once and needs no table
+/// of them.
+#[derive(Debug, Clone)]
+struct Drawer {
+    sampler: Sampler,
+    next: u64,
+}
 
-impl Sequence {
-    fn next(&mut self) -> u64 {
-        self.0 += 1;
-        self.0 - 1
+impl Drawer {
+    fn new(seed: u64) -> Self {
+        Self { sampler: Sampler::new(seed), next: 0 }
+    }
+
+    fn draw(&mut self, arms: &[usize], p: &[f64], plan: &StagePlan) -> Result<Decision, Error> {
+        let arm = self.sampler.draw(arms, p).ok_or(Error::NoLiveArm)?;
+        let id = self.next;
+        self.next += 1;
+        Ok(Decision { id, arm, probability: p[arm], stage: plan.stage(), budget_price: 0.0 })
     }
 }
 
@@ -27,8 +37,7 @@ pub struct Mixture {
     arms: usize,
     plan: StagePlan,
     probabilities: Vec<f64>,
-    sampler: Sampler,
-    sequence: Sequence,
+    drawer: Drawer,
 }
 
 impl Mixture {
@@ -39,8 +48,7 @@ impl Mixture {
             arms,
             plan: StagePlan::default(),
             probabilities: vec![0.0; arms],
-            sampler: Sampler::new(seed),
-            sequence: Sequence::default(),
+            drawer: Drawer::new(seed),
         }
     }
 
@@ -73,15 +81,7 @@ impl Mixture {
 
 impl Policy for Mixture {
     fn route(&mut self) -> Result<Decision, Error> {
-        let drawn = self.sampler.draw(self.plan.arms(), &self.probabilities);
-        let arm = drawn.ok_or(Error::NoLiveArm)?;
-        Ok(Decision {
-            id: self.sequence.next(),
-            arm,
-            probability: self.probabilities[arm],
-            stage: self.plan.stage(),
-            budget_price: 0.0,
-        })
+        self.drawer.draw(self.plan.arms(), &self.probabilities, &self.plan)
     }
 
     fn observe(&mut self, _: &Decision, _: Outcome) -> Result<(), Error> {
@@ -99,8 +99,7 @@ pub struct Greedy {
     /// The live arms, by falling utility.
     ranking: Vec<usize>,
     probabilities: Vec<f64>,
-    sampler: Sampler,
-    sequence: Sequence,
+    drawer: Drawer,
 }
 
 impl Greedy {
@@ -120,8 +119,7 @@ impl Greedy {
             plan: StagePlan::default(),
             ranking: Vec::new(),
             probabilities: vec![0.0; caps.len()],
-            sampler: Sampler::new(seed),
-            sequence: Sequence::default(),
+            drawer: Drawer::new(seed),
         })
     }
 
@@ -174,15 +172,7 @@ impl Greedy {
 
 impl Policy for Greedy {
     fn route(&mut self) -> Result<Decision, Error> {
-        let drawn = self.sampler.draw(&self.ranking, &self.probabilities);
-        let arm = drawn.ok_or(Error::NoLiveArm)?;
-        Ok(Decision {
-            id: self.sequence.next(),
-            arm,
-            probability: self.probabilities[arm],
-            stage: self.plan.stage(),
-            budget_price: 0.0,
-        })
+        self.drawer.draw(&self.ranking, &self.probabilities, &self.plan)
     }
 
     fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

@@ -8,6 +8,38 @@
 //!                           \--> (deployment, outside this crate) -> StagePlan --/
 //! ```
 //!
+//! ```
+//! use stageroute_core::{
+//!     ArmStats, Confidence, ConfidenceFamily, Observation, Pacing, Router, RouterConfig,
+//! };
+//!
+//! let confidence = Confidence {
+//!     family: ConfidenceFamily::Bernstein,
+//!     gamma: 0.15,
+//!     growth: 1.0,
+//!     initial_reward_ucb: 1.0,
+//!     initial_cost_lcb: 0.0,
+//!     min_visits: 20,
+//!     cost_floor: 0.0,
+//!     cost_ceiling: 0.01,
+//! };
+//! let mut router = Router::new(&RouterConfig {
+//!     budget: 0.001,
+//!     confidence,
+//!     pacing: Some(Pacing { horizon: 500.0 }),
+//!     open_decisions: 1024,
+//!     stage_queries: None,
+//!     seed: 7,
+//! })?;
+//! let small = router.add_arm(1.0, ArmStats::default())?;
+//! let large = router.add_arm(0.5, ArmStats::default())?;
+//! router.publish(&[small, large])?;
+//! let decision = router.route()?;
+//! router.observe(Observation { id: decision.id, reward: Some(1.0), cost: Some(0.0004) })?;
+//! assert_eq!(router.ledger().billed, 0.0004);
+//! # Ok::<(), stageroute_core::Error>(())
+//! ```
+//!
 //! The method is `StageRoute` (Li & Li, *Near-Optimal Online Deployment and Routing for Streaming
 //! LLMs*, ICLR 2026, arXiv 2506.17254).
 

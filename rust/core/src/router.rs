@@ -104,6 +104,9 @@ impl Router {
         if let Some(pacing) = config.pacing {
             pacing.validate()?;
         }
+        let rule = "must be in [1, 2^28]: each takes 24 bytes";
+        let open = config.open_decisions;
+        check((1..=1 << 28).contains(&open), "open_decisions", open as f64, rule)?;
         if let Some(0) = config.stage_queries {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
         }

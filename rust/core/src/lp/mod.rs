@@ -8,13 +8,14 @@
 //! size it allocates nothing. Costs are never rescaled; all arithmetic is on differences between
 //! two arms, which floating point forms accurately even when the costs themselves are tiny.
 
+mod basis;
 mod certificate;
 mod simplex;
 
 pub use certificate::{Certificate, Dual, certify};
 
 use crate::error::{COST_RULE, Error, check, check_all, is_cost};
-use simplex::Simplex;
+use basis::Simplex;
 
 /// Relative width of a tie: two scores closer than this, against the terms they are made of, may
 /// differ by rounding alone. A warm basis that rests on such a tie is solved afresh, so that a
