@@ -48,7 +48,7 @@ class BenchSettings:
         One stream and one run of each policy for each seed.
     num_queries, num_stages : int
         T and K.
-    order, num_initial, arrival_order
+    order, num_initial, arrival_order, retirements
         Of the streams; see `draw_stream`.
     """
 
@@ -60,6 +60,7 @@ class BenchSettings:
     order: str = "iid"
     num_initial: int | None = 5
     arrival_order: str | tuple[str, ...] = "table"
+    retirements: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for argument in ("limits", "policies", "seeds"):
@@ -139,6 +140,7 @@ def run_episode(
         order=settings.order,
         num_initial=settings.num_initial,
         arrival_order=settings.arrival_order,
+        retirements=settings.retirements,
     )
     arranged = stream.table
     instance = make_policy(

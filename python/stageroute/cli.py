@@ -126,6 +126,13 @@ def _add_problem_options(parser: argparse.ArgumentParser) -> None:
         metavar="ORDER",
         help=f"{' or '.join(ARRIVAL_ORDERS)}, or model names with commas",
     )
+    stream.add_argument(
+        "--retire",
+        nargs="+",
+        default=[],
+        metavar="MODEL=QUERY",
+        help="the query from which a model can no longer be deployed",
+    )
 
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-deployed", type=int, default=4, metavar="M_MAX")
@@ -209,6 +216,13 @@ def _arrival_order(options: argparse.Namespace) -> str | tuple[str, ...]:
     return order if order in ARRIVAL_ORDERS else tuple(order.split(","))
 
 
+def _retirement(text: str) -> tuple[str, int]:
+    name, _, query = text.rpartition("=")
+    if not name or not query.isdecimal():
+        raise InvalidInputError(f"--retire {text!r}: must be MODEL=QUERY, as in gpt-4=20000")
+    return name, int(query)
+
+
 def _settings(
     options: argparse.Namespace,
     table: OutcomeTable,
@@ -225,6 +239,7 @@ def _settings(
         order=options.order,
         num_initial=min(options.initial_models, table.num_models),
         arrival_order=_arrival_order(options),
+        retirements=dict(_retirement(text) for text in options.retire),
     )
 
 
@@ -278,6 +293,7 @@ def _replay(options: argparse.Namespace) -> int:
         order=settings.order,
         num_initial=settings.num_initial,
         arrival_order=settings.arrival_order,
+        retirements=settings.retirements,
     )
     names = stream.table.models
     means = stream.table.mean_reward(), stream.table.mean_cost()

@@ -8,11 +8,13 @@ all candidates; its optimum uses at most two fractional arms, so it often fits i
 it is optimal for the MIP too. (2) Otherwise HiGHS chooses the set, with a relative MIP gap of 0,
 the default feasibility tolerance, and the budget row divided by the budget, because that tolerance
 is absolute. (3) The exact LP is solved again on the chosen set, with free slots filled, and that is
-what is reported: HiGHS's own numbers never leave this module.
+what is reported: HiGHS's own numbers never leave this module. Before, arms are exchanged one by one
+as the exact LP likes better: HiGHS cannot tell sets apart that differ by less than about 1e-6.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 import highspy
@@ -28,6 +30,9 @@ Floats = NDArray[np.float64]
 
 MAX_CUTS: Final = 100
 """How many sets that HiGHS calls feasible within its tolerance, and that are not, are cut off."""
+
+LEAST_GAIN: Final = 1e-12
+"""What an exchange of arms must gain: more than rounding, less than any stated accuracy."""
 
 SUPPORT_TOLERANCE: Final = 1e-12
 """Weights below this come from rounding at a degenerate vertex; their arms need not be live."""
@@ -132,8 +137,8 @@ def solve_deployment(
     mip = _Mip(problem, time_limit)
     chosen = mip.best_feasible_set(previous)
     if chosen is None:
-        chosen = mip.cheapest_set()
-    return problem.report(problem.fill(chosen), "highs")
+        return problem.report(problem.fill(mip.cheapest_set()), "highs")
+    return problem.report(problem.improve(problem.fill(chosen)), "highs")
 
 
 def _check_arguments(
@@ -188,6 +193,18 @@ class _Problem:
         order = np.lexsort((np.arange(self.size), self.cost, -value))
         return np.concatenate([chosen, order[:free]])
 
+    def improve(self, arms: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Exchange one arm at a time while the exact LP finds a better set."""
+        best = self.solve_on(arms).objective
+        others = np.setdiff1d(np.arange(self.size), arms)
+        for slot, entering in product(range(arms.size), others):
+            candidate = arms.copy()
+            candidate[slot] = entering
+            solution = self.solve_on(candidate)
+            if solution.status == "optimal" and solution.objective > best + LEAST_GAIN:
+                return self.improve(candidate)
+        return arms
+
     def report(self, arms: NDArray[np.intp], solved_by: str) -> DeploymentSolution:
         arms = np.sort(arms)
         exact = self.solve_on(arms)
@@ -221,7 +238,7 @@ class _Mip:
 
     def _pass_model(self) -> None:
         p, n = self.problem, self.problem.size
-        unit = p.budget if p.budget > 0.0 else max(float(p.cost.max()), 1.0)
+        unit = p.budget or float(p.cost.max()) or 1.0
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = 2 * n, n + 3
         model.sense_ = highspy.ObjSense.kMaximize

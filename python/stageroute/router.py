@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterable
-from typing import Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,12 @@ from stageroute.stage_clock import StageClock
 __all__ = ["StageRouter"]
 
 logger = logging.getLogger("stageroute")
+
+INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], str]] = {
+    "budget_infeasible": "no mixture of the live models met the budget; the cheapest served",
+    "cap_infeasible": "the live models' caps sum to less than 1; traffic was split in proportion",
+}
+"""What a counter of decisions outside the limits means."""
 
 
 class StageRouter(_core.Router):
@@ -74,6 +80,7 @@ class StageRouter(_core.Router):
     _models: list[Model]
     _retired: set[str]
     _failed_stages: int
+    _infeasible_before: dict[str, int]
     _stage_lock: threading.RLock
     _deployment: Deployment
     _clock: StageClock | None
@@ -119,6 +126,7 @@ class StageRouter(_core.Router):
         self._models = []
         self._retired = set()
         self._failed_stages = 0
+        self._infeasible_before = dict.fromkeys(INFEASIBLE_STATUSES, 0)
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
         self._stage_lock = threading.RLock()
         for model in candidates:
@@ -258,7 +266,18 @@ class StageRouter(_core.Router):
         known = ", ".join(model.name for model in self._models)
         raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
 
+    def _warn_of_last_stage(self) -> None:
+        """Say once, at the boundary, that queries of the stage were served outside the limits."""
+        counters = self._counters()
+        for status, reason in INFEASIBLE_STATUSES.items():
+            since = counters[status] - self._infeasible_before[status]
+            if since:
+                stage = self._plan()[0]
+                logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
+            self._infeasible_before[status] = counters[status]
+
     def _deploy(self) -> Deployment:
+        self._warn_of_last_stage()
         self._refresh_bounds()
         reward_ucb, cost_lcb = self._bounds()
         candidates = np.array(

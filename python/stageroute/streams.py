@@ -1,6 +1,6 @@
 """Streams of queries drawn from an outcome table, and when each model comes and goes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,7 +96,7 @@ def draw_stream(
     order: str = "iid",
     num_initial: int | None = None,
     arrival_order: str | Sequence[str] = "table",
-    retirements: dict[str, int] | None = None,
+    retirements: Mapping[str, int] | None = None,
 ) -> Stream:
     """Draw a stream from a table.
 

@@ -90,7 +90,8 @@ def test_the_surrogate_of_routerbench(
 def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"decisions{suffix}"
     arguments = ["replay", "--data", str(table_file), "--queries", "300", "--stages", "3"]
-    assert main([*arguments, "--out", str(out), "--max-deployed", "2"]) == 0
+    options = ["--max-deployed", "2", "--retire", "dear=100"]
+    assert main([*arguments, *options, "--out", str(out)]) == 0
     if suffix == ".npz":
         columns = dict(np.load(out))
         models, stages = columns["model"].tolist(), columns["stage"].tolist()
@@ -98,7 +99,8 @@ def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: 
         rows = list(csv.DictReader(out.read_text().splitlines()))
         models, stages = [r["model"] for r in rows], [int(r["stage"]) for r in rows]
     assert len(models) == 300
-    assert set(models) <= {"cheap", "middling", "dear"}
+    assert set(models[:100]) <= {"cheap", "middling", "dear"}
+    assert set(models[100:]) <= {"cheap", "middling"}
     assert [stages[0], stages[100], stages[299]] == [1, 2, 3]
 
 
@@ -114,6 +116,8 @@ def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: 
         (["bench", "--stages", "0"], "num_stages = 0: must be in [1, 1500]"),
         (["bench", "--pacing-horizon", "soon"], "must be a number of queries, or 'off'"),
         (["bench", "--models", "gpt-9"], "gpt-9"),
+        (["bench", "--retire", "gpt-4"], "--retire 'gpt-4': must be MODEL=QUERY"),
+        (["bench", "--retire", "gpt-9=5"], "retirements names 'gpt-9'"),
         (["replay", "--out", "o.txt"], "--out = o.txt: must end in .csv or .npz"),
     ],
 )

@@ -275,6 +275,12 @@ def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
     assert decision.model == "cheap"
     assert decision.budget_price == np.inf
     assert router.counters.budget_infeasible == 1
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="stageroute"):
+        serve(router, 9)
+        assert not caplog.records
+        router.advance_stage()
+    assert "stage 1: 10 decisions were budget_infeasible: no mixture" in caplog.text
 
 
 def test_caps_too_small_after_a_retirement() -> None:

@@ -117,9 +117,6 @@ impl Router {
         Ok(Self { state: Mutex::new(State { router, names: Vec::new() }) })
     }
 
-    /// route($self)
-    /// --
-    ///
     /// Decide which live model serves the next query.
     ///
     /// When stages are counted in queries and the current one is over, the next set is deployed
@@ -155,9 +152,6 @@ impl Router {
         })
     }
 
-    /// observe($self, decision_or_id, *, reward=None, cost=None)
-    /// --
-    ///
     /// Report the reward, the cost, or both, of a decision; each once, in any order, any time.
     ///
     /// Parameters
@@ -192,9 +186,6 @@ impl Router {
         self.lock(py)?.router.observe(observation).map_err(|error| to_py(&error))
     }
 
-    /// observe_many($self, ids, *, rewards=None, costs=None)
-    /// --
-    ///
     /// Report a batch, all or none, without holding the interpreter.
     ///
     /// Parameters
