@@ -79,10 +79,19 @@ class Limits:
 
 
 class Policy(ABC):
-    """Deploys at stage boundaries, routes and learns in `kernel`. Arms are columns of the table."""
+    """Deploys at stage boundaries, routes and learns between them. Arms are columns of the table.
+
+    Attributes
+    ----------
+    name : str
+        How reports call it.
+    kernel : Router, Greedy, Mixture or None
+        The native object that routes and learns, so that a stage can be replayed in one call; None
+        for a policy written in Python, which is replayed query by query.
+    """
 
     name: str
-    kernel: Router | Greedy | Mixture
+    kernel: Router | Greedy | Mixture | None = None
 
     @abstractmethod
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:

@@ -78,8 +78,8 @@ def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = Tr
     num_stages : int
         K; boundaries are at equal distances.
     native : bool, default True
-        Whether each stage runs as one call of the native loop, or query by query from Python: the
-        same decisions, for policies without a native kernel and for tests.
+        Whether each stage runs as one call of the native loop, where the policy has a native
+        kernel, or query by query from Python: the same decisions.
     """
     starts = stage_starts(stream.num_queries, num_stages)
     num_queries, table = stream.num_queries, stream.table
@@ -93,7 +93,7 @@ def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = Tr
         between = time.perf_counter()
         part = slice(int(start), int(end))
         outputs = arm[part], probability[part], budget_price[part]
-        if native:
+        if native and policy.kernel is not None:
             _core.replay(policy.kernel, table.reward, table.cost, stream.rows[part], *outputs)
         else:
             _replay_steps(policy, stream, part, *outputs)

@@ -37,6 +37,37 @@ def test_native_replay_equals_step_by_step(
     assert native.lp_counts == steps.lp_counts
 
 
+class CheapestPolicy(Policy):
+    """A policy written in Python: the live candidate that has cost least so far, from the first."""
+
+    name = "cheapest"
+
+    def __init__(self, num_models: int) -> None:
+        self.total = np.zeros(num_models)
+        self.count = np.zeros(num_models)
+        self.live: tuple[int, ...] = ()
+
+    def begin_stage(self, candidates: np.ndarray) -> tuple[int, ...]:
+        self.live = tuple(candidates.tolist())
+        return self.live
+
+    def route(self) -> tuple[int, float, float]:
+        mean = self.total / np.maximum(self.count, 1)
+        return min(self.live, key=lambda arm: mean[arm]), 1.0, 0.0
+
+    def observe(self, arm: int, reward: float, cost: float) -> None:
+        self.total[arm] += cost
+        self.count[arm] += 1
+
+
+def test_a_policy_written_in_python_runs_in_the_same_replay(small_table: OutcomeTable) -> None:
+    stream = draw_stream(small_table, 0, num_queries=900, num_initial=1)
+    result = replay(CheapestPolicy(3), stream, 9)
+    metrics = measure(result, stream, LIMITS)
+    assert metrics.shares[0] > 0.99
+    assert metrics.spend < 0.2
+
+
 def test_only_arrived_and_staying_models_serve(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 0, num_queries=900, num_initial=1, retirements={"cheap": 700})
     limits = Limits(budget=0.01, max_deployed=3, throughput_cap=1.0)
