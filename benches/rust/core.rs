@@ -106,16 +106,7 @@ fn lp_cold(bencher: Bencher<'_, '_>, arms: usize) {
 fn router(family: ConfidenceFamily, arms: usize) -> Router {
     let config = RouterConfig {
         budget: 1e-3,
-        confidence: Confidence {
-            family,
-            gamma: 0.25,
-            growth: 0.0,
-            initial_reward_ucb: 1.0,
-            initial_cost_lcb: 0.0,
-            min_visits: 0,
-            cost_floor: 0.0,
-            cost_ceiling: 0.02,
-        },
+        confidence: Confidence::new(family, 0.25, 0.02),
         pacing: Some(Pacing { horizon: 500.0 }),
         open_decisions: 4096,
         stage_queries: None,

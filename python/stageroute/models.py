@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Final, NamedTuple, TypedDict
 
 from stageroute.errors import InvalidInputError
@@ -37,7 +38,7 @@ def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa:
 
 def is_number(value: object) -> bool:
     """Whether `value` is a finite real number (and not a bool)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_text(value: object) -> bool:
@@ -47,7 +48,7 @@ def is_text(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     """Whether `value` is a whole number (and not a bool)."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,16 +108,7 @@ fn lp_cold(arms: usize, steps: usize) -> Result<(), Error> {
 fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
     let mut router = Router::new(&RouterConfig {
         budget: 1e-3,
-        confidence: Confidence {
-            family,
-            gamma: 0.25,
-            growth: 0.0,
-            initial_reward_ucb: 1.0,
-            initial_cost_lcb: 0.0,
-            min_visits: 0,
-            cost_floor: 0.0,
-            cost_ceiling: 0.02,
-        },
+        confidence: Confidence::new(family, 0.25, 0.02),
         pacing: Some(Pacing { horizon: 500.0 }),
         open_decisions: 4096,
         stage_queries: None,

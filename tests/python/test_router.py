@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,16 @@ def test_a_router_without_a_seed_differs_from_run_to_run() -> None:
         for router in (make(seed=None) for _ in range(3))
     }
     assert len(sequences) > 1
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    half: Any = np.float32(0.5)
+    zero: Any = np.int64(0)
+    models = [Model("a", half), Model("b", np.float64(1.0), np.float64(0.001))]
+    router = make(models=models, budget=half, max_deployed=np.int64(2), seed=np.uint8(1))
+    assert router.route().id == 0
+    router.observe(zero, reward=half, cost=zero)
+    assert router.counters.costs == 1
 
 
 def test_feedback_by_decision_and_by_id_in_any_order() -> None:

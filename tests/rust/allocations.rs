@@ -14,14 +14,9 @@ fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
     let config = RouterConfig {
         budget: 1e-3,
         confidence: Confidence {
-            family,
-            gamma: 0.25,
-            growth: 0.0,
-            initial_reward_ucb: 1.0,
-            initial_cost_lcb: 1e-5,
-            min_visits: 0,
             cost_floor: 1e-5,
-            cost_ceiling: 0.02,
+            initial_cost_lcb: 1e-5,
+            ..Confidence::new(family, 0.25, 0.02)
         },
         pacing: Some(Pacing { horizon: 10.0 }),
         open_decisions: 256,

@@ -12,16 +12,7 @@ use stageroute_core::{
 const BUDGET: f64 = 2e-3;
 
 fn confidence(family: ConfidenceFamily, gamma: f64) -> Confidence {
-    Confidence {
-        family,
-        gamma,
-        growth: 0.0,
-        initial_reward_ucb: 1.0,
-        initial_cost_lcb: 0.0,
-        min_visits: 0,
-        cost_floor: 0.0,
-        cost_ceiling: 0.02,
-    }
+    Confidence::new(family, gamma, 0.02)
 }
 
 fn config() -> RouterConfig {

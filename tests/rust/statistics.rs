@@ -207,14 +207,9 @@ const CEILING: f64 = 0.02;
 
 fn confidence(family: ConfidenceFamily, gamma: f64) -> Confidence {
     Confidence {
-        family,
-        gamma,
-        growth: 0.0,
-        initial_reward_ucb: 1.0,
-        initial_cost_lcb: 1e-6,
-        min_visits: 0,
         cost_floor: 1e-6,
-        cost_ceiling: CEILING,
+        initial_cost_lcb: 1e-6,
+        ..Confidence::new(family, gamma, CEILING)
     }
 }
 

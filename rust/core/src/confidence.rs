@@ -137,6 +137,22 @@ pub struct Confidence {
 }
 
 impl Confidence {
+    /// A family as it stands in its source: no growth, no forced visits, and an unseen arm has a
+    /// reward bound of 1 and a cost bound of 0.
+    #[must_use]
+    pub fn new(family: ConfidenceFamily, gamma: f64, cost_ceiling: f64) -> Self {
+        Self {
+            family,
+            gamma,
+            growth: 0.0,
+            initial_reward_ucb: 1.0,
+            initial_cost_lcb: 0.0,
+            min_visits: 0,
+            cost_floor: 0.0,
+            cost_ceiling,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors

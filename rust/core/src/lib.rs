@@ -13,16 +13,8 @@
 //!     ArmStats, Confidence, ConfidenceFamily, Observation, Pacing, Router, RouterConfig,
 //! };
 //!
-//! let confidence = Confidence {
-//!     family: ConfidenceFamily::Bernstein,
-//!     gamma: 0.15,
-//!     growth: 1.0,
-//!     initial_reward_ucb: 1.0,
-//!     initial_cost_lcb: 0.0,
-//!     min_visits: 20,
-//!     cost_floor: 0.0,
-//!     cost_ceiling: 0.01,
-//! };
+//! let published = Confidence::new(ConfidenceFamily::Bernstein, 0.15, 0.01);
+//! let confidence = Confidence { growth: 1.0, min_visits: 20, ..published };
 //! let mut router = Router::new(&RouterConfig {
 //!     budget: 0.001,
 //!     confidence,

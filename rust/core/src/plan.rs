@@ -43,6 +43,6 @@ impl StagePlan {
     /// The slot of an arm, if it is live.
     #[must_use]
     pub fn slot(&self, arm: usize) -> Option<usize> {
-        self.arms.iter().position(|&live| live == arm)
+        self.arms.binary_search(&arm).ok()
     }
 }
