@@ -38,7 +38,7 @@ def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa:
 
 def is_number(value: object) -> bool:
     """Whether `value` is a finite real number (and not a bool)."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def is_text(value: object) -> bool:
@@ -48,7 +48,7 @@ def is_text(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     """Whether `value` is a whole number (and not a bool)."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Integral)
 
 
 @dataclass(frozen=True, slots=True)
