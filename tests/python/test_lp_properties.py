@@ -51,6 +51,9 @@ def test_answers_are_feasible_and_certified(problem: Problem) -> None:
     assert solution.primal_residual <= 1e-9
     assert solution.dual_residual == 0.0
     assert np.all(solution.cap_prices >= 0.0)
+    if solution.status == "optimal":
+        score = problem[0] - solution.budget_price * cost - solution.mass_price
+        np.testing.assert_allclose(solution.cap_prices, np.maximum(score, 0.0), atol=1e-9)
     assert (cost @ p <= budget + 1e-11 * unit) == (solution.status == "optimal")
 
 

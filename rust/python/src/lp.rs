@@ -23,6 +23,9 @@ use crate::errors::to_py;
 ///     Expected cost of the distribution, USD per query.
 /// budget_price : float
 ///     Dual price of the budget row, reward per USD; infinite when the budget cannot be met.
+/// mass_price : float
+///     Dual price of the row that makes the shares sum to 1, reward per unit of share (USD saved,
+///     where the budget cannot be met).
 /// cap_prices : ndarray, shape (M,)
 ///     Dual prices of the caps, reward per unit of share.
 /// primal_residual, dual_residual, gap : float
@@ -34,6 +37,7 @@ pub(crate) struct RoutingSolution {
     objective: f64,
     spend: f64,
     budget_price: f64,
+    mass_price: f64,
     cap_prices: Py<PyArray1<f64>>,
     primal_residual: f64,
     dual_residual: f64,
@@ -103,6 +107,7 @@ pub(crate) fn solve_routing_lp(
         objective: lp.objective(),
         spend: lp.spend(),
         budget_price: lp.budget_price(),
+        mass_price: lp.mass_price(),
         cap_prices: cap_prices.to_pyarray(py).unbind(),
         primal_residual: certificate.primal_residual,
         dual_residual: certificate.dual_residual,

@@ -279,6 +279,13 @@ impl RoutingLp {
         }
     }
 
+    /// Dual price of the row Σ p = 1: reward per unit of mass (USD saved, where the budget cannot be
+    /// met). An arm scores above it exactly if it stands at its cap.
+    #[must_use]
+    pub fn mass_price(&self) -> f64 {
+        self.simplex.dual().mass_price
+    }
+
     /// Residuals and gap of the last solve, computed from the data alone.
     #[must_use]
     pub fn certificate(&self) -> Certificate {
