@@ -26,6 +26,25 @@ impl Ledger {
     }
 }
 
+/// A sum that does not drift: Neumaier's compensated summation (1974). A plain sum of 1e9 costs is
+/// off by more than a bill.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct CompensatedSum {
+    sum: f64,
+    lost: f64,
+}
+
+impl CompensatedSum {
+    /// Adds a number that is not negative; returns the sum.
+    #[inline]
+    pub(crate) fn add(&mut self, x: f64) -> f64 {
+        let sum = self.sum + x;
+        self.lost += if self.sum >= x { (self.sum - sum) + x } else { (x - sum) + self.sum };
+        self.sum = sum;
+        sum + self.lost
+    }
+}
+
 /// Proportional feedback from the spend to the budget of the next LP.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pacing {

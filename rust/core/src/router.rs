@@ -5,7 +5,7 @@ use crate::decisions::{OpenDecision, OpenDecisions};
 use crate::error::{Error, check, check_all};
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp, SolveCounts, Status};
-use crate::pacing::{Ledger, Pacing};
+use crate::pacing::{CompensatedSum, Ledger, Pacing};
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
@@ -88,6 +88,7 @@ pub struct Router {
     stage_end: Option<u64>,
     decisions: OpenDecisions,
     ledger: Ledger,
+    billed: CompensatedSum,
     counters: Counters,
     sampler: Sampler,
 }
@@ -122,6 +123,7 @@ impl Router {
             stage_end: None,
             decisions: OpenDecisions::new(config.open_decisions),
             ledger: Ledger::default(),
+            billed: CompensatedSum::default(),
             counters: Counters::default(),
             sampler: Sampler::new(config.seed),
         })
@@ -296,7 +298,7 @@ impl Router {
         let Observation { reward, cost, .. } = observation;
         let bounds = self.learner.observe(open.arm, reward, cost)?;
         if let Some(cost) = cost {
-            self.ledger.billed += cost;
+            self.ledger.billed = self.billed.add(cost);
             self.ledger.in_flight -= open.expected_cost;
             self.counters.costs += 1;
         }
