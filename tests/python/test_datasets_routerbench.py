@@ -100,6 +100,11 @@ def test_families(table: OutcomeTable) -> None:
         published = [getattr(model, field) for model in ROUTERBENCH_MODELS.values()]
         realised = table.reward[table.task == family].mean(axis=0)
         np.testing.assert_allclose(realised, published, atol=0.005)
+    # No two families share a model's mean: a model is not one coin, nor two.
+    families = np.array([table.reward[table.task == name].mean(axis=0) for name in FAMILIES])
+    for column in families.T:
+        assert np.diff(np.sort(column)).min() > 1e-4
+        assert column.max() - column.min() > 0.1
     gsm8k = table.task == "grade-school-math"
     assert set(np.unique(table.reward[gsm8k])) == {0.25, 0.5, 0.75}
     assert set(np.unique(table.reward[~gsm8k])) == {0.0, 1.0}
@@ -141,7 +146,7 @@ def test_routing_value_without_and_with_the_family(table: OutcomeTable) -> None:
         budget=0.001,
     )
     assert abs(blind - 0.675) <= 0.002
-    assert informed >= blind + 0.04
+    assert abs(informed - 0.748) <= 0.002
 
 
 def test_the_seed_fixes_every_bit(table: OutcomeTable) -> None:
@@ -155,7 +160,7 @@ def test_the_seed_fixes_every_bit(table: OutcomeTable) -> None:
     # The same on every platform: a change of this value changes every published result.
     assert (
         digest(routerbench_synthetic(1_000))
-        == "c547c4b17cf7991393d8931329902b67f463e2c574da85a399f49fb74ab41e6e"
+        == "e8d5a2e03e3009a0f6ab81ca0afc12e7ffdf63eb0a81077587ce700fefd6e4bf"
     )
 
 
