@@ -1,5 +1,6 @@
 """The main job: policies over a table, several seeds in parallel, summed up."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ __all__ = [
     "default_num_queries",
     "run_bench",
     "run_episode",
+    "silence_router",
 ]
 
 CURVE_POINTS = 200
@@ -173,6 +175,11 @@ def run_episode(
     )
 
 
+def silence_router() -> None:
+    """Keep what routers log during replays off the terminal; the results count it."""
+    logging.getLogger("stageroute").addHandler(logging.NullHandler())
+
+
 Job = tuple[str, Limits, int]
 
 _worker_state: list[tuple[OutcomeTable, BenchSettings]] = []
@@ -182,6 +189,7 @@ _worker_state: list[tuple[OutcomeTable, BenchSettings]] = []
 def _start_worker(table: OutcomeTable, settings: BenchSettings) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    silence_router()
     _worker_state[:] = [(table, settings)]
 
 

@@ -18,6 +18,7 @@ from stageroute.bench import (
     collect,
     default_num_queries,
     run_bench,
+    silence_router,
 )
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
 from stageroute.errors import InvalidInputError, StageRouteError
@@ -38,6 +39,7 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    silence_router()
     try:
         status: int = options.run(options)
     except StageRouteError as error:

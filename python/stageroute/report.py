@@ -16,6 +16,18 @@ __all__ = ["format_result", "save_plot"]
 
 Column = tuple[str, Callable[[list[Episode]], str]]
 
+
+def _infeasible(runs: list[Episode]) -> str:
+    """Mean share of decisions for which no mixture was within budget and caps; - without an LP."""
+    shares = [
+        (run.lp_counts["budget_infeasible"] + run.lp_counts["cap_infeasible"])
+        / sum(run.lp_counts.values())
+        for run in runs
+        if run.lp_counts
+    ]
+    return f"{100 * np.mean(shares):.2f}" if shares else "-"
+
+
 COLUMNS: Final[tuple[Column, ...]] = (
     ("regret %", lambda runs: f"{100 * np.median([run.regret for run in runs]):.2f}"),
     ("p10", lambda runs: f"{100 * np.quantile([run.regret for run in runs], 0.1):.2f}"),
@@ -26,6 +38,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     ("worst", lambda runs: f"{max(run.spend for run in runs):.4f}"),
     ("running", lambda runs: f"{np.median([run.worst_running_spend for run in runs]):.3f}"),
     ("worst", lambda runs: f"{max(run.worst_running_spend for run in runs):.3f}"),
+    ("infeasible %", _infeasible),
     ("ns/query", lambda runs: f"{np.median([run.nanoseconds_per_query for run in runs]):.0f}"),
     ("deploy ms", lambda runs: f"{np.median([run.milliseconds_deploying for run in runs]):.1f}"),
 )
@@ -36,6 +49,7 @@ regret %   cumulative regret against the stage oracle as a share of its reward: 
            by luck or by overspending)
 spend/b    spend at the end as a multiple of the budget: mean over seeds, and worst seed
 running    largest spend/b at any time after query 1,000: median over seeds, and worst seed
+infeasible share of decisions for which no live mixture met budget and caps; the cheapest served
 ns/query   routing and learning in the native replay, median over seeds
 deploy ms  all stage boundaries of one run, median over seeds"""
 

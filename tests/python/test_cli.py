@@ -37,7 +37,8 @@ def test_bench_prints_figures_and_writes_json_and_a_picture(
     files = tmp_path / "o.json", tmp_path / "o.png"
     arguments = ["bench", *QUICK, "--budget", "0.0005", "0.002", "--workers", "1"]
     assert main([*arguments, "--json", str(files[0]), "--plot", str(files[1])]) == 0
-    text = capsys.readouterr().out
+    text, errors = capsys.readouterr()
+    assert errors == ""
     for expected in ("b = 0.0005", "b = 0.002", "stageroute", "uniform", "K = 5", "T = 1,500"):
         assert expected in text
     result = json.loads(files[0].read_text())
