@@ -147,7 +147,7 @@ def test_interrupting_keeps_what_is_finished() -> None:
         "--queries", "3000", "--workers", "2", "--no-progress",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    time.sleep(10)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
