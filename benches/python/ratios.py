@@ -13,250 +13,35 @@ reports its own.
 """
 
 import argparse
-import gc
 import json
 import platform
-import random
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from numba_rival import NumbaRouter, make_jitclass_router, numba_observe, numba_route
+from measuring import FULL, QUICK, Batch, Effort, Floats, Row, compare, format_table
+from numba_rival import NumbaRouter
 from rivals import KeptLp, NumpyHighsRouter, Settings, TunedHighsRouter, solve_plain_mip
-from stageroute import StageRouter, __version__, solve_deployment, solve_routing_lp
+from stageroute import __version__, solve_deployment, solve_routing_lp
 from stageroute.datasets import routerbench_synthetic
 from stageroute.policies import Limits, make_policy
 from stageroute.replay import replay, stage_starts
 from stageroute.streams import Stream, draw_stream
-from workloads import BUDGET, Workload, deployment_instances, make_workload
+from steps import MODEL_COUNTS, step_numba, step_ours, step_rows
+from workloads import BUDGET, deployment_instances, make_workload
 
 cpu_time = time.thread_time
 
-MODEL_COUNTS = (5, 11, 32)
 MAX_DEPLOYED = 4
 REPLAY_QUERIES = 36_497
 REPLAY_STAGES = 33
 REPLAY_BUDGET = 0.001
-
-Floats = NDArray[np.float64]
-Batch = Callable[[], float]
-"""Runs once and returns seconds per operation."""
-
-
-class Stepper(Protocol):
-    """A rival that routes and learns by arm number."""
-
-    def route(self) -> tuple[int, float]:
-        """Decide on a query: arm and its probability."""
-
-    def observe(self, arm: int, reward: float, cost: float) -> None:
-        """Learn what a decision brought."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured."""
-
-    rounds: int
-    steps: int
-    slow_steps: int
-    warm_up: int
-    instances: int
-    replay_prefix: int
-
-
-FULL = Effort(
-    rounds=31, steps=20_480, slow_steps=256, warm_up=5_120, instances=30, replay_prefix=2_000
-)
-QUICK = Effort(rounds=3, steps=2_048, slow_steps=256, warm_up=1_024, instances=3, replay_prefix=300)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table.
-
-    Attributes
-    ----------
-    what, theirs_name : str
-    ours, theirs : float
-        Median seconds per operation.
-    ratio, ratio_min, ratio_max : float
-        Their time over ours: median and range over the rounds.
-    goal : float or None
-        The smallest ratio that will do; None where there is no goal.
-    note : str
-    """
-
-    what: str
-    theirs_name: str
-    ours: float
-    theirs: float
-    ratio: float
-    ratio_min: float
-    ratio_max: float
-    goal: float | None = None
-    note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Whether the median reaches the goal."""
-        if self.goal is None:
-            return ""
-        return "yes" if self.ratio >= self.goal else "no"
-
-
-# ---- measuring ---------------------------------------------------------------------------------
-
-
-def interleave(batches: Sequence[Batch], rounds: int) -> list[list[float]]:
-    """Run all batches in turn, `rounds` times; one list of times for each."""
-    times: list[list[float]] = [[] for _ in batches]
-    for _ in range(rounds):
-        for batch, taken in zip(batches, times, strict=True):
-            gc.collect()
-            gc.disable()
-            try:
-                taken.append(batch())
-            finally:
-                gc.enable()
-    return times
-
-
-def compare(
-    what: str,
-    ours: Batch,
-    theirs: Sequence[tuple[str, Batch, float | None]],
-    rounds: int,
-    note: str = "",
-) -> list[Row]:
-    """Measure ours against each of theirs, given with name and goal."""
-    mine, *others = interleave([ours, *(batch for _, batch, _ in theirs)], rounds)
-    rows = []
-    for (name, _, goal), taken in zip(theirs, others, strict=True):
-        ratios = [b / a for a, b in zip(mine, taken, strict=True)]
-        mid, mid_theirs, mid_ratio = map(statistics.median, (mine, taken, ratios))
-        rows.append(
-            Row(what, name, mid, mid_theirs, mid_ratio, min(ratios), max(ratios), goal, note)
-        )
-    return rows
-
-
-# ---- one step ----------------------------------------------------------------------------------
-
-
-def step_ours(router: StageRouter, workload: Workload, steps: int) -> Batch:
-    """`route`, look up the outcome, `observe`."""
-    rows = workload.by_name * (steps // len(workload.by_name))
-
-    def batch() -> float:
-        route, observe = router.route, router.observe
-        start = cpu_time()
-        for row in rows:
-            decision = route()
-            reward, cost = row[decision.model]
-            observe(decision, reward=reward, cost=cost)
-        return (cpu_time() - start) / len(rows)
-
-    return batch
-
-
-def step_by_arm(router: Stepper, workload: Workload, steps: int) -> Batch:
-    """Do the same with a rival's methods."""
-    rows = workload.by_arm * (steps // len(workload.by_arm))
-
-    def batch() -> float:
-        route, observe = router.route, router.observe
-        start = cpu_time()
-        for row in rows:
-            arm, _ = route()
-            reward, cost = row[arm]
-            observe(arm, reward, cost)
-        return (cpu_time() - start) / len(rows)
-
-    return batch
-
-
-def step_numba(router: NumbaRouter, workload: Workload, steps: int) -> Batch:
-    """Do the same with compiled functions, called without a method in between."""
-    rows, state = workload.by_arm * (steps // len(workload.by_arm)), router.state
-
-    def batch() -> float:
-        start = cpu_time()
-        for row in rows:
-            arm, _ = numba_route(state)
-            reward, cost = row[arm]
-            numba_observe(state, arm, reward, cost)
-        return (cpu_time() - start) / len(rows)
-
-    return batch
-
-
-def step_choices(workload: Workload, steps: int) -> Batch:
-    """Draw with fixed weights: no statistics, no LP, no budget."""
-    names, weights = list(workload.names), [1.0 / len(workload.names)] * len(workload.names)
-
-    def batch() -> float:
-        choices = random.choices
-        start = cpu_time()
-        for _ in range(steps):
-            choices(names, weights)
-        return (cpu_time() - start) / steps
-
-    return batch
-
-
-def step_nothing(workload: Workload, steps: int) -> Batch:
-    """Run the loop around a step alone: the part of every step's time that no router causes."""
-    rows, name = workload.by_name * (steps // len(workload.by_name)), workload.names[0]
-
-    def batch() -> float:
-        start = cpu_time()
-        for row in rows:
-            _reward, _cost = row[name]
-        return (cpu_time() - start) / len(rows)
-
-    return batch
-
-
-def step_rows(effort: Effort) -> Iterator[Row]:
-    """`route` + `observe` against everything else."""
-    for num_models in MODEL_COUNTS:
-        workload = make_workload(num_models)
-        settings, steps, slow = workload.settings, effort.steps, effort.slow_steps
-        ours = workload.make_router(seed=1)
-        packed = NumbaRouter(settings, 2)
-        classy = make_jitclass_router(settings, 3)
-        plain, tuned = NumpyHighsRouter(settings, 4), TunedHighsRouter(settings, 5)
-        for warm_up in (
-            step_ours(ours, workload, effort.warm_up),
-            step_numba(packed, workload, effort.warm_up),
-            step_by_arm(classy, workload, effort.warm_up),
-            step_by_arm(plain, workload, effort.warm_up),
-            step_by_arm(tuned, workload, effort.warm_up),
-        ):
-            warm_up()
-        yield from compare(
-            f"step, M = {num_models}",
-            step_ours(ours, workload, steps),
-            [
-                ("numpy + HiGHS kept warm", step_by_arm(plain, workload, slow), 300.0),
-                ("the same, tuned", step_by_arm(tuned, workload, slow), 300.0),
-                ("numba, one array", step_numba(packed, workload, steps), 3.0),
-                ("numba, jitclass", step_by_arm(classy, workload, steps), 3.0),
-                ("random.choices", step_choices(workload, steps), 2.0),
-                ("the loop alone", step_nothing(workload, steps), None),
-            ],
-            effort.rounds,
-        )
-
 
 # ---- the LP alone ------------------------------------------------------------------------------
 
@@ -440,41 +225,6 @@ def thread_rows(effort: Effort) -> Iterator[Row]:
         effort.rounds,
         "above 1 means that two threads get more done than one",
     )
-
-
-# ---- the table ---------------------------------------------------------------------------------
-
-
-def format_time(seconds: float) -> str:
-    """Three digits and a unit."""
-    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
-        if seconds < 999.5 * scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def format_ratio(ratio: float) -> str:
-    """Three digits, never in scientific notation."""
-    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
-
-
-def format_table(rows: Sequence[Row]) -> str:
-    """Markdown, so that it can be pasted."""
-    lines = [
-        "| what | ours | against | theirs | ratio | range | goal | reached |",
-        "|---|---:|---|---:|---:|---:|---:|---|",
-    ]
-    for row in rows:
-        goal = "" if row.goal is None else f"≥ {row.goal:,.0f}"
-        span = f"{format_ratio(row.ratio_min)} to {format_ratio(row.ratio_max)}"
-        cells = (
-            row.what, format_time(row.ours), row.theirs_name, format_time(row.theirs),
-            format_ratio(row.ratio), span, goal, row.verdict,
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    notes = {row.what: row.note for row in rows if row.note}
-    lines += ["", *(f"- {what}: {note}" for what, note in notes.items())]
-    return "\n".join(lines)
 
 
 MEASUREMENTS: dict[str, Callable[[Effort], Iterator[Row]]] = {

@@ -13,7 +13,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import measuring
 import ratios
+import steps
 from numba_rival import NumbaRouter
 from rivals import KeptLp, NumpyHighsRouter, TunedHighsRouter, solve_plain_mip
 from stageroute import solve_deployment, solve_routing_lp
@@ -22,16 +24,16 @@ from workloads import BUDGET, Workload, deployment_instances, make_workload
 Benchmark = Callable[..., Any]
 
 STEPS = 1_024
-MAKERS: dict[str, Callable[[Workload], ratios.Batch]] = {
-    "ours": lambda w: ratios.step_ours(w.make_router(seed=1), w, STEPS),
-    "numba": lambda w: ratios.step_numba(NumbaRouter(w.settings, 1), w, STEPS),
-    "numpy-highs": lambda w: ratios.step_by_arm(NumpyHighsRouter(w.settings, 1), w, STEPS),
-    "tuned-highs": lambda w: ratios.step_by_arm(TunedHighsRouter(w.settings, 1), w, STEPS),
-    "random-choices": lambda w: ratios.step_choices(w, STEPS),
+MAKERS: dict[str, Callable[[Workload], measuring.Batch]] = {
+    "ours": lambda w: steps.step_ours(w.make_router(seed=1), w, STEPS),
+    "numba": lambda w: steps.step_numba(NumbaRouter(w.settings, 1), w, STEPS),
+    "numpy-highs": lambda w: steps.step_by_arm(NumpyHighsRouter(w.settings, 1), w, STEPS),
+    "tuned-highs": lambda w: steps.step_by_arm(TunedHighsRouter(w.settings, 1), w, STEPS),
+    "random-choices": lambda w: steps.step_choices(w, STEPS),
 }
 
 
-@pytest.mark.parametrize("num_models", ratios.MODEL_COUNTS)
+@pytest.mark.parametrize("num_models", steps.MODEL_COUNTS)
 @pytest.mark.parametrize("contestant", list(MAKERS))
 def test_steps(benchmark: Benchmark, contestant: str, num_models: int) -> None:
     """1,024 steps."""
@@ -41,7 +43,7 @@ def test_steps(benchmark: Benchmark, contestant: str, num_models: int) -> None:
     benchmark(batch)
 
 
-@pytest.mark.parametrize("num_models", ratios.MODEL_COUNTS)
+@pytest.mark.parametrize("num_models", steps.MODEL_COUNTS)
 @pytest.mark.parametrize("contestant", ["ours", "highs", "tuned-highs"])
 def test_lp(benchmark: Benchmark, contestant: str, num_models: int) -> None:
     """One LP."""
