@@ -106,6 +106,7 @@ def test_feedback_by_decision_and_by_id_in_any_order() -> None:
         ({"reward": float("nan")}, InvalidInputError, r"reward = NaN: a reward must be a number"),
         ({"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be finite and not negative"),
         ({"cost": float("inf")}, InvalidInputError, r"cost = inf: a cost must be finite"),
+        ({"cost": 1e10}, InvalidInputError, r"cost = 10000000000: a cost must .* at most 1e9"),
         ({}, InvalidInputError, "needs a reward, a cost, or both; got neither"),
         ({"id": 99, "reward": 0.5}, UnknownDecisionError, "decision 99 was never issued"),
         ({"id": 3, "cost": 0.1}, AlreadyObservedError, "the cost of decision 3 was already"),

@@ -288,7 +288,7 @@ fn bad_feedback_is_refused_and_changes_nothing() {
         let message = format!("reward = {bad}: {rule}");
         refused(&mut router, &message, |r| r.observe(both_of(7, bad, 1e-3)));
     }
-    let rule = "a cost must be finite and not negative, in USD";
+    let rule = "a cost must be finite and not negative, and at most 1e9, in USD per query";
     for bad in [-1.0, f64::INFINITY, f64::NAN] {
         let message = format!("cost = {bad}: {rule}");
         refused(&mut router, &message, |r| r.observe(both_of(7, 1.0, bad)));

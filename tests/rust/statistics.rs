@@ -178,7 +178,7 @@ fn bad_observations_change_nothing() {
     stats.observe(Some(0.5), Some(1.0)).unwrap();
     let before = stats;
     let reward_rule = "a reward must be a number in [0, 1]";
-    let cost_rule = "a cost must be finite and not negative, in USD";
+    let cost_rule = "a cost must be finite and not negative, and at most 1e9, in USD per query";
     for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY, -f64::MIN_POSITIVE] {
         let error = stats.observe(Some(bad), Some(1.0)).unwrap_err();
         assert_eq!(error.to_string(), format!("reward = {bad}: {reward_rule}"));

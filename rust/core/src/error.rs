@@ -140,9 +140,20 @@ pub(crate) const REWARD_RULE: &str = "a reward must be a number in [0, 1]";
 /// The rule of a cost.
 pub(crate) const COST_RULE: &str = "a cost must be finite and not negative, in USD";
 
+/// The rule of a cost that was billed.
+pub(crate) const BILL_RULE: &str =
+    "a cost must be finite and not negative, and at most 1e9, in USD per query";
+/// No query costs more, USD: sums and squares of costs stay far from overflow.
+const LARGEST_BILL: f64 = 1e9;
+
 /// Whether `value` is a valid reward.
 pub(crate) fn is_reward(value: f64) -> bool {
     (0.0..=1.0).contains(&value)
+}
+
+/// Whether `value` can have been billed for a query.
+pub(crate) fn is_bill(value: f64) -> bool {
+    (0.0..=LARGEST_BILL).contains(&value)
 }
 
 /// Whether `value` is a valid cost.

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::error::{COST_RULE, Error, REWARD_RULE, check_all, is_cost, is_reward};
+use crate::error::{BILL_RULE, Error, REWARD_RULE, check_all, is_bill, is_reward};
 use crate::router::Decision;
 
 /// How many queries ahead outcomes are read.
@@ -63,7 +63,7 @@ impl<'a> OutcomeMatrix<'a> {
     /// [`Error::InvalidElement`] for the first that is not.
     pub fn validate(&self) -> Result<(), Error> {
         check_all("reward", self.reward, REWARD_RULE, is_reward)?;
-        check_all("cost", self.cost, COST_RULE, is_cost)
+        check_all("cost", self.cost, BILL_RULE, is_bill)
     }
 
     /// Touches the ends of some rows, so that they are in the cache when their turn comes. Rows are

@@ -1,6 +1,6 @@
 //! What is known of an arm: running moments of its reward and, apart from them, of its cost.
 
-use crate::error::{COST_RULE, Error, REWARD_RULE, check, is_cost, is_reward};
+use crate::error::{BILL_RULE, Error, REWARD_RULE, check, is_bill, is_reward};
 
 /// Count, mean and centred second moment of a stream of numbers.
 ///
@@ -89,7 +89,7 @@ impl ArmStats {
     /// Adds one observation; either part may be absent.
     ///
     /// # Errors
-    /// [`Error::InvalidNumber`] for a reward outside \[0, 1\] or a negative or non-finite cost.
+    /// [`Error::InvalidNumber`] for a reward outside \[0, 1\] or a cost outside \[0, 1e9\] USD.
     pub fn observe(&mut self, reward: Option<f64>, cost: Option<f64>) -> Result<(), Error> {
         check_observation(reward, cost)?;
         if let Some(r) = reward {
@@ -107,7 +107,7 @@ impl ArmStats {
     /// As [`ArmStats::observe`]; nothing of the batch is counted then.
     pub fn observe_batch(&mut self, rewards: &[f64], costs: &[f64]) -> Result<(), Error> {
         crate::error::check_all("rewards", rewards, REWARD_RULE, is_reward)?;
-        crate::error::check_all("costs", costs, COST_RULE, is_cost)?;
+        crate::error::check_all("costs", costs, BILL_RULE, is_bill)?;
         for &reward in rewards {
             self.reward.push(reward);
         }
@@ -131,7 +131,7 @@ pub(crate) fn check_observation(reward: Option<f64>, cost: Option<f64>) -> Resul
         check(is_reward(r), "reward", r, REWARD_RULE)?;
     }
     if let Some(c) = cost {
-        check(is_cost(c), "cost", c, COST_RULE)?;
+        check(is_bill(c), "cost", c, BILL_RULE)?;
     }
     Ok(())
 }

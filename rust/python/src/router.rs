@@ -161,7 +161,7 @@ impl Router {
     /// reward : float, optional
     ///     Quality of the answer, in [0, 1].
     /// cost : float, optional
-    ///     What the query was billed, USD; finite and not negative.
+    ///     What the query was billed, USD; in [0, 1e9].
     ///
     /// Raises
     /// ------
