@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
-# The bench extras as one would install them, at the versions of the lock file.
+# Touched whenever the package has been built and installed into the environment.
 STAMP := $(VENV)/.installed
 
 .PHONY: help
