@@ -14,9 +14,9 @@ from stageroute._core import __version__
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
 from stageroute.models import require
-from stageroute.policies import POLICIES, Limits, make_policy
+from stageroute.policies import POLICIES, Limits, Policy, make_policy
 from stageroute.replay import replay
-from stageroute.streams import draw_stream
+from stageroute.streams import Stream, draw_stream
 
 __all__ = [
     "BenchResult",
@@ -24,6 +24,7 @@ __all__ = [
     "Episode",
     "collect",
     "default_num_queries",
+    "prepare",
     "run_bench",
     "run_episode",
     "silence_router",
@@ -131,10 +132,10 @@ def default_num_queries(table: OutcomeTable, order: str) -> int:
     return ROUTERBENCH_QUERIES if order == "iid" else table.num_rows
 
 
-def run_episode(
+def prepare(
     table: OutcomeTable, settings: BenchSettings, policy: str, limits: Limits, seed: int
-) -> Episode:
-    """Replay one policy on the stream of one seed."""
+) -> tuple[Stream, Policy]:
+    """Draw the stream of one seed, and make a fresh policy for it."""
     stream = draw_stream(
         table,
         seed,
@@ -144,10 +145,16 @@ def run_episode(
         arrival_order=settings.arrival_order,
         retirements=settings.retirements,
     )
+    means = stream.table.mean_reward(), stream.table.mean_cost()
+    return stream, make_policy(policy, stream.table.models, *means, limits, seed)
+
+
+def run_episode(
+    table: OutcomeTable, settings: BenchSettings, policy: str, limits: Limits, seed: int
+) -> Episode:
+    """Replay one policy on the stream of one seed."""
+    stream, instance = prepare(table, settings, policy, limits, seed)
     arranged = stream.table
-    instance = make_policy(
-        policy, arranged.models, arranged.mean_reward(), arranged.mean_cost(), limits, seed
-    )
     result = replay(instance, stream, settings.num_stages)
     metrics = measure(result, stream, limits)
     at = np.unique(np.linspace(0, stream.num_queries - 1, CURVE_POINTS).astype(np.int64))

@@ -17,16 +17,17 @@ from stageroute.bench import (
     Episode,
     collect,
     default_num_queries,
+    prepare,
     run_bench,
     silence_router,
 )
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.models import CONFIDENCE_FAMILIES, Confidence
-from stageroute.policies import POLICIES, Limits, make_policy
+from stageroute.policies import POLICIES, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
-from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream, draw_stream
+from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -287,19 +288,7 @@ def _replay(options: argparse.Namespace) -> int:
     _check_writable(options.out)
     table = _table(options)
     settings = _settings(options, table, [options.budget], [options.policy], [options.seed])
-    limits = settings.limits[0]
-    stream = draw_stream(
-        table,
-        options.seed,
-        num_queries=settings.num_queries,
-        order=settings.order,
-        num_initial=settings.num_initial,
-        arrival_order=settings.arrival_order,
-        retirements=settings.retirements,
-    )
-    names = stream.table.models
-    means = stream.table.mean_reward(), stream.table.mean_cost()
-    policy = make_policy(options.policy, names, *means, limits, options.seed)
+    stream, policy = prepare(table, settings, options.policy, settings.limits[0], options.seed)
     result = replay(policy, stream, settings.num_stages)
     _write_decisions(options.out, stream, result)
     print(f"{stream.num_queries:,} decisions of {options.policy} written to {options.out}")

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stageroute._core import RoutingSolution, solve_routing_lp
-from stageroute.errors import InvalidInputError, SolverError
+from stageroute.errors import SolverError
+from stageroute.models import is_number, is_whole, require
 
-__all__ = ["DeploymentSolution", "solve_deployment"]
+__all__ = ["DeploymentSolution", "caps_suffice", "solve_deployment"]
 
 Floats = NDArray[np.float64]
 
@@ -127,8 +128,7 @@ def solve_deployment(
         min(max_deployed, np.size(reward)),
         float(current_price),
     )
-    largest_caps = np.sort(problem.cap)[::-1][: problem.slots]
-    if not _caps_suffice(largest_caps):
+    if not caps_suffice(problem.cap, problem.slots):
         order = np.lexsort((np.arange(problem.size), problem.cost, -problem.cap))
         return problem.report(order[: problem.slots], "lp")
     support = np.flatnonzero(relaxed.probabilities > SUPPORT_TOLERANCE)
@@ -144,22 +144,19 @@ def solve_deployment(
 def _check_arguments(
     max_deployed: int, solver: str, current_price: float, time_limit: float | None
 ) -> None:
-    if isinstance(max_deployed, bool) or not isinstance(max_deployed, (int, np.integer)):
-        raise InvalidInputError(f"max_deployed = {max_deployed!r}: must be a whole number")
-    if max_deployed < 1:
-        raise InvalidInputError(f"max_deployed = {max_deployed}: must be at least 1")
-    if solver != "highs":
-        raise InvalidInputError(f"solver = {solver!r}: must be 'highs'")
-    if not (np.isfinite(current_price) and current_price >= 0):
-        raise InvalidInputError(
-            f"current_price = {current_price!r}: must be finite and not negative, in reward per USD"
-        )
-    if time_limit is not None and not time_limit > 0:
-        raise InvalidInputError(f"time_limit = {time_limit!r}: must be above 0 seconds, or None")
+    require(is_whole(max_deployed), "max_deployed", max_deployed, "must be a whole number")
+    require(max_deployed >= 1, "max_deployed", max_deployed, "must be at least 1")
+    require(solver == "highs", "solver", solver, "must be 'highs'")
+    rule = "must be finite and not negative, in reward per USD"
+    ok = is_number(current_price) and current_price >= 0
+    require(ok, "current_price", current_price, rule)
+    ok = time_limit is None or time_limit > 0
+    require(ok, "time_limit", time_limit, "must be above 0 seconds, or None")
 
 
-def _caps_suffice(caps: Floats) -> bool:
-    """Whether a mixture over arms with these caps exists, as the exact LP judges it."""
+def caps_suffice(throughput_cap: ArrayLike, max_deployed: int) -> bool:
+    """Whether `max_deployed` arms could take all the traffic, as the exact LP judges it."""
+    caps = np.sort(np.asarray(throughput_cap, dtype=np.float64))[::-1][:max_deployed]
     zeros = np.zeros_like(caps)
     return solve_routing_lp(zeros, zeros, caps, 0.0).status != "cap_infeasible"
 

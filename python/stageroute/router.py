@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stageroute import _core
 from stageroute._core import solve_routing_lp
-from stageroute.deployment import DeploymentSolution, solve_deployment
+from stageroute.deployment import DeploymentSolution, caps_suffice, solve_deployment
 from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
 from stageroute.models import Confidence, Model, is_number, is_whole, require
 from stageroute.router_state import Deployment, ModelState, RouterCounters
@@ -206,7 +206,7 @@ class StageRouter(_core.Router):
             return self._deployment
 
     def advance_stage_if_due(self) -> None:
-        """End the stage if its queries or its time are over; never raises for the solver's sake.
+        """End the stage if its queries are over; never raises for the solver's sake.
 
         A boundary at which no deployment can be found keeps the old one for another stage, is
         logged, and is counted in ``counters.failed_stages``.
@@ -371,7 +371,7 @@ def _check_settings(
 def _check_caps(models: list[Model], max_deployed: int) -> None:
     caps = sorted((model.throughput_cap for model in models), reverse=True)[:max_deployed]
     require(
-        sum(caps) >= 1.0 - 1e-12,
+        caps_suffice(caps, max_deployed),
         "throughput_cap",
         caps,
         f"the largest {len(caps)} caps must sum to at least 1, or live models could not take all "

@@ -1,11 +1,11 @@
 //! Policies to compare with. They deploy outside, like the router, and route here.
 
 use crate::confidence::Confidence;
-use crate::error::{Error, check_all};
+use crate::error::{CAP_RULE, Error, check_all, is_cap};
 use crate::learner::Learner;
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
-use crate::router::{Decision, check_caps};
+use crate::router::Decision;
 use crate::sampling::Sampler;
 use crate::stats::ArmStats;
 
@@ -108,7 +108,7 @@ impl Greedy {
     /// # Errors
     /// As [`Confidence::validate`]; [`Error::InvalidElement`] for a cap outside (0, 1].
     pub fn new(confidence: Confidence, caps: &[f64], seed: u64) -> Result<Self, Error> {
-        check_caps(caps)?;
+        check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
         let mut learner = Learner::new(confidence)?;
         for _ in caps {
             learner.add_arm(ArmStats::default());

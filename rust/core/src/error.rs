@@ -140,6 +140,8 @@ pub(crate) const REWARD_RULE: &str = "a reward must be a number in [0, 1]";
 /// The rule of a cost.
 pub(crate) const COST_RULE: &str = "a cost must be finite and not negative, in USD";
 
+/// The rule of a throughput cap.
+pub(crate) const CAP_RULE: &str = "must be in (0, 1]";
 /// The rule of a cost that was billed.
 pub(crate) const BILL_RULE: &str =
     "a cost must be finite and not negative, and at most 1e9, in USD per query";
@@ -149,6 +151,11 @@ const LARGEST_BILL: f64 = 1e9;
 /// Whether `value` is a valid reward.
 pub(crate) fn is_reward(value: f64) -> bool {
     (0.0..=1.0).contains(&value)
+}
+
+/// Whether `value` is a valid throughput cap.
+pub(crate) fn is_cap(value: f64) -> bool {
+    value > 0.0 && value <= 1.0
 }
 
 /// Whether `value` can have been billed for a query.

@@ -2,7 +2,7 @@
 
 use crate::confidence::Confidence;
 use crate::decisions::{OpenDecision, OpenDecisions};
-use crate::error::{Error, check, check_all};
+use crate::error::{CAP_RULE, Error, check, is_cap};
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp, SolveCounts, Status};
 use crate::pacing::{CompensatedSum, Ledger, Pacing};
@@ -134,8 +134,7 @@ impl Router {
     /// # Errors
     /// [`Error::InvalidNumber`] for a cap outside (0, 1].
     pub fn add_arm(&mut self, throughput_cap: f64, prior: ArmStats) -> Result<usize, Error> {
-        let ok = throughput_cap > 0.0 && throughput_cap <= 1.0;
-        check(ok, "throughput_cap", throughput_cap, "must be in (0, 1]")?;
+        check(is_cap(throughput_cap), "throughput_cap", throughput_cap, CAP_RULE)?;
         self.caps.push(throughput_cap);
         self.retired.push(false);
         Ok(self.learner.add_arm(prior))
@@ -379,9 +378,4 @@ impl Policy for Router {
         let Outcome { reward, cost } = outcome;
         Self::observe(self, Observation { id: decision.id, reward: Some(reward), cost: Some(cost) })
     }
-}
-
-/// Checks throughput caps given as an array.
-pub(crate) fn check_caps(caps: &[f64]) -> Result<(), Error> {
-    check_all("throughput_cap", caps, "must be in (0, 1]", |v| v > 0.0 && v <= 1.0)
 }

@@ -14,7 +14,7 @@ mod simplex;
 
 pub use certificate::{Certificate, Dual, certify};
 
-use crate::error::{COST_RULE, Error, check, check_all, is_cost};
+use crate::error::{CAP_RULE, COST_RULE, Error, check, check_all, is_cap, is_cost};
 use basis::Simplex;
 
 /// Relative width of a tie: two scores closer than this, against the terms they are made of, may
@@ -83,7 +83,7 @@ impl Problem<'_> {
         }
         check_all("reward", self.reward, "must be finite", f64::is_finite)?;
         check_all("cost", self.cost, COST_RULE, is_cost)?;
-        check_all("throughput_cap", self.cap, "must be in (0, 1]", |v| v > 0.0 && v <= 1.0)?;
+        check_all("throughput_cap", self.cap, CAP_RULE, is_cap)?;
         check_budget(self.budget)
     }
 }
