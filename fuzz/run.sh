@@ -5,7 +5,9 @@
 #     fuzz/run.sh [SECONDS [TARGET...]]
 #
 # Exit status: 0 nothing found, 77 nothing could be run (the last line says why), else a finding.
-# PYTHON names the interpreter that has stageroute and atheris installed (python).
+# PYTHON names the interpreter that has stageroute and atheris installed (python). FUZZ_SEED fixes
+# the inputs and FUZZ_RUNS bounds their number, so that a run can be repeated; random and unbounded
+# without them.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +16,7 @@ seconds=${1:-60}
 shift $(($# > 0 ? 1 : 0))
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(routing_lp table_readers)
+limits=("-max_total_time=$seconds" "-runs=${FUZZ_RUNS:--1}" "-seed=${FUZZ_SEED:-0}" -print_final_stats=1)
 
 routing_lp() {
     local compiler=${CXX:-c++}
@@ -32,15 +35,14 @@ routing_lp() {
         --cfg fuzzing"
     RUSTFLAGS=$(tr -s '\n ' ' ' <<<"$flags") cargo build --quiet --release --locked \
         --manifest-path fuzz/Cargo.toml --target-dir fuzz/target --target "$host" || return
-    mkdir -p fuzz/corpus/routing_lp fuzz/artifacts/routing_lp
-    "fuzz/target/$host/release/routing_lp" -max_total_time="$seconds" -max_len=1024 -timeout=10 \
-        -error_exitcode=1 -print_final_stats=1 -artifact_prefix=fuzz/artifacts/routing_lp/ \
-        fuzz/corpus/routing_lp
+    # Without a corpus of earlier runs: a fixed seed is to give the same inputs everywhere.
+    mkdir -p fuzz/artifacts/routing_lp
+    "fuzz/target/$host/release/routing_lp" "${limits[@]}" -max_len=1024 -timeout=10 \
+        -error_exitcode=1 -artifact_prefix=fuzz/artifacts/routing_lp/
 }
 
 table_readers() {
-    "${PYTHON:-python}" fuzz/fuzz_table_readers.py -max_total_time="$seconds" \
-        -print_final_stats=1
+    PYTHONHASHSEED=0 "${PYTHON:-python}" fuzz/fuzz_table_readers.py "${limits[@]}"
 }
 
 logs=$(mktemp -d)

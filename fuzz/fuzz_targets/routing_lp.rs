@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stageroute_core::Error;
-use stageroute_core::lp::{Problem, RoutingLp, Status};
+use stageroute_core::lp::{FEASIBILITY_TOLERANCE, Problem, RoutingLp, Status};
 
 const MAX_ARMS: u8 = 12;
 const MAX_CHANGES: usize = 24;
@@ -165,7 +165,9 @@ fn check(data: &Data, lp: &RoutingLp) {
         return;
     }
     let certificate = lp.certificate();
-    assert!(certificate.primal_residual <= 1e-12, "{certificate:?}: {data:?}");
+    // A budget missed by no more than the verdict's own tolerance counts as met.
+    let residual = FEASIBILITY_TOLERANCE + ROUNDINGS;
+    assert!(certificate.primal_residual <= residual, "{certificate:?}: {data:?}");
     assert!(certificate.dual_residual <= 0.0, "{certificate:?}: {data:?}");
     let price = lp.budget_price();
     let tolerance = match lp.status() {
