@@ -14,25 +14,41 @@ from stageroute import errors
 from stageroute._core import (
     IS_DEBUG_BUILD,
     Decision,
+    FeedbackBatch,
     RoutingSolution,
     __version__,
     solve_routing_lp,
 )
 from stageroute.deployment import DeploymentSolution, solve_deployment
-from stageroute.models import Confidence, Model
+from stageroute.confidence import Confidence
+from stageroute.fleet import Fleet
+from stageroute.models import Model, Price, Tokens
 from stageroute.router import StageRouter
-from stageroute.router_state import Deployment, ModelState, RouterCounters
+from stageroute.router_state import Deployment, LimitState, ModelState, RouterCounters
+from stageroute.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
+from stageroute.stage_plan import StagePlan
 
 __all__ = [
+    "ChangeTest",
     "Confidence",
     "Decision",
     "Deployment",
     "DeploymentSolution",
+    "Drift",
+    "FailureEffect",
+    "FeedbackBatch",
+    "Fleet",
+    "HardLimit",
+    "Health",
+    "LimitState",
     "Model",
     "ModelState",
+    "Price",
     "RouterCounters",
     "RoutingSolution",
+    "StagePlan",
     "StageRouter",
+    "Tokens",
     "__version__",
     "errors",
     "solve_deployment",

@@ -1,15 +1,18 @@
-from collections.abc import Sequence
-from typing import Self, TypedDict, final, type_check_only
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-from stageroute.models import CoreConfidence
+from stageroute.confidence import CoreConfidence
+from stageroute.models import CoreArm, CorePrior
+from stageroute.settings import CoreSettings
 
 __all__ = [
     "IS_DEBUG_BUILD",
     "Decision",
+    "FeedbackBatch",
     "Greedy",
     "Mixture",
     "Router",
@@ -61,6 +64,21 @@ class Decision:
     def stage(self) -> int: ...
     @property
     def budget_price(self) -> float: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+
+@final
+class FeedbackBatch:
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    @property
+    def counted(self) -> int: ...
+    @property
+    def repeated(self) -> int: ...
+    @property
+    def unknown(self) -> int: ...
+    @property
+    def expired(self) -> int: ...
 
 @type_check_only
 class CoreCounters(TypedDict):
@@ -69,31 +87,71 @@ class CoreCounters(TypedDict):
     throttled: int
     budget_infeasible: int
     cap_infeasible: int
+    restricted: int
+    refused_traffic: int
+    refused_cooling: int
+    refused_hard_limit: int
+    refused_excluded: int
     rewards: int
     costs: int
+    costs_without_tokens: int
+    above_reservation: int
+    repeated: int
+    unknown: int
+    expired: int
+    evicted: int
+    failures: dict[str, int]
+    cooldowns: int
     billed: float
     in_flight: float
+    written_off: float
     paced_budget: float
+    arrival_rate: float
+
+@type_check_only
+class CoreArmState(TypedDict):
+    is_retired: bool
+    reward_count: int
+    cost_count: int
+    reward_mean: float
+    cost_mean: float
+    reward_ucb: float
+    cost_lcb: float
+    throughput_share: float
+    under_way: int
+    health: str
+    changes: int
+    expected_tokens: tuple[float, float, float] | None
+
+@type_check_only
+class CorePlanning(TypedDict):
+    arms: NDArray[np.uintp]
+    reward_ucb: NDArray[np.float64]
+    cost_lcb: NDArray[np.float64]
+    share: NDArray[np.float64]
 
 @disjoint_base
 class Router:
     def __new__(
         cls,
-        *,
-        budget: float,
-        confidence: CoreConfidence,
-        pacing_horizon: float | None,
-        open_decisions: int,
-        stage_queries: int | None,
-        seed: int,
+        settings: CoreSettings,
+        clock: Callable[[], float] | None,
+        state: bytes | None = None,
     ) -> Self: ...
-    def route(self) -> Decision: ...
+    def route(
+        self,
+        *,
+        allowed: Sequence[str] | None = None,
+        max_cost: float | None = None,
+        tokens: tuple[float, float] | None = None,
+    ) -> Decision: ...
     def observe(
         self,
         decision_or_id: Decision | int,
         *,
         reward: float | None = None,
         cost: float | None = None,
+        tokens: tuple[float, float, float] | None = None,
     ) -> None: ...
     def observe_many(
         self,
@@ -101,19 +159,33 @@ class Router:
         *,
         rewards: ArrayLike | None = None,
         costs: ArrayLike | None = None,
+        all_or_none: bool = True,
+    ) -> FeedbackBatch: ...
+    def fail(
+        self,
+        decision_or_id: Decision | int,
+        reason: str,
+        *,
+        cost: float | None = None,
+        retry_after: float | None = None,
     ) -> None: ...
-    def _add_arm(
-        self, name: str, throughput_cap: float, cost_prior: tuple[float, int] | None
-    ) -> int: ...
+    def release(self, decision_or_id: Decision | int) -> None: ...
+    def _add_arm(self, name: str, settings: CoreArm, prior: CorePrior) -> None: ...
+    def _set_arm(self, arm: int, settings: CoreArm) -> None: ...
     def _retire_arm(self, arm: int) -> None: ...
-    def _publish(self, deployed: Sequence[int]) -> int: ...
-    def _refresh_bounds(self) -> None: ...
+    def _set_budget(self, budget: float) -> None: ...
+    def _publish(self, deployed: Sequence[int], start_cost: float) -> int: ...
     def _extend_stage(self) -> None: ...
     def _is_stage_due(self) -> bool: ...
+    def _to_bytes(self) -> bytes: ...
+    def _set_names(self, names: Sequence[str]) -> None: ...
     def _plan(self) -> tuple[int, list[int]]: ...
+    def _planning(self) -> CorePlanning: ...
+    def _arm_state(self, arm: int) -> CoreArmState: ...
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-    def _statistics(self) -> dict[str, NDArray[np.float64] | NDArray[np.uint64]]: ...
     def _counters(self) -> CoreCounters: ...
+    def _limits(self) -> list[tuple[float, str, float, float]]: ...
+    def _drain_log(self) -> dict[str, Any]: ...
 
 @final
 class Greedy:

@@ -13,7 +13,7 @@ import numpy as np
 from stageroute._core import __version__
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
-from stageroute.models import require
+from stageroute.checks import require
 from stageroute.policies import POLICIES, Limits, Policy, make_policy
 from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stageroute._core import RoutingSolution, solve_routing_lp
 from stageroute.errors import SolverError
-from stageroute.models import is_number, is_whole, require
+from stageroute.checks import is_number, is_whole, require
 
 __all__ = ["DeploymentSolution", "caps_suffice", "solve_deployment"]
 

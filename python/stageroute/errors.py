@@ -8,12 +8,19 @@ __all__ = [
     "AlreadyObservedError",
     "DatasetError",
     "DecisionError",
+    "ExcludedError",
     "ExpiredDecisionError",
+    "HardLimitError",
     "InvalidInputError",
     "MissingExtraError",
+    "ModelsDownError",
     "NoModelError",
+    "RateLimitedError",
+    "RefusedError",
+    "SnapshotError",
     "SolverError",
     "StageRouteError",
+    "StalePlanError",
     "UnknownDecisionError",
     "UnknownModelError",
 ]
@@ -40,6 +47,44 @@ class UnknownModelError(InvalidInputError):
 
 class NoModelError(StageRouteError, RuntimeError):
     """There is no live model to route to."""
+
+
+class RefusedError(StageRouteError, RuntimeError):
+    """No live model may serve this query now; the router counts it and goes on.
+
+    Attributes
+    ----------
+    retry_after : float or None
+        Seconds after which a model may serve it, where that is known.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimitedError(RefusedError):
+    """Every model that may serve this query is at a limit of requests, tokens or concurrency."""
+
+
+class ModelsDownError(RefusedError):
+    """Every model that may serve this query is cooling down after failures."""
+
+
+class HardLimitError(RefusedError):
+    """What this query could cost would break a hard limit on money."""
+
+
+class ExcludedError(RefusedError):
+    """`allowed`, `max_cost` or the number of tokens excludes every live model."""
+
+
+class StalePlanError(StageRouteError, ValueError):
+    """A stage plan was overtaken by events; plan again."""
+
+
+class SnapshotError(StageRouteError, ValueError):
+    """A snapshot that cannot be restored; it was left as it is."""
 
 
 class DecisionError(StageRouteError, LookupError):

@@ -1,54 +1,90 @@
-"""What a user says about a model and about the learner, checked and frozen."""
+"""What a user says about a model, checked and frozen."""
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Final, NamedTuple, TypedDict
 
-from stageroute.errors import InvalidInputError
+from stageroute.checks import is_number, is_text, is_whole, require
 
-__all__ = ["CONFIDENCE_FAMILIES", "Confidence", "Model"]
-
-
-class FamilyDefaults(NamedTuple):
-    """Settings that suit a confidence family."""
-
-    gamma: float
-    growth: float
-    min_visits: int
+__all__ = ["Model", "Price", "Tokens"]
 
 
-FAMILY_DEFAULTS: Final = {
-    "paper": FamilyDefaults(gamma=0.1, growth=0.0, min_visits=0),
-    "bernstein": FamilyDefaults(gamma=0.15, growth=1.0, min_visits=20),
-    "kl": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
-    "hoeffding": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
+HIGHEST_PRICE: Final = 1e5
+"""USD per million tokens; with `MOST_TOKENS` it keeps bills below what the core takes."""
+MOST_TOKENS: Final = 1e9
+LARGEST_BILL: Final = 1e9
+
+NUMBER_RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
+    "throughput_cap": ("must be a share in (0, 1]", lambda x: 0.0 < x <= 1.0),
+    "expected_cost": (
+        "must be finite and not negative, in USD per query, or None",
+        lambda x: 0.0 <= x <= LARGEST_BILL,
+    ),
+    "expected_reward": ("must be in [0, 1], or None", lambda x: 0.0 <= x <= 1.0),
+    "max_tokens": ("must be in [1, 2e9] tokens, or None", lambda x: 1.0 <= x <= 2 * MOST_TOKENS),
+    "max_cost": ("must be in [0, 1e9] USD, or None", lambda x: 0.0 <= x <= LARGEST_BILL),
+    "requests_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
+    "tokens_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
+    "burst_seconds": ("must be in (0, 60) seconds", lambda x: 0.0 < x < 60.0),
+    "memory_gb": ("must be finite and above 0, or None", lambda x: x > 0.0),
+    "start_cost": ("must be in [0, 1e9] USD", lambda x: 0.0 <= x <= LARGEST_BILL),
 }
-"""The published settings for ``"paper"``; for the others, what did well on the RouterBench
-surrogate (docs/decisions)."""
-
-CONFIDENCE_FAMILIES: Final = tuple(FAMILY_DEFAULTS)
+"""Rules of a model's numbers."""
 
 
-def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
-    """Raise `InvalidInputError` naming argument, value and rule unless `ok`."""
-    if not ok:
-        raise InvalidInputError(f"{argument} = {value!r}: {rule}")
+class Tokens(NamedTuple):
+    """Tokens of one query, or of the usual query.
+
+    Attributes
+    ----------
+    input : float
+        All input tokens, those read from a cache included; in [0, 1e9].
+    output : float
+        Output tokens; in [0, 1e9].
+    cached : float
+        Input tokens that were read from a cache; at most `input`.
+    """
+
+    input: float
+    output: float
+    cached: float = 0.0
 
 
-def is_number(value: object) -> bool:
-    """Whether `value` is a finite real number (and not a bool)."""
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A list price, USD per million tokens; each in [0, 1e5].
 
+    Parameters
+    ----------
+    input : float
+        Of input tokens.
+    output : float
+        Of output tokens.
+    cached_input : float, optional
+        Of input tokens that are read from a cache; `input` by default.
 
-def is_text(value: object) -> bool:
-    """Whether `value` is a string that is not empty."""
-    return isinstance(value, str) and bool(value)
+    Raises
+    ------
+    InvalidInputError
+        If a price breaks its rule.
+    """
 
+    input: float
+    output: float
+    cached_input: float | None = None
 
-def is_whole(value: object) -> bool:
-    """Whether `value` is a whole number (and not a bool)."""
-    return not isinstance(value, bool) and isinstance(value, Integral)
+    def __post_init__(self) -> None:
+        for field in ("input", "output", "cached_input"):
+            value = getattr(self, field)
+            if value is not None:
+                ok = is_number(value) and 0.0 <= value <= HIGHEST_PRICE
+                require(ok, f"price {field}", value, "must be in [0, 1e5] USD per million tokens")
+
+    def bill(self, tokens: Tokens) -> float:
+        """What these tokens cost, USD."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        usd = (tokens.input - tokens.cached) * self.input + tokens.cached * cached
+        return (usd + tokens.output * self.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +98,40 @@ class Model:
     throughput_cap : float, default 1.0
         Largest share of the traffic it can take, in (0, 1].
     expected_cost : float, optional
-        What a query is expected to cost, USD, where that is known beforehand (a list price times
-        the usual number of tokens). Without it the first queries have to find out.
+        What a query is expected to cost, USD, where that is known beforehand. Without it the first
+        queries have to find out. For a model with a `price`, give `expected_tokens` instead.
     expected_cost_weight : int, default 100
         How many observed queries `expected_cost` is worth.
+    expected_reward : float, optional
+        What its reward is expected to be, in [0, 1].
+    expected_reward_weight : int, default 20
+        How many observed queries `expected_reward` is worth.
+    price : Price, optional
+        Its list price. Usage is then learnt in tokens, a query is billed by the tokens observed,
+        and a change of price (`StageRouter.update_model`) applies to the next query.
+    expected_tokens : Tokens, optional
+        What a query usually uses, for a model with a `price`.
+    expected_tokens_weight : int, default 100
+        How many observed queries `expected_tokens` is worth.
+    max_tokens : float, optional
+        The most tokens, input and output together, that one query can use. Limits in tokens
+        reserve so many, unless `route` is told more precisely.
+    max_cost : float, optional
+        The most that one query can cost, USD: what hard limits reserve. By default `max_tokens`
+        at the dearest of its prices.
+    requests_per_minute, tokens_per_minute : float, optional
+        Never more in any 60 seconds.
+    max_concurrent : int, optional
+        Never more queries under way.
+    burst_seconds : float, default 3.0
+        How much traffic may come at once: so many seconds' worth of a limit per minute, in (0, 60).
+        A limit in tokens never admits a query of more than that.
+    provider : str, optional
+        Who runs it; see `Fleet.min_providers`.
+    memory_gb : float, optional
+        GPU memory that it takes while live; see `Fleet.memory_gb`.
+    start_cost : float, default 0.0
+        What starting it costs once, USD.
 
     Raises
     ------
@@ -77,167 +143,125 @@ class Model:
     throughput_cap: float = 1.0
     expected_cost: float | None = None
     expected_cost_weight: int = 100
+    expected_reward: float | None = None
+    expected_reward_weight: int = 20
+    price: Price | None = None
+    expected_tokens: Tokens | None = None
+    expected_tokens_weight: int = 100
+    max_tokens: float | None = None
+    max_cost: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_concurrent: int | None = None
+    burst_seconds: float = 3.0
+    provider: str | None = None
+    memory_gb: float | None = None
+    start_cost: float = 0.0
 
     def __post_init__(self) -> None:
-        require(
-            is_text(self.name),
-            "name",
-            self.name,
-            "a model's name must be a string that is not empty",
-        )
-        where = f"of model {self.name!r}"
-        require(
-            is_number(self.throughput_cap) and 0.0 < self.throughput_cap <= 1.0,
-            f"throughput_cap {where}",
-            self.throughput_cap,
-            "must be a share in (0, 1]",
-        )
-        require(
-            self.expected_cost is None
-            or (is_number(self.expected_cost) and self.expected_cost >= 0.0),
-            f"expected_cost {where}",
-            self.expected_cost,
-            "must be finite and not negative, in USD per query, or None",
-        )
-        weight = self.expected_cost_weight
-        require(
-            is_whole(weight) and weight >= 1,
-            f"expected_cost_weight {where}",
-            weight,
-            "must be a whole number of observations, at least 1",
-        )
+        rule = "a model's name must be a string that is not empty"
+        require(is_text(self.name), "name", self.name, rule)
+        rule = "must be a string that is not empty, or None"
+        self._require(self.provider is None or is_text(self.provider), "provider", rule)
+        for field, (rule, holds) in NUMBER_RULES.items():
+            value = getattr(self, field)
+            ok = value is None or (is_number(value) and holds(value))
+            self._require(ok, field, rule)
+        for field in ("throughput_cap", "burst_seconds", "start_cost"):
+            self._require(getattr(self, field) is not None, field, NUMBER_RULES[field][0])
+        for field in ("expected_cost_weight", "expected_reward_weight", "expected_tokens_weight"):
+            weight = getattr(self, field)
+            rule = "must be a whole number of observations, at least 1"
+            self._require(is_whole(weight) and weight >= 1, field, rule)
+        concurrent = self.max_concurrent
+        ok = concurrent is None or (is_whole(concurrent) and concurrent >= 1)
+        self._require(ok, "max_concurrent", "must be a whole number, at least 1, or None")
+        self._check_pricing()
+
+    def _require(self, ok: bool, field: str, rule: str) -> None:  # noqa: FBT001
+        require(ok, f"{field} of model {self.name!r}", getattr(self, field), rule)
+
+    def _check_pricing(self) -> None:
+        is_priced = self.price is not None
+        ok = self.price is None or isinstance(self.price, Price)
+        self._require(ok, "price", "must be a Price, or None")
+        ok = not (is_priced and self.expected_cost is not None)
+        rule = "a model with a price learns its usage: give expected_tokens instead"
+        self._require(ok, "expected_cost", rule)
+        ok = is_priced or self.expected_tokens is None
+        self._require(ok, "expected_tokens", "needs a price to become a cost: give expected_cost")
+        tokens = self.expected_tokens
+        if tokens is not None:
+            ok = len(tokens) == len(Tokens._fields) and all(
+                is_number(count) and 0.0 <= count <= MOST_TOKENS for count in tokens
+            )
+            self._require(ok, "expected_tokens", "must be Tokens, each in [0, 1e9]")
+            rule = "cached tokens are part of the input"
+            self._require(Tokens(*tokens).cached <= tokens[0], "expected_tokens", rule)
 
     @property
-    def cost_prior(self) -> tuple[float, int] | None:
-        """Mean and weight of what is known of the cost, if anything is."""
-        if self.expected_cost is None:
-            return None
-        return self.expected_cost, self.expected_cost_weight
+    def prior_cost(self) -> float | None:
+        """What a query is expected to cost, USD, if that is known beforehand."""
+        if self.price is not None and self.expected_tokens is not None:
+            return self.price.bill(Tokens(*self.expected_tokens))
+        return self.expected_cost
 
+    @property
+    def largest_cost(self) -> float | None:
+        """The most that one query can cost, USD, if that is known."""
+        if self.max_cost is not None or self.price is None or self.max_tokens is None:
+            return self.max_cost
+        dearest = max(self.price.input, self.price.output, self.price.cached_input or 0.0)
+        return self.max_tokens * dearest / 1e6
 
-class CoreConfidence(TypedDict):
-    """`Confidence` with every default filled in, as the core takes it."""
-
-    family: str
-    gamma: float
-    growth: float
-    initial_reward_ucb: float
-    initial_cost_lcb: float
-    min_visits: int
-    cost_floor: float
-    cost_ceiling: float
-
-
-@dataclass(frozen=True, slots=True)
-class Confidence:
-    """How statistics become optimistic estimates.
-
-    Parameters
-    ----------
-    family : {"bernstein", "paper", "kl", "hoeffding"}
-        Shape of the interval. ``"paper"`` is faithful to Li & Li (2026) and can lock out an arm
-        whose first reward is 0; ``"bernstein"`` (empirical variance; Audibert et al. 2009) does
-        not.
-    gamma : float
-        Width of the interval, above 0; the paper's experiments use 0.1, its theory
-        Θ(log(NT/δ)). This and the next two have defaults for each family, in `FAMILY_DEFAULTS`.
-    growth : float
-        How fast the interval widens for the reward of a model that was visited less than its fair
-        share, not negative; 0 is as published. It lets a model recover from an unlucky start.
-    min_visits : int
-        Forced visits: below this many observations a model keeps its initial bounds.
-    initial_reward_ucb : float, default 1.0
-        Upper reward bound of a model without enough rewards, in [0, 1].
-    initial_cost_lcb : float, optional
-        Lower cost bound of a model without enough costs, USD; `cost_floor` by default.
-    cost_floor : float, default 0.0
-        No mean cost is taken to be below it, USD per query.
-    cost_ceiling : float, optional
-        What one query can cost at most, USD: the unit in which the radius of the cost is
-        measured. By default the router takes the largest `Model.expected_cost`, or ten times the
-        budget where there is none.
-
-    Raises
-    ------
-    InvalidInputError
-        If a field breaks its rule.
-    """
-
-    family: str = "bernstein"
-    gamma: float = None  # type: ignore[assignment]  # filled in below
-    growth: float = None  # type: ignore[assignment]
-    min_visits: int = None  # type: ignore[assignment]
-    initial_reward_ucb: float = 1.0
-    initial_cost_lcb: float | None = None
-    cost_floor: float = 0.0
-    cost_ceiling: float | None = None
-
-    def __post_init__(self) -> None:
-        require(
-            self.family in CONFIDENCE_FAMILIES,
-            "confidence family",
-            self.family,
-            f"must be one of {', '.join(CONFIDENCE_FAMILIES)}",
-        )
-        for field, default in FAMILY_DEFAULTS[self.family]._asdict().items():
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, default)
-        require(is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0")
-        require(
-            is_number(self.growth) and self.growth >= 0.0,
-            "growth",
-            self.growth,
-            "must be finite and not negative",
-        )
-        visits = self.min_visits
-        require(
-            is_whole(visits) and visits >= 0,
-            "min_visits",
-            visits,
-            "must be a whole number, not negative",
-        )
-        require(
-            is_number(self.initial_reward_ucb) and 0.0 <= self.initial_reward_ucb <= 1.0,
-            "initial_reward_ucb",
-            self.initial_reward_ucb,
-            "must be in [0, 1]",
-        )
-        require(
-            is_number(self.cost_floor) and self.cost_floor >= 0.0,
-            "cost_floor",
-            self.cost_floor,
-            "must be finite and not negative, in USD per query",
-        )
-        ceiling = self.cost_ceiling
-        require(
-            ceiling is None or (is_number(ceiling) and ceiling > self.cost_floor),
-            "cost_ceiling",
-            ceiling,
-            f"must be finite and above cost_floor = {self.cost_floor}, in USD per query, or None",
-        )
-        lcb = self.initial_cost_lcb
-        require(
-            lcb is None or (is_number(lcb) and lcb >= self.cost_floor),
-            "initial_cost_lcb",
-            lcb,
-            f"must be finite and at least cost_floor = {self.cost_floor}, in USD, or None",
+    def core_settings(self) -> "CoreArm":
+        """What can be changed of it, as the core takes it."""
+        price = self.price
+        return CoreArm(
+            throughput_cap=float(self.throughput_cap),
+            prices=None
+            if price is None
+            else (
+                price.input,
+                price.output,
+                price.input if price.cached_input is None else price.cached_input,
+            ),
+            max_cost=self.largest_cost,
+            max_tokens=self.max_tokens,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            concurrent=self.max_concurrent,
+            burst_seconds=self.burst_seconds,
         )
 
-    def resolved(self, budget: float, models: "list[Model]") -> CoreConfidence:
-        """Fill in the defaults that depend on the router's other arguments."""
-        known = [model.expected_cost for model in models if model.expected_cost]
-        ceiling = self.cost_ceiling
-        if ceiling is None:
-            ceiling = max(known) if known else 10.0 * budget
-            ceiling = max(ceiling, 2.0 * self.cost_floor)
-        lcb = self.cost_floor if self.initial_cost_lcb is None else self.initial_cost_lcb
-        return CoreConfidence(
-            family=self.family,
-            gamma=float(self.gamma),
-            growth=float(self.growth),
-            initial_reward_ucb=float(self.initial_reward_ucb),
-            initial_cost_lcb=float(lcb),
-            min_visits=self.min_visits,
-            cost_floor=float(self.cost_floor),
-            cost_ceiling=float(ceiling),
+    def core_prior(self) -> "CorePrior":
+        """What is known of it beforehand, as the core takes it."""
+        reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
+        return CorePrior(
+            reward=None if reward is None else (reward, self.expected_reward_weight),
+            cost=None if cost is None else (cost, self.expected_cost_weight),
+            tokens=None
+            if tokens is None
+            else (Tokens(*tokens), self.expected_tokens_weight),
         )
+
+
+class CoreArm(TypedDict):
+    """What can be changed of an arm, as the core takes it."""
+
+    throughput_cap: float
+    prices: tuple[float, float, float] | None
+    max_cost: float | None
+    max_tokens: float | None
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+    concurrent: int | None
+    burst_seconds: float
+
+
+class CorePrior(TypedDict):
+    """What is known of an arm beforehand, with weights, as the core takes it."""
+
+    reward: tuple[float, int] | None
+    cost: tuple[float, int] | None
+    tokens: tuple[Tokens, int] | None

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from stageroute._core import Greedy, Mixture, Router
 from stageroute.deployment import solve_deployment
 from stageroute.errors import InvalidInputError
-from stageroute.models import Confidence, Model
+from stageroute.confidence import Confidence
+from stageroute.models import Model
 from stageroute.router import StageRouter
 
 __all__ = [

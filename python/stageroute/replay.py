@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute import _core
-from stageroute.models import require
+from stageroute.checks import require
 from stageroute.policies import Policy
 from stageroute.streams import Stream
 

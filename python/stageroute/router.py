@@ -2,19 +2,23 @@
 
 import logging
 import threading
-from collections.abc import Iterable
-from typing import Final, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stageroute import _core
-from stageroute._core import solve_routing_lp
-from stageroute.deployment import DeploymentSolution, caps_suffice, solve_deployment
-from stageroute.errors import InvalidInputError, NoModelError, SolverError, UnknownModelError
-from stageroute.models import Confidence, Model, is_number, is_whole, require
-from stageroute.router_state import Deployment, ModelState, RouterCounters
-from stageroute.stage_clock import StageClock
+from stageroute.checks import require, require_one_of
+from stageroute.confidence import Confidence
+from stageroute.deployment import caps_suffice
+from stageroute.errors import InvalidInputError, StageRouteError, StalePlanError, UnknownModelError
+from stageroute.fleet import Fleet
+from stageroute.models import Model
+from stageroute.router_state import Deployment, LimitState, ModelState, RouterCounters
+from stageroute.settings import Drift, FailureEffect, HardLimit, Health, RouterSettings
+from stageroute.stage_controller import StageController
+from stageroute.stage_plan import StagePlan, make_plan
 
 __all__ = ["StageRouter"]
 
@@ -25,6 +29,13 @@ INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], 
     "cap_infeasible": "the live models' caps sum to less than 1; traffic was split in proportion",
 }
 """What a counter of decisions outside the limits means."""
+
+CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
+    "name",
+    *(f"expected_{what}{suffix}" for what in ("cost", "reward", "tokens") for suffix in ("", "_weight")),
+}
+"""Fields of a model that can be changed while it is there: all but its name and what was believed of
+it beforehand."""
 
 
 class StageRouter(_core.Router):
@@ -40,18 +51,44 @@ class StageRouter(_core.Router):
         How many models can be live at once, at least 1.
     confidence : Confidence or str, default ``Confidence()``
         How statistics become optimistic estimates; a string names the family.
+    drift : Drift, optional
+        What is forgotten, and what counts as a change; nothing by default.
     pacing_horizon : float or None, default 500
         A deviation of the spend from the budget is made good over so many queries, at least 1.
         None gives every LP the budget itself, as published: optimistic costs then overspend.
+    pacing_burst : float, default 2.0
+        Unspent budget is given back to a query up to so many times the budget, at least 1.
+    hard_limits : iterable of HardLimit
+        Limits on money that no decision can break; every model then needs a `max_cost`.
+    failures : mapping of str to FailureEffect, optional
+        What reasons of `fail` do, where that is not to be `settings.FAILURES`.
+    health : Health, optional
+        When models cool down, and for how long.
+    fleet : Fleet, optional
+        What a live set must satisfy beside `max_deployed`.
+    on_lost_slot : {"leave_empty", "redeploy"}, default "leave_empty"
+        What happens to the slot of a live model that retires or fails: it stays empty until the next
+        stage, or the next stage comes at once.
     stage_queries : int, optional
-        A stage ends after so many queries; the next one is deployed by the `route` that opens it.
+        A stage ends after so many queries.
     stage_seconds : float, optional
-        A stage ends after so much time; a background thread deploys the next one. With neither,
-        stages end by `advance_stage` alone.
+        A stage ends after so much time. With neither, stages end by `advance_stage`, or by
+        `plan_stage` and `commit`, alone.
+    controller : {"background", "inline"}, default "background"
+        Who deploys a stage that is due: a background thread, while routing goes on over the old
+        set; or the very call of `route` that finds it due, which makes runs repeatable.
+    start_models : callable, optional
+        Called by the background controller with the `StagePlan` before it is committed: it starts
+        what the plan starts, for as long as that takes. If it raises, the plan is dropped.
     open_decisions : int, default 65536
         How many recent decisions can take feedback; rounded up to a power of two.
+    max_age : float, optional
+        For how long a decision can take feedback, seconds; as long as it is among the
+        `open_decisions` by default.
     time_limit : float, optional
         Seconds that the deployment MIP may take; see `solve_deployment`.
+    clock : callable, optional
+        Returns the time in seconds since 1970; the system's by default. For simulations.
     seed : int, optional
         Fixes every random draw; drawn from the operating system by default.
 
@@ -71,19 +108,18 @@ class StageRouter(_core.Router):
 
     Notes
     -----
-    One router may be used from many threads.
+    One router may be used from many threads, and from an event loop: no call waits for the
+    deployment, for a disk or for a callback.
     """
 
-    _budget: float
-    _max_deployed: int
-    _time_limit: float | None
+    _settings: RouterSettings
     _models: list[Model]
-    _retired: set[str]
+    _deployment: Deployment
     _failed_stages: int
     _infeasible_before: dict[str, int]
     _stage_lock: threading.RLock
-    _deployment: Deployment
-    _clock: StageClock | None
+    _start_models: Callable[[StagePlan], object] | None
+    _controller: StageController | None
 
     def __new__(
         cls,
@@ -92,55 +128,106 @@ class StageRouter(_core.Router):
         budget: float,
         max_deployed: int,
         confidence: Confidence | str | None = None,
+        drift: Drift | None = None,
         pacing_horizon: float | None = 500.0,
+        pacing_burst: float = 2.0,
+        hard_limits: Iterable[HardLimit] = (),
+        failures: Mapping[str, FailureEffect] | None = None,
+        health: Health | None = None,
+        fleet: Fleet | None = None,
+        on_lost_slot: str = "leave_empty",
         stage_queries: int | None = None,
         stage_seconds: float | None = None,
+        controller: str = "background",
+        start_models: Callable[[StagePlan], object] | None = None,
         open_decisions: int = 65_536,
+        max_age: float | None = None,
         time_limit: float | None = None,
+        clock: Callable[[], float] | None = None,
         seed: int | None = None,
     ) -> Self:
         """Check the settings, create the native half and deploy the first stage."""
         candidates = _as_models(models)
-        _check_settings(budget, max_deployed, stage_queries, stage_seconds, open_decisions, seed)
-        if confidence is None:
-            confidence = Confidence()
-        elif isinstance(confidence, str):
+        if isinstance(confidence, str):
             confidence = Confidence(family=confidence)
-        is_confidence = isinstance(confidence, Confidence)
-        require(is_confidence, "confidence", confidence, "must be a Confidence or a family's name")
-        _check_caps(candidates, max_deployed)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-        self = super().__new__(
-            cls,
+        settings = RouterSettings(
             budget=budget,
-            confidence=confidence.resolved(budget, candidates),
+            max_deployed=max_deployed,
+            confidence=Confidence() if confidence is None else confidence,
+            drift=Drift() if drift is None else drift,
             pacing_horizon=pacing_horizon,
-            open_decisions=open_decisions,
+            pacing_burst=pacing_burst,
+            hard_limits=tuple(hard_limits),
+            failures={} if failures is None else dict(failures),
+            health=Health() if health is None else health,
+            fleet=Fleet() if fleet is None else fleet,
+            on_lost_slot=on_lost_slot,
             stage_queries=stage_queries,
+            stage_seconds=stage_seconds,
+            open_decisions=open_decisions,
+            max_age=max_age,
+            time_limit=time_limit,
             seed=seed,
         )
-        self._budget = float(budget)
-        self._max_deployed = max_deployed
-        self._time_limit = time_limit
+        _check_caps(candidates, max_deployed)
+        self = cls._make(settings, candidates, clock, None)
+        for model in candidates:
+            self.add_model(model)
+        self.advance_stage()
+        self._control(controller, start_models)
+        return self
+
+    @classmethod
+    def _make(
+        cls,
+        settings: RouterSettings,
+        models: list[Model],
+        clock: Callable[[], float] | None,
+        state: bytes | None,
+    ) -> Self:
+        """Create the native half, new or from its saved state."""
+        self = super().__new__(cls, settings.to_core(models, 0), clock, state)
+        self._settings = settings
         self._models = []
-        self._retired = set()
         self._failed_stages = 0
         self._infeasible_before = dict.fromkeys(INFEASIBLE_STATUSES, 0)
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
         self._stage_lock = threading.RLock()
-        for model in candidates:
-            self.add_model(model)
-        self._deployment = self._deploy()
-        self._clock = (
-            None if stage_seconds is None else StageClock(self._advance_or_extend, stage_seconds)
-        )
+        self._start_models = None
+        self._controller = None
         return self
+
+    def _control(
+        self, controller: str, start_models: Callable[[StagePlan], object] | None
+    ) -> None:
+        """Start the background thread, if stages end by themselves and not inline."""
+        require_one_of("controller", controller, ("background", "inline"))
+        settings = self._settings
+        is_inline = controller == "inline"
+        ok = not (is_inline and settings.stage_seconds is not None)
+        require(ok, "controller", controller, "stages by the clock need the background")
+        ok = start_models is None or (callable(start_models) and not is_inline)
+        require(ok, "start_models", start_models, "must be callable, and needs the background")
+        self._start_models = start_models
+        ends_by_itself = (
+            settings.stage_queries is not None
+            or settings.stage_seconds is not None
+            or settings.on_lost_slot == "redeploy"
+        )
+        if ends_by_itself and not is_inline:
+            self._controller = StageController(self._next_stage, settings.stage_seconds)
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Every model ever added, in that order."""
+        """Every model ever added, in that order, as it is now."""
         return tuple(self._models)
+
+    @property
+    def settings(self) -> RouterSettings:
+        """All settings, defaults filled in."""
+        return self._settings
 
     @property
     def deployment(self) -> Deployment:
@@ -152,13 +239,18 @@ class StageRouter(_core.Router):
         """What was done and spent so far."""
         return RouterCounters(**self._counters(), failed_stages=self._failed_stages)
 
+    @property
+    def limits(self) -> tuple[LimitState, ...]:
+        """What each hard limit stands at."""
+        return tuple(LimitState(*state) for state in self._limits())
+
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
 
         Raises
         ------
         InvalidInputError
-            If its name is taken.
+            If its name is taken, or a hard limit needs its `max_cost`.
         """
         model = _as_model(model)
         with self._stage_lock:
@@ -166,13 +258,49 @@ class StageRouter(_core.Router):
                 raise InvalidInputError(
                     f"name = {model.name!r}: this router has a model of that name already"
                 )
-            self._add_arm(model.name, model.throughput_cap, model.cost_prior)
+            self._check_foreseeable(model)
+            self._add_arm(model.name, model.core_settings(), model.core_prior())
             self._models.append(model)
+
+    def update_model(self, name: str, **changes: Any) -> Model:
+        """Change a model's price, limits or other fields; they apply to the next query.
+
+        Decisions already made are billed at the price under which they were made.
+
+        Parameters
+        ----------
+        name : str
+        **changes
+            Fields of `Model` with their new values: all but the name and what was expected of the
+            model before it was added.
+
+        Returns
+        -------
+        Model
+            As it is now.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it has retired.
+        InvalidInputError
+            If a field cannot be changed, or a value breaks its rule.
+        """
+        for field in changes:
+            rule = f"cannot be changed; these can: {', '.join(sorted(CHANGEABLE))}"
+            require(field in CHANGEABLE, field, changes[field], rule)
+        with self._stage_lock:
+            arm = self._arm_in_service(name)
+            model = replace(self._models[arm], **changes)
+            self._check_foreseeable(model)
+            self._set_arm(arm, model.core_settings())
+            self._models[arm] = model
+            return model
 
     def retire_model(self, name: str) -> None:
         """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
 
-        Its slot stays empty until the next stage.
+        Its slot follows `on_lost_slot`.
 
         Raises
         ------
@@ -180,14 +308,58 @@ class StageRouter(_core.Router):
             If there is no such model, or it has retired already.
         """
         with self._stage_lock:
-            arm = self._arm(name)
-            if name in self._retired:
-                raise UnknownModelError(f"name = {name!r}: this model has retired already")
-            self._retire_arm(arm)
-            self._retired.add(name)
+            self._retire_arm(self._arm_in_service(name))
+        if self._is_stage_due():
+            self._on_stage_due()
 
-    def advance_stage(self) -> Deployment:
-        """End the stage: deploy anew from what is known now.
+    def set_budget(self, budget: float) -> None:
+        """Change the average budget from the next query on.
+
+        Parameters
+        ----------
+        budget : float
+            USD per query, above 0. What was over- or underspent is measured against it from the
+            first query.
+
+        Raises
+        ------
+        InvalidInputError
+            If it breaks its rule.
+        """
+        with self._stage_lock:
+            settings = replace(self._settings, budget=budget)
+            self._set_budget(float(budget))
+            self._settings = settings
+
+    def plan_stage(self) -> StagePlan:
+        """Choose the next live set from what is known now, and change nothing.
+
+        Returns
+        -------
+        StagePlan
+            What would start, stop and stay, and why. `commit` makes it live.
+
+        Raises
+        ------
+        NoModelError
+            If every model has retired or failed.
+        DeploymentConflictError
+            If no set satisfies the fleet's constraints.
+        SolverError
+            If the MIP ended without a proven optimum.
+        """
+        with self._stage_lock:
+            planning, models, settings = self._planning(), list(self._models), self._settings
+            stage, live = self._plan()
+        return make_plan(settings, planning, models, live, stage)
+
+    def commit(self, plan: StagePlan) -> Deployment:
+        """End the stage: switch to a planned live set in one step.
+
+        Parameters
+        ----------
+        plan : StagePlan
+            What `plan_stage` returned during this stage.
 
         Returns
         -------
@@ -196,24 +368,51 @@ class StageRouter(_core.Router):
 
         Raises
         ------
-        NoModelError
-            If every model has retired.
-        SolverError
-            If the MIP ended without a proven optimum; the old set stays live.
+        StalePlanError
+            If another plan was committed since, or a model of this one has retired.
         """
         with self._stage_lock:
-            self._deployment = self._deploy()
+            stage, _ = self._plan()
+            if plan.after_stage != stage:
+                raise StalePlanError(
+                    f"this plan follows stage {plan.after_stage}, and stage {stage} is running: "
+                    "plan again"
+                )
+            arms = [self._arm(name) for name in plan.models]
+            retired = [name for name in plan.models if self.state(name).is_retired]
+            if retired:
+                raise StalePlanError(
+                    f"{', '.join(retired)} retired after this plan was made: plan again"
+                )
+            self._warn_of_last_stage(stage)
+            number = self._publish(arms, plan.start_cost)
+            if plan.status != "optimal":
+                logger.warning("stage %d: deployment is %s", number, plan.status)
+            self._deployment = Deployment(
+                stage=number,
+                models=plan.models,
+                status=plan.status,
+                weights=plan.weights,
+                expected_reward=plan.expected_reward,
+                expected_spend=plan.expected_spend,
+            )
             return self._deployment
 
-    def advance_stage_if_due(self) -> None:
-        """End the stage if its queries are over; never raises for the solver's sake.
+    def advance_stage(self) -> Deployment:
+        """End the stage: plan and commit at once.
 
-        A boundary at which no deployment can be found keeps the old one for another stage, is
-        logged, and is counted in ``counters.failed_stages``.
+        Returns
+        -------
+        Deployment
+            The live set of the new stage.
+
+        Raises
+        ------
+        NoModelError, DeploymentConflictError, SolverError
+            As `plan_stage`; the old set stays live.
         """
         with self._stage_lock:
-            if self._is_stage_due():
-                self._advance_or_extend()
+            return self.commit(self.plan_stage())
 
     def state(self, name: str) -> ModelState:
         """Return what is known of a model.
@@ -226,24 +425,13 @@ class StageRouter(_core.Router):
         with self._stage_lock:
             arm = self._arm(name)
             _, live = self._plan()
-            reward_ucb, cost_lcb = self._bounds()
-            known = {key: column[arm].item() for key, column in self._statistics().items()}
-            return ModelState(
-                model=self._models[arm],
-                is_live=arm in live,
-                is_retired=name in self._retired,
-                reward_count=int(known["reward_count"]),
-                cost_count=int(known["cost_count"]),
-                reward_mean=known["reward_mean"],
-                cost_mean=known["cost_mean"],
-                reward_ucb=float(reward_ucb[arm]),
-                cost_lcb=float(cost_lcb[arm]),
-            )
+            return ModelState(model=self._models[arm], is_live=arm in live, **self._arm_state(arm))
 
     def close(self) -> None:
-        """Stop the background thread of `stage_seconds`; routing goes on over the last set."""
-        if self._clock is not None:
-            self._clock.stop()
+        """Stop the background thread; routing goes on over the last set."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller.join()
 
     def __enter__(self) -> Self:
         return self
@@ -251,13 +439,31 @@ class StageRouter(_core.Router):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _advance_or_extend(self) -> None:
+    def _on_stage_due(self) -> None:
+        """Have the next stage deployed: called once when `route` finds it due."""
+        if self._controller is not None:
+            self._controller.request()
+            return
+        with self._stage_lock:
+            if self._is_stage_due():
+                self._next_stage()
+
+    def _next_stage(self) -> None:
+        """Plan, have models started, commit; a stage that fails keeps the old set and is counted."""
         try:
-            self.advance_stage()
-        except (SolverError, NoModelError) as error:
-            self._failed_stages += 1
-            self._extend_stage()
-            logger.warning("stage not advanced, the live set stays as it was: %s", error)
+            plan = self.plan_stage()
+            if self._start_models is not None:
+                self._start_models(plan)
+            self.commit(plan)
+        except StageRouteError as error:
+            self._extend(error)
+        except Exception as error:  # noqa: BLE001  # whatever the operator's callback raises
+            self._extend(error)
+
+    def _extend(self, error: Exception) -> None:
+        self._failed_stages += 1
+        self._extend_stage()
+        logger.warning("stage not advanced, the live set stays as it was: %s", error)
 
     def _arm(self, name: str) -> int:
         for arm, model in enumerate(self._models):
@@ -266,63 +472,25 @@ class StageRouter(_core.Router):
         known = ", ".join(model.name for model in self._models)
         raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
 
-    def _warn_of_last_stage(self) -> None:
+    def _arm_in_service(self, name: str) -> int:
+        arm = self._arm(name)
+        if self._arm_state(arm)["is_retired"]:
+            raise UnknownModelError(f"name = {name!r}: this model has retired already")
+        return arm
+
+    def _check_foreseeable(self, model: Model) -> None:
+        rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
+        ok = model.largest_cost is not None or not self._settings.hard_limits
+        require(ok, f"max_cost of model {model.name!r}", None, rule)
+
+    def _warn_of_last_stage(self, stage: int) -> None:
         """Say once, at the boundary, that queries of the stage were served outside the limits."""
         counters = self._counters()
         for status, reason in INFEASIBLE_STATUSES.items():
             since = counters[status] - self._infeasible_before[status]
             if since:
-                stage = self._plan()[0]
                 logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
             self._infeasible_before[status] = counters[status]
-
-    def _deploy(self) -> Deployment:
-        self._warn_of_last_stage()
-        self._refresh_bounds()
-        reward_ucb, cost_lcb = self._bounds()
-        candidates = np.array(
-            [arm for arm, model in enumerate(self._models) if model.name not in self._retired],
-            dtype=np.intp,
-        )
-        if candidates.size == 0:
-            raise NoModelError("every model has retired: add one before advancing the stage")
-        caps = np.array([self._models[arm].throughput_cap for arm in candidates])
-        reward, cost = reward_ucb[candidates], cost_lcb[candidates]
-        _, live = self._plan()
-        live_slots = np.flatnonzero(np.isin(candidates, live))
-        current_price = 0.0
-        if live_slots.size:
-            current = solve_routing_lp(
-                reward[live_slots], cost[live_slots], caps[live_slots], self._budget
-            )
-            current_price = current.budget_price if current.status == "optimal" else 0.0
-        solution = solve_deployment(
-            reward,
-            cost,
-            caps,
-            self._budget,
-            self._max_deployed,
-            previous=live_slots.tolist(),
-            current_price=current_price,
-            time_limit=self._time_limit,
-        )
-        stage = self._publish([int(candidates[slot]) for slot in solution.deployed])
-        if solution.status != "optimal":
-            logger.warning("stage %d: deployment is %s", stage, solution.status)
-        return self._describe(stage, candidates, solution)
-
-    def _describe(
-        self, stage: int, candidates: NDArray[np.intp], solution: DeploymentSolution
-    ) -> Deployment:
-        names = {slot: self._models[candidates[slot]].name for slot in solution.deployed}
-        return Deployment(
-            stage=stage,
-            models=tuple(names.values()),
-            status=solution.status,
-            weights={name: float(solution.weights[slot]) for slot, name in names.items()},
-            expected_reward=solution.objective,
-            expected_spend=solution.spend,
-        )
 
 
 def _as_model(model: Model | str) -> Model:
@@ -334,38 +502,6 @@ def _as_models(models: Iterable[Model | str]) -> list[Model]:
     if not candidates:
         raise InvalidInputError("models is empty: a router needs at least one model to start")
     return candidates
-
-
-def _check_settings(
-    budget: float,
-    max_deployed: int,
-    stage_queries: int | None,
-    stage_seconds: float | None,
-    open_decisions: int,
-    seed: int | None,
-) -> None:
-    rule = "must be finite and above 0, in USD per query"
-    require(is_number(budget) and budget > 0, "budget", budget, rule)
-    counts = {
-        "max_deployed": max_deployed,
-        "stage_queries": stage_queries,
-        "open_decisions": open_decisions,
-    }
-    for argument, value in counts.items():
-        ok = value is None or (is_whole(value) and value >= 1)
-        require(ok, argument, value, "must be a whole number, at least 1")
-    if stage_seconds is not None:
-        ok = is_number(stage_seconds) and stage_seconds > 0
-        require(ok, "stage_seconds", stage_seconds, "must be finite and above 0")
-        require(
-            stage_queries is None,
-            "stage_seconds",
-            stage_seconds,
-            "cannot be combined with stage_queries: choose one of them",
-        )
-    if seed is not None:
-        ok = is_whole(seed) and 0 <= seed < 2**64
-        require(ok, "seed", seed, "must be a whole number in [0, 2**64)")
 
 
 def _check_caps(models: list[Model], max_deployed: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stageroute.models import Model
 
-__all__ = ["Deployment", "ModelState", "RouterCounters"]
+__all__ = ["Deployment", "LimitState", "ModelState", "RouterCounters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,20 @@ class ModelState:
     model : Model
     is_live, is_retired : bool
     reward_count, cost_count : int
-        Observations, the weight of a cost prior included.
+        Observations, the weight of a prior included, what was forgotten not.
     reward_mean, cost_mean : float
         Means of them; 0 before the first. Costs in USD.
     reward_ucb, cost_lcb : float
         The optimistic estimates.
+    expected_tokens : tuple of float or None
+        Input, output and cached tokens of the usual query, for a model with a price.
+    throughput_share : float
+        The largest share of the traffic it gets: its cap, or what its other limits leave of it.
+    under_way : int
+        Queries not yet answered.
+    health : {"healthy", "cooling", "probing", "failed"}
+    changes : int
+        How often its change test has fired.
     """
 
     model: Model
@@ -59,6 +68,33 @@ class ModelState:
     cost_mean: float
     reward_ucb: float
     cost_lcb: float
+    expected_tokens: tuple[float, float, float] | None
+    throughput_share: float
+    under_way: int
+    health: str
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """What a hard limit stands at.
+
+    Attributes
+    ----------
+    usd : float
+        The limit.
+    per : str
+        Its window.
+    committed : float
+        Bills and open reservations of the decisions made in the present window, USD.
+    ends : float
+        When the window ends, seconds since 1970; infinite for ``"total"``.
+    """
+
+    usd: float
+    per: str
+    committed: float
+    ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +104,9 @@ class RouterCounters:
     Attributes
     ----------
     queries : int
-        Decisions made; the next four add up to it.
+        Decisions made; the next five add up to it.
     optimal : int
-        From an optimal LP.
+        From an optimal LP over the whole live set.
     throttled : int
         The paced budget could not be met although the budget could: the cheapest mixture served
         until earlier overspend was made good.
@@ -78,14 +114,37 @@ class RouterCounters:
         No live mixture meets the budget; the cheapest served.
     cap_infeasible : int
         The live caps sum to less than 1; traffic was split in proportion to them.
+    restricted : int
+        Not every live model was considered; see `Decision.reasons`.
+    refused_traffic, refused_cooling, refused_hard_limit, refused_excluded : int
+        Queries refused with `RateLimitedError`, `ModelsDownError`, `HardLimitError`,
+        `ExcludedError`.
     rewards, costs : int
         Observations counted.
-    billed, in_flight : float
-        Observed costs, and expected cost of the decisions whose cost is still open, USD.
+    costs_without_tokens : int
+        Costs of models with a price that came without tokens: billed, but nothing was learnt.
+    above_reservation : int
+        Bills above what hard limits had reserved: `max_cost` of some model is too low.
+    repeated, unknown, expired : int
+        Feedback refused: it had come before, its decision was never made, or it was evicted.
+    evicted : int
+        Decisions evicted before their cost was known; it counts at its expected value.
+    failures : dict of str to int
+        By reason.
+    cooldowns : int
+        Cool-downs started.
+    billed : float
+        Observed costs, and what was paid off of start costs, USD.
+    in_flight : float
+        Expected cost of the open decisions whose cost is not known, USD.
+    written_off : float
+        Expected cost of the decisions that were evicted without a cost, USD.
     paced_budget : float
         The budget of the next LP, USD per query.
+    arrival_rate : float
+        Estimated queries per second; 0 where no live model has limits on its traffic.
     failed_stages : int
-        Stage boundaries at which no new deployment could be found, so that the old one stayed.
+        Stage boundaries at which no new deployment could be made, so that the old one stayed.
     """
 
     queries: int
@@ -93,9 +152,29 @@ class RouterCounters:
     throttled: int
     budget_infeasible: int
     cap_infeasible: int
+    restricted: int
+    refused_traffic: int
+    refused_cooling: int
+    refused_hard_limit: int
+    refused_excluded: int
     rewards: int
     costs: int
+    costs_without_tokens: int
+    above_reservation: int
+    repeated: int
+    unknown: int
+    expired: int
+    evicted: int
+    failures: dict[str, int]
+    cooldowns: int
     billed: float
     in_flight: float
+    written_off: float
     paced_budget: float
+    arrival_rate: float
     failed_stages: int
+
+    @property
+    def spent(self) -> float:
+        """What the average budget counts as spent, USD: billed, in flight and written off."""
+        return self.billed + self.in_flight + self.written_off

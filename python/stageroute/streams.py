@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
-from stageroute.models import require
+from stageroute.checks import require
 
 __all__ = ["ARRIVAL_ORDERS", "STREAM_ORDERS", "Stream", "draw_stream", "even_arrivals"]
 

@@ -1,5 +1,6 @@
 """StageRouter as a service uses it."""
 
+import dataclasses
 import gc
 import inspect
 import logging
@@ -107,7 +108,7 @@ def test_feedback_by_decision_and_by_id_in_any_order() -> None:
         ({"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be finite and not negative"),
         ({"cost": float("inf")}, InvalidInputError, r"cost = inf: a cost must be finite"),
         ({"cost": 1e10}, InvalidInputError, r"cost = 10000000000: a cost must .* at most 1e9"),
-        ({}, InvalidInputError, "needs a reward, a cost, or both; got neither"),
+        ({}, InvalidInputError, "needs a reward, a cost, or tokens; got none of them"),
         ({"id": 99, "reward": 0.5}, UnknownDecisionError, "decision 99 was never issued"),
         ({"id": 3, "cost": 0.1}, AlreadyObservedError, "the cost of decision 3 was already"),
         ({"id": 0, "cost": 0.1}, ExpiredDecisionError, "decision 0 has expired: only the last 4"),
@@ -126,7 +127,10 @@ def test_bad_feedback_changes_nothing(
     decision_id = int(values.pop("id", 5))
     with pytest.raises(error, match=message):
         router.observe(decision_id, **values)
-    assert (router.counters, [router.state(name) for name in "abc"]) == before
+    # That feedback was refused is counted, and nothing else has changed.
+    refused = dict.fromkeys(("unknown", "repeated", "expired"), 0)
+    after = dataclasses.replace(router.counters, **refused)
+    assert (after, [router.state(name) for name in "abc"]) == before
 
 
 def test_feedback_of_a_wrong_type() -> None:

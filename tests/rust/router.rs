@@ -4,8 +4,8 @@
 
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
-    ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision, Error, Greedy, Ledger,
-    Mixture, Moments, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Router, RouterConfig,
+    ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision, Error, Greedy, Ledger,
+    Mixture, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Prior, Query, Router, RouterConfig,
     Sampler, StagePlan, Trace, replay,
 };
 
@@ -17,47 +17,48 @@ fn confidence(family: ConfidenceFamily, gamma: f64) -> Confidence {
 
 fn config() -> RouterConfig {
     RouterConfig {
-        budget: BUDGET,
-        confidence: confidence(ConfidenceFamily::Bernstein, 0.25),
-        pacing: None,
         open_decisions: 64,
-        stage_queries: None,
-        seed: 7,
+        ..RouterConfig::new(BUDGET, confidence(ConfidenceFamily::Bernstein, 0.25), 7)
     }
+}
+
+fn spec(throughput_cap: f64) -> ArmSpec {
+    let settings = ArmSettings { throughput_cap, ..ArmSettings::default() };
+    ArmSpec { settings, ..ArmSpec::default() }
 }
 
 /// A router over arms with these caps, all of them live.
 fn router(config: &RouterConfig, caps: &[f64]) -> Router {
-    let mut router = Router::new(config).unwrap();
+    let mut router = Router::new(config.clone()).unwrap();
     let arms: Vec<_> =
-        caps.iter().map(|&cap| router.add_arm(cap, ArmStats::default()).unwrap()).collect();
-    router.publish(&arms).unwrap();
+        caps.iter().map(|&cap| router.add_arm(&spec(cap)).unwrap()).collect();
+    router.publish(&arms, 0.0).unwrap();
     router
 }
 
 /// A router whose bounds are pinned: so many equal observations that no radius is left.
 fn informed(config: &RouterConfig, arms: &[(f64, f64, f64)]) -> Router {
-    let mut router = Router::new(config).unwrap();
+    let mut router = Router::new(config.clone()).unwrap();
     let weight = 1_000_000_000_000;
     for &(reward, cost, cap) in arms {
         let prior =
-            ArmStats { reward: Moments::prior(reward, weight), cost: Moments::prior(cost, weight) };
-        router.add_arm(cap, prior).unwrap();
+            Prior { reward: Some((reward, weight)), cost: Some((cost, weight)), tokens: None };
+        router.add_arm(&ArmSpec { prior, ..spec(cap) }).unwrap();
     }
-    router.publish(&(0..arms.len()).collect::<Vec<_>>()).unwrap();
+    router.publish(&(0..arms.len()).collect::<Vec<_>>(), 0.0).unwrap();
     router
 }
 
 fn reward_of(id: u64, reward: f64) -> Observation {
-    Observation { id, reward: Some(reward), cost: None }
+    Observation { id, reward: Some(reward), cost: None, tokens: None }
 }
 
 fn cost_of(id: u64, cost: f64) -> Observation {
-    Observation { id, reward: None, cost: Some(cost) }
+    Observation { id, reward: None, cost: Some(cost), tokens: None }
 }
 
 fn both_of(id: u64, reward: f64, cost: f64) -> Observation {
-    Observation { id, reward: Some(reward), cost: Some(cost) }
+    Observation { id, reward: Some(reward), cost: Some(cost), tokens: None }
 }
 
 /// Everything that the public getters show.
@@ -77,19 +78,24 @@ struct State {
     is_due: bool,
 }
 
+fn retired(router: &Router) -> Vec<bool> {
+    (0..router.len()).map(|arm| router.arm(arm).is_retired).collect()
+}
+
 fn state(router: &Router) -> State {
     let problem = router.lp().map(|lp| lp.problem());
     State {
         stats: router.learner().stats().to_vec(),
         bounds: router.learner().bounds().to_vec(),
-        caps: router.caps().to_vec(),
-        retired: router.retired().to_vec(),
+        caps: (0..router.len()).map(|arm| router.arm(arm).share).collect(),
+        retired: retired(router),
         plan: router.plan().clone(),
         estimates: problem.map(|p| (p.reward.to_vec(), p.cost.to_vec())),
         probabilities: router.lp().map(|lp| lp.probabilities().to_vec()).unwrap_or_default(),
         solves: router.solve_counts(),
         ledger: router.ledger(),
-        counters: router.counters(),
+        // That feedback was refused is counted.
+        counters: Counters { repeated: 0, unknown: 0, expired: 0, ..router.counters() },
         paced_budget: router.paced_budget(),
         is_due: router.is_stage_due(),
     }
@@ -108,7 +114,7 @@ fn refused<T: std::fmt::Debug>(
     assert_eq!(state(router), before);
     let mut routed = router.clone();
     for _ in 0..5 {
-        assert_eq!(routed.route(), twin.route());
+        assert_eq!(routed.route(&Query::default()), twin.route(&Query::default()));
     }
 }
 
@@ -133,7 +139,7 @@ impl World {
 fn play(router: &mut Router, world: &mut World, steps: usize) -> Vec<usize> {
     (0..steps)
         .map(|_| {
-            let decision = router.route().unwrap();
+            let decision = router.route(&Query::default()).unwrap();
             let outcome = world.outcome(decision.arm);
             Policy::observe(router, &decision, outcome).unwrap();
             decision.arm
@@ -147,7 +153,7 @@ const FIVE: [(f64, f64); 5] = [(0.9, 6e-3), (0.8, 3e-3), (0.6, 1e-3), (0.5, 4e-4
 
 #[test]
 fn the_same_seed_gives_the_same_decisions() {
-    let settings = RouterConfig { pacing: Some(Pacing { horizon: 200.0 }), ..config() };
+    let settings = RouterConfig { pacing: Some(Pacing { horizon: 200.0, burst: 2.0 }), ..config() };
     let (mut a, mut b) = (router(&settings, &[0.5; 5]), router(&settings, &[0.5; 5]));
     let arms = play(&mut a, &mut World::new(&FIVE, 1), 2000);
     assert_eq!(play(&mut b, &mut World::new(&FIVE, 1), 2000), arms);
@@ -159,7 +165,7 @@ fn the_same_seed_gives_the_same_decisions() {
 /// Only +, -, *, / and sqrt, which every platform rounds alike, are behind these.
 #[test]
 fn the_first_decisions_are_the_same_on_every_platform() {
-    let settings = RouterConfig { pacing: Some(Pacing { horizon: 200.0 }), ..config() };
+    let settings = RouterConfig { pacing: Some(Pacing { horizon: 200.0, burst: 2.0 }), ..config() };
     let mut router = router(&settings, &[0.5; 5]);
     let arms = play(&mut router, &mut World::new(&FIVE, 1), 300);
     assert_eq!(arms[..20], PINNED_FIRST);
@@ -175,7 +181,7 @@ const PINNED_BILLED: f64 = 0.713_066_787_235_410_5;
 fn a_decision_says_what_was_done() {
     let mut router = informed(&config(), &[(0.9, 6e-3, 1.0), (0.5, 1e-3, 1.0)]);
     for id in 0..10 {
-        let decision = router.route().unwrap();
+        let decision = router.route(&Query::default()).unwrap();
         let Decision { arm, probability, stage, budget_price, .. } = decision;
         assert_eq!((decision.id, stage), (id, 1));
         assert_eq!(probability, router.lp().unwrap().probabilities()[arm]);
@@ -193,7 +199,7 @@ fn routing_follows_the_probabilities() {
     let draws = 200_000;
     let mut counts = [0_u32; 4];
     for _ in 0..draws {
-        counts[router.route().unwrap().arm] += 1;
+        counts[router.route(&Query::default()).unwrap().arm] += 1;
     }
     let lp = router.lp().unwrap();
     assert_eq!(lp.support().len(), 4, "every arm takes part: {:?}", lp.probabilities());
@@ -229,22 +235,22 @@ fn feedback_may_come_in_any_order() {
     let mut world = World::new(&FIVE, 2);
     let mut feedback = Vec::new();
     for _ in 0..50 {
-        let decisions = routers.each_mut().map(|router| router.route().unwrap());
+        let decisions = routers.each_mut().map(|router| router.route(&Query::default()).unwrap());
         assert!(decisions.iter().all(|decision| decision == &decisions[0]));
         feedback.push((decisions[0].id, world.outcome(decisions[0].arm)));
     }
     let [in_order, reversed, split] = &mut routers;
     for &(id, Outcome { reward, cost }) in &feedback {
-        in_order.observe(both_of(id, reward, cost)).unwrap();
+        in_order.observe(0.0, &both_of(id, reward, cost)).unwrap();
     }
     for &(id, Outcome { reward, cost }) in feedback.iter().rev() {
-        reversed.observe(both_of(id, reward, cost)).unwrap();
+        reversed.observe(0.0, &both_of(id, reward, cost)).unwrap();
     }
     for &(id, Outcome { cost, .. }) in &feedback {
-        split.observe(cost_of(id, cost)).unwrap();
+        split.observe(0.0, &cost_of(id, cost)).unwrap();
     }
     for &(id, Outcome { reward, .. }) in feedback.iter().rev() {
-        split.observe(reward_of(id, reward)).unwrap();
+        split.observe(0.0, &reward_of(id, reward)).unwrap();
     }
     for other in [&*reversed, &*split] {
         assert_eq!(other.counters(), in_order.counters());
@@ -259,62 +265,64 @@ fn feedback_may_come_in_any_order() {
 }
 
 #[test]
-fn feedback_that_never_comes_is_only_in_flight() {
+fn feedback_that_never_comes_counts_at_its_expected_cost() {
     let mut router = informed(&config(), &[(0.9, 6e-3, 0.5), (0.5, 1e-3, 1.0)]);
     let before = router.learner().stats().to_vec();
     let mut expected = 0.0;
     for _ in 0..500 {
-        expected += if router.route().unwrap().arm == 0 { 6e-3 } else { 1e-3 };
+        expected += if router.route(&Query::default()).unwrap().arm == 0 { 6e-3 } else { 1e-3 };
     }
     assert_eq!(router.learner().stats(), before);
     let ledger = router.ledger();
     assert_eq!((ledger.queries, ledger.billed), (500, 0.0));
-    assert!((ledger.in_flight - expected).abs() < 1e-12);
+    assert!((ledger.committed() - expected).abs() < 1e-12);
+    assert!(ledger.written_off > 0.8 * expected);
+    assert_eq!(router.counters().evicted, 500 - 64);
     assert_eq!((router.counters().rewards, router.counters().costs), (0, 0));
 }
 
 #[test]
 fn bad_feedback_is_refused_and_changes_nothing() {
     let mut router = router(&config(), &[0.5; 3]);
-    let first = router.route().unwrap().id;
+    let first = router.route(&Query::default()).unwrap().id;
     for _ in 0..63 {
-        router.route().unwrap();
+        router.route(&Query::default()).unwrap();
     }
-    router.observe(both_of(first, 0.5, 1e-3)).unwrap();
-    router.observe(reward_of(5, 1.0)).unwrap();
-    router.observe(cost_of(6, 1e-3)).unwrap();
+    router.observe(0.0, &both_of(first, 0.5, 1e-3)).unwrap();
+    router.observe(0.0, &reward_of(5, 1.0)).unwrap();
+    router.observe(0.0, &cost_of(6, 1e-3)).unwrap();
     let rule = "a reward must be a number in [0, 1]";
     for bad in [1.5, -0.5, f64::NAN] {
         let message = format!("reward = {bad}: {rule}");
-        refused(&mut router, &message, |r| r.observe(both_of(7, bad, 1e-3)));
+        refused(&mut router, &message, |r| r.observe(0.0, &both_of(7, bad, 1e-3)));
     }
     let rule = "a cost must be finite and not negative, and at most 1e9, in USD per query";
     for bad in [-1.0, f64::INFINITY, f64::NAN] {
         let message = format!("cost = {bad}: {rule}");
-        refused(&mut router, &message, |r| r.observe(both_of(7, 1.0, bad)));
+        refused(&mut router, &message, |r| r.observe(0.0, &both_of(7, 1.0, bad)));
     }
     let unknown = "decision 64 was never issued by this router; the next id is 64";
-    refused(&mut router, unknown, |r| r.observe(reward_of(64, 1.0)));
+    refused(&mut router, unknown, |r| r.observe(0.0, &reward_of(64, 1.0)));
     let again = "the reward of decision 5 was already observed; the first value stands";
-    refused(&mut router, again, |r| r.observe(reward_of(5, 0.0)));
-    refused(&mut router, again, |r| r.observe(both_of(5, 0.0, 1e-3)));
+    refused(&mut router, again, |r| r.observe(0.0, &reward_of(5, 0.0)));
+    refused(&mut router, again, |r| r.observe(0.0, &both_of(5, 0.0, 1e-3)));
     let again = "the cost of decision 6 was already observed; the first value stands";
-    refused(&mut router, again, |r| r.observe(both_of(6, 0.0, 1e-3)));
+    refused(&mut router, again, |r| r.observe(0.0, &both_of(6, 0.0, 1e-3)));
     // The missing halves still count after all this.
-    router.observe(cost_of(5, 1e-3)).unwrap();
-    router.observe(reward_of(6, 1.0)).unwrap();
-    router.route().unwrap();
+    router.observe(0.0, &cost_of(5, 1e-3)).unwrap();
+    router.observe(0.0, &reward_of(6, 1.0)).unwrap();
+    router.route(&Query::default()).unwrap();
     let expired = "decision 0 has expired: only the last 64 decisions are kept open; \
                    raise open_decisions if feedback is later than that";
-    refused(&mut router, expired, |r| r.observe(reward_of(0, 1.0)));
-    router.observe(reward_of(1, 1.0)).unwrap();
+    refused(&mut router, expired, |r| r.observe(0.0, &reward_of(0, 1.0)));
+    router.observe(0.0, &reward_of(1, 1.0)).unwrap();
 }
 
 #[test]
 fn a_batch_counts_whole_or_not_at_all() {
     let mut batched = router(&config(), &[0.5; 3]);
     for _ in 0..10 {
-        batched.route().unwrap();
+        batched.route(&Query::default()).unwrap();
     }
     let mut single = batched.clone();
     let good = [both_of(3, 1.0, 1e-3), cost_of(1, 2e-3), reward_of(2, 0.0), reward_of(1, 0.5)];
@@ -328,21 +336,21 @@ fn a_batch_counts_whole_or_not_at_all() {
         let mut batch = good.to_vec();
         batch.push(bad);
         batch.push(both_of(5, 1.0, 1e-3));
-        let (index, error) = batched.observe_many(&batch).unwrap_err();
+        let (index, error) = batched.observe_all(0.0, &batch).unwrap_err();
         assert_eq!(index, 4);
         assert!(error.to_string().starts_with(message), "{error}");
         assert_eq!(state(&batched), before);
     }
     // Nothing of the refused batches was noted: all of it can still be observed, once.
-    batched.observe_many(&good).unwrap();
+    batched.observe_all(0.0, &good).unwrap();
     for observation in good {
-        single.observe(observation).unwrap();
+        single.observe(0.0, &observation).unwrap();
     }
     assert_eq!(state(&batched), state(&single));
-    let (index, _) = batched.observe_many(&[cost_of(2, 1.0), cost_of(1, 1.0)]).unwrap_err();
+    let (index, _) = batched.observe_all(0.0, &[cost_of(2, 1.0), cost_of(1, 1.0)]).unwrap_err();
     assert_eq!(index, 1);
-    batched.observe_many(&[]).unwrap();
-    batched.observe(cost_of(2, 1.0)).unwrap();
+    batched.observe_all(0.0, &[]).unwrap();
+    batched.observe(0.0, &cost_of(2, 1.0)).unwrap();
 }
 
 // ---- stages -----------------------------------------------------------------------------------
@@ -351,26 +359,26 @@ fn a_batch_counts_whole_or_not_at_all() {
 fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     let mut router = router(&config(), &[0.6; 3]);
     let earlier = loop {
-        let decision = router.route().unwrap();
+        let decision = router.route(&Query::default()).unwrap();
         if decision.arm == 1 {
             break decision.id;
         }
     };
     router.retire_arm(1).unwrap();
-    assert_eq!(router.retired(), [false, true, false]);
+    assert_eq!(retired(&router), [false, true, false]);
     assert_eq!((router.plan().arms(), router.plan().stage()), (&[0, 2][..], 1));
-    assert!((0..500).all(|_| router.route().unwrap().arm != 1));
+    assert!((0..500).all(|_| router.route(&Query::default()).unwrap().arm != 1));
     // 500 decisions later the first has expired; one from just before retiring has not.
-    assert!(matches!(router.observe(reward_of(earlier, 1.0)), Err(Error::ExpiredDecision { .. })));
+    assert!(matches!(router.observe(0.0, &reward_of(earlier, 1.0)), Err(Error::ExpiredDecision { .. })));
     let mut prompt = self::router(&config(), &[0.6; 3]);
     let earlier = loop {
-        let decision = prompt.route().unwrap();
+        let decision = prompt.route(&Query::default()).unwrap();
         if decision.arm == 1 {
             break decision.id;
         }
     };
     prompt.retire_arm(1).unwrap();
-    prompt.observe(both_of(earlier, 1.0, 1e-3)).unwrap();
+    prompt.observe(0.0, &both_of(earlier, 1.0, 1e-3)).unwrap();
     assert_eq!(prompt.learner().stats()[1].reward.count(), 1);
     assert_eq!(prompt.lp().unwrap().problem().reward, [1.0, 1.0]);
     let retired = "arm names arm 1, which has retired";
@@ -381,10 +389,10 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     prompt.retire_arm(2).unwrap();
     assert!(prompt.plan().arms().is_empty() && prompt.lp().is_none());
     let none = "no arm is live: publish a stage plan with at least one arm before routing";
-    refused(&mut prompt, none, Router::route);
-    let arm = prompt.add_arm(1.0, ArmStats::default()).unwrap();
-    prompt.publish(&[arm]).unwrap();
-    assert_eq!(prompt.route().unwrap().arm, 3);
+    refused(&mut prompt, none, |r| r.route(&Query::default()));
+    let arm = prompt.add_arm(&spec(1.0)).unwrap();
+    prompt.publish(&[arm], 0.0).unwrap();
+    assert_eq!(prompt.route(&Query::default()).unwrap().arm, 3);
 }
 
 #[test]
@@ -393,17 +401,17 @@ fn a_bad_plan_keeps_the_old_one() {
     router.retire_arm(3).unwrap();
     play(&mut router, &mut World::new(&FIVE, 3), 30);
     let unknown = "deployed names arm 9; this instance has 4 arms, numbered from 0";
-    refused(&mut router, unknown, |r| r.publish(&[0, 9]).cloned());
+    refused(&mut router, unknown, |r| r.publish(&[0, 9], 0.0).cloned());
     let twice = "deployed names arm 1 twice; each arm may be named once";
-    refused(&mut router, twice, |r| r.publish(&[1, 0, 1]).cloned());
+    refused(&mut router, twice, |r| r.publish(&[1, 0, 1], 0.0).cloned());
     let retired = "deployed names arm 3, which has retired";
-    refused(&mut router, retired, |r| r.publish(&[0, 3]).cloned());
+    refused(&mut router, retired, |r| r.publish(&[0, 3], 0.0).cloned());
     let empty = "no arm is live: publish a stage plan with at least one arm before routing";
-    refused(&mut router, empty, |r| r.publish(&[]).cloned());
-    let plan = router.publish(&[2, 0]).unwrap();
+    refused(&mut router, empty, |r| r.publish(&[], 0.0).cloned());
+    let plan = router.publish(&[2, 0], 0.0).unwrap();
     assert_eq!((plan.arms(), plan.stage()), (&[0, 2][..], 2));
     assert_eq!((plan.slot(2), plan.slot(1)), (Some(1), None));
-    assert_eq!(router.route().unwrap().stage, 2);
+    assert_eq!(router.route(&Query::default()).unwrap().stage, 2);
 }
 
 #[test]
@@ -412,22 +420,22 @@ fn a_stage_is_due_after_its_queries() {
     let mut router = router(&settings, &[0.6; 3]);
     for query in 0..25 {
         assert_eq!(router.is_stage_due(), query >= 10);
-        router.route().unwrap();
+        router.route(&Query::default()).unwrap();
     }
     router.extend_stage();
     for query in 0..12 {
         assert_eq!(router.is_stage_due(), query >= 10);
-        router.route().unwrap();
+        router.route(&Query::default()).unwrap();
     }
-    router.publish(&[0, 1]).unwrap();
+    router.publish(&[0, 1], 0.0).unwrap();
     assert!(!router.is_stage_due());
 
     let mut open_ended = self::router(&config(), &[0.6; 3]);
     let endless = RouterConfig { stage_queries: Some(u64::MAX), ..config() };
     let mut endless = self::router(&endless, &[0.6; 3]);
     for _ in 0..100 {
-        open_ended.route().unwrap();
-        endless.route().unwrap();
+        open_ended.route(&Query::default()).unwrap();
+        endless.route(&Query::default()).unwrap();
     }
     endless.extend_stage();
     assert!(!open_ended.is_stage_due() && !endless.is_stage_due());
@@ -438,7 +446,7 @@ fn a_new_stage_starts_from_what_was_learnt() {
     let mut router = router(&config(), &[0.5; 5]);
     play(&mut router, &mut World::new(&FIVE, 4), 500);
     let learnt = router.learner().bounds().to_vec();
-    router.publish(&[4, 1, 2]).unwrap();
+    router.publish(&[4, 1, 2], 0.0).unwrap();
     let problem = router.lp().unwrap().problem();
     for (slot, arm) in [1, 2, 4].into_iter().enumerate() {
         assert_eq!(problem.reward[slot], learnt[arm].reward_ucb);
@@ -446,19 +454,20 @@ fn a_new_stage_starts_from_what_was_learnt() {
     }
 }
 
-/// Refreshed bounds reach deployment at once and the live LP with the next plan.
+/// What a deployment is decided from is what the next plan starts with, and asking changes nothing.
 #[test]
-fn refreshed_bounds_wait_for_the_next_plan() {
+fn the_next_bounds_are_those_of_the_next_plan() {
     let confidence = Confidence { growth: 0.5, ..confidence(ConfidenceFamily::Bernstein, 0.05) };
     let mut router = router(&RouterConfig { confidence, ..config() }, &[0.5; 5]);
     play(&mut router, &mut World::new(&FIVE, 4), 500);
     let estimates = state(&router).estimates;
     let before = router.learner().bounds().to_vec();
-    router.refresh_bounds();
-    let after = router.learner().bounds().to_vec();
+    let mut after = Vec::new();
+    router.next_bounds(&mut after);
+    assert_eq!(router.learner().bounds(), before);
     assert!(after.iter().zip(&before).any(|(a, b)| a.reward_ucb > b.reward_ucb));
     assert_eq!(state(&router).estimates, estimates);
-    router.publish(&[0, 1, 2, 3, 4]).unwrap();
+    router.publish(&[0, 1, 2, 3, 4], 0.0).unwrap();
     let refreshed: Vec<f64> = after.iter().map(|bounds| bounds.reward_ucb).collect();
     assert_eq!(router.lp().unwrap().problem().reward, refreshed);
 }
@@ -466,7 +475,7 @@ fn refreshed_bounds_wait_for_the_next_plan() {
 #[test]
 fn bad_settings_are_refused_by_name() {
     let refused = |settings: RouterConfig, message: &str| {
-        assert_eq!(Router::new(&settings).unwrap_err().to_string(), message);
+        assert_eq!(Router::new(settings.clone()).unwrap_err().to_string(), message);
     };
     for (budget, shown) in [(0.0, "0"), (-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         let rule = "must be finite and above 0, in USD per query";
@@ -474,7 +483,7 @@ fn bad_settings_are_refused_by_name() {
     }
     for (horizon, shown) in [(0.5, "0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         let rule = "must be finite and at least 1, in queries";
-        let pacing = Some(Pacing { horizon });
+        let pacing = Some(Pacing { horizon, burst: 2.0 });
         let message = format!("pacing_horizon = {shown}: {rule}");
         refused(RouterConfig { pacing, ..config() }, &message);
     }
@@ -483,22 +492,22 @@ fn bad_settings_are_refused_by_name() {
     let confidence = confidence(ConfidenceFamily::Paper, -1.0);
     let message = "gamma = -1: must be finite and above 0";
     refused(RouterConfig { confidence, ..config() }, message);
-    let mut empty = Router::new(&config()).unwrap();
-    assert_eq!(empty.route(), Err(Error::NoLiveArm));
+    let mut empty = Router::new(config()).unwrap();
+    assert_eq!(empty.route(&Query::default()), Err(Error::NoLiveArm));
     for (cap, shown) in [(0.0, "0"), (1.1, "1.1"), (f64::NAN, "NaN")] {
-        let error = empty.add_arm(cap, ArmStats::default()).unwrap_err();
+        let error = empty.add_arm(&spec(cap)).unwrap_err();
         assert_eq!(error.to_string(), format!("throughput_cap = {shown}: must be in (0, 1]"));
     }
-    assert!(empty.learner().is_empty() && empty.caps().is_empty());
+    assert!(empty.learner().is_empty() && empty.is_empty());
 }
 
 // ---- money ------------------------------------------------------------------------------------
 
 #[test]
 fn the_paced_budget_follows_its_formula() {
-    let pacing = Pacing { horizon: 500.0 };
+    let pacing = Pacing { horizon: 500.0, burst: 2.0 };
     let paced = |queries: u64, billed: f64, in_flight: f64| {
-        pacing.paced_budget(BUDGET, &Ledger { queries, billed, in_flight })
+        pacing.paced_budget(BUDGET, &Ledger { queries, billed, in_flight, written_off: 0.0 })
     };
     assert_eq!(paced(0, 0.0, 0.0), BUDGET);
     let over = paced(100, 0.25, 0.05);
@@ -507,7 +516,7 @@ fn the_paced_budget_follows_its_formula() {
     assert!((under - (BUDGET + (0.2 - 0.1) / 500.0)).abs() < 1e-15);
     assert_eq!(paced(100, 50.0, 0.0), 0.0);
     assert_eq!(paced(100_000, 0.0, 0.0), 2.0 * BUDGET);
-    let ledger = Ledger { queries: 3, billed: 0.25, in_flight: 0.5 };
+    let ledger = Ledger { queries: 3, billed: 0.25, in_flight: 0.5, written_off: 0.0 };
     assert_eq!(ledger.committed(), 0.75);
 }
 
@@ -522,11 +531,11 @@ fn without_pacing_the_lp_gets_the_budget_itself() {
 /// Decisions whose cost has not been billed count at what they are expected to cost.
 #[test]
 fn money_in_flight_is_counted() {
-    let pacing = Some(Pacing { horizon: 100.0 });
+    let pacing = Some(Pacing { horizon: 100.0, burst: 2.0 });
     let arms = [(0.9, 6e-3, 1.0), (0.5, 1e-3, 1.0)];
     let mut router = informed(&RouterConfig { pacing, ..config() }, &arms);
     for _ in 0..50 {
-        router.route().unwrap();
+        router.route(&Query::default()).unwrap();
     }
     let ledger = router.ledger();
     assert!(ledger.in_flight > 0.0 && ledger.billed == 0.0);
@@ -534,7 +543,7 @@ fn money_in_flight_is_counted() {
     assert!((router.paced_budget() - (BUDGET - overspend / 100.0)).abs() < 1e-15);
     // The bill replaces the expectation.
     let open: Vec<_> = (0..50).map(|id| cost_of(id, 3e-3)).collect();
-    router.observe_many(&open).unwrap();
+    router.observe_all(0.0, &open).unwrap();
     assert!(router.ledger().in_flight.abs() < 1e-15);
     assert!((router.ledger().billed - 0.15).abs() < 1e-15);
 }
@@ -542,13 +551,13 @@ fn money_in_flight_is_counted() {
 /// A plain sum of these costs is off in the eighth digit.
 #[test]
 fn the_bill_does_not_drift() {
-    let mut router = Router::new(&RouterConfig { open_decisions: 1, ..config() }).unwrap();
-    router.add_arm(1.0, ArmStats::default()).unwrap();
-    router.publish(&[0]).unwrap();
+    let mut router = Router::new(RouterConfig { open_decisions: 1, ..config() }).unwrap();
+    router.add_arm(&spec(1.0)).unwrap();
+    router.publish(&[0], 0.0).unwrap();
     let steps = 3_000_000_u32;
     for _ in 0..steps {
-        let id = router.route().unwrap().id;
-        router.observe(Observation { id, reward: None, cost: Some(0.1) }).unwrap();
+        let id = router.route(&Query::default()).unwrap().id;
+        router.observe(0.0, &Observation { id, reward: None, cost: Some(0.1), tokens: None }).unwrap();
     }
     let exact = 0.1 * f64::from(steps);
     assert!((router.ledger().billed - exact).abs() <= 1e-15 * exact);
@@ -566,7 +575,7 @@ fn pacing_holds_the_budget_where_optimism_overspends() {
     };
     for seed in 0..5 {
         let unpaced = spend_ratio(None, seed);
-        let paced = spend_ratio(Some(Pacing { horizon: 500.0 }), seed);
+        let paced = spend_ratio(Some(Pacing { horizon: 500.0, burst: 2.0 }), seed);
         println!("seed {seed}: spend / budget {unpaced:.4} unpaced, {paced:.4} paced");
         assert!(unpaced > 1.02, "the instance no longer overspends: {unpaced}");
         assert!(paced <= 1.005, "paced spend {paced}");
@@ -576,19 +585,19 @@ fn pacing_holds_the_budget_where_optimism_overspends() {
 
 #[test]
 fn throttled_and_infeasible_decisions_are_told_apart() {
-    let pacing = Some(Pacing { horizon: 10.0 });
+    let pacing = Some(Pacing { horizon: 10.0, burst: 2.0 });
     let settings = RouterConfig { pacing, ..config() };
     let mut feasible = informed(&settings, &[(0.9, 6e-3, 1.0), (0.5, 1.5e-3, 1.0)]);
-    let first = feasible.route().unwrap();
+    let first = feasible.route(&Query::default()).unwrap();
     assert_eq!(feasible.counters().optimal, 1);
     // A bill of 40 budgets: the paced budget is 0 until it is made good.
-    feasible.observe(cost_of(first.id, 40.0 * BUDGET)).unwrap();
-    let throttled = feasible.route().unwrap();
+    feasible.observe(0.0, &cost_of(first.id, 40.0 * BUDGET)).unwrap();
+    let throttled = feasible.route(&Query::default()).unwrap();
     assert_eq!((throttled.arm, throttled.budget_price), (1, f64::INFINITY));
     assert_eq!(feasible.counters().throttled, 1);
     assert_eq!(feasible.counters().budget_infeasible, 0);
     for _ in 0..300 {
-        feasible.route().unwrap();
+        feasible.route(&Query::default()).unwrap();
     }
     let counters = feasible.counters();
     assert!(counters.throttled > 30 && counters.optimal > 100, "{counters:?}");
@@ -596,7 +605,7 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
 
     let mut infeasible = informed(&settings, &[(0.9, 6e-3, 1.0), (0.5, 3e-3, 1.0)]);
     for _ in 0..20 {
-        assert_eq!(infeasible.route().unwrap().arm, 1);
+        assert_eq!(infeasible.route(&Query::default()).unwrap().arm, 1);
     }
     let expected = Counters { budget_infeasible: 20, ..Counters::default() };
     assert_eq!(infeasible.counters(), expected);
@@ -607,16 +616,16 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
 fn caps_that_fall_short_are_a_counted_state() {
     let arms = [(0.9, 6e-3, 0.4), (0.5, 1e-3, 0.4), (0.4, 1e-3, 0.4)];
     let mut router = informed(&config(), &arms);
-    router.route().unwrap();
+    router.route(&Query::default()).unwrap();
     router.retire_arm(2).unwrap();
     for _ in 0..10 {
-        assert_eq!(router.route().unwrap().probability, 0.5);
+        assert_eq!(router.route(&Query::default()).unwrap().probability, 0.5);
     }
     assert_eq!(router.counters().cap_infeasible, 10);
     assert_eq!(router.lp().unwrap().status(), Status::CapInfeasible);
-    let arm = router.add_arm(1.0, ArmStats::default()).unwrap();
-    router.publish(&[0, 1, arm]).unwrap();
-    router.route().unwrap();
+    let arm = router.add_arm(&spec(1.0)).unwrap();
+    router.publish(&[0, 1, arm], 0.0).unwrap();
+    router.route(&Query::default()).unwrap();
     let expected = Counters { optimal: 2, cap_infeasible: 10, ..Counters::default() };
     assert_eq!(router.counters(), expected);
 }
@@ -640,7 +649,7 @@ fn a_replay_equals_its_steps() {
     matrix.validate().unwrap();
     assert_eq!(matrix.rows(), 400);
     let rows: Vec<u32> = (0..1000_u32).map(|t| t * 7 % 400).collect();
-    let settings = RouterConfig { pacing: Some(Pacing { horizon: 100.0 }), ..config() };
+    let settings = RouterConfig { pacing: Some(Pacing { horizon: 100.0, burst: 2.0 }), ..config() };
     let mut replayed = router(&settings, &[0.5; 5]);
     let mut stepped = replayed.clone();
     let (mut arm, mut probability, mut price) = (vec![0; 1000], vec![0.0; 1000], vec![0.0; 1000]);
@@ -648,9 +657,9 @@ fn a_replay_equals_its_steps() {
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
     replay(&mut replayed, &matrix, &rows, &mut trace).unwrap();
     for (t, &row) in rows.iter().enumerate() {
-        let decision = stepped.route().unwrap();
+        let decision = stepped.route(&Query::default()).unwrap();
         let Outcome { reward, cost } = matrix.outcome(row as usize, decision.arm);
-        stepped.observe(both_of(decision.id, reward, cost)).unwrap();
+        stepped.observe(0.0, &both_of(decision.id, reward, cost)).unwrap();
         assert_eq!(arm[t] as usize, decision.arm);
         assert_eq!(probability[t], decision.probability);
         assert_eq!(price[t], decision.budget_price);
@@ -769,18 +778,19 @@ fn recovery(family: ConfidenceFamily, gamma: f64) -> (f64, f64) {
     let (mut again, mut found) = (0, 0);
     for seed in 0..seeds {
         let settings = RouterConfig { confidence: confidence(family, gamma), seed, ..config() };
-        let mut router = Router::new(&settings).unwrap();
+        let mut router = Router::new(settings.clone()).unwrap();
         let mut world = World::new(&means, seed);
         for (arm, visits) in [(0, 1), (1, 100), (2, 100)] {
-            let mut prior = ArmStats::default();
+            router.add_arm(&spec(1.0)).unwrap();
+            router.publish(&[arm], 0.0).unwrap();
             for _ in 0..visits {
                 let Outcome { reward, cost } = world.outcome(arm);
                 let reward = if arm == 0 { 0.0 } else { reward };
-                prior.observe(Some(reward), Some(cost)).unwrap();
+                let id = router.route(&Query::default()).unwrap().id;
+                router.observe(0.0, &both_of(id, reward, cost)).unwrap();
             }
-            router.add_arm(1.0, prior).unwrap();
         }
-        router.publish(&[0, 1, 2]).unwrap();
+        router.publish(&[0, 1, 2], 0.0).unwrap();
         let arms = play(&mut router, &mut world, steps);
         again += usize::from(arms.contains(&0));
         let last = &arms[steps - 1_000..];

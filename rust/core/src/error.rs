@@ -82,14 +82,18 @@ pub enum Error {
     },
     /// Feedback for a decision whose entry was evicted.
     #[error(
-        "decision {id} has expired: only the last {capacity} decisions are kept open; \
-         raise open_decisions if feedback is later than that"
+        "decision {id} has expired: only the last {capacity} decisions are kept open{}; raise \
+         open_decisions{} if feedback is later than that",
+        if max_age.is_finite() { format!(", for at most {max_age} s") } else { String::new() },
+        if max_age.is_finite() { " or max_age" } else { "" }
     )]
     ExpiredDecision {
         /// The id given.
         id: u64,
         /// How many decisions are kept open.
         capacity: usize,
+        /// For how long.
+        max_age: f64,
     },
     /// Feedback of one kind given twice.
     #[error("the {kind} of decision {id} was already observed; the first value stands")]
@@ -102,6 +106,60 @@ pub enum Error {
     /// No arm is live.
     #[error("no arm is live: publish a stage plan with at least one arm before routing")]
     NoLiveArm,
+    /// Every live arm that may serve the query is at a limit of requests, tokens or queries under
+    /// way.
+    #[error(
+        "every live model that may serve this query is at a throughput limit; {}",
+        retry(*.retry_after)
+    )]
+    AtTrafficLimit {
+        /// Seconds until one of them has room, if that does not depend on answers still to come.
+        retry_after: Option<f64>,
+    },
+    /// Every live arm that may serve the query is cooling down after failures.
+    #[error("every live model that may serve this query is cooling down after failures; {}", retry(Some(*.retry_after)))]
+    AllCooling {
+        /// Seconds until one of them may be tried again.
+        retry_after: f64,
+    },
+    /// What the query could cost would break a hard limit.
+    #[error(
+        "the hard limit of {usd} USD per {period} leaves no room for what this query could cost; {}",
+        retry(*.retry_after)
+    )]
+    AtHardLimit {
+        /// The limit, USD.
+        usd: f64,
+        /// Its window.
+        period: &'static str,
+        /// Seconds until the window ends, if it does.
+        retry_after: Option<f64>,
+    },
+    /// No live arm satisfies what was asked of this query.
+    #[error(
+        "no live model may serve this query: all {live} are excluded by allowed, max_cost or the \
+         number of tokens"
+    )]
+    AllExcluded {
+        /// How many arms are live.
+        live: usize,
+    },
+    /// Tokens where an arm learns USD, or the other way round.
+    #[error("{argument} of arm {arm}: {rule}")]
+    WrongPricing {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The arm.
+        arm: usize,
+        /// The rule that is broken.
+        rule: &'static str,
+    },
+    /// Feedback whose cost cannot be understood.
+    #[error("{0}")]
+    InvalidFeedback(&'static str),
+    /// A snapshot that does not hold a router.
+    #[error("the snapshot does not hold a router: {0}")]
+    BadSnapshot(String),
     /// The simplex did not end within its pivot limit; a defect, never an answer.
     #[error("the routing LP with {arms} arms did not end within {limit} pivots")]
     PivotLimit {
@@ -110,6 +168,13 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+}
+
+fn retry(after: Option<f64>) -> String {
+    after.map_or_else(
+        || "try again when answers have come".to_owned(),
+        |seconds| format!("try again in {seconds:.3} s"),
+    )
 }
 
 /// Checks one number against a rule.

@@ -10,24 +10,21 @@
 //!
 //! ```
 //! use stageroute_core::{
-//!     ArmStats, Confidence, ConfidenceFamily, Observation, Pacing, Router, RouterConfig,
+//!     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Router,
+//!     RouterConfig,
 //! };
 //!
 //! let published = Confidence::new(ConfidenceFamily::Bernstein, 0.15, 0.01);
 //! let confidence = Confidence { growth: 1.0, min_visits: 20, ..published };
-//! let mut router = Router::new(&RouterConfig {
-//!     budget: 0.001,
-//!     confidence,
-//!     pacing: Some(Pacing { horizon: 500.0 }),
-//!     open_decisions: 1024,
-//!     stage_queries: None,
-//!     seed: 7,
-//! })?;
-//! let small = router.add_arm(1.0, ArmStats::default())?;
-//! let large = router.add_arm(0.5, ArmStats::default())?;
-//! router.publish(&[small, large])?;
-//! let decision = router.route()?;
-//! router.observe(Observation { id: decision.id, reward: Some(1.0), cost: Some(0.0004) })?;
+//! let pacing = Some(Pacing { horizon: 500.0, burst: 2.0 });
+//! let mut router = Router::new(RouterConfig { pacing, ..RouterConfig::new(0.001, confidence, 7) })?;
+//! let small = router.add_arm(&ArmSpec::default())?;
+//! let settings = ArmSettings { throughput_cap: 0.5, ..ArmSettings::default() };
+//! let large = router.add_arm(&ArmSpec { settings, ..ArmSpec::default() })?;
+//! router.publish(&[small, large], 0.0)?;
+//! let decision = router.route(&Query::default())?;
+//! let (reward, cost) = (Some(1.0), Some(0.0004));
+//! router.observe(0.0, &Observation { id: decision.id, reward, cost, tokens: None })?;
 //! assert_eq!(router.ledger().billed, 0.0004);
 //! # Ok::<(), stageroute_core::Error>(())
 //! ```
@@ -38,10 +35,15 @@
 #![forbid(unsafe_code)]
 
 mod baselines;
+mod command;
 mod confidence;
 mod decisions;
+mod drift;
 mod error;
+mod guard;
+mod health;
 mod learner;
+mod log;
 pub mod lp;
 mod pacing;
 mod plan;
@@ -49,14 +51,26 @@ mod replay;
 mod router;
 mod sampling;
 mod stats;
+mod throughput;
+mod usage;
 
 pub use baselines::{Greedy, Mixture};
+pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily};
+pub use drift::{ChangeTest, Drift, Forgetting};
 pub use error::Error;
-pub use learner::Learner;
+pub use guard::{AtLimit, HardLimit, LimitState, Period};
+pub use health::{Health, HealthConfig, Strike};
+pub use learner::{Learner, Prior};
+pub use log::{LogBatch, LoggedArm, LoggedDecision};
 pub use pacing::{Ledger, Pacing};
 pub use plan::StagePlan;
 pub use replay::{Outcome, OutcomeMatrix, Policy, Trace, replay};
-pub use router::{Counters, Decision, Observation, Router, RouterConfig};
+pub use router::{
+    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Decision, FailureEffect,
+    FailureReason, Observation, Query, Reasons, Router, RouterConfig,
+};
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};
+pub use throughput::TrafficLimits;
+pub use usage::{CostFeedback, Prices, Tokens};

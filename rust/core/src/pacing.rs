@@ -4,17 +4,22 @@
 //! loop looks at what was really billed and asks the LP for a little less (or allows a little
 //! more) than the budget until the two agree.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, check};
 
 /// Money so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Decisions made.
     pub queries: u64,
-    /// Sum of the costs observed, USD.
+    /// Sum of the costs observed, and what is paid off of the cost of starting arms, USD.
     pub billed: f64,
-    /// Expected cost of the decisions whose cost has not been observed, USD.
+    /// Expected cost of the open decisions whose cost has not been observed, USD.
     pub in_flight: f64,
+    /// Expected cost of the decisions that were evicted before their cost was observed, USD. It
+    /// counts as spent: a bill that never comes is not taken for none.
+    pub written_off: f64,
 }
 
 impl Ledger {
@@ -22,13 +27,40 @@ impl Ledger {
     #[must_use]
     #[inline]
     pub fn committed(&self) -> f64 {
-        self.billed + self.in_flight
+        self.billed + self.in_flight + self.written_off
+    }
+}
+
+/// Queries over which start costs are spread where the length of a stage is not known.
+const START_COST_QUERIES: u64 = 1_000;
+
+/// What starting arms has cost, paid off in equal parts with the queries of the stage: billed at
+/// once it would starve the queries that follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StartCosts {
+    /// Not yet paid, USD.
+    pub(crate) owed: f64,
+    per_query: f64,
+}
+
+impl StartCosts {
+    /// Adds a cost, to be paid off within so many queries.
+    pub(crate) fn owe(&mut self, usd: f64, queries: Option<u64>) {
+        self.owed += usd;
+        self.per_query = self.owed / queries.unwrap_or(START_COST_QUERIES) as f64;
+    }
+
+    /// The part of the next query, USD.
+    pub(crate) fn pay(&mut self) -> f64 {
+        let part = self.per_query.min(self.owed);
+        self.owed -= part;
+        part
     }
 }
 
 /// A sum that does not drift: Neumaier's compensated summation (1974). A plain sum of 1e9 costs is
 /// off by more than a bill.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CompensatedSum {
     sum: f64,
     lost: f64,
@@ -46,28 +78,32 @@ impl CompensatedSum {
 }
 
 /// Proportional feedback from the spend to the budget of the next LP.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pacing {
     /// H: a deviation from the budget is to be made good over so many queries.
     pub horizon: f64,
+    /// Unspent budget is given back to an LP up to so many times the budget, at least 1.
+    pub burst: f64,
 }
 
 impl Pacing {
-    /// Checks the horizon.
+    /// Checks both fields.
     ///
     /// # Errors
-    /// [`Error::InvalidNumber`] unless it is finite and at least 1.
+    /// [`Error::InvalidNumber`] naming the field and its rule.
     pub fn validate(&self) -> Result<(), Error> {
+        let (horizon, burst) = (self.horizon, self.burst);
         let rule = "must be finite and at least 1, in queries";
-        let horizon = self.horizon;
-        check(horizon.is_finite() && horizon >= 1.0, "pacing_horizon", horizon, rule)
+        check(horizon.is_finite() && horizon >= 1.0, "pacing_horizon", horizon, rule)?;
+        let rule = "must be finite and at least 1, in multiples of the budget";
+        check(burst.is_finite() && burst >= 1.0, "pacing_burst", burst, rule)
     }
 
-    /// The budget of the next LP, USD per query: `b − (committed − b t) / H`, in \[0, 2b\].
+    /// The budget of the next LP, USD per query: `b − (committed − b t) / H`, in \[0, burst · b\].
     #[must_use]
     #[inline]
     pub fn paced_budget(&self, budget: f64, ledger: &Ledger) -> f64 {
         let overspend = ledger.committed() - budget * ledger.queries as f64;
-        (budget - overspend / self.horizon).clamp(0.0, 2.0 * budget)
+        (budget - overspend / self.horizon).clamp(0.0, self.burst * budget)
     }
 }

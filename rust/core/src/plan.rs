@@ -1,9 +1,11 @@
 //! The live set of one stage.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// Which arms are live during one stage. Immutable: a stage boundary publishes a new one whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagePlan {
     stage: u64,
     arms: Box<[usize]>,

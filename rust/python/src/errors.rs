@@ -5,11 +5,17 @@ use pyo3::{PyErr, import_exception};
 use stageroute_core::Error;
 
 import_exception!(stageroute.errors, AlreadyObservedError);
+import_exception!(stageroute.errors, ExcludedError);
 import_exception!(stageroute.errors, ExpiredDecisionError);
+import_exception!(stageroute.errors, HardLimitError);
 import_exception!(stageroute.errors, InvalidInputError);
+import_exception!(stageroute.errors, ModelsDownError);
 import_exception!(stageroute.errors, NoModelError);
+import_exception!(stageroute.errors, RateLimitedError);
+import_exception!(stageroute.errors, SnapshotError);
 import_exception!(stageroute.errors, SolverError);
 import_exception!(stageroute.errors, UnknownDecisionError);
+import_exception!(stageroute.errors, UnknownModelError);
 
 /// The Python exception that stands for a core error.
 #[cold]
@@ -29,6 +35,11 @@ fn with_message(error: &Error, message: String) -> PyErr {
         Error::ExpiredDecision { .. } => ExpiredDecisionError::new_err(message),
         Error::AlreadyObserved { .. } => AlreadyObservedError::new_err(message),
         Error::NoLiveArm => NoModelError::new_err(message),
+        Error::AtTrafficLimit { retry_after } => RateLimitedError::new_err((message, *retry_after)),
+        Error::AtHardLimit { retry_after, .. } => HardLimitError::new_err((message, *retry_after)),
+        Error::AllCooling { retry_after } => ModelsDownError::new_err((message, Some(*retry_after))),
+        Error::AllExcluded { .. } => ExcludedError::new_err(message),
+        Error::BadSnapshot(_) => SnapshotError::new_err(message),
         Error::PivotLimit { .. } => SolverError::new_err(message),
         _ => InvalidInputError::new_err(message),
     }
@@ -38,6 +49,15 @@ fn with_message(error: &Error, message: String) -> PyErr {
 #[cold]
 pub(crate) fn invalid(message: impl Into<String>) -> PyErr {
     InvalidInputError::new_err(message.into())
+}
+
+/// A name that no model of a router has.
+#[cold]
+pub(crate) fn unknown_model<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> PyErr {
+    let mut known: Vec<&str> = known.map(String::as_str).collect();
+    known.sort_unstable();
+    let known = known.join(", ");
+    UnknownModelError::new_err(format!("{name:?}: no such model; this router knows {known}"))
 }
 
 /// A lock that a panicking thread left behind: the state may be half changed.

@@ -4,12 +4,17 @@
 // Doc comments here are Python docstrings in numpy style, not rustdoc.
 #![allow(clippy::doc_markdown)]
 
+mod clock;
+mod config;
 mod convert;
+mod decision;
 mod errors;
+mod log;
 mod lp;
 mod policies;
 mod replay;
 mod router;
+mod views;
 
 use pyo3::prelude::*;
 
@@ -20,7 +25,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add_class::<lp::RoutingSolution>()?;
     module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
-    module.add_class::<router::Decision>()?;
+    module.add_class::<decision::Decision>()?;
+    module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;

@@ -1,78 +1,41 @@
-//! The router's hot path. Names and stages belong to the Python class that derives from this one.
+//! The router's hot path. Names, stages and files belong to the Python class that derives from this
+//! one.
+//!
+//! Every call that changes the state is a [`Command`]: it is appended to the journal, if there is
+//! one, and then done. Both happen under the router's lock, so the journal has the commands in the
+//! order in which they took effect.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-use numpy::{AllowTypeChange, PyArray1, PyArrayLike1, ToPyArray};
+use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    self as core, ArmStats, Bounds, Error, Moments, Observation, Outcome, Pacing, Policy,
-    RouterConfig,
+    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, Tokens,
 };
 
-use crate::convert::{ConfidenceSettings, Floats, elements};
-use crate::errors::{invalid, poisoned, to_py, to_py_at};
-
-/// One routing decision.
-///
-/// Attributes
-/// ----------
-/// id : int
-///     Names the decision in ``observe``; consecutive from 0.
-/// model : str
-///     The model that should serve the query.
-/// probability : float
-///     The probability with which it was drawn, in (0, 1].
-/// stage : int
-///     The stage in which it was made, from 1.
-/// budget_price : float
-///     Dual price of the budget in the LP behind it, reward per USD; infinite when the (paced)
-///     budget could not be met.
-#[pyclass(frozen, get_all, module = "stageroute", freelist = 64)]
-pub(crate) struct Decision {
-    id: u64,
-    model: Py<PyString>,
-    probability: f64,
-    stage: u64,
-    budget_price: f64,
-}
-
-#[pymethods]
-impl Decision {
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let model = self.model.bind(py).to_str()?;
-        let Self { id, probability, stage, .. } = self;
-        Ok(format!(
-            "Decision(id={id}, model={model:?}, probability={probability:.6}, stage={stage})"
-        ))
-    }
-}
-
-/// The id of a decision, given as itself or by its id.
-struct DecisionId(u64);
-
-// By hand: the derived form builds an exception before it tries the second variant.
-impl<'py> FromPyObject<'_, 'py> for DecisionId {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(decision) = object.cast_exact::<Decision>() {
-            return Ok(Self(decision.get().id));
-        }
-        object.extract().map(Self)
-    }
-}
+use crate::clock::{Clock, system_time};
+use crate::config::{ArmDict, PriorDict, RouterSettings, TokensTuple, named};
+use crate::convert::{Floats, elements};
+use crate::decision::{Decision, DecisionId, FeedbackBatch};
+use crate::errors::{invalid, poisoned, to_py, to_py_at, unknown_model};
+use crate::{log, views};
 
 /// The core router, with the name of each of its arms.
 pub(crate) struct State {
-    router: core::Router,
-    names: Vec<Py<PyString>>,
+    pub(crate) router: core::Router,
+    pub(crate) names: Vec<Py<PyString>>,
+    arms: HashMap<String, u32>,
+    /// Whether somebody has been told that the stage is due.
+    is_due_told: bool,
 }
 
 impl Policy for State {
     fn route(&mut self) -> Result<core::Decision, Error> {
-        self.router.route()
+        Policy::route(&mut self.router)
     }
 
     fn observe(&mut self, decision: &core::Decision, outcome: Outcome) -> Result<(), Error> {
@@ -80,75 +43,145 @@ impl Policy for State {
     }
 }
 
-/// Native half of `StageRouter`: statistics, routing LP, sampling.
+impl State {
+    fn new(router: core::Router) -> Self {
+        Self { router, names: Vec::new(), arms: HashMap::new(), is_due_told: false }
+    }
+
+    /// The time: what a callable clock said, or the system's where it matters.
+    #[inline]
+    fn now(&self, asked: Option<f64>) -> f64 {
+        match asked {
+            Some(now) => now,
+            None if self.router.needs_clock() => system_time(),
+            None => 0.0,
+        }
+    }
+
+    fn find(&self, name: &Bound<'_, PyString>) -> PyResult<u32> {
+        let text = name.to_str()?;
+        self.arms.get(text).copied().ok_or_else(|| unknown_model(text, self.arms.keys()))
+    }
+
+    fn add_name(&mut self, name: &Bound<'_, PyString>) -> PyResult<()> {
+        // Models are counted in memory: far fewer than 2^32.
+        #[allow(clippy::cast_possible_truncation)]
+        self.arms.insert(name.to_str()?.to_owned(), self.names.len() as u32);
+        self.names.push(name.clone().unbind());
+        Ok(())
+    }
+}
+
+/// Native half of `StageRouter`: statistics, routing LP, sampling, limits, health.
 #[pyclass(frozen, subclass, module = "stageroute._core")]
 pub(crate) struct Router {
     pub(crate) state: Mutex<State>,
+    clock: Clock,
+    /// Memory that the log is exchanged with.
+    log: Mutex<core::LogBatch>,
 }
 
 impl Router {
     #[inline]
-    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
         self.state.lock_py_attached(py).map_err(|_| poisoned())
+    }
+
+    fn with(router: core::Router, clock: Option<Py<PyAny>>) -> Self {
+        let log = Mutex::new(core::LogBatch::default());
+        let clock = clock.map_or(Clock::System, Clock::Callable);
+        Self { state: Mutex::new(State::new(router)), clock, log }
     }
 }
 
 #[pymethods]
 impl Router {
     #[new]
-    #[pyo3(signature = (*, budget, confidence, pacing_horizon, open_decisions, stage_queries, seed))]
+    #[pyo3(signature = (settings, clock, state=None))]
     fn new(
-        budget: f64,
-        confidence: ConfidenceSettings,
-        pacing_horizon: Option<f64>,
-        open_decisions: usize,
-        stage_queries: Option<u64>,
-        seed: u64,
+        settings: RouterSettings,
+        clock: Option<Py<PyAny>>,
+        state: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let config = RouterConfig {
-            budget,
-            confidence: confidence.try_into()?,
-            pacing: pacing_horizon.map(|horizon| Pacing { horizon }),
-            open_decisions,
-            stage_queries,
-            seed,
+        let router = match state {
+            Some(bytes) => core::Router::from_bytes(bytes),
+            None => core::Router::new(settings.try_into()?),
         };
-        let router = core::Router::new(&config).map_err(|error| to_py(&error))?;
-        Ok(Self { state: Mutex::new(State { router, names: Vec::new() }) })
+        Ok(Self::with(router.map_err(|error| to_py(&error))?, clock))
     }
 
     /// Decide which live model serves the next query.
     ///
-    /// When stages are counted in queries and the current one is over, the next set is deployed
-    /// first.
+    /// Parameters
+    /// ----------
+    /// allowed : sequence of str, optional
+    ///     The models that may serve this query (context length, region, modality); all by default.
+    /// max_cost : float, optional
+    ///     The most that this query may cost, USD. A model is left out if the most it can cost is
+    ///     known (`Model.max_cost`, or prices and `tokens`) and above that; where it is not known,
+    ///     if what it is expected to cost is.
+    /// tokens : (float, float), optional
+    ///     Its number of input tokens, and the largest number of output tokens. Hard limits and
+    ///     limits in tokens then reserve what this query can really take.
     ///
     /// Returns
     /// -------
     /// Decision
-    ///     Report what it brought with ``observe``.
+    ///     Report what it brought with `observe` or `fail`.
     ///
     /// Raises
     /// ------
     /// NoModelError
     ///     If no model is live.
+    /// RateLimitedError, ModelsDownError, HardLimitError, ExcludedError
+    ///     If no live model may serve this query: every one is at a throughput limit, cooling down,
+    ///     could break a hard limit, or is excluded by the arguments. The first three have a
+    ///     ``retry_after`` in seconds, where that is known.
+    /// UnknownModelError, InvalidInputError
+    ///     If an argument breaks its rule.
+    /// JournalFullError
+    ///     If the journal's disk cannot keep up; nothing was decided.
     /// SolverError
     ///     If a solver stopped without a proven answer.
+    ///
+    /// Notes
+    /// -----
+    /// A call that finds the stage over makes it known to the stage controller and goes on; with
+    /// ``controller="inline"`` it deploys the next stage first.
+    #[pyo3(signature = (*, allowed=None, max_cost=None, tokens=None))]
     #[inline]
-    fn route(slf: &Bound<'_, Self>) -> PyResult<Decision> {
-        let py = slf.py();
-        let mut state = slf.get().lock(py)?;
-        if state.router.is_stage_due() {
+    #[allow(clippy::needless_pass_by_value)]
+    fn route(
+        slf: &Bound<'_, Self>,
+        allowed: Option<Vec<Bound<'_, PyString>>>,
+        max_cost: Option<f64>,
+        tokens: Option<(f64, f64)>,
+    ) -> PyResult<Decision> {
+        let (py, this) = (slf.py(), slf.get());
+        let asked = this.clock.ask(py)?;
+        let mut state = this.lock(py)?;
+        if state.router.is_stage_due() && !state.is_due_told {
+            state.is_due_told = true;
             drop(state);
-            slf.call_method0("advance_stage_if_due")?;
-            state = slf.get().lock(py)?;
+            slf.call_method0("_on_stage_due")?;
+            state = this.lock(py)?;
         }
-        let decision = state.router.route().map_err(|error| to_py(&error))?;
+        let allowed = match &allowed {
+            None => None,
+            Some(names) => {
+                let arms = names.iter().map(|name| state.find(name));
+                Some(Cow::Owned(arms.collect::<PyResult<Vec<u32>>>()?))
+            }
+        };
+        let query = Query { now: state.now(asked), allowed, max_cost, tokens };
+        let decision = state.router.route(&query).map_err(|error| to_py(&error))?;
         Ok(Decision {
             id: decision.id,
             model: state.names[decision.arm].clone_ref(py),
             probability: decision.probability,
             stage: decision.stage,
             budget_price: decision.budget_price,
+            reasons: decision.reasons,
         })
     }
 
@@ -157,19 +190,24 @@ impl Router {
     /// Parameters
     /// ----------
     /// decision_or_id : Decision or int
-    ///     What ``route`` returned, or its ``id``.
+    ///     What `route` returned, or its ``id``.
     /// reward : float, optional
     ///     Quality of the answer, in [0, 1].
     /// cost : float, optional
-    ///     What the query was billed, USD; in [0, 1e9].
+    ///     What the query was billed, USD; in [0, 1e9]. A model with prices is billed by its tokens
+    ///     without it; a cost alone is billed, but teaches such a model nothing.
+    /// tokens : Tokens or (float, float, float), optional
+    ///     What it used: all input tokens, output tokens, and how many of the input tokens were read
+    ///     from a cache. Part of its cost.
     ///
     /// Raises
     /// ------
     /// InvalidInputError
-    ///     If neither is given or a value breaks its rule.
+    ///     If none is given or a value breaks its rule.
     /// UnknownDecisionError, ExpiredDecisionError, AlreadyObservedError
-    ///     If the decision cannot take it. Nothing is counted when an error is raised.
-    #[pyo3(signature = (decision_or_id, *, reward=None, cost=None))]
+    ///     If the decision cannot take it, which is counted. Nothing else changes when an error is
+    ///     raised.
+    #[pyo3(signature = (decision_or_id, *, reward=None, cost=None, tokens=None))]
     #[inline]
     #[allow(clippy::needless_pass_by_value)]
     fn observe(
@@ -178,15 +216,20 @@ impl Router {
         decision_or_id: DecisionId,
         reward: Option<f64>,
         cost: Option<f64>,
+        tokens: Option<TokensTuple>,
     ) -> PyResult<()> {
-        if reward.is_none() && cost.is_none() {
-            return Err(invalid("observe needs a reward, a cost, or both; got neither"));
+        if reward.is_none() && cost.is_none() && tokens.is_none() {
+            return Err(invalid("observe needs a reward, a cost, or tokens; got none of them"));
         }
-        let observation = Observation { id: decision_or_id.0, reward, cost };
-        self.lock(py)?.router.observe(observation).map_err(|error| to_py(&error))
+        let tokens = tokens.map(Tokens::from);
+        let observation = Observation { id: decision_or_id.0, reward, cost, tokens };
+        let asked = self.clock.ask(py)?;
+        let mut state = self.lock(py)?;
+        let now = state.now(asked);
+        state.router.observe(now, &observation).map_err(|error| to_py(&error))
     }
 
-    /// Report a batch, all or none, without holding the interpreter.
+    /// Report a batch without holding the interpreter.
     ///
     /// Parameters
     /// ----------
@@ -194,12 +237,21 @@ impl Router {
     ///     Decision ids.
     /// rewards, costs : array_like of float, shape (n,), optional
     ///     One for each id. What is known for some ids only goes into a batch of its own.
+    /// all_or_none : bool, default True
+    ///     Whether an id that cannot take its feedback refuses the whole batch, or is only counted
+    ///     as such, which suits a queue that delivers some messages twice or late.
+    ///
+    /// Returns
+    /// -------
+    /// FeedbackBatch
+    ///     How many were counted, repeated, unknown, expired.
     ///
     /// Raises
     /// ------
     /// InvalidInputError, UnknownDecisionError, ExpiredDecisionError, AlreadyObservedError
-    ///     Named for the first bad element. Nothing is counted when an error is raised.
-    #[pyo3(signature = (ids, *, rewards=None, costs=None))]
+    ///     Named for the first bad element; the last three with `all_or_none` only. Nothing of the
+    ///     batch is counted when an error is raised.
+    #[pyo3(signature = (ids, *, rewards=None, costs=None, all_or_none=true))]
     #[allow(clippy::needless_pass_by_value)]
     fn observe_many(
         &self,
@@ -207,7 +259,8 @@ impl Router {
         ids: PyArrayLike1<'_, u64, AllowTypeChange>,
         rewards: Option<Floats<'_>>,
         costs: Option<Floats<'_>>,
-    ) -> PyResult<()> {
+        all_or_none: bool,
+    ) -> PyResult<FeedbackBatch> {
         let ids = elements(&ids);
         let rewards = rewards.as_ref().map(|array| elements(array));
         let costs = costs.as_ref().map(|array| elements(array));
@@ -227,53 +280,137 @@ impl Router {
                 id: ids[k],
                 reward: rewards.as_ref().map(|values| values[k]),
                 cost: costs.as_ref().map(|values| values[k]),
+                tokens: None,
             })
             .collect();
-        py.detach(|| {
+        let asked = self.clock.ask(py)?;
+        let batch = py.detach(|| {
             let mut state = self.state.lock().map_err(|_| poisoned())?;
-            state.router.observe_many(&observations).map_err(to_py_at)
-        })
+            let now = state.now(asked);
+            if all_or_none {
+                let counted = observations.len() as u64;
+                let result = state.router.observe_all(now, &observations);
+                result.map(|()| core::Batch { counted, ..core::Batch::default() }).map_err(to_py_at)
+            } else {
+                state.router.observe_each(now, &observations).map_err(to_py_at)
+            }
+        })?;
+        Ok(batch.into())
+    }
+
+    /// Report that a query was not served.
+    ///
+    /// What a failure means for reward, bill and health is set by ``StageRouter(failures=...)``. By
+    /// default a timeout is billed as expected, a refusal is a reward of 0 whose cost is still to
+    /// come, and the rest is free; timeouts and errors in a row cool a model down, a rate-limit
+    /// answer does at once.
+    ///
+    /// Parameters
+    /// ----------
+    /// decision_or_id : Decision or int
+    /// reason : {"timeout", "rate_limit", "refusal", "error"}
+    /// cost : float, optional
+    ///     What was billed all the same, USD. Nothing is learnt from it.
+    /// retry_after : float, optional
+    ///     For how long the provider wants no traffic, seconds.
+    ///
+    /// Raises
+    /// ------
+    /// InvalidInputError
+    ///     If a value breaks its rule.
+    /// UnknownDecisionError, ExpiredDecisionError, AlreadyObservedError
+    ///     If the decision cannot take it, which is counted.
+    #[pyo3(signature = (decision_or_id, reason, *, cost=None, retry_after=None))]
+    #[allow(clippy::needless_pass_by_value)]
+    fn fail(
+        &self,
+        py: Python<'_>,
+        decision_or_id: DecisionId,
+        reason: &str,
+        cost: Option<f64>,
+        retry_after: Option<f64>,
+    ) -> PyResult<()> {
+        let reason = named("reason", reason, &FailureReason::NAMES)?;
+        let now = self.clock.ask(py)?.unwrap_or_else(system_time);
+        let id = decision_or_id.0;
+        let mut state = self.lock(py)?;
+        state.router.fail(now, id, reason, cost, retry_after).map_err(|error| to_py(&error))
+    }
+
+    /// Report that the answer is complete, so that the query no longer counts as under way.
+    ///
+    /// Needed only where reward and cost come much later than the answer and the model has a limit
+    /// on concurrent requests: the first observation of a decision, or its failure, says the same.
+    ///
+    /// Parameters
+    /// ----------
+    /// decision_or_id : Decision or int
+    ///
+    /// Raises
+    /// ------
+    /// UnknownDecisionError, ExpiredDecisionError
+    ///     If there is no such open decision, which is counted.
+    #[allow(clippy::needless_pass_by_value)]
+    fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
+        let asked = self.clock.ask(py)?;
+        let mut state = self.lock(py)?;
+        let now = state.now(asked);
+        state.router.release(now, decision_or_id.0).map_err(|error| to_py(&error))
     }
 
     fn _add_arm(
         &self,
         name: &Bound<'_, PyString>,
-        throughput_cap: f64,
-        cost_prior: Option<(f64, u64)>,
-    ) -> PyResult<usize> {
-        let mut prior = ArmStats::default();
-        if let Some((mean, weight)) = cost_prior {
-            prior.cost = Moments::prior(mean, weight);
-        }
+        settings: ArmDict,
+        prior: PriorDict,
+    ) -> PyResult<()> {
         let mut state = self.lock(name.py())?;
-        let arm = state.router.add_arm(throughput_cap, prior).map_err(|error| to_py(&error))?;
-        state.names.push(name.clone().unbind());
-        Ok(arm)
+        state.router.add_arm(&prior.with(settings.into())).map_err(|error| to_py(&error))?;
+        state.add_name(name)
+    }
+
+    fn _set_arm(&self, py: Python<'_>, arm: usize, settings: ArmDict) -> PyResult<()> {
+        self.lock(py)?.router.set_arm(arm, settings.into()).map_err(|error| to_py(&error))
     }
 
     fn _retire_arm(&self, py: Python<'_>, arm: usize) -> PyResult<()> {
         self.lock(py)?.router.retire_arm(arm).map_err(|error| to_py(&error))
     }
 
+    fn _set_budget(&self, py: Python<'_>, budget: f64) -> PyResult<()> {
+        self.lock(py)?.router.set_budget(budget).map_err(|error| to_py(&error))
+    }
+
     #[allow(clippy::needless_pass_by_value)]
-    fn _publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<u64> {
+    fn _publish(&self, py: Python<'_>, deployed: Vec<usize>, start_cost: f64) -> PyResult<u64> {
         let mut state = self.lock(py)?;
-        let plan = state.router.publish(&deployed).map_err(|error| to_py(&error))?;
+        state.is_due_told = false;
+        let plan = state.router.publish(&deployed, start_cost).map_err(|error| to_py(&error))?;
         Ok(plan.stage())
     }
 
-    fn _refresh_bounds(&self, py: Python<'_>) -> PyResult<()> {
-        self.lock(py)?.router.refresh_bounds();
-        Ok(())
-    }
-
     fn _extend_stage(&self, py: Python<'_>) -> PyResult<()> {
-        self.lock(py)?.router.extend_stage();
+        let mut state = self.lock(py)?;
+        state.is_due_told = false;
+        state.router.extend_stage();
         Ok(())
     }
 
     fn _is_stage_due(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.lock(py)?.router.is_stage_due())
+    }
+
+    /// The whole state of the core.
+    fn _to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.lock(py)?.router.to_bytes().map_err(|error| to_py(&error))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Names the arms of a restored core, in their order.
+    #[allow(clippy::needless_pass_by_value)]
+    fn _set_names(&self, py: Python<'_>, names: Vec<Bound<'_, PyString>>) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        names.iter().try_for_each(|name| state.add_name(name))
     }
 
     /// (stage, live arms)
@@ -282,58 +419,38 @@ impl Router {
         Ok((state.router.plan().stage(), state.router.plan().arms().to_vec()))
     }
 
-    /// (`reward_ucb`, `cost_lcb`), one entry for each arm.
-    #[allow(clippy::type_complexity)]
-    fn _bounds<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-        let state = self.lock(py)?;
-        let bounds = state.router.learner().bounds();
-        let column =
-            |get: fn(&Bounds) -> f64| bounds.iter().map(get).collect::<Vec<f64>>().to_pyarray(py);
-        Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
+    /// What the next deployment is decided from: a dict of arrays, one entry for each candidate.
+    fn _planning<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        views::planning(py, &self.lock(py)?.router)
     }
 
-    /// Statistics of every arm: a dict of arrays.
-    #[allow(clippy::type_complexity)]
-    fn _statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let state = self.lock(py)?;
-        let stats = state.router.learner().stats();
-        let columns = PyDict::new(py);
-        let floats: [(&str, fn(&ArmStats) -> f64); 4] = [
-            ("reward_mean", |s| s.reward.mean()),
-            ("reward_variance", |s| s.reward.variance()),
-            ("cost_mean", |s| s.cost.mean()),
-            ("cost_variance", |s| s.cost.variance()),
-        ];
-        for (name, get) in floats {
-            columns.set_item(name, stats.iter().map(get).collect::<Vec<f64>>().to_pyarray(py))?;
-        }
-        let counts: [(&str, fn(&ArmStats) -> u64); 2] =
-            [("reward_count", |s| s.reward.count()), ("cost_count", |s| s.cost.count())];
-        for (name, get) in counts {
-            columns.set_item(name, stats.iter().map(get).collect::<Vec<u64>>().to_pyarray(py))?;
-        }
-        Ok(columns)
+    /// Everything known of an arm: a flat dict.
+    fn _arm_state<'py>(&self, py: Python<'py>, arm: usize) -> PyResult<Bound<'py, PyDict>> {
+        let now = self.clock.ask(py)?.unwrap_or_else(system_time);
+        views::arm(py, &self.lock(py)?.router, arm, now)
+    }
+
+    /// (`reward_ucb`, `cost_lcb`), one entry for each arm.
+    fn _bounds<'py>(&self, py: Python<'py>) -> PyResult<views::BoundColumns<'py>> {
+        Ok(views::bounds(py, self.lock(py)?.router.learner().bounds()))
     }
 
     /// What was done and spent so far: a flat dict.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        views::counters(py, &self.lock(py)?.router)
+    }
+
+    /// (USD, period, committed, end of the window) of each hard limit.
+    fn _limits(&self, py: Python<'_>) -> PyResult<Vec<(f64, &'static str, f64, f64)>> {
         let state = self.lock(py)?;
-        let router = &state.router;
-        let (counters, ledger) = (router.counters(), router.ledger());
-        let dict = PyDict::new(py);
-        dict.set_item("queries", ledger.queries)?;
-        dict.set_item("optimal", counters.optimal)?;
-        dict.set_item("throttled", counters.throttled)?;
-        dict.set_item("budget_infeasible", counters.budget_infeasible)?;
-        dict.set_item("cap_infeasible", counters.cap_infeasible)?;
-        dict.set_item("rewards", counters.rewards)?;
-        dict.set_item("costs", counters.costs)?;
-        dict.set_item("billed", ledger.billed)?;
-        dict.set_item("in_flight", ledger.in_flight)?;
-        dict.set_item("paced_budget", router.paced_budget())?;
-        Ok(dict)
+        let limits = state.router.limits();
+        Ok(limits.map(|s| (s.limit.usd, s.limit.period.as_str(), s.committed, s.ends)).collect())
+    }
+
+    /// Takes the decision log away: a dict of arrays, and how many decisions were dropped.
+    fn _drain_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let mut batch = self.log.lock_py_attached(py).map_err(|_| poisoned())?;
+        self.lock(py)?.router.drain_log(&mut batch);
+        log::columns(py, &batch)
     }
 }

@@ -9,6 +9,8 @@
 //! Between two queries little changes and the basis mostly stays optimal. Whether it does is checked
 //! here; finding another one is the business of `simplex.rs`.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Dual, FEASIBILITY_TOLERANCE, Problem, TIE_TOLERANCE};
 
 /// Where a nonbasic arm stands; the sign that its reduced value must have.
@@ -18,7 +20,7 @@ pub(super) const BASIC: f64 = 0.0;
 
 /// The budget price as a direction, so that an infinite price (the budget cannot be met: only cost
 /// counts) needs no special case: an arm scores `value · r − price · c`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Weights {
     pub(super) value: f64,
     pub(super) price: f64,
@@ -33,7 +35,7 @@ impl Weights {
 }
 
 /// An LP: data, basis, and the memory that solving it needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Simplex {
     pub(super) reward: Vec<f64>,
     pub(super) cost: Vec<f64>,

@@ -14,6 +14,8 @@ mod simplex;
 
 pub use certificate::{Certificate, Dual, certify};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{CAP_RULE, COST_RULE, Error, check, check_all, is_cap, is_cost};
 use basis::Simplex;
 
@@ -28,7 +30,7 @@ pub const TIE_TOLERANCE: f64 = 1e-12;
 pub const FEASIBILITY_TOLERANCE: f64 = 1e-12;
 
 /// What is known of the optimum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The probabilities are optimal.
     Optimal,
@@ -93,7 +95,7 @@ fn check_budget(budget: f64) -> Result<(), Error> {
 }
 
 /// How often each way to an optimum was taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SolveCounts {
     /// The last basis was still optimal.
     pub kept: u64,
@@ -104,7 +106,7 @@ pub struct SolveCounts {
 }
 
 /// What has changed since the last solve, so that only that is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Change {
     /// At most the budget.
     None,
@@ -115,7 +117,7 @@ enum Change {
 }
 
 /// The routing LP with its working memory and last basis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RoutingLp {
     simplex: Simplex,
     status: Status,

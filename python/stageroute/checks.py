@@ -1,0 +1,34 @@
+"""Checks of arguments, and the one form of message for a rule that is broken."""
+
+import math
+from numbers import Integral, Real
+
+from stageroute.errors import InvalidInputError
+
+__all__ = ["is_number", "is_text", "is_whole", "require", "require_one_of"]
+
+
+def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
+    """Raise `InvalidInputError` naming argument, value and rule unless `ok`."""
+    if not ok:
+        raise InvalidInputError(f"{argument} = {value!r}: {rule}")
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite real number (and not a bool)."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a string that is not empty."""
+    return isinstance(value, str) and bool(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether `value` is a whole number (and not a bool)."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise `InvalidInputError` naming argument, value and choices unless `value` is one of them."""
+    require(value in choices, argument, value, f"must be one of {', '.join(choices)}")

@@ -1,0 +1,54 @@
+"""The background stage controller: plans, has models started, commits; off the hot path."""
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["StageController"]
+
+
+class StageController:
+    """Calls a method whenever it is asked to, or a time has passed, from a thread of its own.
+
+    The thread does not keep the method's object alive.
+
+    Parameters
+    ----------
+    method : bound method
+        Called without arguments; must not raise.
+    seconds : float or None
+        Time between two calls, above 0; None to call on request only.
+    """
+
+    def __init__(self, method: Callable[[], Any], seconds: float | None) -> None:
+        self._wake = threading.Event()
+        self._is_stopped = False
+        self._method = weakref.WeakMethod(method, lambda _: self.stop())
+        self._seconds = seconds
+        self._thread = threading.Thread(target=self._run, name="stageroute-stages", daemon=True)
+        self._thread.start()
+
+    def request(self) -> None:
+        """Ask for a call soon; returns at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Make no further call; one that is under way ends."""
+        self._is_stopped = True
+        self._wake.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, unless this is that thread."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._seconds)
+            self._wake.clear()
+            method = self._method()
+            if self._is_stopped or method is None:
+                return
+            method()
+            del method

@@ -1,0 +1,124 @@
+//! The decision log: what was decided and on what grounds, kept until somebody takes it away.
+//!
+//! Memory is bounded: a decision that finds the log full is dropped from it and counted. Taking the
+//! log away exchanges two buffers, so that whoever writes it out never holds the router up.
+
+use crate::confidence::Bounds;
+use crate::lp::Status;
+use crate::router::Decision;
+
+/// Live arms that the log makes room for, per decision.
+const ARMS_PER_DECISION: usize = 16;
+
+/// One decision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoggedDecision {
+    /// The decision itself.
+    pub decision: Decision,
+    /// When it was made, Unix seconds.
+    pub at: f64,
+    /// Status of the LP behind it.
+    pub status: Status,
+    /// Whether the LP's mixture met the budget itself, not only the paced one.
+    pub meets_budget: bool,
+    /// The paced budget, USD per query.
+    pub paced_budget: f64,
+    /// Its first entry in [`LogBatch::arms`]; the entries end where the next decision's begin.
+    pub first_arm: usize,
+}
+
+impl LoggedDecision {
+    /// What the counters call it, apart from whether it was restricted.
+    #[must_use]
+    pub fn status_name(&self) -> &'static str {
+        match self.status {
+            Status::BudgetInfeasible if self.meets_budget => "throttled",
+            status => status.as_str(),
+        }
+    }
+}
+
+/// What one live arm stood at when a decision was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoggedArm {
+    /// The arm.
+    pub arm: usize,
+    /// With what probability it was drawn.
+    pub probability: f64,
+    /// Its optimistic estimates.
+    pub bounds: Bounds,
+}
+
+/// Decisions taken from a log.
+#[derive(Debug, Clone, Default)]
+pub struct LogBatch {
+    /// In the order in which they were made.
+    pub decisions: Vec<LoggedDecision>,
+    /// The live arms of all of them, one after another.
+    pub arms: Vec<LoggedArm>,
+    /// How many decisions were left out before this batch was taken, for want of room.
+    pub dropped: u64,
+}
+
+/// A bounded log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DecisionLog {
+    capacity: usize,
+    batch: LogBatch,
+}
+
+impl DecisionLog {
+    /// A log of so many decisions; off if that is 0.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let mut log = Self { capacity, batch: LogBatch::default() };
+        log.reserve();
+        log
+    }
+
+    fn reserve(&mut self) {
+        self.batch.decisions.reserve_exact(self.capacity);
+        self.batch.arms.reserve_exact(self.capacity * ARMS_PER_DECISION);
+    }
+
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.capacity > 0
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        decision: &Decision,
+        status: Status,
+        meets_budget: bool,
+        at: f64,
+        paced_budget: f64,
+        arms: impl ExactSizeIterator<Item = (usize, f64, Bounds)>,
+    ) {
+        let LogBatch { decisions, arms: all, dropped } = &mut self.batch;
+        let is_full = decisions.len() == self.capacity
+            || all.len() + arms.len() > self.capacity * ARMS_PER_DECISION;
+        if is_full {
+            *dropped += 1;
+            return;
+        }
+        let (decision, first_arm) = (*decision, all.len());
+        decisions.push(LoggedDecision {
+            decision,
+            at,
+            status,
+            meets_budget,
+            paced_budget,
+            first_arm,
+        });
+        all.extend(arms.map(|(arm, probability, bounds)| LoggedArm { arm, probability, bounds }));
+    }
+
+    /// Exchanges what was logged for `batch`, emptied.
+    pub(crate) fn drain(&mut self, batch: &mut LogBatch) {
+        batch.decisions.clear();
+        batch.arms.clear();
+        batch.dropped = 0;
+        std::mem::swap(&mut self.batch, batch);
+        self.reserve();
+    }
+}
