@@ -1,13 +1,15 @@
 //! Policies to compare with. They deploy outside, like the router, and route here.
 
 use crate::confidence::Confidence;
+use crate::drift::Drift;
 use crate::error::{CAP_RULE, Error, check_all, is_cap};
 use crate::learner::Learner;
 use crate::plan::StagePlan;
+use crate::prior::Prior;
 use crate::replay::{Outcome, Policy};
 use crate::router::Decision;
 use crate::sampling::Sampler;
-use crate::stats::ArmStats;
+use crate::usage::CostFeedback;
 
 /// Draws and numbers the decisions of a baseline, which takes feedback at once and needs no table
 /// of them.
@@ -109,9 +111,9 @@ impl Greedy {
     /// As [`Confidence::validate`]; [`Error::InvalidElement`] for a cap outside (0, 1].
     pub fn new(confidence: Confidence, caps: &[f64], seed: u64) -> Result<Self, Error> {
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
-        let mut learner = Learner::new(confidence)?;
+        let mut learner = Learner::new(confidence, Drift::default())?;
         for _ in caps {
-            learner.add_arm(ArmStats::default());
+            learner.add_arm(&Prior::default(), None)?;
         }
         Ok(Self {
             learner,
@@ -123,9 +125,9 @@ impl Greedy {
         })
     }
 
-    /// Recomputes the bounds for the next stage; see [`Learner::refresh_bounds`].
+    /// Recomputes the bounds for the next stage; see [`Learner::begin_stage`].
     pub fn refresh_bounds(&mut self) {
-        self.learner.refresh_bounds();
+        self.learner.begin_stage();
     }
 
     /// Publishes the live set of the next stage.
@@ -176,7 +178,8 @@ impl Policy for Greedy {
     }
 
     fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
-        self.learner.observe(decision.arm, Some(outcome.reward), Some(outcome.cost))?;
+        let cost = CostFeedback::Usd(outcome.cost);
+        self.learner.observe(decision.arm, Some(outcome.reward), Some(cost))?;
         self.rank();
         Ok(())
     }

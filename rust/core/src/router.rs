@@ -2,6 +2,7 @@
 
 use crate::confidence::Confidence;
 use crate::decisions::{OpenDecision, OpenDecisions};
+use crate::drift::Drift;
 use crate::error::{CAP_RULE, Error, check, is_cap};
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp, SolveCounts, Status};
@@ -10,6 +11,7 @@ use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
 use crate::stats::{ArmStats, check_observation};
+use crate::usage::CostFeedback;
 
 /// Settings of a [`Router`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,7 +116,7 @@ impl Router {
         Ok(Self {
             budget,
             pacing: config.pacing,
-            learner: Learner::new(config.confidence)?,
+            learner: Learner::new(config.confidence, Drift::default())?,
             caps: Vec::new(),
             retired: Vec::new(),
             plan: StagePlan::default(),
@@ -137,7 +139,7 @@ impl Router {
         check(is_cap(throughput_cap), "throughput_cap", throughput_cap, CAP_RULE)?;
         self.caps.push(throughput_cap);
         self.retired.push(false);
-        Ok(self.learner.add_arm(prior))
+        Ok(self.learner.add_learnt_arm(prior))
     }
 
     /// Retires an arm for good: it leaves the live set at once, its slot stays empty until the next
@@ -175,10 +177,10 @@ impl Router {
         Ok(&self.plan)
     }
 
-    /// Recomputes the bounds for the next stage; see [`Learner::refresh_bounds`]. To be done before
+    /// Recomputes the bounds for the next stage; see [`Learner::begin_stage`]. To be done before
     /// its deployment is decided. The live LP keeps its estimates until the plan is published.
     pub fn refresh_bounds(&mut self) {
-        self.learner.refresh_bounds();
+        self.learner.begin_stage();
     }
 
     /// Whether the current stage has had all its queries, so that a new plan should be published
@@ -295,7 +297,7 @@ impl Router {
     #[inline]
     fn learn(&mut self, open: OpenDecision, observation: Observation) -> Result<(), Error> {
         let Observation { reward, cost, .. } = observation;
-        let bounds = self.learner.observe(open.arm, reward, cost)?;
+        let bounds = self.learner.observe(open.arm, reward, cost.map(CostFeedback::Usd))?;
         if let Some(cost) = cost {
             self.ledger.billed = self.billed.add(cost);
             self.ledger.in_flight -= open.expected_cost;
