@@ -7,7 +7,8 @@
 use allocation_counter::measure;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmStats, Confidence, ConfidenceFamily, Observation, Pacing, Router, RouterConfig, Sampler,
+    ArmStats, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting, Learner,
+    Observation, Pacing, Prices, Prior, Router, RouterConfig, Sampler, Tokens,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -108,5 +109,44 @@ fn solving_does_not_allocate() {
         });
         assert_eq!(info.count_total, 0, "{arms} arms");
         assert!(infeasible > 20, "{arms} arms: {infeasible}");
+    }
+}
+
+/// Whatever is forgotten or found to have changed, in USD or in tokens; boundaries and their
+/// planning neither, once the planner's buffer has its size.
+#[test]
+fn learning_under_drift_does_not_allocate() {
+    let ways = [
+        Forgetting::None,
+        Forgetting::PerQuery { factor: 0.99 },
+        Forgetting::PerStage { factor: 0.5 },
+        Forgetting::Window { stages: 4 },
+    ];
+    let change_test = Some(ChangeTest { threshold: 6.0, ..ChangeTest::default() });
+    let prices = Prices { input: 3.0, cached_input: 0.3, output: 15.0 };
+    for forgetting in ways {
+        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+        let mut learner = Learner::new(confidence, Drift { forgetting, change_test }).unwrap();
+        learner.add_arm(&Prior::default(), None).unwrap();
+        learner.add_arm(&Prior::default(), Some(prices)).unwrap();
+        let mut world = Sampler::new(8);
+        let mut planned = Vec::new();
+        learner.next_bounds(&mut planned);
+        let info = measure(|| {
+            for step in 0..10_000 {
+                let reward = Some(world.unit());
+                let output = 1_000.0 * world.unit();
+                let tokens = Tokens { input: 500.0, cached: 100.0, output };
+                learner.observe(0, reward, Some(CostFeedback::Usd(2e-3 * world.unit()))).unwrap();
+                learner.observe(1, reward, Some(CostFeedback::Tokens(tokens))).unwrap();
+                if step % 100 == 99 {
+                    learner.next_bounds(&mut planned);
+                    learner.begin_stage();
+                    learner.set_prices(1, Some(Prices { output: world.unit(), ..prices })).unwrap();
+                }
+            }
+        });
+        assert_eq!(info.count_total, 0, "{forgetting:?}");
+        assert!(learner.changes(0) > 5 && learner.changes(1) > 5, "{forgetting:?}");
     }
 }
