@@ -59,6 +59,12 @@ fn exponential(sampler: &mut Sampler, mean: f64) -> f64 {
     -mean * (1.0 - sampler.unit()).ln()
 }
 
+/// By Box & Muller (1958).
+fn normal(sampler: &mut Sampler) -> f64 {
+    let radius = (-2.0 * (1.0 - sampler.unit()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * sampler.unit()).cos()
+}
+
 fn tell_reward(learner: &mut Learner, reward: f64) {
     learner.observe(0, Some(reward), None).unwrap();
 }
@@ -195,15 +201,17 @@ fn the_change_test_knows_no_unit() {
 
 // ---- how often, how soon ----------------------------------------------------------------------
 
+/// What draws a cost.
+type Law = fn(&mut Sampler) -> f64;
+
 /// One life of millions of observations, and many short ones, in which mean and spread are not well
-/// known yet. Measured with 2e7 observations each: at most 0.2 alarms in 1e5
-/// for these means, 0.4 at a mean reward of 0.1.
+/// known yet.
 #[test]
 fn false_alarms_are_rare() {
     let steps = if cfg!(debug_assertions) { 200_000 } else { 4_000_000_u64 };
     let rate = |alarms: u64| alarms as f64 * 1e5 / steps as f64;
     let limit = 1.0;
-    for p in [0.3, 0.5, 0.7, 0.8, 0.9] {
+    for p in [0.1, 0.3, 0.5, 0.7, 0.8, 0.9] {
         let (mut learner, mut world) = (standard(), Sampler::new(1));
         for _ in 0..steps {
             tell_reward(&mut learner, bernoulli(&mut world, p));
@@ -221,19 +229,27 @@ fn false_alarms_are_rare() {
         println!("Bernoulli {p}: {long:.2} false alarms in 1e5, {short:.2} in lives of 1,000");
         assert!(long <= limit && short <= limit, "{p}: {long} {short}");
     }
-    for mean in [1e-5, 1e-3, 1e-2] {
+    let laws: [(&str, Law); 4] = [
+        ("exponential, mean 1e-5 USD", |world| exponential(world, 1e-5)),
+        ("exponential, mean 1e-2 USD", |world| exponential(world, 1e-2)),
+        ("log-normal, sigma 1", |world| 1e-3 * normal(world).exp()),
+        ("log-normal, sigma 1.5", |world| 1e-3 * (1.5 * normal(world)).exp()),
+    ];
+    for (name, cost) in laws {
         let (mut learner, mut world) = (standard(), Sampler::new(2));
         for _ in 0..steps {
-            tell_cost(&mut learner, exponential(&mut world, mean));
+            tell_cost(&mut learner, cost(&mut world));
         }
         let long = rate(learner.changes(0));
-        println!("exponential cost of {mean} USD: {long:.2} false alarms in 1e5");
-        assert!(long <= limit, "{mean}: {long}");
+        println!("cost, {name}: {long:.2} false alarms in 1e5");
+        assert!(long <= limit, "{name}: {long}");
     }
 }
 
-/// Observations from the change to the alarm: median and ninth decile of 200 seeds.
-fn delay(before: usize, observe: impl Fn(&mut Learner, &mut Sampler, bool)) -> (u32, u32) {
+/// Observations from the change to the alarm: median and ninth decile of 200 seeds; and the share of
+/// seeds in which there was none within 5,000.
+fn delay(before: usize, observe: impl Fn(&mut Learner, &mut Sampler, bool)) -> (u32, u32, f64) {
+    let limit = 5_000;
     let mut delays: Vec<u32> = (0..200)
         .map(|seed| {
             let (mut learner, mut world) = (standard(), Sampler::new(seed));
@@ -242,7 +258,7 @@ fn delay(before: usize, observe: impl Fn(&mut Learner, &mut Sampler, bool)) -> (
             }
             let alarms = learner.changes(0);
             let mut steps = 0;
-            while learner.changes(0) == alarms && steps < 20_000 {
+            while learner.changes(0) == alarms && steps < limit {
                 observe(&mut learner, &mut world, true);
                 steps += 1;
             }
@@ -250,7 +266,8 @@ fn delay(before: usize, observe: impl Fn(&mut Learner, &mut Sampler, bool)) -> (
         })
         .collect();
     delays.sort_unstable();
-    (delays[100], delays[180])
+    let missed = delays.iter().filter(|&&steps| steps == limit).count();
+    (delays[100], delays[180], missed as f64 / 200.0)
 }
 
 #[test]
@@ -262,20 +279,36 @@ fn changes_are_found_soon() {
         (1_000, 0.5, 0.3),
         (100_000, 0.5, 0.3),
         (1_000, 0.5, 0.7),
-        (300, 0.8, 0.6),
     ];
     for (before, old, new) in cases {
-        let (median, p90) = delay(before, |learner, world, changed| {
+        let (median, p90, missed) = delay(before, |learner, world, changed| {
             tell_reward(learner, bernoulli(world, if changed { new } else { old }));
         });
         println!("reward {old} -> {new} after {before}: found after {median}, p90 {p90}");
-        assert!(median <= 200, "{old} -> {new}: {median}");
+        assert!(median <= 200 && missed <= 0.02, "{old} -> {new}: {median} {missed}");
     }
     for factor in [0.25, 0.5, 2.0, 4.0] {
-        let (median, p90) = delay(1_000, |learner, world, changed| {
+        let (median, p90, missed) = delay(1_000, |learner, world, changed| {
             tell_cost(learner, exponential(world, if changed { factor * 1e-3 } else { 1e-3 }));
         });
         println!("cost x {factor}: found after {median}, p90 {p90}");
-        assert!(median <= 200, "x {factor}: {median}");
+        assert!(median <= 200 && missed == 0.0, "x {factor}: {median} {missed}");
+    }
+}
+
+/// The price of few false alarms, and of comparing with a running mean: that follows a change which
+/// comes early or is small. Such changes are learnt, only not at once.
+#[test]
+fn early_and_small_changes_may_be_missed() {
+    for (before, old, new) in [(200, 0.8, 0.6), (300, 0.8, 0.6), (1_000, 0.8, 0.7)] {
+        let (median, p90, missed) = delay(before, |learner, world, changed| {
+            tell_reward(learner, bernoulli(world, if changed { new } else { old }));
+        });
+        let percent = 100.0 * missed;
+        println!(
+            "reward {old} -> {new} after {before}: found after {median}, p90 {p90}; \
+             {percent:.0} % not within 5,000"
+        );
+        assert!(missed < 0.6, "{old} -> {new} after {before}: {missed}");
     }
 }

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, check};
-use crate::stats::{Accumulator, Moments};
+use crate::stats::Moments;
 
 /// What a learner does about change; nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ impl ChangeTest {
 
 /// The two sums of a change test.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Cusum {
+pub(crate) struct Cusum {
     rise: f64,
     fall: f64,
 }
@@ -151,7 +151,7 @@ struct Cusum {
 impl Cusum {
     /// Adds one number and says whether the sums now tell of a change. `past` are the moments of
     /// the numbers before it.
-    fn fires(&mut self, test: &ChangeTest, x: f64, past: &Moments) -> bool {
+    pub(crate) fn fires(&mut self, test: &ChangeTest, x: f64, past: &Moments) -> bool {
         if past.count() < test.min_samples {
             return false;
         }
@@ -164,118 +164,5 @@ impl Cusum {
         self.rise = (self.rise + z - test.slack).max(0.0);
         self.fall = (self.fall - z - test.slack).max(0.0);
         self.rise.max(self.fall) > test.threshold
-    }
-}
-
-/// What is kept besides the running total of one quantity of one arm, so that it can be forgotten
-/// and tested for change. Everything is allocated at the start.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Memory<M> {
-    /// One total for each stage of the window; empty without a window.
-    window: Vec<M>,
-    /// All observations since the last change, undiscounted: what the change test compares with.
-    past: M,
-    cusum: Cusum,
-    changes: u64,
-    /// The last total that was worth anything before everything was forgotten.
-    last: M,
-}
-
-impl<M: Accumulator> Memory<M> {
-    /// Memory of a quantity of which `prior` is believed. `slot` is the running stage's.
-    pub(crate) fn new(forgetting: &Forgetting, slot: usize, prior: &M) -> Self {
-        let mut window = vec![M::default(); forgetting.slots()];
-        if let Some(running) = window.get_mut(slot) {
-            *running = *prior;
-        }
-        Self { window, ..Self::default() }
-    }
-
-    /// Takes an observation into `total`, unless it is the one by which a change is found: then all
-    /// is dropped, that observation too. `moments` views usage as numbers, as `value` does `x`.
-    pub(crate) fn observe(
-        &mut self,
-        drift: &Drift,
-        slot: usize,
-        total: &mut M,
-        x: M::Item,
-        value: f64,
-        moments: impl Fn(&M) -> Moments,
-    ) {
-        if let Some(test) = &drift.change_test {
-            if self.cusum.fires(test, value, &moments(&self.past)) {
-                self.restart(total);
-                return;
-            }
-            self.past.push(x);
-        }
-        if let Forgetting::PerQuery { factor } = drift.forgetting {
-            total.discount(factor);
-        }
-        total.push(x);
-        if let Some(running) = self.window.get_mut(slot) {
-            running.push(x);
-        }
-    }
-
-    fn restart(&mut self, total: &mut M) {
-        self.replace(total, M::default());
-        self.window.fill(M::default());
-        self.past = M::default();
-        self.cusum = Cusum::default();
-        self.changes += 1;
-    }
-
-    /// Forgets what is due at a boundary; `slot` is the next stage's.
-    pub(crate) fn begin_stage(&mut self, forgetting: &Forgetting, slot: usize, total: &mut M) {
-        let next = self.next_total(forgetting, slot, total);
-        self.replace(total, next);
-        if let Some(oldest) = self.window.get_mut(slot) {
-            *oldest = M::default();
-        }
-    }
-
-    /// The total as it will be after the next boundary.
-    pub(crate) fn next_total(&self, forgetting: &Forgetting, slot: usize, total: &M) -> M {
-        match *forgetting {
-            Forgetting::None | Forgetting::PerQuery { .. } => *total,
-            Forgetting::PerStage { factor } => {
-                let mut next = *total;
-                next.discount(factor);
-                next
-            }
-            Forgetting::Window { .. } => {
-                let mut next = M::default();
-                for (index, stage) in self.window.iter().enumerate() {
-                    if index != slot {
-                        next.merge(stage);
-                    }
-                }
-                next.set_count_of(total);
-                next
-            }
-        }
-    }
-
-    fn replace(&mut self, total: &mut M, next: M) {
-        if next.weight() == 0.0 && total.weight() > 0.0 {
-            self.last = *total;
-        }
-        *total = next;
-    }
-
-    /// What is known, or was known last; nothing if nothing ever was.
-    pub(crate) fn latest<'a>(&'a self, total: &'a M) -> &'a M {
-        if total.weight() > 0.0 { total } else { &self.last }
-    }
-
-    /// How often the change test has fired.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes
-    }
-
-    /// Slots of the window.
-    pub(crate) fn slots(&self) -> usize {
-        self.window.len()
     }
 }

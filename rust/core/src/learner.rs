@@ -3,45 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confidence::{Bounds, Confidence};
-use crate::drift::{Drift, Memory};
+use crate::drift::Drift;
 use crate::error::{Error, REWARD_RULE, check, is_reward};
+use crate::memory::{ArmMemory, CostMemory, Memory, observe_tokens};
 use crate::prior::Prior;
-use crate::stats::{ArmStats, Moments};
+use crate::stats::ArmStats;
 use crate::usage::{CostFeedback, Prices, Tokens, UsageMoments};
 
 const UNPRICED_FEEDBACK_RULE: &str =
     "tokens can be billed only at prices: report the cost in USD, or set prices first";
 const PRICED_FOREVER_RULE: &str =
     "an arm can gain or lose prices only before it has learnt a cost: tokens are no USD";
-/// What is kept of an arm's cost: USD, or usage and what it costs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum CostMemory {
-    Usd(Memory<Moments>),
-    Tokens { prices: Prices, usage: UsageMoments, memory: Box<Memory<UsageMoments>> },
-}
-
-impl CostMemory {
-    fn changes(&self) -> u64 {
-        match self {
-            Self::Usd(memory) => memory.changes(),
-            Self::Tokens { memory, .. } => memory.changes(),
-        }
-    }
-
-    fn slots(&self) -> usize {
-        match self {
-            Self::Usd(memory) => memory.slots(),
-            Self::Tokens { memory, .. } => memory.slots(),
-        }
-    }
-}
-
-/// What is kept of an arm besides its statistics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct ArmMemory {
-    reward: Memory<Moments>,
-    cost: CostMemory,
-}
 
 /// The statistics of every candidate and its current optimistic estimates.
 ///
@@ -164,7 +136,10 @@ impl Learner {
     /// # Errors
     /// [`Error::UnknownArm`]; [`Error::InvalidNumber`] for a reward outside \[0, 1\] or as
     /// [`CostFeedback::validate`]; [`Error::WrongPricing`] for tokens of an arm without prices.
-    #[inline]
+    // Always: it is the hot path, and left to itself the compiler stops inlining with the number of
+    // callers, which costs some 40 instructions a step.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub fn observe(
         &mut self,
         arm: usize,
@@ -205,14 +180,8 @@ impl Learner {
                 }
                 bounds.cost_lcb = self.confidence.cost_lcb(&stats.cost);
             }
-            (Some(CostFeedback::Tokens(u)), CostMemory::Tokens { prices, usage, memory }) => {
-                if is_plain {
-                    usage.push(&u);
-                } else {
-                    let bill = prices.bill(&u);
-                    memory.observe(drift, slot, usage, u, bill, |past| past.billed(prices));
-                }
-                stats.cost = usage.billed(prices);
+            (Some(CostFeedback::Tokens(tokens)), CostMemory::Tokens { prices, usage, memory }) => {
+                stats.cost = observe_tokens(drift, slot, &tokens, prices, usage, memory);
                 bounds.cost_lcb = self.confidence.cost_lcb(&stats.cost);
             }
             _ => {}

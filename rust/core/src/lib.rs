@@ -44,6 +44,7 @@ mod drift;
 mod error;
 mod learner;
 pub mod lp;
+mod memory;
 mod pacing;
 mod plan;
 mod prior;
