@@ -8,8 +8,8 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmStats, Confidence, ConfidenceFamily, Observation, OutcomeMatrix, Pacing, Router,
-    RouterConfig, Sampler, Trace, replay,
+    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, OutcomeMatrix, Pacing, Query,
+    Router, RouterConfig, Sampler, Trace, replay,
 };
 
 const STEPS: usize = 1000;
@@ -103,19 +103,23 @@ fn lp_cold(bencher: Bencher<'_, '_>, arms: usize) {
     });
 }
 
-fn router(family: ConfidenceFamily, arms: usize) -> Router {
-    let config = RouterConfig {
-        budget: 1e-3,
-        confidence: Confidence::new(family, 0.25, 0.02),
-        pacing: Some(Pacing { horizon: 500.0 }),
+fn config(family: ConfidenceFamily) -> RouterConfig {
+    RouterConfig {
+        pacing: Some(Pacing { horizon: 500.0, burst: 2.0 }),
         open_decisions: 4096,
-        stage_queries: None,
-        seed: 1,
-    };
-    let mut router = Router::new(&config).unwrap();
-    let live: Vec<_> =
-        (0..arms).map(|_| router.add_arm(0.5, ArmStats::default()).unwrap()).collect();
-    router.publish(&live).unwrap();
+        ..RouterConfig::new(1e-3, Confidence::new(family, 0.25, 0.02), 1)
+    }
+}
+
+fn spec() -> ArmSpec {
+    let settings = ArmSettings { throughput_cap: 0.5, ..ArmSettings::default() };
+    ArmSpec { settings, ..ArmSpec::default() }
+}
+
+fn router(family: ConfidenceFamily, arms: usize) -> Router {
+    let mut router = Router::new(config(family)).unwrap();
+    let live: Vec<_> = (0..arms).map(|_| router.add_arm(&spec()).unwrap()).collect();
+    router.publish(&live, 0.0).unwrap();
     router
 }
 
@@ -137,10 +141,11 @@ fn step(bencher: Bencher<'_, '_>, family: ConfidenceFamily, arms: usize) {
     let (reward, cost) = outcomes(STEPS, arms);
     let mut pass = || {
         for t in 0..STEPS {
-            let decision = black_box(router.route().unwrap());
+            let decision = black_box(router.route(&Query::default()).unwrap());
             let cell = t * arms + decision.arm;
             let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
-            router.observe(black_box(Observation { id: decision.id, reward, cost })).unwrap();
+            let observation = Observation { id: decision.id, reward, cost, tokens: None };
+            router.observe(0.0, black_box(&observation)).unwrap();
         }
     };
     (0..10).for_each(|_| pass());

@@ -12,13 +12,14 @@ use std::process::ExitCode;
 
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmStats, Confidence, ConfidenceFamily, Error, Observation, OutcomeMatrix, Pacing, Router,
-    RouterConfig, Sampler, Trace, replay,
+    ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
+    Forgetting, Learner, Observation, OutcomeMatrix, Pacing, Prices, Prior, Query, Router,
+    RouterConfig, Sampler, Tokens, Trace, replay,
 };
 
 type Scenario = fn(usize) -> Result<(), Error>;
 
-const SCENARIOS: [(&str, Scenario); 9] = [
+const SCENARIOS: [(&str, Scenario); 14] = [
     ("lp_kept_11", |steps| lp_kept(11, steps)),
     ("lp_warm_11", |steps| lp_warm(11, steps)),
     ("lp_cold_11", |steps| lp_cold(11, steps)),
@@ -28,6 +29,11 @@ const SCENARIOS: [(&str, Scenario); 9] = [
     ("step_bernstein_32", |steps| step(ConfidenceFamily::Bernstein, 32, steps)),
     ("step_kl_11", |steps| step(ConfidenceFamily::Kl, 11, steps)),
     ("replay_11", |steps| replay_rows(11, steps)),
+    ("learn_plain", |steps| learn(Forgetting::None, false, false, steps)),
+    ("learn_tokens", |steps| learn(Forgetting::None, false, true, steps)),
+    ("learn_per_query", |steps| learn(Forgetting::PerQuery { factor: 0.999 }, false, false, steps)),
+    ("learn_window", |steps| learn(Forgetting::Window { stages: 4 }, false, false, steps)),
+    ("learn_change_test", |steps| learn(Forgetting::None, true, false, steps)),
 ];
 
 /// Rows of precomputed outcomes; steps beyond them start over.
@@ -105,18 +111,23 @@ fn lp_cold(arms: usize, steps: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
-    let mut router = Router::new(&RouterConfig {
-        budget: 1e-3,
-        confidence: Confidence::new(family, 0.25, 0.02),
-        pacing: Some(Pacing { horizon: 500.0 }),
+fn config(family: ConfidenceFamily) -> RouterConfig {
+    RouterConfig {
+        pacing: Some(Pacing { horizon: 500.0, burst: 2.0 }),
         open_decisions: 4096,
-        stage_queries: None,
-        seed: 1,
-    })?;
-    let live: Result<Vec<_>, _> =
-        (0..arms).map(|_| router.add_arm(0.5, ArmStats::default())).collect();
-    router.publish(&live?)?;
+        ..RouterConfig::new(1e-3, Confidence::new(family, 0.25, 0.02), 1)
+    }
+}
+
+fn spec() -> ArmSpec {
+    let settings = ArmSettings { throughput_cap: 0.5, ..ArmSettings::default() };
+    ArmSpec { settings, ..ArmSpec::default() }
+}
+
+fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
+    let mut router = Router::new(config(family))?;
+    let live: Result<Vec<_>, _> = (0..arms).map(|_| router.add_arm(&spec())).collect();
+    router.publish(&live?, 0.0)?;
     Ok(router)
 }
 
@@ -136,10 +147,11 @@ fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error
     let mut router = router(family, arms)?;
     let (reward, cost) = outcomes(arms);
     for t in 0..WARM_UP + steps {
-        let decision = black_box(router.route()?);
+        let decision = black_box(router.route(&Query::default())?);
         let cell = t % ROWS as usize * arms + decision.arm;
         let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
-        router.observe(black_box(Observation { id: decision.id, reward, cost }))?;
+        let observation = Observation { id: decision.id, reward, cost, tokens: None };
+        router.observe(0.0, black_box(&observation))?;
     }
     Ok(())
 }
@@ -156,5 +168,31 @@ fn replay_rows(arms: usize, steps: usize) -> Result<(), Error> {
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
     replay(&mut router, &matrix, &rows, &mut trace)?;
     black_box(trace);
+    Ok(())
+}
+
+/// One reward and one cost of an arm, as the learner alone takes them.
+fn learn(
+    forgetting: Forgetting,
+    is_tested: bool,
+    in_tokens: bool,
+    steps: usize,
+) -> Result<(), Error> {
+    let change_test = is_tested.then(ChangeTest::default);
+    let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+    let mut learner = Learner::new(confidence, Drift { forgetting, change_test })?;
+    let prices = Prices { input: 3.0, cached_input: 0.3, output: 15.0 };
+    learner.add_arm(&Prior::default(), in_tokens.then_some(prices))?;
+    let (reward, cost) = outcomes(1);
+    for t in 0..WARM_UP + steps {
+        let row = t % ROWS as usize;
+        let feedback = if in_tokens {
+            let output = 1e5 * cost[row];
+            CostFeedback::Tokens(Tokens { input: 500.0, cached: 100.0, output })
+        } else {
+            CostFeedback::Usd(cost[row])
+        };
+        black_box(learner.observe(0, Some(reward[row]), Some(black_box(feedback)))?);
+    }
     Ok(())
 }

@@ -4,9 +4,9 @@
 
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision, Error, Greedy, Ledger,
-    Mixture, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Prior, Query, Router, RouterConfig,
-    Sampler, StagePlan, Trace, replay,
+    ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision,
+    Error, Greedy, Ledger, Mixture, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Prior,
+    Query, Router, RouterConfig, Sampler, StagePlan, Trace, replay,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -30,8 +30,7 @@ fn spec(throughput_cap: f64) -> ArmSpec {
 /// A router over arms with these caps, all of them live.
 fn router(config: &RouterConfig, caps: &[f64]) -> Router {
     let mut router = Router::new(config.clone()).unwrap();
-    let arms: Vec<_> =
-        caps.iter().map(|&cap| router.add_arm(&spec(cap)).unwrap()).collect();
+    let arms: Vec<_> = caps.iter().map(|&cap| router.add_arm(&spec(cap)).unwrap()).collect();
     router.publish(&arms, 0.0).unwrap();
     router
 }
@@ -369,7 +368,10 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     assert_eq!((router.plan().arms(), router.plan().stage()), (&[0, 2][..], 1));
     assert!((0..500).all(|_| router.route(&Query::default()).unwrap().arm != 1));
     // 500 decisions later the first has expired; one from just before retiring has not.
-    assert!(matches!(router.observe(0.0, &reward_of(earlier, 1.0)), Err(Error::ExpiredDecision { .. })));
+    assert!(matches!(
+        router.observe(0.0, &reward_of(earlier, 1.0)),
+        Err(Error::ExpiredDecision { .. })
+    ));
     let mut prompt = self::router(&config(), &[0.6; 3]);
     let earlier = loop {
         let decision = prompt.route(&Query::default()).unwrap();
@@ -557,7 +559,9 @@ fn the_bill_does_not_drift() {
     let steps = 3_000_000_u32;
     for _ in 0..steps {
         let id = router.route(&Query::default()).unwrap().id;
-        router.observe(0.0, &Observation { id, reward: None, cost: Some(0.1), tokens: None }).unwrap();
+        router
+            .observe(0.0, &Observation { id, reward: None, cost: Some(0.1), tokens: None })
+            .unwrap();
     }
     let exact = 0.1 * f64::from(steps);
     assert!((router.ledger().billed - exact).abs() <= 1e-15 * exact);

@@ -5,7 +5,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmStats, Bounds, Confidence, ConfidenceFamily, Error, Learner, Moments, Sampler,
+    ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error, Learner, Moments,
+    Prior, Sampler,
 };
 
 fn config() -> ProptestConfig {
@@ -46,6 +47,7 @@ proptest! {
         let moments = pushed(&values);
         let (mean, variance) = two_pass(&values);
         prop_assert_eq!(moments.count(), values.len() as u64);
+        prop_assert_eq!(moments.weight(), values.len() as f64);
         prop_assert!(is_close(moments.mean(), mean, 1e-13));
         prop_assert!((moments.variance() - variance).abs() <= 1e-14);
         prop_assert!(is_close(moments.sum(), values.iter().sum(), 1e-12));
@@ -152,6 +154,21 @@ fn a_prior_is_worth_its_weight() {
     assert!(is_close(moments.mean(), 0.3, 1e-15));
     assert_eq!(Moments::prior(0.7, 0), Moments::default());
     assert_eq!(Moments::prior(f64::NAN, 0), Moments::default());
+}
+
+/// Discounting scales the weight alone; the count goes on, and a vanishing weight becomes nothing.
+#[test]
+fn discounting_scales_the_weight() {
+    let mut moments = pushed(&[0.2, 0.4, 0.9]);
+    let (mean, variance) = (moments.mean(), moments.variance());
+    moments.discount(0.25);
+    assert_eq!((moments.count(), moments.weight(), moments.mean()), (3, 0.75, mean));
+    assert!(is_close(moments.variance(), variance, 1e-15));
+    moments.discount(1e-9);
+    assert_eq!((moments.count(), moments.weight()), (3, 0.0));
+    assert_eq!((moments.mean(), moments.variance()), (0.0, 0.0));
+    moments.push(0.3);
+    assert_eq!((moments.count(), moments.weight(), moments.mean()), (4, 1.0, 0.3));
 }
 
 #[test]
@@ -412,19 +429,27 @@ fn growth_widens_the_reward_bound_of_arms_that_lag() {
 #[test]
 fn the_fair_share_is_taken_at_boundaries_only() {
     let setting = Confidence { growth: 0.5, ..confidence(ConfidenceFamily::Bernstein, 0.05) };
-    let mut learner = Learner::new(setting).unwrap();
-    let (busy, idle) = (learner.add_arm(stats(&[], &[])), learner.add_arm(stats(&[0.1; 4], &[])));
+    let mut learner = Learner::new(setting, Drift::default()).unwrap();
+    let add_arm = |learner: &mut Learner, rewards: usize| {
+        let arm = learner.add_arm(&Prior::default(), None).unwrap();
+        for _ in 0..rewards {
+            learner.observe(arm, Some(0.1), None).unwrap();
+        }
+        arm
+    };
+    let busy = add_arm(&mut learner, 0);
+    let idle = add_arm(&mut learner, 4);
     let before = learner.bounds()[idle];
     for _ in 0..96 {
-        learner.observe(busy, Some(0.5), Some(0.01)).unwrap();
+        learner.observe(busy, Some(0.5), Some(CostFeedback::Usd(0.01))).unwrap();
     }
     assert_eq!(learner.bounds()[idle], before);
-    learner.refresh_bounds();
+    learner.begin_stage();
     for arm in [busy, idle] {
         assert_eq!(learner.bounds()[arm], setting.bounds(&learner.stats()[arm], 50.0));
     }
     assert!(learner.bounds()[idle].reward_ucb > before.reward_ucb);
-    let late = learner.add_arm(stats(&[0.1; 4], &[]));
+    let late = add_arm(&mut learner, 4);
     assert_eq!(learner.bounds()[late], learner.bounds()[idle]);
     assert!(matches!(learner.observe(9, None, None), Err(Error::UnknownArm { arm: 9, .. })));
 }

@@ -3,8 +3,9 @@
 use crate::confidence::Confidence;
 use crate::drift::Drift;
 use crate::error::{CAP_RULE, Error, check_all, is_cap};
-use crate::learner::{Learner, Prior};
+use crate::learner::Learner;
 use crate::plan::StagePlan;
+use crate::prior::Prior;
 use crate::replay::{Outcome, Policy};
 use crate::router::{Decision, Reasons};
 use crate::sampling::Sampler;

@@ -1,21 +1,24 @@
 //! Optimistic estimates: an upper bound on the reward and a lower bound on the cost of an arm.
 //!
 //! Every family works on the unit interval. Costs are divided by `cost_ceiling` before and scaled
-//! back after, so that results do not depend on the currency's unit. `n` counts the arm's own
-//! observations; the radius uses `n + 1`, as Agrawal & Devanur (2014) do.
+//! back after, so that results do not depend on the currency's unit. `n` is the weight of the arm's
+//! own observations (their number, unless some have been forgotten in part); the radius uses
+//! `n + 1`, as Agrawal & Devanur (2014) do.
 //!
 //! A constant γ lets an arm with an unlucky start fall behind for good. The `growth` setting
 //! therefore widens the reward interval of an arm that has been visited less than its fair share,
 //! `γ (1 + growth · ln⁺(fair share / (n+1)))`: the logarithm of MOSS (Audibert & Bubeck 2009;
 //! anytime form: Degenne & Perchet 2016), which vanishes as the arm catches up. The fair share, the
-//! mean number of rewards seen per arm, is held fixed during a stage, so that between two
+//! mean weight of the rewards seen per arm, is held fixed during a stage, so that between two
 //! boundaries the bounds of an arm change with its own observations only.
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, check};
 use crate::stats::{ArmStats, Moments};
 
 /// How wide the confidence interval around a mean of `n` observations is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfidenceFamily {
     /// As published (Li & Li 2026, after Agrawal & Devanur 2014):
     /// `mean ± 2 (sqrt(γ mean / (n+1)) + γ / (n+1))`.
@@ -40,7 +43,7 @@ impl ConfidenceFamily {
         ("hoeffding", Self::Hoeffding),
     ];
 
-    /// Upper bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the count + 1.
+    /// Upper bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the weight + 1.
     fn upper(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
         match self {
             Self::Kl => unit * kl_upper((moments.mean() / unit).min(1.0), gamma / n),
@@ -48,7 +51,7 @@ impl ConfidenceFamily {
         }
     }
 
-    /// Lower bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the count + 1.
+    /// Lower bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the weight + 1.
     fn lower(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
         match self {
             Self::Kl => unit - unit * kl_upper(1.0 - (moments.mean() / unit).min(1.0), gamma / n),
@@ -104,7 +107,7 @@ fn kl_upper(mean: f64, level: f64) -> f64 {
 }
 
 /// The optimistic estimates of one arm.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bounds {
     /// μ^U: upper bound on the mean reward, in \[0, 1\].
     pub reward_ucb: f64,
@@ -113,7 +116,7 @@ pub struct Bounds {
 }
 
 /// From statistics to optimistic estimates.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Confidence {
     /// Shape of the interval.
     pub family: ConfidenceFamily,
@@ -126,7 +129,9 @@ pub struct Confidence {
     pub initial_reward_ucb: f64,
     /// Lower cost bound of an arm without enough costs, in \[`cost_floor`, `cost_ceiling`\] USD.
     pub initial_cost_lcb: f64,
-    /// Forced visits: below this many observations an arm keeps its initial bounds.
+    /// Forced visits: below this many observations an arm keeps its initial bounds. Forgotten
+    /// observations count: a decayed weight may stay below this for ever, which would force visits
+    /// to a bad arm without end.
     pub min_visits: u64,
     /// c1 ≥ 0: no mean cost is taken to be below it, USD per query.
     pub cost_floor: f64,
@@ -193,7 +198,7 @@ impl Confidence {
     }
 
     /// The optimistic estimates of an arm. Reward and cost are bounded apart: one may be initial
-    /// while the other is learnt. `fair_share` is the mean number of rewards seen per arm.
+    /// while the other is learnt. `fair_share` is the mean weight of the rewards seen per arm.
     #[must_use]
     #[inline]
     pub fn bounds(&self, stats: &ArmStats, fair_share: f64) -> Bounds {
@@ -207,7 +212,7 @@ impl Confidence {
         if self.is_initial(reward) {
             return self.initial_reward_ucb;
         }
-        let n = reward.count() as f64 + 1.0;
+        let n = reward.weight() + 1.0;
         let lag = if n < fair_share { (fair_share / n).ln() } else { 0.0 };
         let gamma = self.gamma * (1.0 + self.growth * lag);
         self.family.upper(gamma, n, reward, 1.0).clamp(0.0, 1.0)
@@ -217,11 +222,14 @@ impl Confidence {
         if self.is_initial(cost) {
             return self.initial_cost_lcb;
         }
-        let n = cost.count() as f64 + 1.0;
+        let n = cost.weight() + 1.0;
         self.family.lower(self.gamma, n, cost, self.cost_ceiling).max(self.cost_floor)
     }
 
+    /// Whether an arm is yet to have its forced visits, or what is known of it is worth less than
+    /// one observation: then it has been forgotten, and one new observation makes it known again.
+    #[inline]
     fn is_initial(&self, moments: &Moments) -> bool {
-        moments.count() < self.min_visits.max(1)
+        moments.count() < self.min_visits || moments.weight() < 1.0
     }
 }

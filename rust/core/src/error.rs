@@ -72,6 +72,16 @@ pub enum Error {
         /// The retired arm.
         arm: usize,
     },
+    /// Tokens where an arm learns USD, or the other way round.
+    #[error("{argument} of arm {arm}: {rule}")]
+    WrongPricing {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The arm.
+        arm: usize,
+        /// The rule that is broken.
+        rule: &'static str,
+    },
     /// Feedback for a decision that was never made.
     #[error("decision {id} was never issued by this router; the next id is {next}")]
     UnknownDecision {
@@ -143,16 +153,6 @@ pub enum Error {
     AllExcluded {
         /// How many arms are live.
         live: usize,
-    },
-    /// Tokens where an arm learns USD, or the other way round.
-    #[error("{argument} of arm {arm}: {rule}")]
-    WrongPricing {
-        /// Name of the argument.
-        argument: &'static str,
-        /// The arm.
-        arm: usize,
-        /// The rule that is broken.
-        rule: &'static str,
     },
     /// Feedback whose cost cannot be understood.
     #[error("{0}")]

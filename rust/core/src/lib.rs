@@ -45,8 +45,10 @@ mod health;
 mod learner;
 mod log;
 pub mod lp;
+mod memory;
 mod pacing;
 mod plan;
+mod prior;
 mod replay;
 mod router;
 mod sampling;
@@ -61,10 +63,11 @@ pub use drift::{ChangeTest, Drift, Forgetting};
 pub use error::Error;
 pub use guard::{AtLimit, HardLimit, LimitState, Period};
 pub use health::{Health, HealthConfig, Strike};
-pub use learner::{Learner, Prior};
+pub use learner::Learner;
 pub use log::{LogBatch, LoggedArm, LoggedDecision};
 pub use pacing::{Ledger, Pacing};
 pub use plan::StagePlan;
+pub use prior::Prior;
 pub use replay::{Outcome, OutcomeMatrix, Policy, Trace, replay};
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Decision, FailureEffect,
@@ -73,4 +76,4 @@ pub use router::{
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};
 pub use throughput::TrafficLimits;
-pub use usage::{CostFeedback, Prices, Tokens};
+pub use usage::{CostFeedback, Prices, Tokens, UsageMoments};

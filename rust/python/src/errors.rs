@@ -37,7 +37,9 @@ fn with_message(error: &Error, message: String) -> PyErr {
         Error::NoLiveArm => NoModelError::new_err(message),
         Error::AtTrafficLimit { retry_after } => RateLimitedError::new_err((message, *retry_after)),
         Error::AtHardLimit { retry_after, .. } => HardLimitError::new_err((message, *retry_after)),
-        Error::AllCooling { retry_after } => ModelsDownError::new_err((message, Some(*retry_after))),
+        Error::AllCooling { retry_after } => {
+            ModelsDownError::new_err((message, Some(*retry_after)))
+        }
         Error::AllExcluded { .. } => ExcludedError::new_err(message),
         Error::BadSnapshot(_) => SnapshotError::new_err(message),
         Error::PivotLimit { .. } => SolverError::new_err(message),

@@ -112,7 +112,6 @@ fn route(policy: &mut impl Policy) -> PyResult<Routed> {
 fn observe(policy: &mut impl Policy, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
     // The baselines learn from the arm alone; the rest of the decision is not used.
     let reasons = stageroute_core::Reasons::default();
-    let decision =
-        Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0, reasons };
+    let decision = Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0, reasons };
     policy.observe(&decision, Outcome { reward, cost }).map_err(|error| to_py(&error))
 }

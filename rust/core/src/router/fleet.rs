@@ -7,9 +7,9 @@ use crate::confidence::Bounds;
 use crate::error::{BILL_RULE, CAP_RULE, Error, check, is_bill, is_cap};
 use crate::guard::Nanodollars;
 use crate::health::Health;
-use crate::learner::Prior;
 use crate::lp::RoutingLp;
 use crate::plan::StagePlan;
+use crate::prior::Prior;
 use crate::throughput::{Traffic, TrafficLimits};
 use crate::usage::Prices;
 

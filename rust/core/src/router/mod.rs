@@ -272,6 +272,7 @@ impl Router {
             return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
         }
         router.config.validate()?;
+        router.learner.validate()?;
         router.log = DecisionLog::new(router.config.log_capacity);
         router.restricted.resize(router.plan.arms().len());
         Ok(router)

@@ -51,12 +51,13 @@ impl Query<'_> {
             check(is_cost(input), "input_tokens", input, rule)?;
             check(is_cost(output), "max_output_tokens", output, rule)?;
         }
-        let unknown =
-            self.allowed.iter().flat_map(|allowed| allowed.iter()).find(|&&arm| arm as usize >= arms);
+        let unknown = self
+            .allowed
+            .iter()
+            .flat_map(|allowed| allowed.iter())
+            .find(|&&arm| arm as usize >= arms);
         match unknown {
-            Some(&arm) => {
-                Err(Error::UnknownArm { argument: "allowed", arm: arm as usize, arms })
-            }
+            Some(&arm) => Err(Error::UnknownArm { argument: "allowed", arm: arm as usize, arms }),
             None => Ok(()),
         }
     }
@@ -481,9 +482,11 @@ impl Router {
             let lp = restricted.lp.as_ref();
             place.zip(lp).map_or(0.0, |(place, lp)| lp.probabilities()[place])
         };
-        let arms = plan.arms().iter().enumerate().map(|(slot, &arm)| {
-            (arm, probability(slot), learner.bounds()[arm])
-        });
+        let arms = plan
+            .arms()
+            .iter()
+            .enumerate()
+            .map(|(slot, &arm)| (arm, probability(slot), learner.bounds()[arm]));
         log.push(decision, draw.status, draw.meets_budget, now, paced_budget, arms);
     }
 }
