@@ -10,8 +10,15 @@ __all__ = [
     "DecisionError",
     "ExpiredDecisionError",
     "InvalidInputError",
+    "JournalError",
+    "JournalFullError",
+    "JournalLockedError",
     "MissingExtraError",
     "NoModelError",
+    "SnapshotCorruptError",
+    "SnapshotError",
+    "SnapshotMismatchError",
+    "SnapshotVersionError",
     "SolverError",
     "StageRouteError",
     "UnknownDecisionError",
@@ -64,3 +71,31 @@ class SolverError(StageRouteError, RuntimeError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class JournalError(StageRouteError, OSError):
+    """The journal cannot be read or written now; what it holds is intact."""
+
+
+class JournalFullError(JournalError):
+    """Records that could not be committed yet leave no room for another; nothing was recorded."""
+
+
+class JournalLockedError(JournalError):
+    """The journal is open already, here or in another process."""
+
+
+class SnapshotError(StageRouteError, ValueError):
+    """A journal or snapshot file cannot be used; it was not changed."""
+
+
+class SnapshotVersionError(SnapshotError):
+    """It was written by a later release, in a format that this one does not know."""
+
+
+class SnapshotMismatchError(SnapshotError):
+    """It belongs to a router of another configuration, or to another journal."""
+
+
+class SnapshotCorruptError(SnapshotError):
+    """It is damaged, incomplete, or something else altogether."""

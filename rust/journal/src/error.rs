@@ -18,6 +18,9 @@ pub enum Error {
         /// Bytes of the ring.
         capacity: u64,
     },
+    /// The journal was closed, here or because its router is gone.
+    #[error("the journal is closed: it takes no further records")]
+    Closed,
     /// A record that no empty ring could take.
     #[error("a record of {len} bytes: a tail of {capacity} bytes takes at most {limit}")]
     TooLong {

@@ -19,6 +19,9 @@ use crate::signal::Signal;
 /// The capacities that a tail can have, in bytes.
 pub const CAPACITY: RangeInclusive<u64> = 4096..=1 << 30;
 
+/// Where the room of a closed ring ends; an open one has room for its capacity at least.
+const CLOSED: u64 = 0;
+
 /// A ring of records in a mapped file; the crate's documentation says what for.
 #[derive(Debug)]
 pub struct Tail {
@@ -26,6 +29,8 @@ pub struct Tail {
     capacity: u64,
     released: Position,
     head: Position,
+    /// Offset at which the ring's room ends: one capacity behind what was released, until `close`.
+    end: u64,
     half_full: Arc<Signal>,
 }
 
@@ -128,7 +133,8 @@ impl Tail {
         // SAFETY: the file keeps its size: it belongs to the one journal that holds its identity,
         // and that is open in one process at a time. Bytes that others change are only bytes.
         let map = unsafe { MmapMut::map_mut(file)? };
-        Ok(Self { map, capacity, released, head, half_full: Arc::default() })
+        let end = released.offset + capacity;
+        Ok(Self { map, capacity, released, head, end, half_full: Arc::default() })
     }
 
     /// Bytes of the ring.
@@ -160,7 +166,7 @@ impl Tail {
     #[inline]
     pub fn has_room(&self, len: usize) -> bool {
         // The header behind the last record always belongs to the ring's end.
-        let room = self.capacity - self.pending();
+        let room = self.end.saturating_sub(self.head.offset);
         len as u64 <= room && record_size(len) + HEADER as u64 <= room
     }
 
@@ -170,7 +176,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`], [`Error::TooLong`].
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::Closed`].
     #[inline]
     pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error> {
         if !self.has_room(payload.len()) {
@@ -203,8 +209,12 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidPosition`] if it is not between the last one released and the head.
+    /// [`Error::InvalidPosition`] if it is not between the last one released and the head;
+    /// [`Error::Closed`].
     pub fn release(&mut self, position: Position) -> Result<(), Error> {
+        if self.end == CLOSED {
+            return Err(Error::Closed);
+        }
         let offsets = self.released.offset..=self.head.offset;
         let seqs = self.released.seq..=self.head.seq;
         if !(offsets.contains(&position.offset) && seqs.contains(&position.seq)) {
@@ -212,12 +222,21 @@ impl Tail {
             return Err(Error::InvalidPosition { position, rule });
         }
         self.released = position;
+        self.end = position.offset + self.capacity;
         self.note_released();
         Ok(())
     }
 
+    /// Takes no further record, since another process may open the tail from now on.
+    pub fn close(&mut self) {
+        self.end = CLOSED;
+    }
+
     #[cold]
     fn refusal(&self, len: usize) -> Error {
+        if self.end == CLOSED {
+            return Error::Closed;
+        }
         let (capacity, limit) = (self.capacity, self.capacity - 2 * HEADER as u64);
         if len as u64 > limit {
             return Error::TooLong { len, limit, capacity };

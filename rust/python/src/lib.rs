@@ -1,4 +1,4 @@
-//! `stageroute._core`: the Python face of `stageroute-core`. It converts, calls and maps errors;
+//! `stageroute._core`: the Python face of `stageroute-core` and `stageroute-journal`. It converts, calls and maps errors;
 //! it computes nothing.
 
 // Doc comments here are Python docstrings in numpy style, not rustdoc.
@@ -10,6 +10,7 @@ mod lp;
 mod policies;
 mod replay;
 mod router;
+mod tail;
 
 use pyo3::prelude::*;
 
@@ -22,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
     module.add_class::<router::Decision>()?;
     module.add_class::<router::Router>()?;
+    module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
