@@ -237,6 +237,19 @@ fn a_full_tail_refuses_and_goes_on_after_a_release() {
 }
 
 #[test]
+fn a_closed_tail_takes_nothing() {
+    let (_folder, path) = place();
+    let mut tail = create(&path);
+    tail.append(b"last").unwrap();
+    tail.close();
+    let before = fs::read(&path).unwrap();
+    assert!(!tail.has_room(0));
+    assert!(matches!(tail.append(b"late"), Err(Error::Closed)));
+    assert!(matches!(tail.release(tail.head()), Err(Error::Closed)));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn records_that_were_committed_and_are_nowhere_are_counted() {
     let (_folder, path) = place();
     let mut tail = create(&path);
