@@ -12,12 +12,18 @@ __all__ = [
     "ExpiredDecisionError",
     "HardLimitError",
     "InvalidInputError",
+    "JournalError",
+    "JournalFullError",
+    "JournalLockedError",
     "MissingExtraError",
     "ModelsDownError",
     "NoModelError",
     "RateLimitedError",
     "RefusedError",
+    "SnapshotCorruptError",
     "SnapshotError",
+    "SnapshotMismatchError",
+    "SnapshotVersionError",
     "SolverError",
     "StageRouteError",
     "StalePlanError",
@@ -83,10 +89,6 @@ class StalePlanError(StageRouteError, ValueError):
     """A stage plan was overtaken by events; plan again."""
 
 
-class SnapshotError(StageRouteError, ValueError):
-    """A snapshot that cannot be restored; it was left as it is."""
-
-
 class DecisionError(StageRouteError, LookupError):
     """Feedback for a decision that cannot take it."""
 
@@ -109,3 +111,31 @@ class SolverError(StageRouteError, RuntimeError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class JournalError(StageRouteError, OSError):
+    """The journal cannot be read or written now; what it holds is intact."""
+
+
+class JournalFullError(JournalError):
+    """Records that could not be committed yet leave no room for another; nothing was recorded."""
+
+
+class JournalLockedError(JournalError):
+    """The journal is open already, here or in another process."""
+
+
+class SnapshotError(StageRouteError, ValueError):
+    """A journal or snapshot file cannot be used; it was not changed."""
+
+
+class SnapshotVersionError(SnapshotError):
+    """It was written by a later release, in a format that this one does not know."""
+
+
+class SnapshotMismatchError(SnapshotError):
+    """It belongs to a router of another configuration, or to another journal."""
+
+
+class SnapshotCorruptError(SnapshotError):
+    """It is damaged, incomplete, or something else altogether."""
