@@ -11,9 +11,9 @@ from multiprocessing import get_context
 import numpy as np
 
 from stageroute._core import __version__
+from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
-from stageroute.checks import require
 from stageroute.policies import POLICIES, Limits, Policy, make_policy
 from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream

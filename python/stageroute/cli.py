@@ -21,9 +21,9 @@ from stageroute.bench import (
     run_bench,
     silence_router,
 )
+from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
 from stageroute.errors import InvalidInputError, StageRouteError
-from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.policies import POLICIES, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot

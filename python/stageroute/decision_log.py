@@ -231,7 +231,10 @@ def _as_sink(sink: str | Path | Sink) -> Sink:
 
 
 def _rows(columns: dict[str, Any], names: Sequence[str]) -> list[LoggedDecision]:
-    lists = {name: column if isinstance(column, list | int) else column.tolist() for name, column in columns.items()}
+    lists = {
+        name: column if isinstance(column, list | int) else column.tolist()
+        for name, column in columns.items()
+    }
     starts = [*lists["first_arm"], len(lists["live_arm"])]
     rows = []
     for k, decision in enumerate(lists["id"]):

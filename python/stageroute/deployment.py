@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stageroute._core import RoutingSolution, solve_routing_lp
-from stageroute.errors import SolverError
 from stageroute.checks import is_number, is_whole, require
+from stageroute.errors import SolverError
 
 __all__ = ["DeploymentSolution", "caps_suffice", "solve_deployment"]
 

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from stageroute._core import Tail
+from stageroute.checks import is_number, is_text, is_whole, require
 from stageroute.errors import StageRouteError
 from stageroute.journal_recovery import Recovered, TornTail, recover, tail_of
 from stageroute.journal_store import DURABILITIES, Durability, JournalStore, Position
-from stageroute.models import is_number, is_text, is_whole, require
 
 __all__ = ["Journal", "Recovered", "TornTail"]
 
@@ -161,6 +161,28 @@ class Journal:
         )
         self._thread.start()
 
+    def compact(self, take_snapshot: TakeSnapshot) -> None:
+        """Have a snapshot take the place of all records so far.
+
+        Raises
+        ------
+        JournalError
+            If it cannot be written now; the records are still there.
+        """
+        position, body = take_snapshot()
+        with self._lock:
+            if not self._is_closed:
+                self._store.set_snapshot(body, position)
+                self.tail.release(self._store.committed)
+
+    def abandon(self) -> None:
+        """Close the files as they are, for a router that could not be made from them."""
+        self._stopped.set()
+        with self._lock:
+            self._is_closed = True
+            self.tail.close()
+            self._store.abandon()
+
     def flush(self) -> None:
         """Return when every record appended so far is committed.
 
@@ -250,11 +272,7 @@ class Journal:
         is_cheaper = snapshot_bytes is not None and pending > snapshot_bytes
         if not (is_large or is_cheaper):
             return
-        position, body = take_snapshot()
-        with self._lock:
-            if not self._is_closed:
-                self._store.set_snapshot(body, position)
-                self.tail.release(self._store.committed)
+        self.compact(take_snapshot)
 
     def _commit(self) -> None:
         self._store_batch()

@@ -240,9 +240,7 @@ class Model:
         return CorePrior(
             reward=None if reward is None else (reward, self.expected_reward_weight),
             cost=None if cost is None else (cost, self.expected_cost_weight),
-            tokens=None
-            if tokens is None
-            else (Tokens(*tokens), self.expected_tokens_weight),
+            tokens=None if tokens is None else (Tokens(*tokens), self.expected_tokens_weight),
         )
 
 

@@ -3,18 +3,30 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
 
-from stageroute import _core
+from stageroute import _core, router_memory
 from stageroute.checks import require, require_one_of
 from stageroute.confidence import Confidence
+from stageroute.decision_log import DecisionLog
 from stageroute.deployment import caps_suffice
-from stageroute.errors import InvalidInputError, StageRouteError, StalePlanError, UnknownModelError
+from stageroute.errors import (
+    InvalidInputError,
+    JournalError,
+    NoModelError,
+    StageRouteError,
+    StalePlanError,
+    UnknownModelError,
+)
 from stageroute.fleet import Fleet
+from stageroute.journal import Journal
 from stageroute.models import Model
+from stageroute.router_memory import Facts, JournalSettings
 from stageroute.router_state import Deployment, LimitState, ModelState, RouterCounters
 from stageroute.settings import Drift, FailureEffect, HardLimit, Health, RouterSettings
 from stageroute.stage_controller import StageController
@@ -32,7 +44,11 @@ INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], 
 
 CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
     "name",
-    *(f"expected_{what}{suffix}" for what in ("cost", "reward", "tokens") for suffix in ("", "_weight")),
+    *(
+        f"expected_{what}{suffix}"
+        for what in ("cost", "reward", "tokens")
+        for suffix in ("", "_weight")
+    ),
 }
 """Fields of a model that can be changed while it is there: all but its name and what was believed of
 it beforehand."""
@@ -87,6 +103,12 @@ class StageRouter(_core.Router):
         `open_decisions` by default.
     time_limit : float, optional
         Seconds that the deployment MIP may take; see `solve_deployment`.
+    journal : path-like or JournalSettings, optional
+        Keeps every call: a router that is made with the path of a journal goes on where the last
+        one stood, even if that was killed. Its settings must be the same; models that it does not
+        know are added, those that it knows stay as they were last.
+    decision_log : DecisionLog, optional
+        Where every decision is written with its grounds.
     clock : callable, optional
         Returns the time in seconds since 1970; the system's by default. For simulations.
     seed : int, optional
@@ -97,6 +119,8 @@ class StageRouter(_core.Router):
     InvalidInputError
         If an argument breaks its rule, names are not unique, or the caps of any `max_deployed`
         models sum to less than 1, so that traffic could not be served within them.
+    JournalLockedError, JournalError, SnapshotError
+        If the journal is open elsewhere, cannot be read or written, or cannot be used.
 
     Examples
     --------
@@ -112,14 +136,13 @@ class StageRouter(_core.Router):
     deployment, for a disk or for a callback.
     """
 
-    _settings: RouterSettings
-    _models: list[Model]
-    _deployment: Deployment
-    _failed_stages: int
+    _facts: Facts
     _infeasible_before: dict[str, int]
     _stage_lock: threading.RLock
     _start_models: Callable[[StagePlan], object] | None
     _controller: StageController | None
+    _journal: Journal | None
+    _decision_log: DecisionLog | None
 
     def __new__(
         cls,
@@ -143,15 +166,15 @@ class StageRouter(_core.Router):
         open_decisions: int = 65_536,
         max_age: float | None = None,
         time_limit: float | None = None,
+        journal: str | Path | JournalSettings | None = None,
+        decision_log: DecisionLog | None = None,
         clock: Callable[[], float] | None = None,
         seed: int | None = None,
     ) -> Self:
-        """Check the settings, create the native half and deploy the first stage."""
+        """Check the settings, create the native half and deploy the first stage, or resume."""
         candidates = _as_models(models)
         if isinstance(confidence, str):
             confidence = Confidence(family=confidence)
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
         settings = RouterSettings(
             budget=budget,
             max_deployed=max_deployed,
@@ -169,75 +192,175 @@ class StageRouter(_core.Router):
             open_decisions=open_decisions,
             max_age=max_age,
             time_limit=time_limit,
-            seed=seed,
+            seed=_random_seed() if seed is None else seed,
         )
         _check_caps(candidates, max_deployed)
-        self = cls._make(settings, candidates, clock, None)
-        for model in candidates:
+        _check_controller(controller, start_models, settings)
+        if journal is None:
+            self = cls._begin(settings, candidates, clock, decision_log)
+        else:
+            if not isinstance(journal, JournalSettings):
+                journal = JournalSettings(journal)
+            self = cls._resume(
+                journal, settings, candidates, clock, decision_log, is_seeded=seed is not None
+            )
+        self._control(controller, start_models)
+        return self
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | Path,
+        *,
+        controller: str = "background",
+        start_models: Callable[[StagePlan], object] | None = None,
+        decision_log: DecisionLog | None = None,
+        clock: Callable[[], float] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Go on from a snapshot with the decisions that the saved router would have made.
+
+        Parameters
+        ----------
+        path : path-like
+            What `snapshot` wrote; it is not changed.
+        controller, start_models, decision_log, clock
+            As for a new router: they are no part of a snapshot.
+        **settings
+            Settings that the saved router must have; whatever is not named is as it was saved.
+
+        Raises
+        ------
+        SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
+            If the snapshot was written by another version, has other settings, or is damaged.
+        OSError
+            If it cannot be read.
+        """
+        facts, state = router_memory.load(path)
+        router_memory.require_settings(str(path), facts.settings, settings)
+        _check_controller(controller, start_models, facts.settings)
+        self = cls._make(facts, clock, decision_log, state)
+        self._control(controller, start_models)
+        return self
+
+    @classmethod
+    def _begin(
+        cls,
+        settings: RouterSettings,
+        models: list[Model],
+        clock: Callable[[], float] | None,
+        decision_log: DecisionLog | None,
+    ) -> Self:
+        """Start from nothing."""
+        self = cls._make(Facts(settings, models), clock, decision_log, None)
+        self._facts.models = []
+        for model in models:
             self.add_model(model)
         self.advance_stage()
-        self._control(controller, start_models)
+        return self
+
+    @classmethod
+    def _resume(
+        cls,
+        where: JournalSettings,
+        settings: RouterSettings,
+        models: list[Model],
+        clock: Callable[[], float] | None,
+        decision_log: DecisionLog | None,
+        *,
+        is_seeded: bool,
+    ) -> Self:
+        """Start from a journal, or start one."""
+        journal, recovered = router_memory.open_journal(where)
+        try:
+            if recovered.snapshot is None:
+                self = cls._begin(settings, models, clock, decision_log)
+            else:
+                wanted = settings.to_json() | ({} if is_seeded else {"seed": None})
+                facts, state = router_memory.decode(recovered.snapshot, str(where.path))
+                self = cls._make(facts, clock, decision_log, state)
+                for record in recovered.records():
+                    self._repeat(record)
+                router_memory.require_settings(str(where.path), self._facts.settings, wanted)
+        except BaseException:
+            journal.abandon()
+            raise
+        self._attach_journal(journal.tail)
+        journal.start(self._take_snapshot)
+        self._journal = journal
+        if recovered.snapshot is None:
+            journal.compact(self._take_snapshot)
+        known = {model.name for model in self._facts.models}
+        for model in models:
+            if model.name not in known:
+                self.add_model(model)
         return self
 
     @classmethod
     def _make(
         cls,
-        settings: RouterSettings,
-        models: list[Model],
+        facts: Facts,
         clock: Callable[[], float] | None,
+        decision_log: DecisionLog | None,
         state: bytes | None,
     ) -> Self:
         """Create the native half, new or from its saved state."""
-        self = super().__new__(cls, settings.to_core(models, 0), clock, state)
-        self._settings = settings
-        self._models = []
-        self._failed_stages = 0
+        capacity = 0 if decision_log is None else decision_log.capacity
+        core = facts.settings.to_core(facts.models, capacity)
+        self = super().__new__(cls, core, clock, state)
+        if state is not None:
+            self._name_arms([model.name for model in facts.models])
+        self._facts = facts
         self._infeasible_before = dict.fromkeys(INFEASIBLE_STATUSES, 0)
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
         self._stage_lock = threading.RLock()
         self._start_models = None
         self._controller = None
+        self._journal = None
+        self._decision_log = decision_log
+        if decision_log is not None:
+            decision_log.attach(self)
         return self
 
-    def _control(
-        self, controller: str, start_models: Callable[[StagePlan], object] | None
-    ) -> None:
+    def _control(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
         """Start the background thread, if stages end by themselves and not inline."""
-        require_one_of("controller", controller, ("background", "inline"))
-        settings = self._settings
-        is_inline = controller == "inline"
-        ok = not (is_inline and settings.stage_seconds is not None)
-        require(ok, "controller", controller, "stages by the clock need the background")
-        ok = start_models is None or (callable(start_models) and not is_inline)
-        require(ok, "start_models", start_models, "must be callable, and needs the background")
+        settings = self._facts.settings
         self._start_models = start_models
         ends_by_itself = (
             settings.stage_queries is not None
             or settings.stage_seconds is not None
             or settings.on_lost_slot == "redeploy"
         )
-        if ends_by_itself and not is_inline:
+        if ends_by_itself and controller == "background":
             self._controller = StageController(self._next_stage, settings.stage_seconds)
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model ever added, in that order, as it is now."""
-        return tuple(self._models)
+        return tuple(self._facts.models)
 
     @property
     def settings(self) -> RouterSettings:
         """All settings, defaults filled in."""
-        return self._settings
+        return self._facts.settings
 
     @property
     def deployment(self) -> Deployment:
         """The live set."""
-        return self._deployment
+        deployment = self._facts.deployment
+        if deployment is None:
+            raise NoModelError("nothing was deployed yet")
+        return deployment
 
     @property
     def counters(self) -> RouterCounters:
         """What was done and spent so far."""
-        return RouterCounters(**self._counters(), failed_stages=self._failed_stages)
+        log = self._decision_log
+        return RouterCounters(
+            **self._counters(),
+            failed_stages=self._facts.failed_stages,
+            log_dropped=0 if log is None else log.dropped,
+        )
 
     @property
     def limits(self) -> tuple[LimitState, ...]:
@@ -254,13 +377,14 @@ class StageRouter(_core.Router):
         """
         model = _as_model(model)
         with self._stage_lock:
-            if any(model.name == known.name for known in self._models):
+            if any(model.name == known.name for known in self._facts.models):
                 raise InvalidInputError(
                     f"name = {model.name!r}: this router has a model of that name already"
                 )
             self._check_foreseeable(model)
-            self._add_arm(model.name, model.core_settings(), model.core_prior())
-            self._models.append(model)
+            note = router_memory.note(model=model)
+            self._add_arm(model.name, model.core_settings(), model.core_prior(), note)
+            self._facts.models.append(model)
 
     def update_model(self, name: str, **changes: Any) -> Model:
         """Change a model's price, limits or other fields; they apply to the next query.
@@ -291,10 +415,10 @@ class StageRouter(_core.Router):
             require(field in CHANGEABLE, field, changes[field], rule)
         with self._stage_lock:
             arm = self._arm_in_service(name)
-            model = replace(self._models[arm], **changes)
+            model = replace(self._facts.models[arm], **changes)
             self._check_foreseeable(model)
-            self._set_arm(arm, model.core_settings())
-            self._models[arm] = model
+            self._set_arm(arm, model.core_settings(), router_memory.note(model=model))
+            self._facts.models[arm] = model
             return model
 
     def retire_model(self, name: str) -> None:
@@ -327,9 +451,10 @@ class StageRouter(_core.Router):
             If it breaks its rule.
         """
         with self._stage_lock:
-            settings = replace(self._settings, budget=budget)
-            self._set_budget(float(budget))
-            self._settings = settings
+            settings = replace(self._facts.settings, budget=budget)
+            note = router_memory.note(settings=settings.to_json())
+            self._set_budget(float(budget), note)
+            self._facts.settings = settings
 
     def plan_stage(self) -> StagePlan:
         """Choose the next live set from what is known now, and change nothing.
@@ -349,7 +474,8 @@ class StageRouter(_core.Router):
             If the MIP ended without a proven optimum.
         """
         with self._stage_lock:
-            planning, models, settings = self._planning(), list(self._models), self._settings
+            planning, facts = self._planning(), self._facts
+            models, settings = list(facts.models), facts.settings
             stage, live = self._plan()
         return make_plan(settings, planning, models, live, stage)
 
@@ -385,18 +511,20 @@ class StageRouter(_core.Router):
                     f"{', '.join(retired)} retired after this plan was made: plan again"
                 )
             self._warn_of_last_stage(stage)
-            number = self._publish(arms, plan.start_cost)
-            if plan.status != "optimal":
-                logger.warning("stage %d: deployment is %s", number, plan.status)
-            self._deployment = Deployment(
-                stage=number,
+            deployment = Deployment(
+                stage=stage + 1,
                 models=plan.models,
                 status=plan.status,
                 weights=plan.weights,
                 expected_reward=plan.expected_reward,
                 expected_spend=plan.expected_spend,
             )
-            return self._deployment
+            note = router_memory.note(deployment=deployment)
+            self._publish(arms, plan.start_cost, note)
+            self._facts.deployment = deployment
+            if plan.status != "optimal":
+                logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
+            return deployment
 
     def advance_stage(self) -> Deployment:
         """End the stage: plan and commit at once.
@@ -425,13 +553,55 @@ class StageRouter(_core.Router):
         with self._stage_lock:
             arm = self._arm(name)
             _, live = self._plan()
-            return ModelState(model=self._models[arm], is_live=arm in live, **self._arm_state(arm))
+            known = self._arm_state(arm)
+            return ModelState(model=self._facts.models[arm], is_live=arm in live, **known)
+
+    def snapshot(self, path: str | Path) -> None:
+        """Write all that the router is to a file: `restore` goes on from there.
+
+        Statistics, open decisions, budget and pacing, limits, health, live set, generator and
+        counters; not the decision log. The file of that name is the old one or the new one, never
+        half.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        with self._stage_lock:
+            _, state = self._snapshot()
+            facts = deepcopy(self._facts)
+        router_memory.save(path, facts, state)
+
+    def flush(self) -> None:
+        """Wait until the journal has committed and the decision log has written all so far.
+
+        Raises
+        ------
+        JournalError
+            If that cannot be done now; nothing is lost.
+        """
+        if self._journal is not None:
+            self._journal.flush()
+        if self._decision_log is not None:
+            self._decision_log.flush()
 
     def close(self) -> None:
-        """Stop the background thread; routing goes on over the last set."""
+        """Stop the background threads and close journal and log.
+
+        Without a journal, routing can go on over the last set; with one, it is refused from here on.
+        """
         if self._controller is not None:
             self._controller.stop()
             self._controller.join()
+        if self._journal is not None:
+            self._journal.close()
+        if self._decision_log is not None:
+            self._decision_log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -461,15 +631,32 @@ class StageRouter(_core.Router):
             self._extend(error)
 
     def _extend(self, error: Exception) -> None:
-        self._failed_stages += 1
-        self._extend_stage()
+        self._extend_stage(router_memory.note(failed_stages=1))
+        self._facts.failed_stages += 1
         logger.warning("stage not advanced, the live set stays as it was: %s", error)
 
+    def _repeat(self, record: bytes) -> None:
+        """Do what a record of the journal says, once more."""
+        note = self._replay(record)
+        if note is not None:
+            model = self._facts.apply(note)
+            if model is not None:
+                self._name_arms([model.name])
+
+    def _take_snapshot(self) -> tuple[tuple[int, int], bytes]:
+        """Where the journal stands, and everything there is at that point."""
+        with self._stage_lock:
+            head, state = self._snapshot()
+            facts = deepcopy(self._facts)
+        if head is None:
+            raise JournalError("this router has no journal")
+        return head, router_memory.encode(facts, state)
+
     def _arm(self, name: str) -> int:
-        for arm, model in enumerate(self._models):
+        for arm, model in enumerate(self._facts.models):
             if model.name == name:
                 return arm
-        known = ", ".join(model.name for model in self._models)
+        known = ", ".join(model.name for model in self._facts.models)
         raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
 
     def _arm_in_service(self, name: str) -> int:
@@ -480,7 +667,7 @@ class StageRouter(_core.Router):
 
     def _check_foreseeable(self, model: Model) -> None:
         rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
-        ok = model.largest_cost is not None or not self._settings.hard_limits
+        ok = model.largest_cost is not None or not self._facts.settings.hard_limits
         require(ok, f"max_cost of model {model.name!r}", None, rule)
 
     def _warn_of_last_stage(self, stage: int) -> None:
@@ -502,6 +689,23 @@ def _as_models(models: Iterable[Model | str]) -> list[Model]:
     if not candidates:
         raise InvalidInputError("models is empty: a router needs at least one model to start")
     return candidates
+
+
+def _random_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+
+
+def _check_controller(
+    controller: str,
+    start_models: Callable[[StagePlan], object] | None,
+    settings: RouterSettings,
+) -> None:
+    require_one_of("controller", controller, ("background", "inline"))
+    is_inline = controller == "inline"
+    ok = not (is_inline and settings.stage_seconds is not None)
+    require(ok, "controller", controller, "stages by the clock need the background")
+    ok = start_models is None or (callable(start_models) and not is_inline)
+    require(ok, "start_models", start_models, "must be callable, and needs the background")
 
 
 def _check_caps(models: list[Model], max_deployed: int) -> None:

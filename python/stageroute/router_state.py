@@ -145,6 +145,9 @@ class RouterCounters:
         Estimated queries per second; 0 where no live model has limits on its traffic.
     failed_stages : int
         Stage boundaries at which no new deployment could be made, so that the old one stayed.
+    log_dropped : int
+        Decisions that the decision log had no room for, or whose sink failed, since this process
+        started.
     """
 
     queries: int
@@ -173,6 +176,7 @@ class RouterCounters:
     paced_budget: float
     arrival_rate: float
     failed_stages: int
+    log_dropped: int
 
     @property
     def spent(self) -> float:

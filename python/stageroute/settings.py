@@ -265,9 +265,7 @@ class RouterSettings:
             "budget": float(self.budget),
             "confidence": self.confidence.resolved(self.budget, models),
             "forgetting": self.drift.core_forgetting,
-            "change_test": None
-            if test is None
-            else (test.threshold, test.slack, test.min_samples),
+            "change_test": None if test is None else (test.threshold, test.slack, test.min_samples),
             "pacing": None if pacing is None else (pacing, self.pacing_burst),
             "open_decisions": self.open_decisions,
             "max_age": self.max_age,

@@ -443,8 +443,8 @@ impl Router {
         Ok(())
     }
 
-    fn _extend_stage(&self, py: Python<'_>) -> PyResult<()> {
-        self.command(py, &Command::ExtendStage, b"")?;
+    fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
+        self.command(py, &Command::ExtendStage, note)?;
         self.lock(py)?.is_due_told = false;
         Ok(())
     }
