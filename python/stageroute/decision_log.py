@@ -12,14 +12,16 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from stageroute.checks import is_number, is_whole, require
 from stageroute.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from stageroute import _core
+    from stageroute.router_fleet import RouterFleet
 
 __all__ = ["DecisionLog", "JsonLinesSink", "LoggedDecision", "ParquetSink"]
 
@@ -170,7 +172,7 @@ class DecisionLog:
         # One batch at a time: the thread's, or that of a flush.
         self._draining = threading.Lock()
         self._dropped = 0
-        self._router: weakref.ref[_core.Router] | None = None
+        self._router: weakref.ref[RouterFleet] | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -178,7 +180,7 @@ class DecisionLog:
         """Decisions that were not logged, because the buffer was full or the sink failed."""
         return self._dropped
 
-    def attach(self, router: "_core.Router") -> None:
+    def attach(self, router: "RouterFleet") -> None:
         """Begin to log a router's decisions; called by the router, once.
 
         Raises
@@ -209,7 +211,7 @@ class DecisionLog:
         while not self._stopped.wait(self._seconds):
             self.flush()
 
-    def _drain(self, router: "_core.Router") -> None:
+    def _drain(self, router: "RouterFleet") -> None:
         with self._draining:
             columns = router._drain_log()  # noqa: SLF001  # the native half's only reader
             self._dropped += columns["dropped"]
@@ -230,31 +232,39 @@ def _as_sink(sink: str | Path | Sink) -> Sink:
     return sink
 
 
-def _rows(columns: dict[str, Any], names: Sequence[str]) -> list[LoggedDecision]:
-    lists = {
-        name: column if isinstance(column, list | int) else column.tolist()
-        for name, column in columns.items()
-    }
-    starts = [*lists["first_arm"], len(lists["live_arm"])]
-    rows = []
-    for k, decision in enumerate(lists["id"]):
-        live = slice(starts[k], starts[k + 1])
-        bits = lists["reasons"][k]
-        rows.append(
-            LoggedDecision(
-                id=decision,
-                time=lists["time"][k],
-                stage=lists["stage"][k],
-                model=names[lists["arm"][k]],
-                probability=lists["probability"][k],
-                status=lists["status"][k],
-                reasons=tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1),
-                budget_price=lists["budget_price"][k],
-                paced_budget=lists["paced_budget"][k],
-                models=tuple(names[arm] for arm in lists["live_arm"][live]),
-                probabilities=tuple(lists["live_probability"][live]),
-                reward_ucb=tuple(lists["live_reward_ucb"][live]),
-                cost_lcb=tuple(lists["live_cost_lcb"][live]),
-            )
+def _rows(columns: "_core.CoreLog", names: Sequence[str]) -> list[LoggedDecision]:
+    starts = [*columns["first_arm"].tolist(), len(columns["live_arm"])]
+    live_models = [names[arm] for arm in columns["live_arm"].tolist()]
+    probabilities = columns["live_probability"].tolist()
+    reward_ucb, cost_lcb = columns["live_reward_ucb"].tolist(), columns["live_cost_lcb"].tolist()
+    each = zip(
+        columns["id"].tolist(),
+        columns["time"].tolist(),
+        columns["stage"].tolist(),
+        columns["arm"].tolist(),
+        columns["probability"].tolist(),
+        columns["status"],
+        columns["reasons"].tolist(),
+        columns["budget_price"].tolist(),
+        columns["paced_budget"].tolist(),
+        pairwise(starts),
+        strict=True,
+    )
+    return [
+        LoggedDecision(
+            id=number,
+            time=time,
+            stage=stage,
+            model=names[arm],
+            probability=probability,
+            status=status,
+            reasons=tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1),
+            budget_price=price,
+            paced_budget=budget,
+            models=tuple(live_models[start:end]),
+            probabilities=tuple(probabilities[start:end]),
+            reward_ucb=tuple(reward_ucb[start:end]),
+            cost_lcb=tuple(cost_lcb[start:end]),
         )
-    return rows
+        for number, time, stage, arm, probability, status, bits, price, budget, (start, end) in each
+    ]

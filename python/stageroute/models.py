@@ -81,7 +81,7 @@ class Price:
                 require(ok, f"price {field}", value, "must be in [0, 1e5] USD per million tokens")
 
     def bill(self, tokens: Tokens) -> float:
-        """What these tokens cost, USD."""
+        """Return what these tokens cost, USD."""
         cached = self.input if self.cached_input is None else self.cached_input
         usd = (tokens.input - tokens.cached) * self.input + tokens.cached * cached
         return (usd + tokens.output * self.output) / 1e6
@@ -215,7 +215,7 @@ class Model:
         return self.max_tokens * dearest / 1e6
 
     def core_settings(self) -> "CoreArm":
-        """What can be changed of it, as the core takes it."""
+        """Return what can be changed of it, as the core takes it."""
         price = self.price
         return CoreArm(
             throughput_cap=float(self.throughput_cap),
@@ -235,7 +235,7 @@ class Model:
         )
 
     def core_prior(self) -> "CorePrior":
-        """What is known of it beforehand, as the core takes it."""
+        """Return what is known of it beforehand, as the core takes it."""
         reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
         return CorePrior(
             reward=None if reward is None else (reward, self.expected_reward_weight),

@@ -46,6 +46,8 @@ class ModelState:
         Observations, the weight of a prior included, what was forgotten not.
     reward_mean, cost_mean : float
         Means of them; 0 before the first. Costs in USD.
+    reward_variance, cost_variance : float
+        Their variances.
     reward_ucb, cost_lcb : float
         The optimistic estimates.
     expected_tokens : tuple of float or None
@@ -66,6 +68,8 @@ class ModelState:
     cost_count: int
     reward_mean: float
     cost_mean: float
+    reward_variance: float
+    cost_variance: float
     reward_ucb: float
     cost_lcb: float
     expected_tokens: tuple[float, float, float] | None

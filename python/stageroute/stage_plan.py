@@ -185,13 +185,12 @@ def _describe(
             )
         )
     started, stopped = chosen - set(live), set(live) - chosen
-    names = lambda arms: tuple(models[arm].name for arm in sorted(arms))  # noqa: E731
     return StagePlan(
         after_stage=stage,
-        models=names(chosen),
-        start=names(started),
-        stop=names(stopped),
-        stay=names(chosen & set(live)),
+        models=_names(models, chosen),
+        start=_names(models, started),
+        stop=_names(models, stopped),
+        stay=_names(models, chosen & set(live)),
         status=solution.status,
         expected_reward=solution.objective,
         expected_spend=solution.spend,
@@ -199,6 +198,10 @@ def _describe(
         start_cost=sum(models[arm].start_cost for arm in started),
         candidates=tuple(candidates),
     )
+
+
+def _names(models: Sequence[Model], arms: set[int]) -> tuple[str, ...]:
+    return tuple(models[arm].name for arm in sorted(arms))
 
 
 def _action(*, is_chosen: bool, is_live: bool) -> str:
