@@ -14,8 +14,9 @@ What survives:
 ``"disk"``                every acknowledged record      all but the last ``commit_seconds``
 ========================  =============================  ====================================
 
-A journal is for local disks, and its files are for nobody else to open, not even to copy them,
-while it is in use: closing any handle of a locked file frees the lock of the whole process.
+A journal is for local disks and for one process: not for its forks, and nothing else in the
+process may open and close the database meanwhile, not even to copy it, because closing any handle
+of a locked file frees the lock of the whole process.
 """
 
 import logging
@@ -146,8 +147,9 @@ class Journal:
         Parameters
         ----------
         take_snapshot : bound method
-            Returns the tail's ``head()`` and the owner's state, both under the lock under which
-            the owner appends. When the owner is gone, the journal is closed.
+            Returns the tail's ``head()`` and the owner's state (say, from `snapshot_file.dumps`),
+            both under the lock under which the owner appends. When the owner is gone, the journal
+            is closed.
         """
         tail, stopped = self.tail, self._stopped
 
