@@ -20,6 +20,7 @@ __all__ = [
     "RoutingSolution",
     "Tail",
     "__version__",
+    "decisions_to_json",
     "replay",
     "solve_routing_lp",
 ]
@@ -146,11 +147,13 @@ class CoreLog(TypedDict):
     paced_budget: NDArray[np.float64]
     reasons: NDArray[np.uint8]
     first_arm: NDArray[np.uintp]
-    status: list[str]
+    status: NDArray[np.uint8]
     live_arm: NDArray[np.uintp]
     live_probability: NDArray[np.float64]
     live_reward_ucb: NDArray[np.float64]
     live_cost_lcb: NDArray[np.float64]
+
+def decisions_to_json(columns: CoreLog, names: Sequence[str]) -> bytes: ...
 
 @disjoint_base
 class Router:
