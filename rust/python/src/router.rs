@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, Tokens,
+    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, StartCost,
+    Tokens,
 };
 
 use crate::clock::{Clock, system_time};
@@ -436,9 +437,11 @@ impl Router {
         py: Python<'_>,
         deployed: Vec<u32>,
         start_cost: f64,
+        stage_queries: f64,
         note: &[u8],
     ) -> PyResult<()> {
-        self.command(py, &Command::Publish { deployed: deployed.into(), start_cost }, note)?;
+        let start = StartCost { usd: start_cost, queries: stage_queries };
+        self.command(py, &Command::Publish { deployed: deployed.into(), start }, note)?;
         self.lock(py)?.is_due_told = false;
         Ok(())
     }
