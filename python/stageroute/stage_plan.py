@@ -176,7 +176,7 @@ def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
     forced: tuple[tuple[str, ...], ...] = ((),) * len(candidates)
     if constraints is not None:
         forced = constraints.reasons(
-            solution.deployed, len(candidates), slots.tolist(), settings.max_deployed
+            solution.deployed, len(candidates), slots.tolist(), len(candidates)
         )
     return _describe(solution, now, forced)
 
