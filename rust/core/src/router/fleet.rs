@@ -41,7 +41,7 @@ impl Default for ArmSettings {
 }
 
 impl ArmSettings {
-    fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
+    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
         let cap = self.throughput_cap;
         check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
         if let Some(max_cost) = self.max_cost {
@@ -53,7 +53,11 @@ impl ArmSettings {
             let rule = "must be finite and at least 1";
             check(tokens.is_finite() && tokens >= 1.0, "max_tokens", tokens, rule)?;
         }
-        self.limits.validate()
+        self.limits.validate()?;
+        let tokens = self.max_tokens.unwrap_or(0.0);
+        let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
+                    / 60 may come at once; raise burst_seconds or tokens_per_minute";
+        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
     }
 }
 
@@ -161,7 +165,7 @@ impl Router {
         self.learner.begin_stage();
         self.install(plan);
         self.extend_stage();
-        self.guard.reserve(Nanodollars::from_usd(start_cost));
+        self.guard.pay_undated(Nanodollars::from_usd(start_cost));
         self.start_costs.owe(start_cost, self.config.stage_queries);
         Ok(&self.plan)
     }
@@ -224,6 +228,7 @@ impl Router {
         self.restricted.resize(self.plan.arms().len());
         self.load_lp();
         self.update_gates();
+        self.shares_due = f64::NEG_INFINITY;
     }
 
     /// Loads the LP with the live arms as they stand.
