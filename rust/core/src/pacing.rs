@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BILL_RULE, Error, check, is_bill};
+use crate::error::{BILL_RULE, Error, check, is_bill, is_cost};
 
 /// Money so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,10 @@ impl StartCosts {
         self.per_query = self.owed / start.queries;
     }
 
+    pub(crate) fn is_sound(&self) -> bool {
+        is_cost(self.owed) && is_cost(self.per_query)
+    }
+
     /// The part of the next query, USD.
     pub(crate) fn pay(&mut self) -> f64 {
         let part = self.per_query.min(self.owed);
@@ -89,6 +93,10 @@ pub(crate) struct CompensatedSum {
 }
 
 impl CompensatedSum {
+    pub(crate) fn is_sound(&self) -> bool {
+        is_cost(self.sum) && self.lost.is_finite()
+    }
+
     /// Adds a number that is not negative; returns the sum.
     #[inline]
     pub(crate) fn add(&mut self, x: f64) -> f64 {
@@ -126,6 +134,8 @@ impl Pacing {
     #[inline]
     pub fn paced_budget(&self, budget: f64, ledger: &Ledger) -> f64 {
         let overspend = ledger.committed() - budget * ledger.queries as f64;
-        (budget - overspend / self.horizon).clamp(0.0, self.burst * budget)
+        // An LP is given a finite budget, also where the product is none.
+        let most = (self.burst * budget).min(f64::MAX);
+        (budget - overspend / self.horizon).clamp(0.0, most)
     }
 }

@@ -42,7 +42,7 @@ impl Default for ArmSettings {
 }
 
 impl ArmSettings {
-    fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
+    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
         let cap = self.throughput_cap;
         check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
         if let Some(max_cost) = self.max_cost {
@@ -54,7 +54,11 @@ impl ArmSettings {
             let rule = "must be finite and at least 1";
             check(tokens.is_finite() && tokens >= 1.0, "max_tokens", tokens, rule)?;
         }
-        self.limits.validate()
+        self.limits.validate()?;
+        let tokens = self.max_tokens.unwrap_or(0.0);
+        let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
+                    / 60 may come at once; raise burst_seconds or tokens_per_minute";
+        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
     }
 }
 
@@ -162,7 +166,7 @@ impl Router {
         self.learner.begin_stage();
         self.install(plan);
         self.extend_stage();
-        self.guard.reserve(Nanodollars::from_usd(start.usd));
+        self.guard.pay_undated(Nanodollars::from_usd(start.usd));
         self.start_costs.owe(start);
         Ok(&self.plan)
     }
@@ -225,6 +229,7 @@ impl Router {
         self.restricted.resize(self.plan.arms().len());
         self.load_lp();
         self.update_gates();
+        self.shares_due = f64::NEG_INFINITY;
     }
 
     /// Loads the LP with the live arms as they stand.
