@@ -240,6 +240,7 @@ class StageRouter(_core.Router):
         router_memory.require_settings(str(path), facts.settings, settings)
         _check_controller(controller, start_models, facts.settings)
         self = cls._make(facts, clock, decision_log, state)
+        self._start_log()
         self._control(controller, start_models)
         return self
 
@@ -253,6 +254,7 @@ class StageRouter(_core.Router):
     ) -> Self:
         """Start from nothing."""
         self = cls._make(Facts(settings, models), clock, decision_log, None)
+        self._start_log()
         self._facts.models = []
         for model in models:
             self.add_model(model)
@@ -282,6 +284,7 @@ class StageRouter(_core.Router):
                 for record in recovered.records():
                     self._repeat(record)
                 router_memory.require_settings(str(where.path), self._facts.settings, wanted)
+                self._start_log()
         except BaseException:
             journal.abandon()
             raise
@@ -318,9 +321,13 @@ class StageRouter(_core.Router):
         self._controller = None
         self._journal = None
         self._decision_log = decision_log
-        if decision_log is not None:
-            decision_log.attach(self)
         return self
+
+    def _start_log(self) -> None:
+        """Log decisions from here on; what a journal repeated was logged when it was made."""
+        self._drain_log()
+        if self._decision_log is not None:
+            self._decision_log.attach(self)
 
     def _control(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
         """Start the background thread, if stages end by themselves and not inline."""

@@ -53,16 +53,17 @@ class Event:
 _GROK = FLEET["grok-4.3"].price
 
 EVENTS: Final = (
-    Event("outage", "best model is down", 0.12, 0.20, "claude-haiku-4-5"),
+    Event("outage", "the best model is down", 0.12, 0.20, "claude-haiku-4-5"),
     Event("arrival", "a new model, good value", 0.28, 0.28, "grok-4.3"),
-    Event("rate_limit", "provider allows 40 % of its limit", 0.38, 0.45, "gpt-5-mini", factor=0.4),
+    Event("rate_limit", "its provider allows a third of the limit", 0.38, 0.45,
+          "gpt-5-mini", factor=1 / 3),
     Event("restart", "the router's process restarts", 0.49, 0.49),
-    Event("price", "price doubles", 0.53, 0.53, "grok-4.3",
+    Event("price", "its price doubles", 0.53, 0.53, "grok-4.3",
           Price(2 * _GROK.input, 2 * _GROK.output, 2 * (_GROK.cached_input or 0.0))),
-    Event("regression", "quality falls by 40 %, silently", 0.62, 0.62,
+    Event("regression", "its quality falls by 40 %, silently", 0.62, 0.62,
           "claude-haiku-4-5", factor=0.6),
     Event("arrival", "a new model, poor value", 0.78, 0.78, "gemini-2.5-pro"),
-    Event("retirement", "the most used model retires", 0.90, 0.90, "gpt-5-mini"),
+    Event("retirement", "a model with half the traffic retires", 0.90, 0.90, "gpt-5-mini"),
 )  # fmt: skip
 """The drill, in shares of the trace's time. Only the price list's prices are real."""
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["FLEET", "MOST_OUTPUT", "PRICES_FROM", "TASKS", "DrillModel", "qualities"]
 
 PRICES_FROM: Final = (
-    "public list prices of 2026-07-24, USD per million tokens, from LiteLLM's price list "
-    "(github.com/Wei-Shaw/model-price-repo, commit f9ff147)"
+    "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "
+    "commit f9ff147)"
 )
 
 MOST_OUTPUT: Final = 1_200

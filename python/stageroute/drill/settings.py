@@ -59,7 +59,12 @@ class DrillSettings:
         ok = is_whole(self.max_deployed) and 2 <= self.max_deployed <= len(INITIAL)
         rule = f"must be a whole number in [2, {len(INITIAL)}], the models at the start"
         require(ok, "max_deployed", self.max_deployed, rule)
-        require(is_whole(self.stages) and self.stages >= 1, "stages", self.stages, "at least 1")
+        require(
+            is_whole(self.stages) and self.stages >= 1,
+            "stages",
+            self.stages,
+            "must be a whole number, at least 1",
+        )
         ok = is_whole(self.seed) and 0 <= self.seed < 2**63
         require(ok, "seed", self.seed, "must be a whole number in [0, 2**63)")
         ok = self.journal is None or not self.journal.exists()
