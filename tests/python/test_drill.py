@@ -237,6 +237,10 @@ def test_what_a_model_may_be_sent() -> None:
     assert told.why_not(30_000.0, 1.0) == "tokens"
     told.fail(1.0)
     assert told.why_not(100.0, 60.0) == "failed lately"
+    assert told.why_not(100.0, 62.0) == "being probed"
+    told.succeed(0.5)
+    assert told.why_not(100.0, 62.0) == "being probed"
+    told.succeed(1.5)
     assert told.why_not(100.0, 62.0) == ""
     for _ in range(10):
         told.send(100.0, 100.0)

@@ -2,7 +2,6 @@
 
 import heapq
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,12 @@ import numpy as np
 
 from stageroute._core import Decision
 from stageroute.decision_log import DecisionLog, LoggedDecision
+from stageroute.drill.books import Books
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT
 from stageroute.drill.records import Attempt, PriceWatch, Record, Refusal
-from stageroute.drill.settings import HOUR, STARTS, DrillSettings, Outcome, hard_limit
-from stageroute.drill.told import Told
+from stageroute.drill.settings import STARTS, DrillSettings, Outcome, hard_limit
 from stageroute.drill.trace import Trace
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.models import Tokens
@@ -92,11 +91,8 @@ class Simulation:
         self._record = Record()
         self._is_watching = False
         self._generator = np.random.default_rng([settings.seed, 3])
-        self._told = {name: Told(FLEET[name].to_model(), HEALTH) for name in FLEET}
-        # By clock hour: bills, and the largest bill possible of what is under way.
-        self._billed: defaultdict[int, float] = defaultdict(float)
-        self._reserved: defaultdict[int, float] = defaultdict(float)
         self._limit = hard_limit(trace, settings)
+        self._books = Books(world, self._limit, HEALTH)
         self._router = self._make_router()
 
     def run(self, progress: Callable[[], object] | None) -> Outcome:
@@ -116,7 +112,7 @@ class Simulation:
         router, record = self._router, self._record
         counters = router.counters
         router.close()
-        record.peaks = {name: told.peak for name, told in self._told.items()}
+        record.peaks = {name: told.peak for name, told in self._books.told.items()}
         return Outcome(self._trace, self._settings, self._limit, self._events, record, counters)
 
     def clock(self) -> float:
@@ -255,17 +251,13 @@ class Simulation:
             self._world.expected_reward(query, model),
         )
         self._record.attempts.append(note)
-        self._told[model].send(sum(tokens), sent)
-        hour = int(self.clock() // HOUR)
-        largest = self._world.bill(model, Tokens(*tokens))
-        self._reserved[hour] += largest
+        largest = self._books.send(model, tokens, sent)
         answer = self._world.call(query, attempt, model, sent)
         # At the price of now, whatever it will be when the answer comes.
         bill = self._world.bill(model, answer.tokens)
 
         def answered() -> None:
-            self._reserved[hour] -= largest
-            self._billed[hour] += bill
+            self._books.settle(sent, largest, bill)
             note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
             self._answered(note, attempt, sum(tokens), answer, failed)
 
@@ -275,10 +267,13 @@ class Simulation:
         self, note: Attempt, attempt: int, reserved: float, answer: Answer, failed: tuple[str, ...]
     ) -> None:
         """Report what a request brought, and try once more if it failed."""
-        router, told = self._router, self._told[note.model]
-        used = answer.tokens.input + answer.tokens.output
+        router, told = self._router, self._books.told[note.model]
+        # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
+        is_billed_failure = answer.outcome == "timeout"
+        used = reserved if is_billed_failure else answer.tokens.input + answer.tokens.output
         told.settle(reserved, used, self._now)
         if answer.outcome == "ok":
+            told.succeed(note.time)
             router.observe(note.id, tokens=answer.tokens)
             if answer.reward is not None:
                 self._promise(note, answer.reward, answer.reward_delay)
@@ -324,18 +319,8 @@ class Simulation:
         error: Exception,
     ) -> None:
         """Judge a refusal by what the environment knows, and by nothing that the router says."""
-        hour = int(self.clock() // HOUR)
-        room = self._limit - self._billed[hour] - self._reserved[hour]
-        why = {}
-        for name in self._router.deployment.models:
-            if name not in self._present:
-                continue
-            if name in failed:
-                why[name] = "failed this request"
-            elif self._world.bill(name, Tokens(*tokens)) > room - 1e-6:
-                why[name] = "money"
-            else:
-                why[name] = self._told[name].why_not(sum(tokens), self._now)
+        live = [name for name in self._router.deployment.models if name in self._present]
+        why = self._books.why_not(live, failed, tokens, self._now)
         # With nothing live, nothing explains the refusal of a request that somebody could serve.
         why = why or dict.fromkeys(self._present, "")
         self._record.refusals.append(Refusal(query, self._now, type(error).__name__, why))

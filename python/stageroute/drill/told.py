@@ -76,6 +76,11 @@ class Told:
         """Note that a failure was reported."""
         self._failed_at = now
 
+    def succeed(self, sent: float) -> None:
+        """Note an answer to a request sent at that time: it says that the model works again."""
+        if self._failed_at is not None and sent >= self._failed_at:
+            self._failed_at = None
+
     def why_not(self, tokens: float, now: float) -> str:
         """Why a request could not be sent now; empty if it could."""
         if self._concurrent is not None and self.under_way >= self._concurrent:
@@ -87,8 +92,13 @@ class Told:
             # Two sums of the same numbers may differ in their last digits.
             if allowance is not None and allowance.at(now) < amount + 1e-6:
                 return name
-        # Longer than that no model is left alone after its last failure.
-        failed_at = self._failed_at
-        if failed_at is not None and now - failed_at <= self._health.max_cooldown:
+        return self._distrust(now)
+
+    def _distrust(self, now: float) -> str:
+        """Why a model may be left alone that has failed and not answered since."""
+        if self._failed_at is None:
+            return ""
+        if now - self._failed_at <= self._health.max_cooldown:
             return "failed lately"
-        return ""
+        # After a cool-down one request finds out whether it works; the others wait for its answer.
+        return "being probed" if self.under_way else ""
