@@ -211,6 +211,7 @@ class StageRouter(RouterStages):
         router_memory.require_settings(str(path), facts.settings, settings)
         _check_controller(controller, start_models, facts.settings)
         self = cls._make(facts, clock, decision_log, state)
+        self._start_log()
         self._control(controller, start_models)
         return self
 
@@ -224,6 +225,7 @@ class StageRouter(RouterStages):
     ) -> Self:
         """Start from nothing."""
         self = cls._make(Facts(settings, models), clock, decision_log, None)
+        self._start_log()
         self._facts.models = []
         for model in models:
             self.add_model(model)
@@ -253,6 +255,7 @@ class StageRouter(RouterStages):
                 for record in recovered.records():
                     self._repeat(record)
                 router_memory.require_settings(str(where.path), self._facts.settings, wanted)
+                self._start_log()
         except BaseException:
             journal.abandon()
             raise
@@ -289,9 +292,13 @@ class StageRouter(RouterStages):
         self._controller = None
         self._journal = None
         self._decision_log = decision_log
-        if decision_log is not None:
-            decision_log.attach(self)
         return self
+
+    def _start_log(self) -> None:
+        """Log decisions from here on; what a journal repeated was logged when it was made."""
+        self._drain_log()
+        if self._decision_log is not None:
+            self._decision_log.attach(self)
 
     @property
     def counters(self) -> RouterCounters:

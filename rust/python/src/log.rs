@@ -144,5 +144,5 @@ fn column<'py, T: Element>(
     let Some(column) = columns.get_item(name)? else {
         return Err(invalid(format!("columns lack {name}")));
     };
-    Ok(column.extract()?)
+    column.extract()
 }

@@ -26,6 +26,9 @@ use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_m
 use crate::tail::Tail;
 use crate::{log, views};
 
+/// Where a journal stands: (seq, offset).
+type Position = (u64, u64);
+
 /// The core router, with the name of each of its arms.
 pub(crate) struct State {
     pub(crate) router: core::Router,
@@ -474,7 +477,7 @@ impl Router {
     fn _snapshot<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Option<(u64, u64)>, Bound<'py, PyBytes>)> {
+    ) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
         let state = self.lock(py)?;
         let head = match &state.journal {
             None => None,
