@@ -1,5 +1,8 @@
 """Where logged decisions can go: files of JSON lines, folders of parquet files."""
 
+import itertools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -33,12 +36,21 @@ class JsonLinesSink:
 
     def __call__(self, batch: DecisionBatch, /) -> None:
         """Append a batch."""
-        with self._path.open("ab") as file:
-            file.write(batch.to_json_lines())
+        lines = batch.to_json_lines()
+        with self._path.open("a+b") as file:
+            # A process that was killed, or a full disk, may have left half a line.
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    lines = b"\n" + lines
+            file.write(lines)
 
 
 class ParquetSink:
     """Writes each batch to a parquet file of its own in a folder, named by the batch's first id.
+
+    A file gets its name when it is whole, and none that is there is replaced: where a router that
+    was started anew gives the same ids again, a number follows.
 
     Parameters
     ----------
@@ -96,4 +108,15 @@ class ParquetSink:
                 "cost_lcb": each(pa.array(columns["live_cost_lcb"])),
             }
         )
-        self._parquet.write_table(table, self._folder / f"{int(columns['id'][0]):015d}.parquet")
+        first = f"{int(columns['id'][0]):015d}"
+        # Readers of a folder leave out what begins with a dot.
+        unfinished = self._folder / f".{first}.unfinished"
+        self._parquet.write_table(table, unfinished)
+        names_to_try = (f"{first}{suffix}.parquet" for suffix in _suffixes())
+        paths = (self._folder / name for name in names_to_try)
+        unfinished.rename(next(path for path in paths if not path.exists()))
+
+
+def _suffixes() -> Iterator[str]:
+    yield ""
+    yield from (f"-{k}" for k in itertools.count(1))

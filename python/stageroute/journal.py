@@ -141,6 +141,11 @@ class Journal:
         """
         return self._last_error
 
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether its records have something to start from."""
+        return self._store.snapshot_bytes is not None
+
     def start(self, take_snapshot: TakeSnapshot) -> None:
         """Commit from now on, in a thread that does not keep the owner of the method alive.
 

@@ -1,5 +1,6 @@
 """The router: what a service calls."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -13,16 +14,13 @@ from stageroute.checks import require, require_one_of
 from stageroute.confidence import Confidence
 from stageroute.decision_log import DecisionLog
 from stageroute.deployment import caps_suffice
-from stageroute.errors import (
-    InvalidInputError,
-    JournalError,
-)
+from stageroute.errors import InvalidInputError, JournalError, StageRouteError
 from stageroute.fleet import Fleet
 from stageroute.journal import Journal
 from stageroute.models import Model
 from stageroute.router_fleet import as_model
 from stageroute.router_memory import Facts, JournalSettings
-from stageroute.router_stages import INFEASIBLE_STATUSES, RouterStages
+from stageroute.router_stages import RouterStages
 from stageroute.router_state import RouterCounters
 from stageroute.settings import Drift, FailureEffect, HardLimit, Health, RouterSettings
 from stageroute.stage_plan import StagePlan
@@ -82,7 +80,8 @@ class StageRouter(RouterStages):
     journal : path-like or JournalSettings, optional
         Keeps every call: a router that is made with the path of a journal goes on where the last
         one stood, even if that was killed. Its settings must be the same; models that it does not
-        know are added, those that it knows stay as they were last.
+        know are added, those that it knows stay as they were last, and so does a budget that
+        `set_budget` has changed.
     decision_log : DecisionLog, optional
         Where every decision is written with its grounds.
     clock : callable, optional
@@ -167,15 +166,16 @@ class StageRouter(RouterStages):
         )
         _check_caps(candidates, max_deployed)
         _check_controller(controller, start_models, settings)
+        log_capacity = 0 if decision_log is None else decision_log.capacity
         if journal is None:
-            self = cls._begin(settings, candidates, clock, decision_log)
+            self = cls._begin(settings, candidates, clock, log_capacity)
         else:
             if not isinstance(journal, JournalSettings):
                 journal = JournalSettings(journal)
             self = cls._resume(
-                journal, settings, candidates, clock, decision_log, is_seeded=seed is not None
+                journal, settings, candidates, clock, log_capacity, is_seeded=seed is not None
             )
-        self._control(controller, start_models)
+        self._start(candidates, decision_log, controller, start_models)
         return self
 
     @classmethod
@@ -208,11 +208,11 @@ class StageRouter(RouterStages):
             If it cannot be read.
         """
         facts, state = router_memory.load(path)
-        router_memory.require_settings(str(path), facts.settings, settings)
+        router_memory.require_settings(str(path), facts, settings)
         _check_controller(controller, start_models, facts.settings)
-        self = cls._make(facts, clock, decision_log, state)
-        self._start_log()
-        self._control(controller, start_models)
+        log_capacity = 0 if decision_log is None else decision_log.capacity
+        self = cls._make(facts, clock, log_capacity, state)
+        self._start([], decision_log, controller, start_models)
         return self
 
     @classmethod
@@ -221,11 +221,10 @@ class StageRouter(RouterStages):
         settings: RouterSettings,
         models: list[Model],
         clock: Callable[[], float] | None,
-        decision_log: DecisionLog | None,
+        log_capacity: int,
     ) -> Self:
         """Start from nothing."""
-        self = cls._make(Facts(settings, models), clock, decision_log, None)
-        self._start_log()
+        self = cls._make(Facts(settings, models), clock, log_capacity, None)
         self._facts.models = []
         for model in models:
             self.add_model(model)
@@ -239,7 +238,7 @@ class StageRouter(RouterStages):
         settings: RouterSettings,
         models: list[Model],
         clock: Callable[[], float] | None,
-        decision_log: DecisionLog | None,
+        log_capacity: int,
         *,
         is_seeded: bool,
     ) -> Self:
@@ -247,27 +246,19 @@ class StageRouter(RouterStages):
         journal, recovered = router_memory.open_journal(where)
         try:
             if recovered.snapshot is None:
-                self = cls._begin(settings, models, clock, decision_log)
+                self = cls._begin(settings, models, clock, log_capacity)
             else:
                 wanted = settings.to_json() | ({} if is_seeded else {"seed": None})
                 facts, state = router_memory.decode(recovered.snapshot, str(where.path))
-                self = cls._make(facts, clock, decision_log, state)
+                self = cls._make(facts, clock, log_capacity, state)
                 for record in recovered.records():
                     self._repeat(record)
-                router_memory.require_settings(str(where.path), self._facts.settings, wanted)
-                self._start_log()
+                router_memory.require_settings(str(where.path), self._facts, wanted)
         except BaseException:
             journal.abandon()
             raise
         self._attach_journal(journal.tail)
-        journal.start(self._take_snapshot)
         self._journal = journal
-        if recovered.snapshot is None:
-            journal.compact(self._take_snapshot)
-        known = {model.name for model in self._facts.models}
-        for model in models:
-            if model.name not in known:
-                self.add_model(model)
         return self
 
     @classmethod
@@ -275,30 +266,58 @@ class StageRouter(RouterStages):
         cls,
         facts: Facts,
         clock: Callable[[], float] | None,
-        decision_log: DecisionLog | None,
+        log_capacity: int,
         state: bytes | None,
     ) -> Self:
         """Create the native half, new or from its saved state."""
-        capacity = 0 if decision_log is None else decision_log.capacity
-        core = facts.settings.to_core(facts.models, capacity)
+        core = facts.settings.to_core(facts.models, log_capacity)
         self = super().__new__(cls, core, clock, state)
         if state is not None:
             self._name_arms([model.name for model in facts.models])
         self._facts = facts
-        self._infeasible_before = dict.fromkeys(INFEASIBLE_STATUSES, 0)
+        self._count_from_here()
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
         self._stage_lock = threading.RLock()
         self._start_models = None
         self._controller = None
         self._journal = None
-        self._decision_log = decision_log
+        self._decision_log = None
         return self
 
-    def _start_log(self) -> None:
-        """Log decisions from here on; what a journal repeated was logged when it was made."""
-        self._drain_log()
-        if self._decision_log is not None:
-            self._decision_log.attach(self)
+    def _start(
+        self,
+        models: list[Model],
+        decision_log: DecisionLog | None,
+        controller: str,
+        start_models: Callable[[StagePlan], object] | None,
+    ) -> None:
+        """Go on, now that what is past has been repeated: add new models, start the threads."""
+        try:
+            self._count_from_here()
+            if self._journal is not None:
+                self._start_journal(self._journal, models)
+            if decision_log is not None:
+                # What was repeated from the journal was logged when it was first done.
+                self._drain_log()
+                decision_log.attach(self)
+                self._decision_log = decision_log
+            self._control(controller, start_models)
+        except BaseException:
+            # Whoever holds the error must not hold the journal with it.
+            with contextlib.suppress(StageRouteError):
+                self.close()
+            raise
+
+    def _start_journal(self, journal: Journal, models: list[Model]) -> None:
+        known = {model.name for model in self._facts.models}
+        new = [model for model in models if model.name not in known]
+        for model in new:
+            self._check_foreseeable(model)
+        journal.start(self._take_snapshot)
+        if not journal.has_snapshot:
+            journal.compact(self._take_snapshot)
+        for model in new:
+            self.add_model(model)
 
     @property
     def counters(self) -> RouterCounters:
@@ -339,10 +358,12 @@ class StageRouter(RouterStages):
         JournalError
             If that cannot be done now; nothing is lost.
         """
-        if self._journal is not None:
-            self._journal.flush()
-        if self._decision_log is not None:
-            self._decision_log.flush()
+        try:
+            if self._journal is not None:
+                self._journal.flush()
+        finally:
+            if self._decision_log is not None:
+                self._decision_log.flush()
 
     def close(self) -> None:
         """Stop the background threads and close journal and log.
@@ -352,10 +373,12 @@ class StageRouter(RouterStages):
         if self._controller is not None:
             self._controller.stop()
             self._controller.join()
-        if self._journal is not None:
-            self._journal.close()
-        if self._decision_log is not None:
-            self._decision_log.close()
+        try:
+            if self._journal is not None:
+                self._journal.close()
+        finally:
+            if self._decision_log is not None:
+                self._decision_log.close()
 
     def __enter__(self) -> Self:
         return self

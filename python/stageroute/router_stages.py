@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from stageroute import router_memory
-from stageroute.errors import NoModelError, StalePlanError
+from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router_fleet import RouterFleet
 from stageroute.router_state import Deployment
 from stageroute.stage_controller import StageController
@@ -159,7 +159,7 @@ class RouterStages(RouterFleet):
             or settings.on_lost_slot == "redeploy"
         )
         if ends_by_itself and controller == "background":
-            self._controller = StageController(self._next_stage, settings.stage_seconds)
+            self._controller = StageController(self._end_stage, settings.stage_seconds)
 
     def _on_stage_due(self) -> None:
         """Have the next stage deployed: called once when `route` finds it due."""
@@ -167,16 +167,16 @@ class RouterStages(RouterFleet):
             self._controller.request()
             return
         with self._stage_lock:
-            if self._is_stage_due():
-                self._next_stage()
+            self._end_stage(is_asked=True)
 
-    def _next_stage(self) -> None:
-        """Plan, have models started, commit; where that fails, the old set stays live."""
+    def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
+        """Deploy the next stage; where that fails, the old set stays live."""
+        if is_asked and not self._is_stage_due():
+            # Asked twice for one boundary, or somebody has committed a plan in the meantime.
+            return
         try:
-            plan = self.plan_stage()
-            if self._start_models is not None:
-                self._start_models(plan)
-            self.commit(plan)
+            while not self._deploy():
+                logger.info("a planned model has retired meanwhile: planning again")
         except Exception as error:  # noqa: BLE001  # the callback's errors too
             self._extend(error)
 
@@ -188,10 +188,36 @@ class RouterStages(RouterFleet):
         last = 0 if deployment is None else self._counters()["queries"] - deployment.first_query
         return last or USUAL_STAGE_QUERIES
 
+    def _deploy(self) -> bool:
+        """Plan, have models started, commit; False if a planned model has retired meanwhile."""
+        plan = self.plan_stage()
+        if self._start_models is not None:
+            self._start_models(plan)
+        with self._stage_lock:
+            stage, _ = self._plan()
+            try:
+                self.commit(plan)
+            except StalePlanError as error:
+                if plan.after_stage == stage:
+                    return False
+                # Somebody else has ended the stage: nothing is left to do.
+                logger.warning("dropped what was planned in the background: %s", error)
+        return True
+
     def _extend(self, error: Exception) -> None:
-        self._extend_stage(router_memory.note(failed_stages=1))
-        self._facts.failed_stages += 1
+        with self._stage_lock:
+            try:
+                self._extend_stage(router_memory.note(failed_stages=1))
+                self._facts.failed_stages += 1
+            except JournalError:
+                # Then the stage is still due, and the next query asks for it again.
+                logger.debug("the journal does not take the failed boundary either")
         logger.warning("stage not advanced, the live set stays as it was: %s", error)
+
+    def _count_from_here(self) -> None:
+        """Leave what was done before this process out of its warnings."""
+        counters = self._counters()
+        self._infeasible_before = {status: counters[status] for status in INFEASIBLE_STATUSES}
 
     def _warn_of_last_stage(self, stage: int) -> None:
         """Say once, at the boundary, that queries of the stage were served outside the limits."""

@@ -80,6 +80,11 @@ impl State {
         tail.append(&self.record).map(drop).map_err(|error| journal_to_py(&error))
     }
 
+    fn command(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.record(command, note)?;
+        command.apply(&mut self.router).map_err(|error| to_py(&error))
+    }
+
     /// The time: what a callable clock said, or the system's where it matters.
     #[inline]
     fn now(&self, asked: Option<f64>) -> f64 {
@@ -121,9 +126,15 @@ impl Router {
 
     /// Journals a command and does it.
     fn command(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.lock(py)?.command(command, note)
+    }
+
+    /// The same for one that ends or prolongs a stage: when the stage is due once more, or still,
+    /// somebody is told again.
+    fn end_stage(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
         let mut state = self.lock(py)?;
-        state.record(command, note)?;
-        command.apply(&mut state.router).map_err(|error| to_py(&error))
+        state.is_due_told = false;
+        state.command(command, note)
     }
 
     fn with(router: core::Router, clock: Option<Py<PyAny>>) -> Self {
@@ -202,8 +213,12 @@ impl Router {
         if state.router.is_stage_due() && !state.is_due_told {
             state.is_due_told = true;
             drop(state);
-            slf.call_method0("_on_stage_due")?;
+            let told = slf.call_method0("_on_stage_due");
             state = this.lock(py)?;
+            if let Err(error) = told {
+                state.is_due_told = false;
+                return Err(error);
+            }
         }
         let allowed = match &allowed {
             None => None,
@@ -444,15 +459,11 @@ impl Router {
         note: &[u8],
     ) -> PyResult<()> {
         let start = StartCost { usd: start_cost, queries: stage_queries };
-        self.command(py, &Command::Publish { deployed: deployed.into(), start }, note)?;
-        self.lock(py)?.is_due_told = false;
-        Ok(())
+        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start }, note)
     }
 
     fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
-        self.command(py, &Command::ExtendStage, note)?;
-        self.lock(py)?.is_due_told = false;
-        Ok(())
+        self.end_stage(py, &Command::ExtendStage, note)
     }
 
     /// From now on, every command is appended to a journal's tail before it is done.
@@ -474,10 +485,7 @@ impl Router {
     }
 
     /// Where the journal stands, (seq, offset), and the whole state of the core there.
-    fn _snapshot<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
+    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
         let state = self.lock(py)?;
         let head = match &state.journal {
             None => None,
