@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from stageroute.decision_log import LoggedDecision
+from stageroute.decision_batch import LoggedDecision
 from stageroute.drill.environment import Truth
 from stageroute.models import Tokens
 

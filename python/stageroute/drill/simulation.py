@@ -2,7 +2,7 @@
 
 import heapq
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute._core import Decision
-from stageroute.decision_log import DecisionLog, LoggedDecision
+from stageroute.decision_batch import DecisionBatch
+from stageroute.decision_log import DecisionLog
 from stageroute.drill.books import Books
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
@@ -155,7 +156,7 @@ class Simulation:
             clock=self.clock,
         )
 
-    def _log(self, decisions: Sequence[LoggedDecision]) -> None:
+    def _log(self, decisions: DecisionBatch) -> None:
         self._record.log.extend(decisions)
 
     def _begin(self, event: Event) -> None:
