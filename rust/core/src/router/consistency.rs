@@ -33,7 +33,7 @@ impl Router {
         self.learner.validate()?;
         sound(self.learner.len() == self.arms.len(), "the arms")?;
         for (index, arm) in self.arms.iter().enumerate() {
-            arm.check_consistency(!self.guard.is_off())?;
+            arm.check_consistency(!self.guard.is_off(), self.clock)?;
             sound(self.learner.prices(index) == arm.settings.prices, "the prices of an arm")?;
             let stats = &self.learner.stats()[index];
             let is_sound = [stats.reward, stats.cost].iter().all(|moments| {
@@ -73,7 +73,7 @@ impl Router {
 }
 
 impl Arm {
-    fn check_consistency(&self, has_hard_limits: bool) -> Result<(), Error> {
+    fn check_consistency(&self, has_hard_limits: bool, now: f64) -> Result<(), Error> {
         let Self { settings, reservation, share, prices, traffic, health, is_retired: _ } = self;
         settings.validate(has_hard_limits)?;
         for prices in prices {
@@ -83,7 +83,7 @@ impl Arm {
             && *reservation == Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0))
             && is_cap(*share);
         sound(is_sound, "the settings of an arm")?;
-        traffic.check_soundness(settings.limits)?;
+        traffic.check_soundness(settings.limits, now)?;
         health.check_soundness()
     }
 }

@@ -23,11 +23,12 @@ use crate::health::{Health, HealthConfig};
 use crate::learner::Learner;
 use crate::log::{DecisionLog, LogBatch};
 use crate::lp::{RoutingLp, SolveCounts};
+use crate::meters::ArrivalRate;
 use crate::pacing::{CompensatedSum, Ledger, Pacing, StartCosts};
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
-use crate::throughput::{ArrivalRate, Traffic};
+use crate::throughput::Traffic;
 
 pub use feedback::{Batch, Charge, FailureEffect, FailureReason, Observation};
 pub use fleet::{ArmSettings, ArmSpec};
