@@ -204,8 +204,10 @@ pub struct Router {
     /// Whether a live arm has retired or failed since the plan was published.
     has_lost_slot: bool,
     /// Whether any live arm needs to be looked at before each decision.
+    #[serde(skip)]
     is_gated: bool,
     /// Whether any live arm has traffic limits.
+    #[serde(skip)]
     has_traffic_limits: bool,
     /// When shares are next derived from the arrival rate.
     shares_due: f64,
@@ -232,7 +234,7 @@ impl Router {
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
     pub fn new(config: RouterConfig) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self {
+        let mut router = Self {
             learner: Learner::new(config.confidence, config.drift)?,
             arms: Vec::new(),
             plan: StagePlan::default(),
@@ -254,7 +256,9 @@ impl Router {
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
             config,
-        })
+        };
+        router.update_gates();
+        Ok(router)
     }
 
     /// The whole state, as bytes that [`Router::from_bytes`] of the same version understands. The
