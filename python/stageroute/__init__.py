@@ -20,6 +20,7 @@ from stageroute._core import (
     solve_routing_lp,
 )
 from stageroute.confidence import Confidence
+from stageroute.constraints import DeploymentConstraints
 from stageroute.decision_batch import DecisionBatch, LoggedDecision
 from stageroute.decision_log import DecisionLog
 from stageroute.decision_sinks import JsonLinesSink, ParquetSink
@@ -39,6 +40,7 @@ __all__ = [
     "DecisionBatch",
     "DecisionLog",
     "Deployment",
+    "DeploymentConstraints",
     "DeploymentSolution",
     "Drift",
     "FailureEffect",

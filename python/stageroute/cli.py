@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench`` and ``stageroute replay``."""
+"""The command line: ``stageroute bench``, ``stageroute replay`` and ``stageroute drill``."""
 
 import argparse
 import csv
@@ -23,6 +23,7 @@ from stageroute.bench import (
 )
 from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
+from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.policies import POLICIES, Limits
 from stageroute.replay import ReplayResult, replay
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
     _add_table_options(single)
     _add_problem_options(single)
+    add_drill_command(commands)
     return parser
 
 

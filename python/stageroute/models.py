@@ -26,7 +26,7 @@ NUMBER_RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "requests_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
     "tokens_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
     "burst_seconds": ("must be in (0, 60) seconds", lambda x: 0.0 < x < 60.0),
-    "memory_gb": ("must be finite and above 0, or None", lambda x: x > 0.0),
+    "memory_gb": ("must be finite and not negative, in GB, or None", lambda x: x >= 0.0),
     "start_cost": ("must be in [0, 1e9] USD", lambda x: 0.0 <= x <= LARGEST_BILL),
 }
 """Rules of a model's numbers."""
@@ -129,9 +129,10 @@ class Model:
     provider : str, optional
         Who runs it; see `Fleet.min_providers`.
     memory_gb : float, optional
-        GPU memory that it takes while live; see `Fleet.memory_gb`.
+        GPU memory that it takes while it is live, for `Fleet.memory_gb`; 0 for one that is served
+        elsewhere.
     start_cost : float, default 0.0
-        What starting it costs once, USD.
+        What making it live costs, USD: pulling weights, warming up. Keeping it live is free.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router_fleet import RouterFleet
 from stageroute.router_state import Deployment
 from stageroute.stage_controller import StageController
-from stageroute.stage_plan import StagePlan, make_plan
+from stageroute.stage_plan import Situation, StagePlan, make_plan
 
 __all__ = ["RouterStages"]
 
@@ -20,6 +20,10 @@ INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], 
     "cap_infeasible": "the live models' caps sum to less than 1; traffic was split in proportion",
 }
 """What a counter of decisions outside the limits means."""
+
+
+USUAL_STAGE_QUERIES: Final = 1_000
+"""Length of a stage about which nothing is known yet; only start costs are spread over it."""
 
 
 class RouterStages(RouterFleet):
@@ -70,10 +74,16 @@ class RouterStages(RouterFleet):
             If the MIP ended without a proven optimum.
         """
         with self._stage_lock:
-            planning, facts = self._planning(), self._facts
-            models, settings = list(facts.models), facts.settings
+            facts = self._facts
             stage, live = self._plan()
-        return make_plan(settings, planning, models, live, stage)
+            situation = Situation(
+                planning=self._planning(),
+                models=list(facts.models),
+                live=live,
+                stage=stage,
+                stage_queries=self._expected_queries(),
+            )
+        return make_plan(facts.settings, situation)
 
     def commit(self, plan: StagePlan) -> Deployment:
         """End the stage: switch to a planned live set in one step.
@@ -114,9 +124,10 @@ class RouterStages(RouterFleet):
                 weights=plan.weights,
                 expected_reward=plan.expected_reward,
                 expected_spend=plan.expected_spend,
+                first_query=self._counters()["queries"],
             )
             note = router_memory.note(deployment=deployment)
-            self._publish(arms, plan.start_cost, note)
+            self._publish(arms, plan.start_cost, plan.stage_queries, note)
             self._facts.deployment = deployment
             if plan.status != "optimal":
                 logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
@@ -168,6 +179,14 @@ class RouterStages(RouterFleet):
                 logger.info("a planned model has retired meanwhile: planning again")
         except Exception as error:  # noqa: BLE001  # the callback's errors too
             self._extend(error)
+
+    def _expected_queries(self) -> float:
+        """How many queries the next stage will have: as set, else as many as the last one."""
+        settings, deployment = self._facts.settings, self._facts.deployment
+        if settings.stage_queries is not None:
+            return settings.stage_queries
+        last = 0 if deployment is None else self._counters()["queries"] - deployment.first_query
+        return last or USUAL_STAGE_QUERIES
 
     def _deploy(self) -> bool:
         """Plan, have models started, commit; False if a planned model has retired meanwhile."""

@@ -24,6 +24,8 @@ class Deployment:
         The mixture d* that names the set; not a routing distribution.
     expected_reward, expected_spend : float
         Of that mixture, on optimistic estimates; USD per query.
+    first_query : int
+        How many queries came before the stage.
     """
 
     stage: int
@@ -32,6 +34,7 @@ class Deployment:
     weights: Mapping[str, float]
     expected_reward: float
     expected_spend: float
+    first_query: int
 
 
 @dataclass(frozen=True, slots=True)

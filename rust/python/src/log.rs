@@ -2,47 +2,52 @@
 
 use std::io::Write as _;
 
-use numpy::{Element, PyReadonlyArray1, ToPyArray};
+use numpy::{Element, IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
-use stageroute_core::{LogBatch, LoggedArm, LoggedDecision, Reasons};
+use stageroute_core::{LogBatch, LoggedDecision, Reasons};
 
 use crate::convert::elements;
 use crate::decision::reason_names;
 use crate::errors::invalid;
 
 /// One array for each field: decisions first, then their live arms, which start at `first_arm`.
+/// The copying is done without the interpreter.
 pub(crate) fn columns<'py>(py: Python<'py>, batch: &LogBatch) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let decisions = &batch.decisions;
     dict.set_item("dropped", batch.dropped)?;
-    set(&dict, "id", decisions, |d| d.decision.id)?;
-    set(&dict, "time", decisions, |d| d.at)?;
-    set(&dict, "arm", decisions, |d| d.decision.arm)?;
-    set(&dict, "probability", decisions, |d| d.decision.probability)?;
-    set(&dict, "stage", decisions, |d| d.decision.stage)?;
-    set(&dict, "budget_price", decisions, |d| d.decision.budget_price)?;
-    set(&dict, "paced_budget", decisions, |d| d.paced_budget)?;
-    set(&dict, "reasons", decisions, |d| d.decision.reasons.bits())?;
-    set(&dict, "status", decisions, LoggedDecision::status_code)?;
-    set(&dict, "first_arm", decisions, |d| d.first_arm)?;
-    let arms = &batch.arms;
-    set(&dict, "live_arm", arms, |a: &LoggedArm| a.arm)?;
-    set(&dict, "live_probability", arms, |a| a.probability)?;
-    set(&dict, "live_reward_ucb", arms, |a| a.bounds.reward_ucb)?;
-    set(&dict, "live_cost_lcb", arms, |a| a.bounds.cost_lcb)?;
+    let decisions = Rows { dict: &dict, rows: &batch.decisions };
+    decisions.set("id", |d| d.decision.id)?;
+    decisions.set("time", |d| d.at)?;
+    decisions.set("arm", |d| d.decision.arm)?;
+    decisions.set("probability", |d| d.decision.probability)?;
+    decisions.set("stage", |d| d.decision.stage)?;
+    decisions.set("budget_price", |d| d.decision.budget_price)?;
+    decisions.set("paced_budget", |d| d.paced_budget)?;
+    decisions.set("reasons", |d| d.decision.reasons.bits())?;
+    decisions.set("status", LoggedDecision::status_code)?;
+    decisions.set("first_arm", |d| d.first_arm)?;
+    let arms = Rows { dict: &dict, rows: &batch.arms };
+    arms.set("live_arm", |a| a.arm)?;
+    arms.set("live_probability", |a| a.probability)?;
+    arms.set("live_reward_ucb", |a| a.bounds.reward_ucb)?;
+    arms.set("live_cost_lcb", |a| a.bounds.cost_lcb)?;
     Ok(dict)
 }
 
-fn set<T, U: Element>(
-    dict: &Bound<'_, PyDict>,
-    name: &str,
-    rows: &[T],
-    get: impl Fn(&T) -> U,
-) -> PyResult<()> {
-    let column: Vec<U> = rows.iter().map(get).collect();
-    dict.set_item(name, column.to_pyarray(dict.py()))
+/// Rows that become columns of a dict.
+struct Rows<'a, 'py, T> {
+    dict: &'a Bound<'py, PyDict>,
+    rows: &'a [T],
+}
+
+impl<T: Sync> Rows<'_, '_, T> {
+    fn set<U: Element + Send>(&self, name: &str, get: impl Fn(&T) -> U + Send) -> PyResult<()> {
+        let (py, rows) = (self.dict.py(), self.rows);
+        let column: Vec<U> = py.detach(|| rows.iter().map(get).collect());
+        self.dict.set_item(name, column.into_pyarray(py))
+    }
 }
 
 /// One line of JSON. A number that is not finite is null.
@@ -139,5 +144,5 @@ fn column<'py, T: Element>(
     let Some(column) = columns.get_item(name)? else {
         return Err(invalid(format!("columns lack {name}")));
     };
-    Ok(column.extract()?)
+    column.extract()
 }

@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, Tokens,
+    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, StartCost,
+    Tokens,
 };
 
 use crate::clock::{Clock, system_time};
@@ -24,6 +25,9 @@ use crate::decision::{Decision, DecisionId, FeedbackBatch};
 use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_model};
 use crate::tail::Tail;
 use crate::{log, views};
+
+/// Where a journal stands: (seq, offset).
+type Position = (u64, u64);
 
 /// The core router, with the name of each of its arms.
 pub(crate) struct State {
@@ -451,9 +455,11 @@ impl Router {
         py: Python<'_>,
         deployed: Vec<u32>,
         start_cost: f64,
+        stage_queries: f64,
         note: &[u8],
     ) -> PyResult<()> {
-        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start_cost }, note)
+        let start = StartCost { usd: start_cost, queries: stage_queries };
+        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start }, note)
     }
 
     fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
@@ -479,10 +485,7 @@ impl Router {
     }
 
     /// Where the journal stands, (seq, offset), and the whole state of the core there.
-    fn _snapshot<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Option<(u64, u64)>, Bound<'py, PyBytes>)> {
+    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
         let state = self.lock(py)?;
         let head = match &state.journal {
             None => None,

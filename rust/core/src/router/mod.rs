@@ -1,11 +1,15 @@
 //! The router: one LP per query over the live set, one update per observation.
 //!
-//! This file holds what a router is and says of itself; `route.rs` decides, `feedback.rs` learns
-//! and bills, `fleet.rs` changes arms and stages. Time enters as an argument, in seconds of Unix
-//! time, and never runs backwards; a router without limits, ages or failures ignores it.
+//! This file holds what a router is and says of itself; `admission.rs` says which arms may serve a
+//! query, `route.rs` decides, `feedback.rs` learns and bills, `fleet.rs` changes arms and stages,
+//! `consistency.rs` checks a router that comes from bytes. Time enters as an argument, in seconds of
+//! Unix time, and never runs backwards; a router without limits, ages or failures ignores it.
 
+mod admission;
+mod consistency;
 mod feedback;
 mod fleet;
+mod query;
 mod route;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::confidence::Confidence;
 use crate::decisions::OpenDecisions;
 use crate::drift::Drift;
-use crate::error::{Error, check};
+use crate::error::{Error, check, check_time};
 use crate::guard::{Guard, HardLimit, LimitState, Nanodollars};
 use crate::health::{Health, HealthConfig};
 use crate::learner::Learner;
@@ -27,7 +31,7 @@ use crate::throughput::{ArrivalRate, Traffic};
 
 pub use feedback::{Batch, Charge, FailureEffect, FailureReason, Observation};
 pub use fleet::{ArmSettings, ArmSpec};
-pub use route::{Decision, Query, Reasons};
+pub use query::{Decision, Query, Reasons};
 
 use route::Restricted;
 
@@ -271,8 +275,7 @@ impl Router {
         if !rest.is_empty() {
             return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
         }
-        router.config.validate()?;
-        router.learner.validate()?;
+        router.check_consistency()?;
         router.log = DecisionLog::new(router.config.log_capacity);
         router.restricted.resize(router.plan.arms().len());
         Ok(router)
@@ -280,10 +283,14 @@ impl Router {
 
     /// Takes the time of a call, which never runs backwards.
     #[inline]
-    fn advance_clock(&mut self, now: f64) -> f64 {
-        // A time that is not a number is ignored by `max`.
-        self.clock = self.clock.max(now);
-        self.clock
+    fn advance_clock(&mut self, now: f64) -> Result<f64, Error> {
+        // What is not a number is not before anything, and refused.
+        if now <= self.clock {
+            return Ok(self.clock);
+        }
+        check_time(now)?;
+        self.clock = now;
+        Ok(now)
     }
 
     /// Whether anything depends on the time, so that callers should look at a clock.
@@ -382,7 +389,7 @@ impl Router {
 
     /// What each hard limit stands at.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> {
-        self.guard.states()
+        self.guard.states(self.clock)
     }
 
     /// What was done so far.
