@@ -139,6 +139,7 @@ class Known:
         if reason == "refusal":
             # A reward of 0, whose cost is still to come.
             self.observe(int(number), reward=True)
+            self.count["rewards"] += 1
         else:
             self.observe(int(number), cost=0.0 if cost == "None" else float(cost))
         self.count[reason] += 1

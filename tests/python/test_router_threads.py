@@ -623,7 +623,6 @@ def test_a_lost_slot(controller: str, loss: str, on_lost_slot: str) -> None:
     router.close()
 
 
-@pytest.mark.xfail(reason="a model that is not live has no slot to lose", strict=True)
 def test_a_model_that_is_not_live_loses_no_slot() -> None:
     health = Health(failures=1, failed_after=1)
     router = make(on_lost_slot="redeploy", controller="inline", health=health)
