@@ -46,6 +46,7 @@ mod learner;
 mod log;
 pub mod lp;
 mod memory;
+mod meters;
 mod pacing;
 mod plan;
 mod prior;

@@ -154,7 +154,10 @@ impl Router {
         state: Option<&[u8]>,
     ) -> PyResult<Self> {
         let router = match state {
-            Some(bytes) => core::Router::from_bytes(bytes),
+            Some(bytes) => core::Router::from_bytes(bytes).map(|mut router| {
+                router.set_log_capacity(settings.log_capacity);
+                router
+            }),
             None => core::Router::new(settings.try_into()?),
         };
         Ok(Self::with(router.map_err(|error| to_py(&error))?, clock))

@@ -5,6 +5,7 @@ use super::{Arm, Router};
 use crate::error::Error;
 use crate::guard::{HardLimit, Nanodollars};
 use crate::learner::Learner;
+use crate::throughput::seconds_until;
 use crate::usage::Tokens;
 
 /// What a query would take of one arm.
@@ -161,10 +162,4 @@ impl Router {
         }
         (shortest, limits)
     }
-}
-
-/// So many seconds after `now` it is `time` for sure, whatever rounding does to the sum.
-fn seconds_until(time: f64, now: f64) -> f64 {
-    let wait = time - now;
-    if now + wait < time { wait.next_up() } else { wait.max(0.0) }
 }

@@ -3,7 +3,18 @@
 use super::{Arm, Counters, Router};
 use crate::error::{Error, MOST, is_cap, is_cost, is_time, sound};
 use crate::guard::Nanodollars;
+use crate::learner::Learner;
 use crate::plan::StagePlan;
+use crate::stats::ArmStats;
+use crate::usage::{CostFeedback, Tokens};
+
+/// No mean is larger: of costs in USD, of tokens, each at most 1e9.
+const LARGEST_MEAN: f64 = 2e9;
+
+/// Whether a number can be a mean of numbers from 0 to `largest`, up to rounding.
+fn is_mean(mean: f64, largest: f64) -> bool {
+    (-1e-9..=largest).contains(&mean)
+}
 
 impl Router {
     /// Checks that all parts are in their ranges and fit together, and completes what bytes do not
@@ -33,22 +44,20 @@ impl Router {
         self.learner.validate()?;
         sound(self.learner.len() == self.arms.len(), "the arms")?;
         for (index, arm) in self.arms.iter().enumerate() {
-            arm.check_consistency(!self.guard.is_off())?;
+            arm.check_consistency(!self.guard.is_off(), self.clock)?;
             sound(self.learner.prices(index) == arm.settings.prices, "the prices of an arm")?;
-            let stats = &self.learner.stats()[index];
-            let is_sound = [stats.reward, stats.cost].iter().all(|moments| {
-                let numbers = [moments.weight(), moments.mean(), moments.variance()];
-                moments.count() <= MOST && numbers.iter().all(|x| x.is_finite())
-            });
-            let is_expected = self.learner.expected_cost(index).is_finite();
-            sound(is_sound && is_expected, "the statistics of an arm")?;
         }
-        // Those of the next stage take in what is kept beside the statistics.
-        let mut bounds = Vec::new();
-        self.next_bounds(&mut bounds);
-        bounds.extend_from_slice(self.learner.bounds());
-        let are_sound = bounds.iter().all(|b| b.reward_ucb.is_finite() && is_cost(b.cost_lcb));
-        sound(are_sound, "the statistics of an arm")
+        check_statistics(&self.learner)?;
+        // What is kept to be forgotten stage by stage is seen as one stage after the other goes.
+        let mut later = self.learner.clone();
+        for _ in 0..self.config.drift.forgetting.slots() {
+            let before = weights(&later);
+            later.begin_stage();
+            check_statistics(&later)?;
+            let falls = weights(&later).iter().zip(&before).all(|(after, before)| after <= before);
+            sound(falls, "the statistics of an arm")?;
+        }
+        Ok(())
     }
 
     fn check_money(&self) -> Result<(), Error> {
@@ -72,8 +81,42 @@ impl Router {
     }
 }
 
+fn weights(learner: &Learner) -> Vec<f64> {
+    let of_arm = |stats: &ArmStats| [stats.reward.weight(), stats.cost.weight()];
+    learner.stats().iter().flat_map(of_arm).collect()
+}
+
+/// Checks what is known of all arms, now and after another observation of each.
+fn check_statistics(learner: &Learner) -> Result<(), Error> {
+    let mut learner = learner.clone();
+    for arm in 0..learner.len() {
+        let ArmStats { reward, cost } = learner.stats()[arm];
+        let usage = learner.usage(arm).copied().unwrap_or_default();
+        let Tokens { input, cached, output } = usage.mean();
+        let are_means = is_mean(reward.mean(), 1.0 + 1e-9)
+            && [cost.mean(), input, cached, output].iter().all(|&x| is_mean(x, LARGEST_MEAN))
+            && is_mean(learner.expected_cost(arm), f64::MAX);
+        let are_spreads = [reward.variance(), cost.variance()].into_iter().all(is_cost);
+        let weights = [reward.weight(), cost.weight(), usage.weight()];
+        let are_weights = weights.iter().all(|weight| (0.0..=MOST as f64).contains(weight));
+        let counts = [reward.count(), cost.count(), usage.count()];
+        let are_counts = counts.iter().all(|&count| count <= MOST);
+        let feedback = match learner.prices(arm) {
+            Some(_) => CostFeedback::Tokens(Tokens::default()),
+            None => CostFeedback::Usd(0.0),
+        };
+        let before = learner.bounds()[arm];
+        let after = learner.observe(arm, Some(0.5), Some(feedback))?;
+        let are_bounds =
+            [before, after].iter().all(|b| b.reward_ucb.is_finite() && is_cost(b.cost_lcb));
+        let is_sound = are_means && are_spreads && are_weights && are_counts && are_bounds;
+        sound(is_sound, "the statistics of an arm")?;
+    }
+    Ok(())
+}
+
 impl Arm {
-    fn check_consistency(&self, has_hard_limits: bool) -> Result<(), Error> {
+    fn check_consistency(&self, has_hard_limits: bool, now: f64) -> Result<(), Error> {
         let Self { settings, reservation, share, prices, traffic, health, is_retired: _ } = self;
         settings.validate(has_hard_limits)?;
         for prices in prices {
@@ -83,7 +126,7 @@ impl Arm {
             && *reservation == Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0))
             && is_cap(*share);
         sound(is_sound, "the settings of an arm")?;
-        traffic.check_soundness(settings.limits)?;
+        traffic.check_soundness(settings.limits, now)?;
         health.check_soundness()
     }
 }

@@ -230,7 +230,7 @@ impl Router {
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.
             let used = if bill > 0.0 { open.tokens } else { 0.0 };
-            self.bill(&open, bill, Some(used));
+            self.bill(&open, bill, Some(used), now);
         }
         if reward.is_some() {
             self.counters.rewards += 1;
@@ -321,7 +321,8 @@ impl Router {
                 _ => Some(CostFeedback::Usd(bill)),
             };
             self.counters.costs_without_tokens += u64::from(lesson.is_none());
-            self.bill(&open, bill, tokens.map(|tokens| tokens.input + tokens.output));
+            let used = tokens.map(|tokens| tokens.input + tokens.output);
+            self.bill(&open, bill, used, now);
         }
         self.counters.rewards += u64::from(reward.is_some());
         if reward.is_some() || lesson.is_some() {
@@ -347,7 +348,7 @@ impl Router {
 
     /// Bills a decision: the ledger, the hard limits and the token bucket.
     #[inline]
-    fn bill(&mut self, open: &OpenDecision, bill: f64, tokens: Option<f64>) {
+    fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
         self.ledger.billed = self.billed.add(bill);
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
@@ -356,8 +357,9 @@ impl Router {
             self.counters.above_reservation += u64::from(bill > open.reservation);
             self.guard.bill(open.at, open.reservation, bill);
         }
-        if let Some(tokens) = tokens {
-            self.arms[open.arm as usize].traffic.settle(open.at, open.tokens, tokens);
+        if let Some(used) = used {
+            let traffic = &mut self.arms[open.arm as usize].traffic;
+            traffic.settle(open.at, open.tokens, used, now);
         }
     }
 

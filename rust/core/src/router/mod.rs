@@ -23,11 +23,12 @@ use crate::health::{Health, HealthConfig};
 use crate::learner::Learner;
 use crate::log::{DecisionLog, LogBatch};
 use crate::lp::{RoutingLp, SolveCounts};
+use crate::meters::ArrivalRate;
 use crate::pacing::{CompensatedSum, Ledger, Pacing, StartCosts};
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
-use crate::throughput::{ArrivalRate, Traffic};
+use crate::throughput::Traffic;
 
 pub use feedback::{Batch, Charge, FailureEffect, FailureReason, Observation};
 pub use fleet::{ArmSettings, ArmSpec};
@@ -203,8 +204,10 @@ pub struct Router {
     /// Whether a live arm has retired or failed since the plan was published.
     has_lost_slot: bool,
     /// Whether any live arm needs to be looked at before each decision.
+    #[serde(skip)]
     is_gated: bool,
     /// Whether any live arm has traffic limits.
+    #[serde(skip)]
     has_traffic_limits: bool,
     /// When shares are next derived from the arrival rate.
     shares_due: f64,
@@ -231,7 +234,7 @@ impl Router {
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
     pub fn new(config: RouterConfig) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self {
+        let mut router = Self {
             learner: Learner::new(config.confidence, config.drift)?,
             arms: Vec::new(),
             plan: StagePlan::default(),
@@ -253,7 +256,9 @@ impl Router {
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
             config,
-        })
+        };
+        router.update_gates();
+        Ok(router)
     }
 
     /// The whole state, as bytes that [`Router::from_bytes`] of the same version understands. The
@@ -396,6 +401,13 @@ impl Router {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Starts an empty log of so many decisions, or none for 0: what is logged is no part of the
+    /// state, so that a restored router is told anew.
+    pub fn set_log_capacity(&mut self, capacity: usize) {
+        self.config.log_capacity = capacity;
+        self.log = DecisionLog::new(capacity);
     }
 
     /// Exchanges the log's decisions so far for an empty batch, whose memory is used again.
