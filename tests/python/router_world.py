@@ -164,7 +164,9 @@ class World:
         retiring = f"new{generator.randrange(1, self.added + 1)}"
         calls: list[partial[Any]] = [
             partial(router.update_model, generator.choice(["small", "large"]), price=price),
-            partial(router.update_model, "middle", requests_per_minute=generator.uniform(300, 900)),
+            partial(
+                router.update_model, "middle", requests_per_minute=generator.randrange(300, 900, 20)
+            ),
             partial(router.set_budget, generator.uniform(0.0005, 0.003)),
             partial(router.add_model, new),
             partial(router.retire_model, retiring),

@@ -160,6 +160,19 @@ def test_no_damage_goes_unseen(tmp_path: Path) -> None:
     assert StageRouter.restore(path, budget=0.001).counters.queries == 20
 
 
+@pytest.mark.xfail(
+    reason="rounding leaves the bucket of a lowered limit above its capacity", strict=True
+)
+def test_a_router_with_a_lowered_limit_can_be_restored(tmp_path: Path) -> None:
+    generator = random.Random(0)
+    for _ in range(100):
+        high = generator.uniform(300.0, 900.0)
+        router = make(models=[Model("a", requests_per_minute=high)], max_deployed=1)
+        router.update_model("a", requests_per_minute=generator.uniform(60.0, high))
+        router.snapshot(tmp_path / "snapshot")
+        StageRouter.restore(tmp_path / "snapshot")
+
+
 def test_a_snapshot_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "snapshot"
     data = snapshot(path)
