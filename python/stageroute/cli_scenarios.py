@@ -1,6 +1,7 @@
 """``stageroute scenarios``: its options, and what it does with them."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stageroute.cli_common import (
@@ -14,13 +15,8 @@ from stageroute.cli_common import (
 )
 from stageroute.policies import Limits
 from stageroute.scenario_report import format_scenarios
-from stageroute.scenarios import (
-    SCENARIOS,
-    SERVICES,
-    ScenarioSettings,
-    collect_runs,
-    run_scenarios,
-)
+from stageroute.scenario_runs import collect_runs, run_scenarios
+from stageroute.scenarios import DRIFT, SCENARIOS, SERVICES, ScenarioSettings
 
 if TYPE_CHECKING:
     from stageroute.datasets import OutcomeTable
@@ -60,6 +56,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     group.add_argument("--throughput-cap", type=float, default=0.5, metavar="ALPHA")
     group.add_argument("--unknown-prices", action="store_true",
                        help="do not tell StageRoute each model's mean cost beforehand")  # fmt: skip
+    group.add_argument("--forget-per-stage", type=float, metavar="FACTOR",
+                       help="where drift is handled, forget at stage boundaries too")  # fmt: skip
 
 
 def _settings(options: argparse.Namespace, table: "OutcomeTable") -> ScenarioSettings:
@@ -77,6 +75,7 @@ def _settings(options: argparse.Namespace, table: "OutcomeTable") -> ScenarioSet
         scenarios=tuple(options.scenarios),
         services=tuple(SERVICES) if options.rivals else ("stageroute",),
         seeds=tuple(range(options.first_seed, options.first_seed + options.seeds)),
+        drift=replace(DRIFT, forget_per_stage=options.forget_per_stage),
         num_queries=options.queries,
         num_stages=options.stages,
         num_initial=min(options.initial_models, table.num_models),

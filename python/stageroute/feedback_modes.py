@@ -189,7 +189,7 @@ class Mailbox:
             self.sent["costs"] += message.cost is not None
 
     def collect(self, query: int) -> list[Message]:
-        """Hand over what arrives after the decision on a query, in the order in which it was sent."""
+        """Hand over what arrives after the decision on a query, in the order of sending."""
         return self._due.pop(query, [])
 
     def collect_rest(self) -> list[Message]:

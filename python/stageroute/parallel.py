@@ -1,4 +1,4 @@
-"""Independent jobs over several processes: in any order, safe to interrupt, the same for any number."""
+"""Independent jobs over several processes, safe to interrupt."""
 
 import logging
 import os

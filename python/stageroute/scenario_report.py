@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from stageroute.report import align
-from stageroute.scenarios import SCENARIOS, SERVICES, ScenarioResult, ScenarioRun
+from stageroute.scenario_runs import ScenarioResult, ScenarioRun
+from stageroute.scenarios import SCENARIOS, SERVICES
 
 __all__ = ["format_scenarios"]
 
@@ -147,12 +148,13 @@ def _rows(
 
 def _remarks(result: ScenarioResult) -> list[str]:
     """Say what a rival cannot do, and what else its figures need."""
-    lines = []
-    for service in result.settings.services:
-        for name in result.settings.scenarios:
-            for remarks in (SERVICES[service].cannot, SERVICES[service].remarks):
-                if name in remarks:
-                    lines.append(f"{service}, {SCENARIOS[name].title}: {remarks[name]}")
+    lines = [
+        f"{service}, {SCENARIOS[name].title}: {remarks[name]}"
+        for service in result.settings.services
+        for name in result.settings.scenarios
+        for remarks in (SERVICES[service].cannot, SERVICES[service].remarks)
+        if name in remarks
+    ]
     return ["\n".join(lines)] if lines else []
 
 

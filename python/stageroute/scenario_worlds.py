@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, require
 from stageroute.datasets import OutcomeTable
+from stageroute.errors import InvalidInputError
 from stageroute.metrics import RUNNING_SPEND_FROM, oracle_rewards
 from stageroute.policies import Limits
 from stageroute.streams import Stream
@@ -24,10 +25,6 @@ FACTOR_RULE = "must be in (0, 1): what is left"
 
 class Change(Protocol):
     """What happens to one model in the middle of a stream."""
-
-    @property
-    def factor(self) -> float:
-        """What is left of the reward or the price."""
 
     def victim(self, table: OutcomeTable, arrived: Arms, budget: float) -> int:
         """Choose the model, of those that have arrived."""
@@ -109,12 +106,15 @@ class World:
         The first query after the change.
     victim : int or None
         The column that changes.
+    change : Change or None
+        What happens to it.
     """
 
     stream: Stream
     table: OutcomeTable
     change_at: int | None = None
     victim: int | None = None
+    change: Change | None = None
 
     def outcomes(self) -> tuple[Floats, Floats]:
         """Return reward and cost of every model on every query, each of shape (T, N)."""
@@ -125,6 +125,20 @@ class World:
             np.concatenate([before.reward[early], after.reward[late]]),
             np.concatenate([before.cost[early], after.cost[late]]),
         )
+
+    def new_price(self) -> tuple[int, float]:
+        """Return the model whose price changes, and what its price is multiplied by.
+
+        Raises
+        ------
+        InvalidInputError
+            If no price changes in this world.
+        """
+        if self.victim is None or not isinstance(self.change, PriceCut):
+            raise InvalidInputError(
+                f"change = {self.change!r}: only a PriceCut can be announced as a price"
+            )
+        return self.victim, self.change.factor
 
     def measure(self, arm: Arms, limits: Limits, starts: Stages) -> "WorldFigures":
         """Compute what the decisions of a run amount to; `starts` are those of the stages."""
@@ -187,4 +201,4 @@ def change_world(stream: Stream, change: Change | None, budget: float) -> World:
         return World(stream, stream.table)
     middle = stream.num_queries // 2
     victim = change.victim(stream.table, stream.candidates(middle), budget)
-    return World(stream, change.apply(stream.table, victim), middle, victim)
+    return World(stream, change.apply(stream.table, victim), middle, victim, change)

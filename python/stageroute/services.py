@@ -23,8 +23,8 @@ __all__ = ["Service", "ServiceSettings", "StageRouteService"]
 Arms = NDArray[np.intp]
 
 USUAL_TOKENS: Final = 1_000.0
-"""A table knows costs, not tokens. Where prices are to be announced, a model's price is such that its
-mean query uses so many tokens, and each query as many as its cost says."""
+"""A table knows costs, not tokens. Where prices are announced, a model is priced so that its mean
+query uses so many tokens, and each query as many as its cost says."""
 
 DECISION_STATUSES: Final = (
     "optimal",
@@ -48,7 +48,7 @@ class ServiceSettings:
     limits : Limits
     seed : int
     drift : Drift
-        How StageRoute handles drift.
+        How StageRoute handles drift; a rival handles it in its own way, if any is set.
     has_prices : bool
         Whether costs come as tokens at a list price, so that a change of price can be announced.
     knows_quality : bool
@@ -99,15 +99,15 @@ class Service(ABC):
 
     @abstractmethod
     def decisions(self) -> dict[str, int]:
-        """How many decisions ended in each status; empty if there are none."""
+        """Return how many decisions ended in each status; empty if it has none."""
 
     @abstractmethod
     def feedback(self) -> dict[str, int]:
-        """How feedback was counted; empty if that is not known."""
+        """Return what became of feedback; empty if it does not count it."""
 
     @abstractmethod
     def billed(self) -> float | None:
-        """What it has been billed, USD, as far as it keeps books."""
+        """Return what it has been billed, USD, as far as it keeps books."""
 
 
 class StageRouteService(Service):
@@ -190,29 +190,35 @@ class StageRouteService(Service):
             for message in messages:
                 self._observe(message)
             return
-        for has_reward, has_cost in ((True, True), (True, False), (False, True)):
-            batch = [
-                message
-                for message in messages
-                if (message.reward is not None, message.cost is not None) == (has_reward, has_cost)
-            ]
-            if batch:
-                answer = self.router.observe_many(
-                    [self._ids[message.query] for message in batch],
-                    rewards=[message.reward for message in batch] if has_reward else None,
-                    costs=[message.cost for message in batch] if has_cost else None,
-                    all_or_none=False,
-                )
-                self.answers["counted"] += answer.counted
-                self.answers["repeated"] += answer.repeated
+        both, rewards, costs = [], [], []
+        for query, reward, cost in (message[1:] for message in messages):
+            identity = self._ids[query]
+            if reward is None:
+                costs.append((identity, cost))
+            elif cost is None:
+                rewards.append((identity, reward))
+            else:
+                both.append((identity, reward, cost))
+        self._observe_batch(both, "rewards", "costs")
+        self._observe_batch(rewards, "rewards")
+        self._observe_batch(costs, "costs")
+
+    def _observe_batch(self, batch: Sequence[tuple[float | None, ...]], *what: str) -> None:
+        if batch:
+            ids, *values = (np.array(column) for column in zip(*batch, strict=True))
+            arrays = dict(zip(what, values, strict=True))
+            answer = self.router.observe_many(ids, **arrays, all_or_none=False)
+            self.answers["counted"] += answer.counted
+            self.answers["repeated"] += answer.repeated
 
     def _observe(self, message: Message) -> None:
-        cost, tokens = message.cost, None
-        if self._settings.has_prices and cost is not None:
-            cost, tokens = None, Tokens(0.0, cost / self._billing[message.query])
+        identity, cost = self._ids[message.query], message.cost
         try:
-            identity = self._ids[message.query]
-            self.router.observe(identity, reward=message.reward, cost=cost, tokens=tokens)
+            if self._settings.has_prices and cost is not None:
+                tokens = Tokens(0.0, cost / self._billing[message.query])
+                self.router.observe(identity, reward=message.reward, tokens=tokens)
+            else:
+                self.router.observe(identity, reward=message.reward, cost=cost)
             self.answers["counted"] += 1
         except AlreadyObservedError:
             self.answers["repeated"] += 1
@@ -226,15 +232,15 @@ class StageRouteService(Service):
             self.router.update_model(name, price=price)
 
     def decisions(self) -> dict[str, int]:
-        """How many decisions ended in each status."""
+        """Return how many decisions ended in each status."""
         counters = self.router.counters
         return {status: getattr(counters, status) for status in DECISION_STATUSES}
 
     def feedback(self) -> dict[str, int]:
-        """How feedback was counted."""
+        """Return what became of feedback."""
         counters = self.router.counters
         return {name: getattr(counters, name) for name in FEEDBACK_COUNTERS}
 
     def billed(self) -> float:
-        """What it has been billed, USD."""
+        """Return what it has been billed, USD."""
         return self.router.counters.billed

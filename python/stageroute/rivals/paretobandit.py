@@ -3,13 +3,16 @@
 Settings, each after its own documentation or its own experiments:
 
 - ``priors="none"``: "recommended when using entirely custom model portfolios".
-- `alpha` and `forgetting_factor` of ``BEST_K3_TABULA_RASA_HPARAMS``, its best cold start.
+- ``alpha = ExplorationRate.BALANCED`` (1.0): "moderate exploration for cold-start scenarios". Its
+  defaults are tuned for rich contexts and warm starts; with them it settles on the first model
+  that earns anything.
+- ``forgetting_factor=1.0`` ("stationary"), and its default of 0.997 where drift is handled.
 - ``BudgetPacer(target_avg_spend_usd=b)`` with its defaults, and ``cost_penalty=0.0``: what all its
   experiments with a pacer use.
 - The context is the bias alone: nobody in the comparison knows what a query is about.
 - Token prices put `TOKENS_PER_QUERY` tokens into a mean query: at the magnitude of list prices, and
   within the range of prices that it is set up for.
-- The cost of a query is written to `RoutingLog.cost_usd` before its feedback, as its experiments do.
+- The cost of a query is put into `RoutingLog.cost_usd` before its feedback, as its experiments do.
 
 It has no cap on live models and none on traffic, so that it may use every model that has arrived.
 """
@@ -24,11 +27,11 @@ import numpy as np
 from stageroute.errors import MissingExtraError
 from stageroute.feedback_modes import Message
 from stageroute.services import Arms, Service, ServiceSettings
+from stageroute.settings import Drift
 
 __all__ = ["ParetoBanditService", "require_installed"]
 
 TOKENS_PER_QUERY: Final = 200.0
-FORGETS: Final = "a setting of StageRoute; its own forgetting is always on."
 
 
 def require_installed() -> None:
@@ -50,16 +53,13 @@ def require_installed() -> None:
 class ParetoBanditService(Service):
     """`pareto_bandit.BanditRouter` with a `BudgetPacer`.
 
-    Its one call for feedback, `process_feedback`, takes the reward and bills the cost. Where the two
-    come apart, a reward goes to `BanditRouter.update` and a cost to `BudgetPacer.observe`, of which
-    that call is made.
+    Its one call for feedback, `process_feedback`, takes the reward and bills the cost. Where the
+    two come apart, a reward goes to `BanditRouter.update` and a cost to `BudgetPacer.observe`, of
+    which that call is made.
     """
 
     cannot = MappingProxyType(
         {
-            "immediate_drift": FORGETS,
-            "regression_drift": FORGETS,
-            "price_cut_drift": FORGETS,
             "no_rewards_known_quality": "its priors come from a file of labelled prompts.",
         }
     )
@@ -87,16 +87,18 @@ class ParetoBanditService(Service):
     def _start(self, arms: Sequence[int]) -> None:
         from pareto_bandit import BanditRouter
         from pareto_bandit.budget_pacer import BudgetPacer
-        from pareto_bandit.config import BEST_K3_TABULA_RASA_HPARAMS as COLD_START
+        from pareto_bandit.config import BEST_K3_HPARAMS
         from pareto_bandit.feature_service import FeatureService
+        from pareto_bandit.types import ExplorationRate
 
+        handles_drift = self._settings.drift != Drift()
         self._pacer = BudgetPacer(target_avg_spend_usd=self._settings.limits.budget)
         self._router = BanditRouter.create(
             model_registry={self._models[arm]: self._price(arm) for arm in arms},
             feature_service=FeatureService.for_precomputed(self._context.size),
             priors="none",
-            alpha=COLD_START["alpha"],
-            forgetting_factor=COLD_START["forgetting_factor"],
+            alpha=ExplorationRate.BALANCED,
+            forgetting_factor=BEST_K3_HPARAMS["forgetting_factor"] if handles_drift else 1.0,
             cost_penalty=0.0,
             budget_pacer=self._pacer,
             bandit_seed=self._settings.seed,
@@ -143,12 +145,12 @@ class ParetoBanditService(Service):
             self._router.update_model_pricing(self._models[arm], **self._price(arm))
 
     def decisions(self) -> dict[str, int]:
-        """It does not classify decisions."""
+        """Return nothing: it does not classify decisions."""
         return {}
 
     def feedback(self) -> dict[str, int]:
-        """It does not count feedback."""
+        """Return nothing: it does not count feedback."""
         return {}
 
     def billed(self) -> None:
-        """Its pacer keeps a moving average, no sum."""
+        """Return nothing: its pacer keeps a moving average, no sum."""
