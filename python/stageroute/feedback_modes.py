@@ -161,7 +161,7 @@ class TwiceShuffled:
     ) -> list[Message]:
         """Return four messages, each 0 to `window` further decisions late."""
         contents = [(reward, None), (None, cost)] * 2
-        delays = generator.integers(0, self.window + 1, size=len(contents)).tolist()
+        delays = [int(generator.random() * (self.window + 1)) for _ in contents]
         return [
             Message(query + delay, query, *content)
             for delay, content in zip(delays, contents, strict=True)

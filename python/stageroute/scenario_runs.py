@@ -88,9 +88,8 @@ class ScenarioResult:
 
 
 def _describe(scenario: Scenario) -> dict[str, object]:
-    change = scenario.change
-    parts = {"mode": scenario.mode.__class__.__name__}
-    return asdict(scenario) | parts | {"change": change and change.__class__.__name__}
+    """Return a scenario as plain values; its parts, which are dataclasses, as text."""
+    return asdict(scenario) | {"mode": repr(scenario.mode), "change": repr(scenario.change)}
 
 
 def run_scenario(table: OutcomeTable, settings: ScenarioSettings, job: Job) -> ScenarioRun:
@@ -103,7 +102,9 @@ def run_scenario(table: OutcomeTable, settings: ScenarioSettings, job: Job) -> S
     world = change_world(stream, scenario.change, limits.budget)
     service = SERVICES[service_name](
         ServiceSettings(
-            table=stream.table,
+            models=stream.table.models,
+            mean_reward=stream.table.mean_reward(),
+            mean_cost=stream.table.mean_cost(),
             limits=limits,
             seed=seed,
             drift=settings.drift if scenario.handles_drift else Drift(),

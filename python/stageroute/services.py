@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.datasets import OutcomeTable
 from stageroute.errors import AlreadyObservedError, InvalidInputError
 from stageroute.feedback_modes import Message
 from stageroute.models import Model, Price, Tokens
@@ -36,15 +35,16 @@ DECISION_STATUSES: Final = (
 FEEDBACK_COUNTERS: Final = ("rewards", "costs", "repeated", "unknown", "expired", "evicted")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class ServiceSettings:
     """What a service is started with.
 
     Attributes
     ----------
-    table : OutcomeTable
-        Names of the models in order of arrival, and their means: prices are taken from those. No
-        service reads a single outcome of it.
+    models : tuple of str
+        Their names, in order of arrival.
+    mean_reward, mean_cost : ndarray
+        Of each model: what prices, and quality where that is known, are taken from.
     limits : Limits
     seed : int
     drift : Drift
@@ -55,7 +55,9 @@ class ServiceSettings:
         Whether mean rewards are known beforehand.
     """
 
-    table: OutcomeTable
+    models: tuple[str, ...]
+    mean_reward: NDArray[np.float64]
+    mean_cost: NDArray[np.float64]
     limits: Limits
     seed: int
     drift: Drift
@@ -120,11 +122,10 @@ class StageRouteService(Service):
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        table, limits = settings.table, settings.limits
         self._settings = settings
-        self._arm = {name: arm for arm, name in enumerate(table.models)}
-        self._rates = table.mean_cost() / USUAL_TOKENS
-        caps = limits.caps(table.num_models).tolist()
+        self._arm = {name: arm for arm, name in enumerate(settings.models)}
+        self._rates = settings.mean_cost / USUAL_TOKENS
+        caps = settings.limits.caps(len(settings.models)).tolist()
         self._models = [self._model(arm, cap) for arm, cap in enumerate(caps)]
         self._router: StageRouter | None = None
         self._ids: list[int] = []
@@ -132,14 +133,13 @@ class StageRouteService(Service):
         self.answers: Counter[str] = Counter()
 
     def _model(self, arm: int, cap: float) -> Model:
-        settings, table = self._settings, self._settings.table
-        quality = float(table.mean_reward()[arm]) if settings.knows_quality else None
-        cost = float(table.mean_cost()[arm]) if settings.limits.use_prices else None
+        settings, name = self._settings, self._settings.models[arm]
+        quality = float(settings.mean_reward[arm]) if settings.knows_quality else None
+        cost = float(settings.mean_cost[arm]) if settings.limits.use_prices else None
         if not settings.has_prices:
-            name = table.models[arm]
             return Model(name, cap, expected_cost=cost, expected_reward=quality)
         return Model(
-            table.models[arm],
+            name,
             cap,
             expected_reward=quality,
             price=self._price(arm),

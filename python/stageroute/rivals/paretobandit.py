@@ -75,10 +75,9 @@ class ParetoBanditService(Service):
         # It warns of every relaxed price ceiling.
         logging.getLogger("pareto_bandit").setLevel(logging.ERROR)
         self._settings = settings
-        self._models = settings.table.models
+        self._models = settings.models
         self._arm = {name: arm for arm, name in enumerate(self._models)}
-        per_query = settings.table.mean_cost()
-        self._prices = (per_query / TOKENS_PER_QUERY * 1e6).tolist()
+        self._prices = (settings.mean_cost / TOKENS_PER_QUERY * 1e6).tolist()
         self._context = np.ones(1)
         self._router: Any = None
         self._pacer: Any = None
