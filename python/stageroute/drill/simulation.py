@@ -272,7 +272,7 @@ class Simulation:
         # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
         is_billed_failure = answer.outcome == "timeout"
         used = reserved if is_billed_failure else answer.tokens.input + answer.tokens.output
-        told.settle(reserved, used, self._now)
+        told.settle(reserved, used, note.time, self._now)
         if answer.outcome == "ok":
             told.succeed(note.time)
             router.observe(note.id, tokens=answer.tokens)

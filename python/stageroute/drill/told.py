@@ -1,7 +1,7 @@
 """The limits that the router was told, kept by the environment for itself.
 
 So that a refusal can be judged, this follows the documented rule of `Model`: never more than the
-limit in any 60 seconds, of which `burst_seconds` worth may come at once.
+limit in any 60 seconds, counted by full seconds, of which `burst_seconds` worth may come at once.
 """
 
 from dataclasses import dataclass, field
@@ -12,29 +12,39 @@ from stageroute.settings import Health
 __all__ = ["Told"]
 
 
+SECONDS_COUNTED = 61
+"""Full seconds that any 60 seconds touch."""
+
+
 @dataclass(slots=True)
 class Allowance:
-    """What may be sent of one kind of traffic."""
+    """What may be sent of one kind of traffic: a bucket, and a count of the last minute."""
 
     per_minute: float
-    burst_seconds: float
+    most: float
+    """What may be sent at once."""
     level: float = field(init=False)
     time: float = 0.0
+    sent: dict[int, float] = field(default_factory=dict)
+    """By the second."""
 
     def __post_init__(self) -> None:
         self.level = self.most
 
-    @property
-    def most(self) -> float:
-        """What may be sent at once."""
-        share = self.per_minute * self.burst_seconds / 60.0
-        return min(max(share, 1.0), self.per_minute)
-
     def at(self, now: float) -> float:
-        """Bring the level up to date: what may be sent now."""
-        gain = (now - self.time) * (self.per_minute - self.most) / 60.0
+        """Bring the counts up to date: what may be sent now."""
+        gain = (now - self.time) * self.per_minute / 60.0
         self.level, self.time = min(self.level + gain, self.most), now
-        return self.level
+        first = int(now) - SECONDS_COUNTED + 1
+        self.sent = {second: sum_ for second, sum_ in self.sent.items() if second >= first}
+        return min(self.level, self.per_minute - sum(self.sent.values()))
+
+    def add(self, amount: float, sent: float, now: float) -> None:
+        """Count an amount for the time at which it was sent; a negative one takes back."""
+        self.at(now)
+        self.level = min(self.level - amount, self.most)
+        if int(sent) > int(now) - SECONDS_COUNTED:
+            self.sent[int(sent)] = self.sent.get(int(sent), 0.0) + amount
 
 
 class Told:
@@ -47,10 +57,12 @@ class Told:
     """
 
     def __init__(self, model: Model, health: Health) -> None:
-        burst = model.burst_seconds
-        limits = model.requests_per_minute, model.tokens_per_minute
+        limits = ((model.requests_per_minute, 2.0), (model.tokens_per_minute, 0.0))
         self._requests, self._tokens = (
-            None if limit is None else Allowance(limit, burst) for limit in limits
+            None
+            if limit is None
+            else Allowance(limit, max(limit * model.burst_seconds / 60.0, least))
+            for limit, least in limits
         )
         self._concurrent = model.max_concurrent
         self._health = health
@@ -64,13 +76,13 @@ class Told:
         self.peak = max(self.peak, self.under_way)
         for allowance, amount in ((self._requests, 1.0), (self._tokens, tokens)):
             if allowance is not None:
-                allowance.level = allowance.at(now) - amount
+                allowance.add(amount, now, now)
 
-    def settle(self, reserved: float, used: float, now: float) -> None:
-        """Note that a request is over, and what it used."""
+    def settle(self, reserved: float, used: float, sent: float, now: float) -> None:
+        """Note that a request sent at that time is over, and what it used."""
         self.under_way -= 1
         if self._tokens is not None:
-            self._tokens.level = min(self._tokens.at(now) + reserved - used, self._tokens.most)
+            self._tokens.add(used - reserved, sent, now)
 
     def fail(self, now: float) -> None:
         """Note that a failure was reported."""
