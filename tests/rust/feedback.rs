@@ -46,6 +46,7 @@ fn router(config: RouterConfig) -> Router {
 // ---- a model of what feedback is to do --------------------------------------------------------
 
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)]
 struct Made {
     arm: usize,
     at: f64,
@@ -283,6 +284,54 @@ fn differ_by_a_count(router: &Router, other: &Router) -> bool {
     is_longer || (a.len() == b.len() && differing <= 1)
 }
 
+/// All or none; none leaves no trace.
+fn observe_all(router: &mut Router, model: &mut Model, observations: &[Observation]) {
+    let mut trial = model.clone();
+    let expected = observations.iter().enumerate().try_for_each(|(index, observation)| {
+        trial.observe(observation).map_err(|refusal| (index, refusal))
+    });
+    let mut before = router.clone();
+    before.observe_all(model.now, &[]).unwrap();
+    let result = router.observe_all(model.now, observations);
+    assert_eq!(result.map_err(|(index, error)| (index, kind(&error))), expected);
+    match expected {
+        Ok(()) => *model = trial,
+        Err((_, refusal)) => {
+            model.count(refusal);
+            assert!(differ_by_a_count(router, &before));
+        }
+    }
+}
+
+/// Those that can be counted; none if one of them could never be.
+fn observe_each(router: &mut Router, model: &mut Model, observations: &[Observation]) {
+    let unbillable = observations.iter().position(|observation| {
+        let is_bare = observation.tokens.is_some() && observation.cost.is_none();
+        let open = model.find(observation.id).map(|id| model.made[id]);
+        is_bare && open.is_ok_and(|made| made.prices.is_none() && !made.has_cost)
+    });
+    let result = router.observe_each(model.now, observations);
+    if let Some(index) = unbillable {
+        let refused = result.map_err(|(index, error)| (index, kind(&error)));
+        assert_eq!(refused, Err((index, Refusal::Unbillable)));
+        return;
+    }
+    let mut batch = Batch::default();
+    for observation in observations {
+        let Err(refusal) = model.observe(observation) else {
+            batch.counted += 1;
+            continue;
+        };
+        model.count(refusal);
+        match refusal {
+            Refusal::Repeated => batch.repeated += 1,
+            Refusal::Unknown => batch.unknown += 1,
+            _ => batch.expired += 1,
+        }
+    }
+    assert_eq!(result, Ok(batch));
+}
+
 fn run(events: Vec<Event>) {
     let (mut router, mut model) = (router(config()), Model::new());
     for event in events {
@@ -307,51 +356,11 @@ fn run(events: Vec<Event>) {
             }
             Event::All(observations) => {
                 let observations: Vec<_> = observations.into_iter().map(named).collect();
-                let mut trial = model.clone();
-                let expected =
-                    observations.iter().enumerate().try_for_each(|(index, observation)| {
-                        trial.observe(observation).map_err(|refusal| (index, refusal))
-                    });
-                let mut before = router.clone();
-                before.observe_all(now, &[]).unwrap();
-                let result = router.observe_all(now, &observations);
-                assert_eq!(result.map_err(|(index, error)| (index, kind(&error))), expected);
-                match expected {
-                    Ok(()) => model = trial,
-                    Err((_, refusal)) => {
-                        model.count(refusal);
-                        assert!(differ_by_a_count(&router, &before));
-                    }
-                }
+                observe_all(&mut router, &mut model, &observations);
             }
             Event::Each(observations) => {
                 let observations: Vec<_> = observations.into_iter().map(named).collect();
-                let unbillable = observations.iter().position(|observation| {
-                    let is_bare = observation.tokens.is_some() && observation.cost.is_none();
-                    let open = model.find(observation.id).map(|id| model.made[id]);
-                    is_bare && open.is_ok_and(|made| made.prices.is_none() && !made.has_cost)
-                });
-                let result = router.observe_each(now, &observations);
-                if let Some(index) = unbillable {
-                    let refused = result.map_err(|(index, error)| (index, kind(&error)));
-                    assert_eq!(refused, Err((index, Refusal::Unbillable)));
-                } else {
-                    let mut batch = Batch::default();
-                    for observation in &observations {
-                        match model.observe(observation) {
-                            Ok(()) => batch.counted += 1,
-                            Err(refusal) => {
-                                model.count(refusal);
-                                match refusal {
-                                    Refusal::Repeated => batch.repeated += 1,
-                                    Refusal::Unknown => batch.unknown += 1,
-                                    _ => batch.expired += 1,
-                                }
-                            }
-                        }
-                    }
-                    assert_eq!(result, Ok(batch));
-                }
+                observe_each(&mut router, &mut model, &observations);
             }
             Event::Fail(back, reason, cost) => {
                 let why = FailureReason::NAMES[reason].1;

@@ -289,12 +289,13 @@ impl Router {
     /// Takes the time of a call, which never runs backwards.
     #[inline]
     fn advance_clock(&mut self, now: f64) -> Result<f64, Error> {
-        // What is not a number is not below anything.
-        if !(now <= self.clock) {
-            check_time(now)?;
-            self.clock = now;
+        if now <= self.clock {
+            return Ok(self.clock);
         }
-        Ok(self.clock)
+        // Later, or not a number.
+        check_time(now)?;
+        self.clock = now;
+        Ok(now)
     }
 
     /// Whether anything depends on the time, so that callers should look at a clock.
