@@ -194,9 +194,9 @@ fn flipped_bits_never_lead_to_a_panic() {
                 let mut draw = |n: usize| (chance.unit() * n as f64) as usize;
                 let place = draw(torn.len());
                 match draw(3) {
-                    0 => torn[place] = draw(256) as u8,
+                    0 => torn[place] = u8::try_from(draw(256)).unwrap(),
                     1 => drop(torn.remove(place)),
-                    _ => torn.insert(place, draw(256) as u8),
+                    _ => torn.insert(place, u8::try_from(draw(256)).unwrap()),
                 }
             }
             try_bytes(&torn, 40);

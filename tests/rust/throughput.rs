@@ -154,7 +154,6 @@ impl Model {
         let TrafficLimits { requests_per_minute, tokens_per_minute, concurrent, .. } = self.limits;
         assert!(requests_per_minute.is_none_or(|limit| requests as f64 <= limit), "{requests}");
         assert!(tokens_per_minute.is_none_or(|limit| tokens <= limit + 1e-9), "{tokens}");
-        // The one just sent was let through: there was room for it.
         assert!(concurrent.is_none_or(|limit| self.under_way() <= limit));
     }
 

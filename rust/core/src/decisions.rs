@@ -7,6 +7,8 @@ use crate::error::{Error, MOST, is_cost, sound};
 use crate::guard::Nanodollars;
 
 /// One recent decision.
+// Four facts, each of which may be so or not whatever the others are: no state machine.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 // Each of the four may be true whatever the others are.
 #[allow(clippy::struct_excessive_bools)]
@@ -145,17 +147,17 @@ enum StoredDecision {
     Open(OpenDecision),
 }
 
+impl From<OpenDecision> for StoredDecision {
+    fn from(decision: OpenDecision) -> Self {
+        if decision.is_settled() { Self::Settled { at: decision.at } } else { Self::Open(decision) }
+    }
+}
+
 impl Serialize for OpenDecisions {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let decisions = (self.oldest..self.next)
             .map(|id| self.ring[self.place(id)])
-            .map(|decision| {
-                if decision.is_settled() {
-                    StoredDecision::Settled { at: decision.at }
-                } else {
-                    StoredDecision::Open(decision)
-                }
-            })
+            .map(StoredDecision::from)
             .collect();
         Stored { oldest: self.oldest, decisions }.serialize(serializer)
     }

@@ -57,7 +57,7 @@ impl TrafficLimits {
     }
 
     fn burst_of(&self, per_minute: f64) -> f64 {
-        per_minute * self.burst_seconds / 60.0
+        per_minute * (self.burst_seconds / 60.0)
     }
 
     /// The most tokens that one query can take; infinite without a limit.

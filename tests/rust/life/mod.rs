@@ -19,15 +19,15 @@ pub(crate) fn config(kind: u64) -> RouterConfig {
         _ => Forgetting::Window { stages: 2 },
     };
     let change_test =
-        (kind % 3 == 0).then_some(ChangeTest { threshold: 5.0, ..ChangeTest::default() });
+        kind.is_multiple_of(3).then_some(ChangeTest { threshold: 5.0, ..ChangeTest::default() });
     let hard_limit = |usd, period| HardLimit { usd, period, at_limit: AtLimit::Cheapest };
     let limits = [hard_limit(2.0, Period::Hour), hard_limit(60.0, Period::Month)];
     let refuse = HardLimit { at_limit: AtLimit::Refuse, ..hard_limit(5.0, Period::Day) };
     RouterConfig {
         drift: Drift { forgetting, change_test },
-        pacing: (kind % 2 == 0).then_some(Pacing { horizon: 50.0, burst: 2.0 }),
+        pacing: kind.is_multiple_of(2).then_some(Pacing { horizon: 50.0, burst: 2.0 }),
         open_decisions: 32,
-        max_age: (kind % 5 != 0).then_some(40.0),
+        max_age: (!kind.is_multiple_of(5)).then_some(40.0),
         stage_queries: (kind % 2 == 1).then_some(100),
         redeploys_lost_slots: true,
         hard_limits: if kind % 3 == 1 { [&limits[..], &[refuse]].concat() } else { Vec::new() },
@@ -158,7 +158,7 @@ impl Life {
         let candidates: Vec<u32> = router.candidates().map(|arm| arm as u32).collect();
         let mut live: Vec<u32> = candidates.into_iter().filter(|_| self.chance(0.6)).collect();
         if self.chance(0.05) {
-            live.push(self.below(12) as u32);
+            live.push(u32::try_from(self.below(12)).unwrap());
         }
         live
     }

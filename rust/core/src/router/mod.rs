@@ -289,10 +289,10 @@ impl Router {
     /// Takes the time of a call, which never runs backwards.
     #[inline]
     fn advance_clock(&mut self, now: f64) -> Result<f64, Error> {
-        // What is not a number is not before anything, and refused.
         if now <= self.clock {
             return Ok(self.clock);
         }
+        // Later, or not a number.
         check_time(now)?;
         self.clock = now;
         Ok(now)
