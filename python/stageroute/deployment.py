@@ -153,11 +153,7 @@ def solve_deployment(
     completed = problem.complete(arms)
     if completed is not None and problem.is_as_good(completed, plain.outcome(arms)):
         return _report(problem, completed, solved_by)
-    arms = _by_mip(problem, previous, time)
-    completed = problem.complete(arms)
-    return _report(
-        problem, problem.fill(arms) if completed is None else completed, "highs_constrained"
-    )
+    return _report(problem, _by_mip(problem, previous, time), "highs_constrained")
 
 
 def _without_constraints(
@@ -178,21 +174,36 @@ def _by_mip(problem: Problem, previous: Sequence[int] | None, time: SolverTime) 
     """Choose the best allowed set; the cheapest where none meets the budget; else the largest."""
     chosen = best_deployment(problem, previous, time)
     if chosen is not None:
-        return problem.improve(chosen)
+        return _polish(problem, problem, chosen)
     chosen = best_deployment(problem.cheapest(), previous, time)
     if chosen is not None:
         found = problem.outcome(chosen)
         if found.status != "optimal":
-            return problem.cheapest().improve(chosen)
+            return _polish(problem, problem.cheapest(), chosen)
         if found.spend <= problem.budget * (1.0 - BOUNDARY):
             raise SolverError("HiGHS finds no set that meets the budget although one exists")
-        return problem.improve(chosen)
+        return _polish(problem, problem, chosen)
     chosen = best_deployment(problem.largest(), previous, time)
     if chosen is None:
         raise _conflict(problem.sets, time)
     if problem.outcome(chosen).status != "cap_infeasible":
         raise SolverError("HiGHS finds no mixture within the caps although one exists")
-    return problem.largest().improve(chosen)
+    return _polish(problem, problem.largest(), chosen)
+
+
+def _polish(problem: Problem, goal: Problem, chosen: Arms) -> Arms:
+    """Improve a set and fill its free slots, until filling opens no way to improve it further."""
+    # Arms that are live for nothing stand in the way of better ones.
+    needed = problem.needed(chosen)
+    improved = goal.improve(needed if problem.sets.allows(needed) else chosen)
+    value = -np.inf
+    while True:
+        completed = problem.complete(improved)
+        arms = problem.fill(improved) if completed is None else completed
+        before, value = value, goal.outcome(arms).value
+        improved = goal.improve(arms)
+        if improved is arms or value <= before:
+            return arms
 
 
 def _conflict(sets: LiveSets, time: SolverTime) -> DeploymentConflictError:

@@ -139,13 +139,16 @@ class Problem:
             return reached.spend <= bound.spend + LEAST_GAIN * self.largest_cost
         return True
 
-    def complete(self, arms: Arms) -> Arms | None:
-        """Keep a set's arms with weight, add the pinned ones, and fill the free slots.
+    def needed(self, arms: Arms) -> Arms:
+        """Keep a set's arms with weight, and add the pinned ones."""
+        return np.union1d(self.outcome(arms).support, np.flatnonzero(self.sets.pinned))
 
-        None where what is kept is too much, or filling misses what is demanded.
+    def complete(self, arms: Arms) -> Arms | None:
+        """Keep what is needed of a set, and fill the free slots.
+
+        None where what is needed is too much, or filling misses what is demanded.
         """
-        kept = np.union1d(self.outcome(arms).support, np.flatnonzero(self.sets.pinned))
-        completed = self.fill(kept)
+        completed = self.fill(self.needed(arms))
         return completed if self.sets.allows(completed) else None
 
     def fill(self, arms: Arms) -> Arms:
@@ -184,6 +187,8 @@ class Problem:
         of the leaving arm: hardly any needs to be tried.
         """
         present = self.outcome(arms)
+        if present.status != "optimal":
+            return None
         score = self.reward - present.budget_price * self.cost
         worth = np.maximum(score - present.mass_price, 0.0) * self.cap
         worth -= present.budget_price * self.start + self.charge

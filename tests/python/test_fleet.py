@@ -1,5 +1,6 @@
 """What an operator asks of the live models, by name."""
 
+import doctest
 import math
 from typing import Any
 
@@ -185,3 +186,10 @@ def test_bad_facts_about_a_model(fields: dict[str, Any], message: str) -> None:
 def test_fields_are_read_back_as_they_are_used() -> None:
     fleet = Fleet(pinned=["b", "a", "b"], groups={"g": ["c", "d"]})
     assert fleet == Fleet(pinned=("b", "a"), groups={"g": ("c", "d")})
+
+
+def test_docstring_example() -> None:
+    runner = doctest.DocTestRunner()
+    for example in doctest.DocTestFinder().find(Fleet, globs={"Fleet": Fleet}):
+        assert runner.run(example).failed == 0
+    assert runner.tries > 0

@@ -10,8 +10,6 @@ use crate::guard::Nanodollars;
 // Four facts, each of which may be so or not whatever the others are: no state machine.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-// Each of the four may be true whatever the others are.
-#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct OpenDecision {
     pub(crate) arm: u32,
     /// The prices under which it is billed: how many the arm had had before.
