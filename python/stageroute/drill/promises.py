@@ -169,7 +169,9 @@ def _log(outcome: Outcome) -> tuple[bool, str]:
 
 def _feedback(outcome: Outcome) -> tuple[bool, str]:
     sent, counters = outcome.record.feedback, outcome.counters
-    there = (counters.rewards, counters.repeated, counters.expired)
+    # A refusal is a reward of 0, which is counted too.
+    rewards = counters.rewards - counters.failures["refusal"]
+    there = (rewards, counters.repeated, counters.expired)
     here = (sent["counted"], sent["repeated"], sent["expired"])
     detail = f"{here[0]:,} rewards; {here[1]} sent twice and {here[2]} too late were refused"
     if there != here:
