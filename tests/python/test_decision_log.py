@@ -340,7 +340,6 @@ def test_after_a_restart_nothing_is_logged_twice(journal_path: Path) -> None:
     assert memory.ids == list(range(200))
 
 
-@pytest.mark.xfail(reason="the size of the log is the saved router's", strict=True)
 @pytest.mark.parametrize("way", ["snapshot", "journal"])
 def test_a_router_that_had_no_log_can_have_one(tmp_path: Path, way: str) -> None:
     memory = Memory()

@@ -160,9 +160,6 @@ def test_no_damage_goes_unseen(tmp_path: Path) -> None:
     assert StageRouter.restore(path, budget=0.001).counters.queries == 20
 
 
-@pytest.mark.xfail(
-    reason="rounding leaves the bucket of a lowered limit above its capacity", strict=True
-)
 def test_a_router_with_a_lowered_limit_can_be_restored(tmp_path: Path) -> None:
     generator = random.Random(0)
     for _ in range(100):

@@ -238,7 +238,6 @@ def test_no_thread_ever_breaks_a_limit() -> None:
     assert router.counters.above_reservation == 0
 
 
-@pytest.mark.xfail(reason="tokens given back late fill a bucket twice", strict=True)
 def test_tokens_given_back_late_do_not_break_the_limit() -> None:
     now, limit = [0.0], 6000
     model = Model("a", price=Price(1.0, 1.0), tokens_per_minute=limit)
