@@ -62,10 +62,10 @@ impl OpenDecisions {
     /// Takes the oldest decision out if it is too old.
     #[inline]
     pub(crate) fn evict_aged(&mut self, now: f64) -> Option<OpenDecision> {
-        let is_due = self.oldest < self.next && {
-            let open = &self.ring[self.place(self.oldest)];
-            self.is_too_old(open, now)
-        };
+        if self.max_age == f64::INFINITY || self.oldest == self.next {
+            return None;
+        }
+        let is_due = self.is_too_old(&self.ring[self.place(self.oldest)], now);
         is_due.then(|| self.evict())
     }
 
@@ -96,26 +96,28 @@ impl OpenDecisions {
 
     /// The decision with this id, if it has not been evicted.
     #[inline]
-    pub(crate) fn find(&self, id: u64, now: f64) -> Result<OpenDecision, Error> {
-        if id >= self.next {
-            return Err(Error::UnknownDecision { id, next: self.next });
+    pub(crate) fn find(&mut self, id: u64, now: f64) -> Result<&mut OpenDecision, Error> {
+        let place = self.place(id);
+        let is_kept = (self.oldest..self.next).contains(&id);
+        if !is_kept || self.is_too_old(&self.ring[place], now) {
+            return Err(self.missing(id));
         }
-        let capacity = self.ring.len();
-        if id < self.oldest || self.next - id > capacity as u64 {
-            return Err(Error::ExpiredDecision { id, capacity, max_age: self.max_age });
-        }
-        let open = self.ring[self.place(id)];
-        if self.is_too_old(&open, now) {
-            return Err(Error::ExpiredDecision { id, capacity, max_age: self.max_age });
-        }
-        Ok(open)
+        Ok(&mut self.ring[place])
     }
 
-    /// Puts a decision found by [`OpenDecisions::find`] back, with what has changed.
+    #[cold]
+    fn missing(&self, id: u64) -> Error {
+        if id >= self.next {
+            return Error::UnknownDecision { id, next: self.next };
+        }
+        Error::ExpiredDecision { id, capacity: self.ring.len(), max_age: self.max_age }
+    }
+
+    /// Notes that the query of a decision found by [`OpenDecisions::find`] no longer occupies its arm.
     #[inline]
-    pub(crate) fn update(&mut self, id: u64, decision: OpenDecision) {
+    pub(crate) fn set_released(&mut self, id: u64) {
         let place = self.place(id);
-        self.ring[place] = decision;
+        self.ring[place].is_released = true;
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Checks of a router that comes from bytes: whatever they were, no later call may panic.
 
-use super::{Arm, Counters, Router};
+use super::{Arm, Router};
 use crate::error::{Error, MOST, is_cap, is_cost, is_time, sound};
 use crate::guard::Nanodollars;
 use crate::learner::Learner;
@@ -128,53 +128,5 @@ impl Arm {
         sound(is_sound, "the settings of an arm")?;
         traffic.check_soundness(settings.limits, now)?;
         health.check_soundness()
-    }
-}
-
-impl Counters {
-    fn largest(&self) -> u64 {
-        // Named one by one, so that none is forgotten.
-        let Self {
-            optimal,
-            throttled,
-            budget_infeasible,
-            cap_infeasible,
-            restricted,
-            refused_traffic,
-            refused_cooling,
-            refused_hard_limit,
-            refused_excluded,
-            rewards,
-            costs,
-            costs_without_tokens,
-            above_reservation,
-            repeated,
-            unknown,
-            expired,
-            evicted,
-            failures,
-            cooldowns,
-        } = *self;
-        let counts = [
-            optimal,
-            throttled,
-            budget_infeasible,
-            cap_infeasible,
-            restricted,
-            refused_traffic,
-            refused_cooling,
-            refused_hard_limit,
-            refused_excluded,
-            rewards,
-            costs,
-            costs_without_tokens,
-            above_reservation,
-            repeated,
-            unknown,
-            expired,
-            evicted,
-            cooldowns,
-        ];
-        counts.into_iter().chain(failures).fold(0, u64::max)
     }
 }

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Router;
+use super::{Arm, Batch, Router};
 use crate::decisions::OpenDecision;
 use crate::error::{BILL_RULE, Error, REWARD_RULE, check, is_bill, is_reward};
 use crate::guard::Nanodollars;
-use crate::health::Strike;
 use crate::usage::{CostFeedback, Tokens};
 
 /// Feedback for one decision. Reward and cost may come together or apart, in any order.
@@ -38,80 +37,6 @@ impl Observation {
     }
 }
 
-/// Why a query was not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FailureReason {
-    /// No answer in time.
-    Timeout,
-    /// The provider refused for too much traffic.
-    RateLimit,
-    /// The model declined to answer.
-    Refusal,
-    /// Anything else.
-    Error,
-}
-
-impl FailureReason {
-    /// All reasons, by the name each has in the interface.
-    pub const NAMES: [(&'static str, Self); 4] = [
-        ("timeout", Self::Timeout),
-        ("rate_limit", Self::RateLimit),
-        ("refusal", Self::Refusal),
-        ("error", Self::Error),
-    ];
-
-    /// What each does unless it is set otherwise. Trouble of the provider says nothing of a model's
-    /// quality; a refusal does, and is no trouble. Only a query that never ran is known to be free.
-    pub const DEFAULT_EFFECTS: [FailureEffect; 4] = [
-        FailureEffect { reward: None, charge: Charge::Expected, strike: Strike::Failure },
-        FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::CoolDown },
-        FailureEffect { reward: Some(0.0), charge: Charge::Open, strike: Strike::None },
-        FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::Failure },
-    ];
-}
-
-/// What a failed query is billed when its failure does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Charge {
-    /// Nothing.
-    Nothing,
-    /// What it was expected to cost.
-    Expected,
-    /// That is not known yet: its cost is still to come.
-    Open,
-}
-
-/// What a failure does.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FailureEffect {
-    /// The reward that is observed, if any.
-    pub reward: Option<f64>,
-    /// What is billed.
-    pub charge: Charge,
-    /// What it means for the arm's health.
-    pub strike: Strike,
-}
-
-impl FailureEffect {
-    pub(super) fn validate(&self) -> Result<(), Error> {
-        let reward = self.reward.unwrap_or(0.0);
-        check(is_reward(reward), "reward", reward, REWARD_RULE)
-    }
-}
-
-/// What became of the observations of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Counted.
-    pub counted: u64,
-    /// Refused: they had come before, …
-    pub repeated: u64,
-    /// … their decision was never made, …
-    pub unknown: u64,
-    /// … or it had been evicted.
-    pub expired: u64,
-}
-
 impl Router {
     /// Counts the reward, the cost, or both, of an earlier decision. Each counts once.
     ///
@@ -123,7 +48,7 @@ impl Router {
         observation.validate()?;
         let now = self.advance_clock(now)?;
         match self.admit(now, observation) {
-            Ok(open) => self.learn(now, open, observation),
+            Ok(open) => self.learn(now, &open, observation),
             Err(error) => Err(self.count_refusal(error)),
         }
     }
@@ -148,9 +73,8 @@ impl Router {
             }
         }
         for (index, observation) in observations.iter().enumerate() {
-            self.decisions
-                .find(observation.id, now)
-                .and_then(|open| self.learn(now, open, observation))
+            let open = self.decisions.find(observation.id, now).copied();
+            open.and_then(|open| self.learn(now, &open, observation))
                 .map_err(|error| (index, error))?;
         }
         Ok(())
@@ -169,7 +93,7 @@ impl Router {
         let now = self.advance_clock(now).map_err(|error| (0, error))?;
         for (index, observation) in observations.iter().enumerate() {
             let open = self.decisions.find(observation.id, now);
-            open.map_or(Ok(()), |open| check_billable(&open, observation))
+            open.map_or(Ok(()), |open| check_billable(open, observation))
                 .map_err(|error| (index, error))?;
         }
         let mut batch = Batch::default();
@@ -185,70 +109,6 @@ impl Router {
         Ok(batch)
     }
 
-    /// Counts a failure: its effect on reward, bill and health is that of its reason. A `cost` that
-    /// is given is billed, whatever the reason says. Nothing is learnt of the arm's cost.
-    ///
-    /// # Errors
-    /// As [`Router::observe`]; [`Error::AlreadyObserved`] for a decision that has failed before or
-    /// has had all its feedback.
-    pub fn fail(
-        &mut self,
-        now: f64,
-        id: u64,
-        reason: FailureReason,
-        cost: Option<f64>,
-        retry_after: Option<f64>,
-    ) -> Result<(), Error> {
-        if let Some(cost) = cost {
-            check(is_bill(cost), "cost", cost, BILL_RULE)?;
-        }
-        if let Some(seconds) = retry_after {
-            let rule = "must be finite and not negative, in seconds";
-            check(seconds.is_finite() && seconds >= 0.0, "retry_after", seconds, rule)?;
-        }
-        let now = self.advance_clock(now)?;
-        let mut open = match self.decisions.find(id, now) {
-            Ok(open) if open.has_failed || (open.has_reward && open.has_cost) => {
-                return Err(self.count_refusal(Error::AlreadyObserved { id, kind: "outcome" }));
-            }
-            Ok(open) => open,
-            Err(error) => return Err(self.count_refusal(error)),
-        };
-        let FailureEffect { reward, charge, strike } = self.config.failures[reason as usize];
-        let reward = reward.filter(|_| !open.has_reward);
-        let bill = match (cost, charge) {
-            _ if open.has_cost => None,
-            (Some(cost), _) => Some(cost),
-            (None, Charge::Nothing) => Some(0.0),
-            (None, Charge::Expected) => Some(self.assumed_bill(&open)),
-            (None, Charge::Open) => None,
-        };
-        open.has_failed = true;
-        open.has_reward |= reward.is_some();
-        open.has_cost |= bill.is_some();
-        self.counters.failures[reason as usize] += 1;
-        if let Some(bill) = bill {
-            // A failed query may have used nothing: its tokens come back unless it was billed.
-            let used = if bill > 0.0 { open.tokens } else { 0.0 };
-            self.bill(&open, bill, Some(used), now);
-        }
-        if reward.is_some() {
-            self.counters.rewards += 1;
-            self.update(open.arm as usize, reward, None)?;
-        }
-        self.release_open(&mut open, now);
-        self.decisions.update(id, open);
-        let config = self.config.health;
-        let health = &mut self.arms[open.arm as usize].health;
-        if health.note_failure(strike, open.at, now, retry_after, &config) {
-            self.counters.cooldowns += 1;
-            let is_live = self.plan.slot(open.arm as usize).is_some();
-            self.has_lost_slot |= is_live && health.has_failed(now, &config);
-            self.update_gates();
-        }
-        Ok(())
-    }
-
     /// Notes that the answer to a query is complete, so that it no longer occupies its arm; reward
     /// and cost may still come. The first observation of a decision does the same.
     ///
@@ -257,11 +117,9 @@ impl Router {
     pub fn release(&mut self, now: f64, id: u64) -> Result<(), Error> {
         let now = self.advance_clock(now)?;
         match self.decisions.find(id, now) {
-            // A query that has failed was released by that, and has not succeeded.
-            Ok(open) if open.is_released => Ok(()),
-            Ok(mut open) => {
-                self.succeed(&mut open, now);
-                self.decisions.update(id, open);
+            Ok(open) => {
+                let open = *open;
+                self.succeed(id, &open, now);
                 Ok(())
             }
             Err(error) => Err(self.count_refusal(error)),
@@ -280,18 +138,18 @@ impl Router {
         if cost && open.has_cost {
             return Err(Error::AlreadyObserved { id, kind: "cost" });
         }
-        check_billable(&open, observation)?;
-        let (has_reward, has_cost) = (open.has_reward || reward, open.has_cost || cost);
-        self.decisions.update(id, OpenDecision { has_reward, has_cost, ..open });
-        Ok(open)
+        check_billable(open, observation)?;
+        let before = *open;
+        open.has_reward |= reward;
+        open.has_cost |= cost;
+        Ok(before)
     }
 
     /// Takes back what [`Router::admit`] noted.
     fn unmark(&mut self, now: f64, observation: &Observation) {
-        if let Ok(mut open) = self.decisions.find(observation.id, now) {
+        if let Ok(open) = self.decisions.find(observation.id, now) {
             open.has_reward &= observation.reward.is_none();
             open.has_cost &= !observation.has_cost();
-            self.decisions.update(observation.id, open);
         }
     }
 
@@ -300,7 +158,7 @@ impl Router {
     fn learn(
         &mut self,
         now: f64,
-        open: OpenDecision,
+        open: &OpenDecision,
         observation: &Observation,
     ) -> Result<(), Error> {
         let Observation { id, reward, cost, tokens } = *observation;
@@ -322,33 +180,19 @@ impl Router {
             };
             self.counters.costs_without_tokens += u64::from(lesson.is_none());
             let used = tokens.map(|tokens| tokens.input + tokens.output);
-            self.bill(&open, bill, used, now);
+            self.bill(open, bill, used, now);
         }
         self.counters.rewards += u64::from(reward.is_some());
         if reward.is_some() || lesson.is_some() {
             self.update(arm, reward, lesson)?;
         }
-        if !open.is_released {
-            // Only the mark has changed since the decision was found.
-            let mut open = self.decisions.find(id, now)?;
-            self.succeed(&mut open, now);
-            self.decisions.update(id, open);
-        }
+        self.succeed(id, open, now);
         Ok(())
-    }
-
-    /// What a query is taken to have cost of which that is not known: what was expected, but no more
-    /// than hard limits foresaw.
-    fn assumed_bill(&self, open: &OpenDecision) -> f64 {
-        if self.guard.is_off() {
-            return open.expected_cost;
-        }
-        open.expected_cost.min(open.reservation.to_usd())
     }
 
     /// Bills a decision: the ledger, the hard limits and the token bucket.
     #[inline]
-    fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
+    pub(super) fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
         self.ledger.billed = self.billed.add(bill);
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
@@ -365,7 +209,7 @@ impl Router {
 
     /// Updates an arm's statistics and its entry in the LP.
     #[inline]
-    fn update(
+    pub(super) fn update(
         &mut self,
         arm: usize,
         reward: Option<f64>,
@@ -378,20 +222,18 @@ impl Router {
         Ok(())
     }
 
-    /// The query was answered: it no longer occupies its arm, which works.
+    /// The query was answered: it no longer occupies its arm, which works. One that has failed was
+    /// released by that.
     #[inline]
-    fn succeed(&mut self, open: &mut OpenDecision, now: f64) {
-        self.release_open(open, now);
-        if self.arms[open.arm as usize].health.note_success(open.at) {
-            self.update_gates();
+    fn succeed(&mut self, id: u64, open: &OpenDecision, now: f64) {
+        if open.is_released {
+            return;
         }
-    }
-
-    #[inline]
-    fn release_open(&mut self, open: &mut OpenDecision, now: f64) {
-        if !open.is_released {
-            open.is_released = true;
-            self.arms[open.arm as usize].traffic.release(open.at, now);
+        self.decisions.set_released(id);
+        let Arm { traffic, health, .. } = &mut self.arms[open.arm as usize];
+        traffic.release(open.at, now);
+        if health.note_success(open.at) {
+            self.update_gates();
         }
     }
 
@@ -409,7 +251,7 @@ impl Router {
     }
 
     #[cold]
-    fn count_refusal(&mut self, error: Error) -> Error {
+    pub(super) fn count_refusal(&mut self, error: Error) -> Error {
         match error {
             Error::AlreadyObserved { .. } => self.counters.repeated += 1,
             Error::UnknownDecision { .. } => self.counters.unknown += 1,

@@ -1,12 +1,15 @@
 //! The router: one LP per query over the live set, one update per observation.
 //!
 //! This file holds what a router is and says of itself; `admission.rs` says which arms may serve a
-//! query, `route.rs` decides, `feedback.rs` learns and bills, `fleet.rs` changes arms and stages,
-//! `consistency.rs` checks a router that comes from bytes. Time enters as an argument, in seconds of
-//! Unix time, and never runs backwards; a router without limits, ages or failures ignores it.
+//! query, `route.rs` decides, `feedback.rs` learns and bills, `failure.rs` takes failures,
+//! `fleet.rs` changes arms and stages, `consistency.rs` checks a router that comes from bytes. Time
+//! enters as an argument, in seconds of Unix time, and never runs backwards; a router without
+//! limits, ages or failures ignores it.
 
 mod admission;
 mod consistency;
+mod counters;
+mod failure;
 mod feedback;
 mod fleet;
 mod query;
@@ -30,7 +33,9 @@ use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
 use crate::throughput::Traffic;
 
-pub use feedback::{Batch, Charge, FailureEffect, FailureReason, Observation};
+pub use counters::{Batch, Counters};
+pub use failure::{Charge, FailureEffect, FailureReason};
+pub use feedback::Observation;
 pub use fleet::{ArmSettings, ArmSpec};
 pub use query::{Decision, Query, Reasons};
 
@@ -116,50 +121,6 @@ impl RouterConfig {
 fn check_budget(budget: f64) -> Result<(), Error> {
     let rule = "must be finite and above 0, in USD per query";
     check(budget.is_finite() && budget > 0.0, "budget", budget, rule)
-}
-
-/// What the router has done so far. The first five sum to the decisions made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Decisions from an optimal LP over the whole live set.
-    pub optimal: u64,
-    /// Decisions for which the paced budget could not be met although the budget itself could:
-    /// the cheapest mixture serves until earlier overspend is made good.
-    pub throttled: u64,
-    /// Decisions for which no mixture meets the budget, even on optimistic costs.
-    pub budget_infeasible: u64,
-    /// Decisions for which the live caps sum to less than 1.
-    pub cap_infeasible: u64,
-    /// Decisions over a part of the live set, whatever kept the others out.
-    pub restricted: u64,
-    /// Queries refused because every arm that could have served was at a traffic limit, …
-    pub refused_traffic: u64,
-    /// … was cooling down, …
-    pub refused_cooling: u64,
-    /// … would have broken a hard limit, …
-    pub refused_hard_limit: u64,
-    /// … or was excluded by the query itself.
-    pub refused_excluded: u64,
-    /// Rewards counted.
-    pub rewards: u64,
-    /// Costs counted.
-    pub costs: u64,
-    /// Costs of priced arms that came without tokens: billed, but nothing was learnt from them.
-    pub costs_without_tokens: u64,
-    /// Bills above what was reserved for them, so that hard limits could not foresee them.
-    pub above_reservation: u64,
-    /// Feedback refused because it had come before, …
-    pub repeated: u64,
-    /// … because the decision was never made, …
-    pub unknown: u64,
-    /// … or because it had been evicted.
-    pub expired: u64,
-    /// Decisions evicted before their cost was known.
-    pub evicted: u64,
-    /// Failures, in the order of [`FailureReason::NAMES`].
-    pub failures: [u64; FailureReason::NAMES.len()],
-    /// Cool-downs started.
-    pub cooldowns: u64,
 }
 
 /// One candidate, as far as the learner does not know it.
