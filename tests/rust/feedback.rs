@@ -606,7 +606,7 @@ fn decisions_of_a_retired_arm_are_settled() {
 fn start_costs_are_paid_off_with_the_queries_of_the_stage() {
     let config = RouterConfig { stage_queries: Some(10), ..config() };
     let mut router = router(config);
-    router.publish(&[0, 1], StartCost { usd: 1.0, queries: 1_000.0 }).unwrap();
+    router.publish(&[0, 1], StartCost { usd: 1.0, queries: 10.0 }).unwrap();
     for query in 1..=20 {
         let id = router.route(&Query::default()).unwrap().id;
         router
