@@ -19,11 +19,16 @@ from stageroute._core import (
     __version__,
     solve_routing_lp,
 )
-from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.confidence import Confidence
+from stageroute.constraints import DeploymentConstraints
+from stageroute.decision_batch import DecisionBatch, LoggedDecision
+from stageroute.decision_log import DecisionLog
+from stageroute.decision_sinks import JsonLinesSink, ParquetSink
+from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.fleet import Fleet
 from stageroute.models import Model, Price, Tokens
 from stageroute.router import StageRouter
+from stageroute.router_memory import JournalSettings
 from stageroute.router_state import Deployment, LimitState, ModelState, RouterCounters
 from stageroute.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
 from stageroute.stage_plan import StagePlan
@@ -32,7 +37,10 @@ __all__ = [
     "ChangeTest",
     "Confidence",
     "Decision",
+    "DecisionBatch",
+    "DecisionLog",
     "Deployment",
+    "DeploymentConstraints",
     "DeploymentSolution",
     "Drift",
     "FailureEffect",
@@ -40,9 +48,13 @@ __all__ = [
     "Fleet",
     "HardLimit",
     "Health",
+    "JournalSettings",
+    "JsonLinesSink",
     "LimitState",
+    "LoggedDecision",
     "Model",
     "ModelState",
+    "ParquetSink",
     "Price",
     "RouterCounters",
     "RoutingSolution",

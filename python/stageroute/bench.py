@@ -1,19 +1,15 @@
 """The main job: policies over a table, several seeds in parallel, summed up."""
 
-import logging
-import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 
 import numpy as np
 
 from stageroute._core import __version__
+from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
-from stageroute.checks import require
+from stageroute.parallel import run_jobs
 from stageroute.policies import POLICIES, Limits, Policy, make_policy
 from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream
@@ -27,7 +23,6 @@ __all__ = [
     "prepare",
     "run_bench",
     "run_episode",
-    "silence_router",
 ]
 
 CURVE_POINTS = 200
@@ -182,26 +177,10 @@ def run_episode(
     )
 
 
-def silence_router() -> None:
-    """Keep what routers log during replays off the terminal; the results count it."""
-    logging.getLogger("stageroute").addHandler(logging.NullHandler())
-
-
 Job = tuple[str, Limits, int]
 
-_worker_state: list[tuple[OutcomeTable, BenchSettings]] = []
-"""What every job of a worker process shares; sent once, when the process starts."""
 
-
-def _start_worker(table: OutcomeTable, settings: BenchSettings) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    silence_router()
-    _worker_state[:] = [(table, settings)]
-
-
-def _run_job(job: Job) -> Episode:
-    table, settings = _worker_state[0]
+def _run_job(table: OutcomeTable, settings: BenchSettings, job: Job) -> Episode:
     return run_episode(table, settings, *job)
 
 
@@ -221,21 +200,7 @@ def run_bench(
         for policy in settings.policies
         for seed in settings.seeds
     ]
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    require(workers >= 1, "workers", workers, "must be at least 1")
-    if workers == 1:
-        yield from (run_episode(table, settings, *job) for job in jobs)
-        return
-    executor = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(table, settings)
-    )
-    try:
-        futures = [executor.submit(_run_job, job) for job in jobs]
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        # Also when the caller stops early: what runs ends, what waits is dropped.
-        executor.shutdown(wait=True, cancel_futures=True)
+    yield from run_jobs(_run_job, (table, settings), jobs, workers)
 
 
 def collect(

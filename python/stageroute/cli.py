@@ -1,29 +1,30 @@
-"""The command line: ``stageroute bench`` and ``stageroute replay``."""
+"""The command line: ``stageroute bench``, ``replay``, ``scenarios`` and ``drill``."""
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
-from stageroute import __version__
-from stageroute.bench import (
-    BenchSettings,
-    Episode,
-    collect,
-    default_num_queries,
-    prepare,
-    run_bench,
-    silence_router,
+from stageroute import __version__, cli_scenarios
+from stageroute.bench import BenchSettings, collect, default_num_queries, prepare, run_bench
+from stageroute.cli_common import (
+    EXIT_INTERRUPTED,
+    add_run_options,
+    add_table_options,
+    check_writable,
+    gather,
+    read_options_table,
+    write_json,
 )
-from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
-from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
+from stageroute.datasets import OutcomeTable
+from stageroute.drill.command import add_command as add_drill_command
+from stageroute.errors import InvalidInputError, StageRouteError
+from stageroute.parallel import silence_router
 from stageroute.policies import POLICIES, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["main"]
-
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,13 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         "--policies", nargs="+", default=["stageroute", "greedy", "uniform", "oracle"],
         choices=list(POLICIES), metavar="POLICY", help=f"of {', '.join(POLICIES)}",
     )  # fmt: skip
-    bench.add_argument("--seeds", type=int, default=20, help="how many streams")
-    bench.add_argument("--first-seed", type=int, default=0, help="seed of the first stream")
-    bench.add_argument("--workers", type=int, help="processes; by default one for each core")
-    bench.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+    add_run_options(bench)
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw regret and spend (PNG, SVG)")
-    bench.add_argument("--no-progress", action="store_true", help="no progress bar")
-    _add_table_options(bench)
+    add_table_options(bench)
     _add_problem_options(bench)
 
     single = commands.add_parser(
@@ -93,26 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--policy", default="stageroute", choices=list(POLICIES))
     single.add_argument("--seed", type=int, default=0)
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
-    _add_table_options(single)
+    add_table_options(single)
     _add_problem_options(single)
+    add_drill_command(commands)
+    cli_scenarios.register(commands)
     return parser
-
-
-def _add_table_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("table of outcomes")
-    group.add_argument("--data", type=Path, metavar="FILE", help="parquet, CSV, NPZ, or pickle; "
-                       "by default the built-in RouterBench-calibrated set")  # fmt: skip
-    group.add_argument(
-        "--weights", type=Path, metavar="FILE", help="query_id, weight (parquet, CSV)"
-    )
-    group.add_argument("--name", help="how reports call the table")
-    group.add_argument("--models", nargs="+", metavar="MODEL", help="only these, in this order")
-    group.add_argument("--drop-missing", action="store_true", help="leave out incomplete rows")
-    group.add_argument(
-        "--allow-pickle",
-        action="store_true",
-        help="read the RouterBench pickle, whose checksum is verified first",
-    )
 
 
 def _add_problem_options(parser: argparse.ArgumentParser) -> None:
@@ -164,22 +144,6 @@ def _add_problem_options(parser: argparse.ArgumentParser) -> None:
                          "the dearest price where prices are known")  # fmt: skip
     learner.add_argument("--know-prices", action="store_true",
                          help="tell StageRoute each model's mean cost beforehand")  # fmt: skip
-
-
-def _table(options: argparse.Namespace) -> OutcomeTable:
-    if options.data is not None:
-        return read_table(
-            options.data,
-            weights=options.weights,
-            models=options.models,
-            drop_missing=options.drop_missing,
-            allow_pickle=options.allow_pickle,
-            name=options.name,
-        )
-    if options.weights is not None:
-        raise InvalidInputError("--weights belongs to a table: give --data too")
-    table = routerbench_synthetic()
-    return table if options.models is None else table.select(options.models)
 
 
 def _limits(options: argparse.Namespace, budget: float) -> Limits:
@@ -247,46 +211,29 @@ def _settings(
 
 
 def _bench(options: argparse.Namespace) -> int:
-    table = _table(options)
+    table = read_options_table(options)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     settings = _settings(options, table, options.budget, options.policies, seeds)
     for path in (options.json, options.plot):
-        _check_writable(path)
+        check_writable(path)
     total = len(settings.limits) * len(settings.policies) * len(settings.seeds)
-    episodes: list[Episode] = []
-    interrupted = False
-    with tqdm(total=total, unit="run", disable=options.no_progress or None) as progress:
-        try:
-            for episode in run_bench(table, settings, options.workers):
-                episodes.append(episode)
-                progress.update()
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
-        print(f"stageroute: interrupted after {len(episodes)} of {total} runs", file=sys.stderr)
-        if not episodes:
-            return EXIT_INTERRUPTED
+    runs = run_bench(table, settings, options.workers)
+    episodes, interrupted = gather(runs, total, no_progress=options.no_progress)
+    if not episodes:
+        return EXIT_INTERRUPTED
     result = collect(table, settings, episodes)
     print(format_result(result))
-    if options.json is not None:
-        text = json.dumps(result.to_json(), indent=1, allow_nan=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    write_json(options.json, result.to_json())
     if options.plot is not None:
         save_plot(result, options.plot)
     return EXIT_INTERRUPTED if interrupted else 0
 
 
-def _check_writable(path: Path | None) -> None:
-    """Find out before the work that its result could not be written."""
-    if path is not None and not path.parent.is_dir():
-        raise InvalidInputError(f"{path}: there is no folder {path.parent}")
-
-
 def _replay(options: argparse.Namespace) -> int:
     if options.out.suffix not in (".csv", ".npz"):
         raise InvalidInputError(f"--out = {options.out}: must end in .csv or .npz")
-    _check_writable(options.out)
-    table = _table(options)
+    check_writable(options.out)
+    table = read_options_table(options)
     settings = _settings(options, table, [options.budget], [options.policy], [options.seed])
     stream, policy = prepare(table, settings, options.policy, settings.limits[0], options.seed)
     result = replay(policy, stream, settings.num_stages)

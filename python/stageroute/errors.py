@@ -8,16 +8,23 @@ __all__ = [
     "AlreadyObservedError",
     "DatasetError",
     "DecisionError",
+    "DeploymentConflictError",
     "ExcludedError",
     "ExpiredDecisionError",
     "HardLimitError",
     "InvalidInputError",
+    "JournalError",
+    "JournalFullError",
+    "JournalLockedError",
     "MissingExtraError",
     "ModelsDownError",
     "NoModelError",
     "RateLimitedError",
     "RefusedError",
+    "SnapshotCorruptError",
     "SnapshotError",
+    "SnapshotMismatchError",
+    "SnapshotVersionError",
     "SolverError",
     "StageRouteError",
     "StalePlanError",
@@ -83,10 +90,6 @@ class StalePlanError(StageRouteError, ValueError):
     """A stage plan was overtaken by events; plan again."""
 
 
-class SnapshotError(StageRouteError, ValueError):
-    """A snapshot that cannot be restored; it was left as it is."""
-
-
 class DecisionError(StageRouteError, LookupError):
     """Feedback for a decision that cannot take it."""
 
@@ -107,5 +110,48 @@ class SolverError(StageRouteError, RuntimeError):
     """A solver stopped without a proven answer; no answer is made up in its place."""
 
 
+class DeploymentConflictError(StageRouteError, ValueError):
+    """No set of models satisfies all constraints on the live set.
+
+    Attributes
+    ----------
+    constraints : tuple of str
+        Constraints that conflict, such as ``"pinned a"`` or ``"memory_gb = 80"``: all of these
+        together allow no set, and any one less would.
+    """
+
+    def __init__(self, message: str, constraints: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.constraints = constraints
+
+
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class JournalError(StageRouteError, OSError):
+    """The journal cannot be read or written now; what it holds is intact."""
+
+
+class JournalFullError(JournalError):
+    """Records that could not be committed yet leave no room for another; nothing was recorded."""
+
+
+class JournalLockedError(JournalError):
+    """The journal is open already, here or in another process."""
+
+
+class SnapshotError(StageRouteError, ValueError):
+    """A journal or snapshot file cannot be used; it was not changed."""
+
+
+class SnapshotVersionError(SnapshotError):
+    """It was written by a later release, in a format that this one does not know."""
+
+
+class SnapshotMismatchError(SnapshotError):
+    """It belongs to a router of another configuration, or to another journal."""
+
+
+class SnapshotCorruptError(SnapshotError):
+    """It is damaged, incomplete, or something else altogether."""

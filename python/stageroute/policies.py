@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute._core import Greedy, Mixture, Router
+from stageroute.confidence import Confidence
 from stageroute.deployment import solve_deployment
 from stageroute.errors import InvalidInputError
-from stageroute.confidence import Confidence
 from stageroute.models import Model
 from stageroute.router import StageRouter
 

@@ -12,7 +12,7 @@ from stageroute.errors import MissingExtraError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["format_result", "save_plot"]
+__all__ = ["align", "format_result", "save_plot"]
 
 Column = tuple[str, Callable[[list[Episode]], str]]
 
@@ -89,7 +89,7 @@ def _format_figures(result: BenchResult, budget: float) -> str:
         runs = result.of(policy, budget)
         if runs:
             rows.append([policy, *(show(runs) for _, show in COLUMNS)])
-    return _align(rows)
+    return align(rows)
 
 
 def _format_shares(result: BenchResult, budget: float) -> str:
@@ -99,10 +99,10 @@ def _format_shares(result: BenchResult, budget: float) -> str:
     for model in result.models:
         shares = [np.mean([run.shares[model] for run in result.of(p, budget)]) for p in policies]
         rows.append([model, *(f"{100 * share:.1f}" for share in shares)])
-    return _align(rows)
+    return align(rows)
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
+def align(rows: Sequence[Sequence[str]]) -> str:
     """Align columns: the first to the left, the others to the right, a rule below the first row."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [

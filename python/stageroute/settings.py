@@ -1,7 +1,7 @@
 """How a router behaves in production: limits on money, failures, health, drift; checked, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from stageroute.checks import is_number, is_whole, require, require_one_of
@@ -265,9 +265,7 @@ class RouterSettings:
             "budget": float(self.budget),
             "confidence": self.confidence.resolved(self.budget, models),
             "forgetting": self.drift.core_forgetting,
-            "change_test": None
-            if test is None
-            else (test.threshold, test.slack, test.min_samples),
+            "change_test": None if test is None else (test.threshold, test.slack, test.min_samples),
             "pacing": None if pacing is None else (pacing, self.pacing_burst),
             "open_decisions": self.open_decisions,
             "max_age": self.max_age,
@@ -292,19 +290,9 @@ class RouterSettings:
         """All settings as JSON can hold them."""
         return asdict(self)
 
-    def differences(self, stored: Mapping[str, Any]) -> list[str]:
-        """What differs from settings stored by `to_json`, one line each."""
-        own = plain(self.to_json())
-        names = [f.name for f in fields(self)]
-        return [
-            f"{name} is {own[name]!r} here and {stored.get(name)!r} there"
-            for name in names
-            if own[name] != stored.get(name)
-        ]
-
 
 CoreSettings = dict[str, Any]
-"""What `_core.Router` is made with."""
+"""What `_core.Router` is made with; documented there."""
 
 PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fleet": Fleet}
 """Settings that have a class of their own."""
@@ -326,20 +314,10 @@ def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
         drift["change_test"] = None if test is None else ChangeTest(**test)
         values["drift"] = Drift(**drift)
         values["health"] = Health(**values["health"])
-        values["fleet"] = Fleet.from_json(values["fleet"])
+        values["fleet"] = Fleet(**values["fleet"])
         values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
         failures = values["failures"].items()
         values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}
         return RouterSettings(**values)
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(f"these are not the settings of a router: {error!r}") from error
-
-
-def plain(value: Any) -> Any:
-    """Turn tuples into lists, as JSON does."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
-from stageroute.checks import require
 
 __all__ = ["ARRIVAL_ORDERS", "STREAM_ORDERS", "Stream", "draw_stream", "even_arrivals"]
 

@@ -39,6 +39,14 @@ def surrogate(shared_data: Path) -> OutcomeTable:
 
 
 @pytest.fixture
+def journal_path(tmp_path: Path) -> Path:
+    """Where to make a journal, in a folder that holds nothing else."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder / "journal"
+
+
+@pytest.fixture
 def small_table() -> OutcomeTable:
     """Three models on 200 queries: cheap and poor, middling, dear and good."""
     generator = np.random.default_rng(5)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from stageroute import Confidence, solve_deployment
+from stageroute.confidence import CONFIDENCE_FAMILIES
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.metrics import measure, oracle_rewards
-from stageroute.confidence import CONFIDENCE_FAMILIES
 from stageroute.policies import POLICIES, Limits, Policy, make_policy
 from stageroute.replay import replay, stage_starts
 from stageroute.streams import Stream, draw_stream, even_arrivals

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmSettings, ArmSpec, Batch, Confidence, ConfidenceFamily, Counters, Error, FailureReason,
-    Observation, Prices, Prior, Query, Router, RouterConfig, Strike, Tokens,
+    Observation, Prices, Prior, Query, Router, RouterConfig, StartCost, Strike, Tokens,
 };
 
 const CAPACITY: usize = 8;
@@ -39,7 +39,7 @@ fn router(config: RouterConfig) -> Router {
     for prices in [None, Some(prices(4.0)), Some(prices(8.0))] {
         router.add_arm(&ArmSpec { settings: settings(prices), ..ArmSpec::default() }).unwrap();
     }
-    router.publish(&[0, 1, 2], 0.0).unwrap();
+    router.publish(&[0, 1, 2], StartCost::NONE).unwrap();
     router
 }
 
@@ -426,7 +426,7 @@ fn single(prices: Option<Prices>) -> Router {
     let mut router = Router::new(config()).unwrap();
     let settings = ArmSettings { prices, ..ArmSettings::default() };
     router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], 0.0).unwrap();
+    router.publish(&[0], StartCost::NONE).unwrap();
     router
 }
 
@@ -570,9 +570,12 @@ fn extreme_numbers_are_refused_or_borne() {
     for arm in [3, u32::MAX as usize, usize::MAX] {
         assert!(router.set_arm(arm, ArmSettings::default()).is_err());
         assert!(router.retire_arm(arm).is_err());
-        assert!(router.publish(&[arm], 0.0).is_err());
+        assert!(router.publish(&[arm], StartCost::NONE).is_err());
     }
-    assert!(router.publish(&[0], f64::NAN).is_err() && router.publish(&[], 0.0).is_err());
+    assert!(router.publish(&[], StartCost::NONE).is_err());
+    for (usd, queries) in [(f64::NAN, 1.0), (-1.0, 1.0), (2e9, 1.0), (1.0, 0.5), (1.0, f64::NAN)] {
+        assert!(router.publish(&[0], StartCost { usd, queries }).is_err());
+    }
     let allowed = Some(vec![u32::MAX].into());
     assert!(router.route(&Query { allowed, ..Query::at(1.0) }).is_err());
     let bad_prior = Prior { reward: Some((0.5, u64::MAX)), ..Prior::default() };
@@ -601,9 +604,8 @@ fn decisions_of_a_retired_arm_are_settled() {
 /// A start cost is paid off over the stage and counts as spent from then on.
 #[test]
 fn start_costs_are_paid_off_with_the_queries_of_the_stage() {
-    let config = RouterConfig { stage_queries: Some(10), ..config() };
-    let mut router = router(config);
-    router.publish(&[0, 1], 1.0).unwrap();
+    let mut router = router(config());
+    router.publish(&[0, 1], StartCost { usd: 1.0, queries: 10.0 }).unwrap();
     for query in 1..=20 {
         let id = router.route(&Query::default()).unwrap().id;
         router

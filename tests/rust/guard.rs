@@ -10,7 +10,7 @@ use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmSettings, ArmSpec, AtLimit, Charge, Confidence, ConfidenceFamily, Error, FailureEffect,
     FailureReason, HardLimit, Observation, Period, Prices, Prior, Query, Router, RouterConfig,
-    Strike, Tokens,
+    StartCost, Strike, Tokens,
 };
 
 fn settings(cases: u32) -> ProptestConfig {
@@ -55,7 +55,7 @@ fn arm_up_to(nano: i128) -> ArmSpec {
 fn router(limits: &[HardLimit], arms: &[ArmSpec]) -> Router {
     let mut router = Router::new(config(limits)).unwrap();
     let live: Vec<_> = arms.iter().map(|spec| router.add_arm(spec).unwrap()).collect();
-    router.publish(&live, 0.0).unwrap();
+    router.publish(&live, StartCost::NONE).unwrap();
     router
 }
 
@@ -436,14 +436,14 @@ fn start_costs_count_for_the_window_they_fall_into() {
         let mut router = Router::new(config(&[limit(1_000, period, AtLimit::Cheapest)])).unwrap();
         router.add_arm(&arm_up_to(400)).unwrap();
         // Before the first query the router does not know the time.
-        router.publish(&[0], usd(500)).unwrap();
+        router.publish(&[0], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
         assert_eq!(committed(&router), 500.0);
         router.route(&Query::at(20_000.0 * day)).unwrap();
         assert_eq!(committed(&router), 900.0, "{period:?}");
         assert!(router.route(&Query::at(20_000.0 * day)).is_err());
         router.observe(20_000.0 * day, &bill(0, 0)).unwrap();
         // Nor does it know how late it is when some time has gone by without one.
-        router.publish(&[0], usd(500)).unwrap();
+        router.publish(&[0], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
         assert_eq!(committed(&router), 1_000.0);
         let total = if period == Period::Total { 1_000.0 } else { 500.0 };
         assert_eq!(router.route(&Query::at(20_040.0 * day)).is_ok(), total < 1_000.0);

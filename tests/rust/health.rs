@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect, FailureReason,
-    HealthConfig, Observation, Query, Reasons, Router, RouterConfig, Strike, TrafficLimits,
+    HealthConfig, Observation, Query, Reasons, Router, RouterConfig, StartCost, Strike,
+    TrafficLimits,
 };
 
 const HEALTH: HealthConfig =
@@ -30,7 +31,7 @@ fn router(arms: usize) -> Router {
     for _ in 0..arms {
         router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
     }
-    router.publish(&(0..arms).collect::<Vec<_>>(), 0.0).unwrap();
+    router.publish(&(0..arms).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
@@ -431,14 +432,14 @@ fn a_failed_arm_makes_the_stage_due() {
     let last = relapse(&mut router);
     assert!(router.is_stage_due());
     assert_eq!(router.candidates().collect::<Vec<_>>(), [1, 2]);
-    router.publish(&[1, 2], 0.0).unwrap();
+    router.publish(&[1, 2], StartCost::NONE).unwrap();
     assert!(!router.is_stage_due() && !router.needs_clock());
     // Its time is over: it is a candidate again, and still on probation.
     router.route(&Query::at(last + 16.0)).unwrap();
     assert_eq!(router.candidates().count(), 3);
-    router.publish(&[0, 1], 0.0).unwrap();
+    router.publish(&[0, 1], StartCost::NONE).unwrap();
     let probe = router.route(&only(0, last + 40.0)).unwrap().id;
-    router.publish(&[1, 2], 0.0).unwrap();
+    router.publish(&[1, 2], StartCost::NONE).unwrap();
     router.fail(last + 41.0, probe, FailureReason::Error, None, None).unwrap();
     assert!(router.arm(0).health.has_failed(last + 41.0, &HEALTH) && !router.is_stage_due());
 }

@@ -9,7 +9,8 @@ use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason, LogBatch,
-    Observation, Pacing, Prices, Prior, Query, Reasons, Router, RouterConfig, Sampler, Tokens,
+    LoggedDecision, Observation, Pacing, Prices, Prior, Query, Reasons, Router, RouterConfig,
+    Sampler, StartCost, Tokens,
 };
 
 const ARMS: usize = 5;
@@ -39,7 +40,7 @@ fn spec(arm: usize) -> ArmSpec {
 fn router(config: RouterConfig) -> Router {
     let mut router = Router::new(config).unwrap();
     let live: Vec<_> = (0..ARMS).map(|arm| router.add_arm(&spec(arm)).unwrap()).collect();
-    router.publish(&live, 0.0).unwrap();
+    router.publish(&live, StartCost::NONE).unwrap();
     router
 }
 
@@ -283,7 +284,8 @@ fn the_log_says_what_was_decided_and_on_what_grounds() {
         assert_eq!(batch.arms[decision.arm].probability, decision.probability);
         let kind = if open.len() == ARMS { 0 } else { 1 + usize::from(named.len() == ARMS) };
         seen[kind] += 1;
-        assert_eq!(logged.status_name() == "throttled", {
+        let name = LoggedDecision::STATUSES[usize::from(logged.status_code())];
+        assert_eq!(name == "throttled", {
             logged.status == Status::BudgetInfeasible && logged.meets_budget
         });
     }

@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason, Observation, Prior,
-    Query, Reasons, Router, RouterConfig, Sampler, Strike, Tokens, TrafficLimits,
+    Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens, TrafficLimits,
 };
 
 fn config() -> RouterConfig {
@@ -52,7 +52,7 @@ fn router(arms: &[ArmSettings]) -> Router {
         let prior = Prior { reward, cost, tokens: None };
         router.add_arm(&ArmSpec { settings, prior }).unwrap();
     }
-    router.publish(&(0..arms.len()).collect::<Vec<_>>(), 0.0).unwrap();
+    router.publish(&(0..arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
@@ -369,7 +369,7 @@ fn queries_under_way_are_counted_until_they_are_answered_or_evicted() {
     let limits = TrafficLimits { concurrent: Some(3), ..NONE };
     let mut router = Router::new(RouterConfig { max_age: Some(30.0), ..config() }).unwrap();
     router.add_arm(&ArmSpec { settings: limited(limits), ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], 0.0).unwrap();
+    router.publish(&[0], StartCost::NONE).unwrap();
     for now in [10.0, 11.0, 12.0] {
         router.route(&Query::at(now)).unwrap();
     }
@@ -397,7 +397,7 @@ fn a_query_that_could_never_fit_is_a_configuration_error() {
     let limits = TrafficLimits { burst_seconds: 4.0, ..settings.limits };
     let settings = ArmSettings { limits, ..settings };
     router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], 0.0).unwrap();
+    router.publish(&[0], StartCost::NONE).unwrap();
     let too_large = Query { tokens: Some((4_000.0, 1.0)), ..Query::at(1.0) };
     assert_eq!(router.route(&too_large), Err(Error::AllExcluded { live: 1 }));
     assert!(router.set_arm(0, ArmSettings { max_tokens: Some(4_001.0), ..settings }).is_err());

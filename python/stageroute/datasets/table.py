@@ -100,8 +100,8 @@ class OutcomeTable:
     def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         # Exact sums: the answer does not depend on how a platform orders additions.
         if self.weights is None:
-            return np.array([math.fsum(column) / self.num_rows for column in values.T])
-        return np.array([math.fsum(column * self.weights) for column in values.T])
+            return np.array([math.fsum(column.tolist()) / self.num_rows for column in values.T])
+        return np.array([math.fsum((column * self.weights).tolist()) for column in values.T])
 
     def select(self, models: Sequence[str]) -> Self:
         """Return a table of the named models only, in the order given.

@@ -100,6 +100,16 @@ struct Window {
     committed: Nanodollars,
 }
 
+impl Window {
+    /// Starts anew. Out of line, or the compiler works the calendar out before it is asked to.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self, now: f64, committed: Nanodollars) {
+        (self.start, self.end) = self.limit.period.window(now);
+        self.committed = committed;
+    }
+}
+
 /// What a limit stands at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LimitState {
@@ -185,8 +195,7 @@ impl Guard {
     pub(crate) fn advance(&mut self, now: f64) {
         for window in &mut self.windows {
             if now >= window.end {
-                (window.start, window.end) = window.limit.period.window(now);
-                window.committed = self.undated;
+                window.renew(now, self.undated);
             }
         }
         self.undated = Nanodollars::default();

@@ -1,18 +1,25 @@
-//! The one map from core errors to Python exceptions.
+//! The one map from native errors to Python exceptions.
+
+use std::path::Path;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::{PyErr, import_exception};
 use stageroute_core::Error;
+use stageroute_journal::Error as JournalFault;
 
 import_exception!(stageroute.errors, AlreadyObservedError);
 import_exception!(stageroute.errors, ExcludedError);
 import_exception!(stageroute.errors, ExpiredDecisionError);
 import_exception!(stageroute.errors, HardLimitError);
 import_exception!(stageroute.errors, InvalidInputError);
+import_exception!(stageroute.errors, JournalError);
+import_exception!(stageroute.errors, JournalFullError);
 import_exception!(stageroute.errors, ModelsDownError);
 import_exception!(stageroute.errors, NoModelError);
 import_exception!(stageroute.errors, RateLimitedError);
-import_exception!(stageroute.errors, SnapshotError);
+import_exception!(stageroute.errors, SnapshotCorruptError);
+import_exception!(stageroute.errors, SnapshotMismatchError);
+import_exception!(stageroute.errors, SnapshotVersionError);
 import_exception!(stageroute.errors, SolverError);
 import_exception!(stageroute.errors, UnknownDecisionError);
 import_exception!(stageroute.errors, UnknownModelError);
@@ -41,9 +48,39 @@ fn with_message(error: &Error, message: String) -> PyErr {
             ModelsDownError::new_err((message, Some(*retry_after)))
         }
         Error::AllExcluded { .. } => ExcludedError::new_err(message),
-        Error::BadSnapshot(_) => SnapshotError::new_err(message),
+        Error::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
         Error::PivotLimit { .. } => SolverError::new_err(message),
         _ => InvalidInputError::new_err(message),
+    }
+}
+
+/// The Python exception that stands for a journal's error.
+#[cold]
+pub(crate) fn journal_to_py(error: &JournalFault) -> PyErr {
+    journal_with_message(error, error.to_string())
+}
+
+/// The same for an error that is about a file.
+#[cold]
+pub(crate) fn journal_to_py_at(path: &Path, error: &JournalFault) -> PyErr {
+    journal_with_message(error, format!("{}: {error}", path.display()))
+}
+
+fn journal_with_message(error: &JournalFault, message: String) -> PyErr {
+    use JournalFault as Fault;
+    match error {
+        Fault::Full { .. } => JournalFullError::new_err(message),
+        Fault::TooLong { .. } | Fault::InvalidCapacity { .. } | Fault::InvalidPosition { .. } => {
+            InvalidInputError::new_err(message)
+        }
+        Fault::NewerFormat { .. } => SnapshotVersionError::new_err(message),
+        Fault::WrongIdentity => SnapshotMismatchError::new_err(message),
+        Fault::NotATail
+        | Fault::DamagedHeader
+        | Fault::WrongSize { .. }
+        | Fault::DamagedRecord { .. }
+        | Fault::MalformedRecords { .. } => SnapshotCorruptError::new_err(message),
+        _ => JournalError::new_err(message),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `stageroute._core`: the Python face of `stageroute-core`. It converts, calls and maps errors;
-//! it computes nothing.
+//! `stageroute._core`: the Python face of `stageroute-core` and `stageroute-journal`. It converts,
+//! calls and maps errors; it computes nothing.
 
 // Doc comments here are Python docstrings in numpy style, not rustdoc.
 #![allow(clippy::doc_markdown)]
@@ -14,6 +14,7 @@ mod lp;
 mod policies;
 mod replay;
 mod router;
+mod tail;
 mod views;
 
 use pyo3::prelude::*;
@@ -28,6 +29,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;
+    module.add_function(wrap_pyfunction!(log::decisions_to_json, module)?)?;
+    module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;

@@ -49,6 +49,9 @@ pub(crate) fn replay(
         budget_price: budget_price.as_slice_mut().map_err(|_| flat("budget_price"))?,
     };
     match kernel {
+        Kernel::Router(kernel) if kernel.get().lock(py)?.is_journaled() => {
+            Err(invalid("a router with a journal cannot be replayed natively: route and observe"))
+        }
         Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace),
         Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),
         Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),

@@ -7,22 +7,27 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, Tokens,
+    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, StartCost,
+    Tokens,
 };
 
 use crate::clock::{Clock, system_time};
 use crate::config::{ArmDict, PriorDict, RouterSettings, TokensTuple, named};
 use crate::convert::{Floats, elements};
 use crate::decision::{Decision, DecisionId, FeedbackBatch};
-use crate::errors::{invalid, poisoned, to_py, to_py_at, unknown_model};
+use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_model};
+use crate::tail::Tail;
 use crate::{log, views};
+
+/// Where a journal stands: (seq, offset).
+type Position = (u64, u64);
 
 /// The core router, with the name of each of its arms.
 pub(crate) struct State {
@@ -31,6 +36,9 @@ pub(crate) struct State {
     arms: HashMap<String, u32>,
     /// Whether somebody has been told that the stage is due.
     is_due_told: bool,
+    journal: Option<Arc<Mutex<stageroute_journal::Tail>>>,
+    /// The record that is being written.
+    record: Vec<u8>,
 }
 
 impl Policy for State {
@@ -45,7 +53,36 @@ impl Policy for State {
 
 impl State {
     fn new(router: core::Router) -> Self {
-        Self { router, names: Vec::new(), arms: HashMap::new(), is_due_told: false }
+        Self {
+            router,
+            names: Vec::new(),
+            arms: HashMap::new(),
+            is_due_told: false,
+            journal: None,
+            record: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Writes a command that is about to be done to the journal, with what the Python side has to
+    /// say of it. When there is no room for it, it must not be done.
+    #[inline]
+    fn record(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        self.record.clear();
+        command.encode(&mut self.record);
+        self.record.extend_from_slice(note);
+        let mut tail = journal.lock().map_err(|_| poisoned())?;
+        tail.append(&self.record).map(drop).map_err(|error| journal_to_py(&error))
+    }
+
+    fn command(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.record(command, note)?;
+        command.apply(&mut self.router).map_err(|error| to_py(&error))
     }
 
     /// The time: what a callable clock said, or the system's where it matters.
@@ -87,6 +124,19 @@ impl Router {
         self.state.lock_py_attached(py).map_err(|_| poisoned())
     }
 
+    /// Journals a command and does it.
+    fn command(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.lock(py)?.command(command, note)
+    }
+
+    /// The same for one that ends or prolongs a stage: when the stage is due once more, or still,
+    /// somebody is told again.
+    fn end_stage(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        let mut state = self.lock(py)?;
+        state.is_due_told = false;
+        state.command(command, note)
+    }
+
     fn with(router: core::Router, clock: Option<Py<PyAny>>) -> Self {
         let log = Mutex::new(core::LogBatch::default());
         let clock = clock.map_or(Clock::System, Clock::Callable);
@@ -104,7 +154,10 @@ impl Router {
         state: Option<&[u8]>,
     ) -> PyResult<Self> {
         let router = match state {
-            Some(bytes) => core::Router::from_bytes(bytes),
+            Some(bytes) => core::Router::from_bytes(bytes).map(|mut router| {
+                router.set_log_capacity(settings.log_capacity);
+                router
+            }),
             None => core::Router::new(settings.try_into()?),
         };
         Ok(Self::with(router.map_err(|error| to_py(&error))?, clock))
@@ -163,8 +216,12 @@ impl Router {
         if state.router.is_stage_due() && !state.is_due_told {
             state.is_due_told = true;
             drop(state);
-            slf.call_method0("_on_stage_due")?;
+            let told = slf.call_method0("_on_stage_due");
             state = this.lock(py)?;
+            if let Err(error) = told {
+                state.is_due_told = false;
+                return Err(error);
+            }
         }
         let allowed = match &allowed {
             None => None,
@@ -174,6 +231,9 @@ impl Router {
             }
         };
         let query = Query { now: state.now(asked), allowed, max_cost, tokens };
+        if state.is_journaled() {
+            state.record(&Command::Route(query.clone()), b"")?;
+        }
         let decision = state.router.route(&query).map_err(|error| to_py(&error))?;
         Ok(Decision {
             id: decision.id,
@@ -226,6 +286,7 @@ impl Router {
         let asked = self.clock.ask(py)?;
         let mut state = self.lock(py)?;
         let now = state.now(asked);
+        state.record(&Command::Observe { now, observation }, b"")?;
         state.router.observe(now, &observation).map_err(|error| to_py(&error))
     }
 
@@ -287,6 +348,12 @@ impl Router {
         let batch = py.detach(|| {
             let mut state = self.state.lock().map_err(|_| poisoned())?;
             let now = state.now(asked);
+            let command = Command::ObserveMany {
+                now,
+                observations: Cow::Borrowed(&observations),
+                all_or_none,
+            };
+            state.record(&command, b"")?;
             if all_or_none {
                 let counted = observations.len() as u64;
                 let result = state.router.observe_all(now, &observations);
@@ -334,6 +401,7 @@ impl Router {
         let now = self.clock.ask(py)?.unwrap_or_else(system_time);
         let id = decision_or_id.0;
         let mut state = self.lock(py)?;
+        state.record(&Command::Fail { now, id, reason, cost, retry_after }, b"")?;
         state.router.fail(now, id, reason, cost, retry_after).map_err(|error| to_py(&error))
     }
 
@@ -354,8 +422,9 @@ impl Router {
     fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
         let asked = self.clock.ask(py)?;
         let mut state = self.lock(py)?;
-        let now = state.now(asked);
-        state.router.release(now, decision_or_id.0).map_err(|error| to_py(&error))
+        let (now, id) = (state.now(asked), decision_or_id.0);
+        state.record(&Command::Release { now, id }, b"")?;
+        state.router.release(now, id).map_err(|error| to_py(&error))
     }
 
     fn _add_arm(
@@ -363,52 +432,82 @@ impl Router {
         name: &Bound<'_, PyString>,
         settings: ArmDict,
         prior: PriorDict,
+        note: &[u8],
     ) -> PyResult<()> {
         let mut state = self.lock(name.py())?;
-        state.router.add_arm(&prior.with(settings.into())).map_err(|error| to_py(&error))?;
+        let spec = prior.with(settings.into());
+        state.record(&Command::AddArm(spec), note)?;
+        state.router.add_arm(&spec).map_err(|error| to_py(&error))?;
         state.add_name(name)
     }
 
-    fn _set_arm(&self, py: Python<'_>, arm: usize, settings: ArmDict) -> PyResult<()> {
-        self.lock(py)?.router.set_arm(arm, settings.into()).map_err(|error| to_py(&error))
+    fn _set_arm(&self, py: Python<'_>, arm: u32, settings: ArmDict, note: &[u8]) -> PyResult<()> {
+        self.command(py, &Command::SetArm { arm, settings: settings.into() }, note)
     }
 
-    fn _retire_arm(&self, py: Python<'_>, arm: usize) -> PyResult<()> {
-        self.lock(py)?.router.retire_arm(arm).map_err(|error| to_py(&error))
+    fn _retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
+        self.command(py, &Command::RetireArm(arm), b"")
     }
 
-    fn _set_budget(&self, py: Python<'_>, budget: f64) -> PyResult<()> {
-        self.lock(py)?.router.set_budget(budget).map_err(|error| to_py(&error))
+    fn _set_budget(&self, py: Python<'_>, budget: f64, note: &[u8]) -> PyResult<()> {
+        self.command(py, &Command::SetBudget(budget), note)
     }
 
-    #[allow(clippy::needless_pass_by_value)]
-    fn _publish(&self, py: Python<'_>, deployed: Vec<usize>, start_cost: f64) -> PyResult<u64> {
-        let mut state = self.lock(py)?;
-        state.is_due_told = false;
-        let plan = state.router.publish(&deployed, start_cost).map_err(|error| to_py(&error))?;
-        Ok(plan.stage())
+    fn _publish(
+        &self,
+        py: Python<'_>,
+        deployed: Vec<u32>,
+        start_cost: f64,
+        stage_queries: f64,
+        note: &[u8],
+    ) -> PyResult<()> {
+        let start = StartCost { usd: start_cost, queries: stage_queries };
+        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start }, note)
     }
 
-    fn _extend_stage(&self, py: Python<'_>) -> PyResult<()> {
-        let mut state = self.lock(py)?;
-        state.is_due_told = false;
-        state.router.extend_stage();
+    fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
+        self.end_stage(py, &Command::ExtendStage, note)
+    }
+
+    /// From now on, every command is appended to a journal's tail before it is done.
+    fn _attach_journal(&self, py: Python<'_>, tail: &Tail) -> PyResult<()> {
+        self.lock(py)?.journal = Some(Arc::clone(&tail.tail));
         Ok(())
+    }
+
+    /// Does what a record of the journal says, once more, and returns its note; None if the router
+    /// refused the command, as it did the first time.
+    fn _replay<'py>(
+        &self,
+        py: Python<'py>,
+        record: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let (command, note) = Command::decode(record).map_err(|error| to_py(&error))?;
+        let is_done = command.apply(&mut self.lock(py)?.router).is_ok();
+        Ok(is_done.then(|| PyBytes::new(py, note)))
+    }
+
+    /// Where the journal stands, (seq, offset), and the whole state of the core there.
+    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
+        let state = self.lock(py)?;
+        let head = match &state.journal {
+            None => None,
+            Some(journal) => {
+                let head = journal.lock().map_err(|_| poisoned())?.head();
+                Some((head.seq, head.offset))
+            }
+        };
+        let bytes = state.router.to_bytes().map_err(|error| to_py(&error))?;
+        Ok((head, PyBytes::new(py, &bytes)))
     }
 
     fn _is_stage_due(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.lock(py)?.router.is_stage_due())
     }
 
-    /// The whole state of the core.
-    fn _to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.lock(py)?.router.to_bytes().map_err(|error| to_py(&error))?;
-        Ok(PyBytes::new(py, &bytes))
-    }
-
-    /// Names the arms of a restored core, in their order.
+    /// Names arms that were added by a restored state or a replayed command, in their order.
     #[allow(clippy::needless_pass_by_value)]
-    fn _set_names(&self, py: Python<'_>, names: Vec<Bound<'_, PyString>>) -> PyResult<()> {
+    fn _name_arms(&self, py: Python<'_>, names: Vec<Bound<'_, PyString>>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         names.iter().try_for_each(|name| state.add_name(name))
     }

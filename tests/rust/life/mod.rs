@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use stageroute_core::{
     ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily, Drift,
     FailureReason, Forgetting, HardLimit, Observation, Pacing, Period, Prices, Prior, Query,
-    Router, RouterConfig, Sampler, Tokens, TrafficLimits,
+    Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
 };
 
 /// Settings for one of several kinds of life: all ways to forget, with and without hard limits,
@@ -171,7 +171,8 @@ impl Life {
         }
         if router.plan().arms().is_empty() || (router.is_stage_due() && self.chance(0.5)) {
             let deployed = Cow::Owned(self.live_set(router));
-            return Command::Publish { deployed, start_cost: 1e-3 * self.world.unit() };
+            let start = StartCost { usd: 1e-3 * self.world.unit(), queries: 1_000.0 };
+            return Command::Publish { deployed, start };
         }
         self.pass_time();
         #[allow(clippy::cast_possible_truncation)]
@@ -211,7 +212,7 @@ impl Life {
             987..990 => Command::SetBudget(4e-3 * self.world.unit()),
             990..997 => {
                 let deployed = Cow::Owned(self.live_set(router));
-                Command::Publish { deployed, start_cost: 0.0 }
+                Command::Publish { deployed, start: StartCost::NONE }
             }
             997..998 => Command::Route(Query::at(f64::NAN)),
             _ => Command::ExtendStage,

@@ -8,6 +8,7 @@ use crate::error::{BILL_RULE, CAP_RULE, Error, check, is_bill, is_cap};
 use crate::guard::Nanodollars;
 use crate::health::Health;
 use crate::lp::RoutingLp;
+use crate::pacing::StartCost;
 use crate::plan::StagePlan;
 use crate::prior::Prior;
 use crate::throughput::{Traffic, TrafficLimits};
@@ -147,14 +148,14 @@ impl Router {
     }
 
     /// Ends the stage: forgets what is to be forgotten, recomputes all bounds, and publishes the
-    /// live set of the next stage, whole. What starting arms costs, `start_cost` in USD, counts
-    /// for hard limits at once and for the average budget spread over the stage.
+    /// live set of the next stage, whole. What starting arms costs counts for hard limits at once
+    /// and for the average budget spread over the stage.
     ///
     /// # Errors
     /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
     /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
-    pub fn publish(&mut self, deployed: &[usize], start_cost: f64) -> Result<&StagePlan, Error> {
-        check(is_bill(start_cost), "start_cost", start_cost, BILL_RULE)?;
+    pub fn publish(&mut self, deployed: &[usize], start: StartCost) -> Result<&StagePlan, Error> {
+        start.validate()?;
         for &arm in deployed {
             self.check_candidate("deployed", arm)?;
         }
@@ -165,8 +166,8 @@ impl Router {
         self.learner.begin_stage();
         self.install(plan);
         self.extend_stage();
-        self.guard.pay_undated(Nanodollars::from_usd(start_cost));
-        self.start_costs.owe(start_cost, self.config.stage_queries);
+        self.guard.pay_undated(Nanodollars::from_usd(start.usd));
+        self.start_costs.owe(start);
         Ok(&self.plan)
     }
 

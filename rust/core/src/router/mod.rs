@@ -364,6 +364,13 @@ impl Router {
         self.counters
     }
 
+    /// Starts an empty log of so many decisions, or none for 0: what is logged is no part of the
+    /// state, so that a restored router is told anew.
+    pub fn set_log_capacity(&mut self, capacity: usize) {
+        self.config.log_capacity = capacity;
+        self.log = DecisionLog::new(capacity);
+    }
+
     /// Exchanges the log's decisions so far for an empty batch, whose memory is used again.
     pub fn drain_log(&mut self, batch: &mut LogBatch) {
         self.log.drain(batch);

@@ -83,6 +83,12 @@ impl Reasons {
         self.0 & other.0 == other.0
     }
 
+    /// The flags with these bits; others are ignored.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & 31)
+    }
+
     /// The flags as bits.
     #[must_use]
     pub fn bits(self) -> u8 {

@@ -1,0 +1,184 @@
+"""Snapshots in files: one header for people, one body for the router.
+
+A snapshot is four parts, the first three of them lines: what it is; a JSON object; the SHA-256 of
+that object's line and the body; the body. The object holds what the caller says of the body, and
+``format``, ``library`` (the release that wrote it) and ``length``.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from stageroute._core import __version__
+from stageroute.errors import (
+    InvalidInputError,
+    SnapshotCorruptError,
+    SnapshotMismatchError,
+    SnapshotVersionError,
+)
+
+__all__ = ["dumps", "loads", "read", "require_fingerprint", "write"]
+
+MAGIC: Final = b"stageroute snapshot"
+FORMAT: Final = 1
+OWN_FIELDS: Final = frozenset({"format", "library", "length"})
+
+
+def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
+    """Write a snapshot, so that the file of that name is the old one or the new one, never half.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; a file that is there is replaced.
+    header : mapping
+        What to say of the body, as JSON can hold it.
+    body : bytes
+        The state.
+
+    Raises
+    ------
+    InvalidInputError
+        If the header has a field that this module fills in.
+    OSError
+        If it cannot be written. A file that was there is still there.
+    """
+    path = Path(path)
+    data = dumps(header, body)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], bytes]:
+    """Read a snapshot.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is not changed.
+
+    Returns
+    -------
+    header : dict
+        What was said of the body, with the fields that `write` added.
+    body : bytes
+        The state.
+
+    Raises
+    ------
+    SnapshotVersionError
+        If a later release wrote it.
+    SnapshotCorruptError
+        If it is damaged, cut short, or no snapshot.
+    OSError
+        If it cannot be read.
+    """
+    return loads(Path(path).read_bytes(), str(path))
+
+
+def dumps(header: Mapping[str, Any], body: bytes) -> bytes:
+    """Return the bytes of a snapshot; see `write`."""
+    taken = OWN_FIELDS & header.keys()
+    if taken:
+        raise InvalidInputError(f"header has {sorted(taken)}: these fields are filled in")
+    fields = {**header, "format": FORMAT, "library": __version__, "length": len(body)}
+    line = json.dumps(fields, allow_nan=False).encode()
+    return b"\n".join((MAGIC, line, _sha256(line, body), body))
+
+
+def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
+    """Return header and body of a snapshot's bytes; see `read`.
+
+    Parameters
+    ----------
+    data : bytes
+        What `dumps` returned.
+    source : str
+        Where it comes from, for error messages.
+    """
+    magic, *lines = data.split(b"\n", 3)
+    if magic != MAGIC:
+        is_start = not lines and MAGIC.startswith(magic)
+        what = "is cut short" if is_start else "does not start as a snapshot"
+        raise SnapshotCorruptError(f"{source} {what}")
+    header = _parse(lines[0], source) if len(lines) > 1 else {}
+    if len(lines) < len(("header", "sha256", "body")):
+        raise SnapshotCorruptError(f"{source} is cut short: it ends within its header")
+    line, sha256, body = lines
+    expected = header["length"]
+    if len(body) != expected:
+        what = "is cut short" if len(body) < expected else "was extended"
+        raise SnapshotCorruptError(f"{source} {what}: {len(body)} bytes of state, not {expected}")
+    if sha256 != _sha256(line, body):
+        raise SnapshotCorruptError(f"{source} is damaged: its SHA-256 does not fit")
+    return header, body
+
+
+def require_fingerprint(source: str, expected: str, found: object) -> None:
+    """Raise `SnapshotMismatchError` unless the state belongs to this configuration.
+
+    Parameters
+    ----------
+    source : str
+        Where the state comes from.
+    expected, found : str
+        Fingerprint of the configuration that wants the state, and of the one that saved it.
+    """
+    if found != expected:
+        raise SnapshotMismatchError(
+            f"{source} belongs to a router of another configuration\n"
+            f"  there: {found}\n"
+            f"  here:  {expected}"
+        )
+
+
+def _parse(line: bytes, source: str) -> dict[str, Any]:
+    """Read the header of a snapshot of this format, and say so if it is of a later one."""
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or type(header.get("format")) is not int:
+        raise SnapshotCorruptError(f"{source} is damaged: its header does not read as one")
+    # Before anything else: a later format may have other rules for the rest.
+    if header["format"] > FORMAT:
+        raise SnapshotVersionError(
+            f"{source} has format {header['format']}, written by stageroute "
+            f"{header.get('library')}; this release ({__version__}) reads format {FORMAT}: "
+            "upgrade stageroute"
+        )
+    if type(header.get("length")) is not int:
+        raise SnapshotCorruptError(f"{source} is damaged: its header lacks a length")
+    return header
+
+
+def _sha256(line: bytes, body: bytes) -> bytes:
+    digest = hashlib.sha256(line)
+    digest.update(b"\n")
+    digest.update(body)
+    return digest.hexdigest().encode()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where the system lets folders be synchronised."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

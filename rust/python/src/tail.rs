@@ -1,0 +1,172 @@
+//! The journal's tail.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyList};
+use stageroute_journal::{
+    self as journal, Identity, Position, Signal, read_range, records as encoding,
+};
+
+use crate::errors::{invalid, journal_to_py, journal_to_py_at, poisoned};
+
+/// (seq, offset) of a position.
+type Place = (u64, u64);
+
+/// Whether a record was torn, as (seq, bytes).
+type Torn = Option<(u64, u64)>;
+
+/// Records that outlive the process, until they are committed to the journal's database.
+///
+/// Positions are tuples ``(seq, offset)``: number of the record that begins there, from 1 on, and
+/// bytes of all records before it.
+#[pyclass(frozen, module = "stageroute._core")]
+pub(crate) struct Tail {
+    /// Shared, so that a router can append to it without Python.
+    pub(crate) tail: Arc<Mutex<journal::Tail>>,
+    half_full: Arc<Signal>,
+}
+
+impl Tail {
+    fn new(tail: journal::Tail) -> Self {
+        let half_full = tail.half_full();
+        Self { tail: Arc::new(Mutex::new(tail)), half_full }
+    }
+
+    #[inline]
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, journal::Tail>> {
+        self.tail.lock_py_attached(py).map_err(|_| poisoned())
+    }
+}
+
+#[pymethods]
+impl Tail {
+    /// Make an empty tail, in place of any file of that name.
+    #[staticmethod]
+    #[allow(clippy::needless_pass_by_value)]
+    fn create(
+        py: Python<'_>,
+        path: PathBuf,
+        capacity: u64,
+        identity: Identity,
+        start: Place,
+    ) -> PyResult<Self> {
+        py.detach(|| journal::Tail::create(&path, capacity, identity, position(start)))
+            .map(Self::new)
+            .map_err(|error| journal_to_py_at(&path, &error))
+    }
+
+    /// Open a tail and take back every record from a position on.
+    ///
+    /// Returns
+    /// -------
+    /// tuple of Tail, bytes, tuple or None, int
+    ///     The tail; the records, for `split`; (seq, bytes) of a record behind them that was cut
+    ///     because it was not complete; how many records behind them are lost although they had
+    ///     been released.
+    #[staticmethod]
+    #[allow(clippy::needless_pass_by_value)]
+    fn open(
+        py: Python<'_>,
+        path: PathBuf,
+        identity: Identity,
+        committed: Place,
+    ) -> PyResult<(Self, Bound<'_, PyBytes>, Torn, u64)> {
+        let (tail, found) = py
+            .detach(|| journal::Tail::open(&path, identity, position(committed)))
+            .map_err(|error| journal_to_py_at(&path, &error))?;
+        let torn = found.torn.map(|torn| (torn.seq, torn.bytes));
+        Ok((Self::new(tail), PyBytes::new(py, &found.records), torn, found.lost))
+    }
+
+    /// Read the records between two positions back from the file, for `split`.
+    #[staticmethod]
+    #[allow(clippy::needless_pass_by_value)]
+    fn read_range(
+        py: Python<'_>,
+        path: PathBuf,
+        start: Place,
+        end: Place,
+    ) -> PyResult<Bound<'_, PyBytes>> {
+        py.detach(|| read_range(&path, position(start), position(end)))
+            .map(|bytes| PyBytes::new(py, &bytes))
+            .map_err(|error| journal_to_py_at(&path, &error))
+    }
+
+    /// List the records in bytes that hold them one after the other.
+    ///
+    /// Each is its length as a little-endian 32-bit number, then its bytes.
+    #[staticmethod]
+    fn split<'py>(py: Python<'py>, records: &[u8]) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for record in encoding::iter(records) {
+            list.append(PyBytes::new(py, record.map_err(|error| journal_to_py(&error))?))?;
+        }
+        Ok(list)
+    }
+
+    /// Bytes of the ring.
+    #[getter]
+    fn capacity(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.capacity())
+    }
+
+    /// Bytes that records take which were not released.
+    #[getter]
+    fn pending(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.pending())
+    }
+
+    /// Where the next record will begin.
+    fn head(&self, py: Python<'_>) -> PyResult<Place> {
+        let Position { seq, offset } = self.lock(py)?.head();
+        Ok((seq, offset))
+    }
+
+    /// Whether a record of so many bytes can be appended now.
+    fn has_room(&self, py: Python<'_>, length: usize) -> PyResult<bool> {
+        Ok(self.lock(py)?.has_room(length))
+    }
+
+    /// Append a record and return its number; once it returns, the record outlives the process.
+    ///
+    /// Raises
+    /// ------
+    /// JournalFullError
+    ///     If records that were not committed yet leave no room.
+    /// JournalError
+    ///     If the journal is closed. Nothing was appended when an error is raised.
+    fn append(&self, py: Python<'_>, payload: &[u8]) -> PyResult<u64> {
+        self.lock(py)?.append(payload).map_err(|error| journal_to_py(&error))
+    }
+
+    /// Free the room of all records before a position.
+    fn release(&self, py: Python<'_>, committed: Place) -> PyResult<()> {
+        self.lock(py)?.release(position(committed)).map_err(|error| journal_to_py(&error))
+    }
+
+    /// Take no further record, since another process may open the tail from now on.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock(py)?.close();
+        Ok(())
+    }
+
+    /// Wait until half of the ring is in use or `wake` is called; False after the timeout.
+    fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        let timeout = Duration::try_from_secs_f64(seconds)
+            .map_err(|error| invalid(format!("seconds = {seconds}: {error}")))?;
+        Ok(py.detach(|| self.half_full.wait(timeout)))
+    }
+
+    /// End the `wait` that is under way, or else the next one.
+    fn wake(&self) {
+        self.half_full.raise();
+    }
+}
+
+fn position((seq, offset): Place) -> Position {
+    Position { seq, offset }
+}

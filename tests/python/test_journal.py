@@ -1,0 +1,230 @@
+"""The journal: records in, records out, and what goes on behind them."""
+
+import gc
+import random
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from journal_ledger import SMALL, Ledger, die, open_journal, total_in, wait_until
+from stageroute._core import Tail
+from stageroute.errors import (
+    InvalidInputError,
+    JournalError,
+    SnapshotCorruptError,
+)
+from stageroute.journal import Recovered
+from stageroute.journal_store import Position
+
+
+def test_records_come_back_in_order_whatever_was_committed(journal_path: Path) -> None:
+    journal, recovered = open_journal(journal_path)
+    assert recovered == Recovered(None, 1, ())
+    assert [journal.tail.append(record) for record in (b"one", b"", b"three")] == [1, 2, 3]
+    journal.flush()
+    journal.tail.append(b"four")
+    die(journal)
+    journal, recovered = open_journal(journal_path)
+    assert (recovered.snapshot, recovered.first_seq) == (None, 1)
+    assert list(recovered.records()) == [b"one", b"", b"three", b"four"]
+    assert journal.tail.append(b"five") == 5
+    journal.close()
+    assert sorted(file.name for file in journal_path.parent.iterdir()) == [
+        "journal",
+        "journal-tail",
+    ]
+    journal, recovered = open_journal(journal_path)
+    assert list(recovered.records()) == [b"one", b"", b"three", b"four", b"five"]
+    assert len(recovered.batches) == 2
+    journal.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_history(journal_path: Path, seed: int) -> None:
+    generator = random.Random(seed)
+    ledger = Ledger(journal_path, **SMALL)
+    total = 0
+    for _ in range(600):
+        step = generator.choices(
+            ["append", "flush", "snapshot", "overtaken", "die", "close"], [60, 10, 6, 6, 4, 2]
+        )[0]
+        journal = ledger.journal
+        if step == "append":
+            for _ in range(generator.randrange(20)):
+                ledger.append(generator.choice("ab"))
+                total += 1
+            if journal.tail.pending > journal.tail.capacity - 2000:
+                journal.flush()
+        elif step == "flush":
+            journal.flush()
+        elif step == "snapshot":
+            position, body = ledger.take_snapshot()
+            journal._store.set_snapshot(body, position)
+        elif step == "overtaken":
+            # Records become a batch after the snapshot was taken and before it is stored.
+            position, body = ledger.take_snapshot()
+            ledger.append("c")
+            total += 1
+            journal.flush()
+            journal._store.set_snapshot(body, position)
+        else:
+            die(journal) if step == "die" else journal.close()
+            ledger = Ledger(journal_path, **SMALL)
+            assert ledger.total == total
+    ledger.journal.close()
+
+
+@pytest.mark.parametrize("durability", ["process", "disk"])
+def test_the_background_thread_commits(journal_path: Path, durability: str) -> None:
+    ledger = Ledger(journal_path, durability=durability, commit_seconds=0.001)
+    store = ledger.journal._store
+    assert store._pragma("synchronous") == (2 if durability == "disk" else 1)
+    ledger.start()
+    for _ in range(100):
+        ledger.append("a")
+    wait_until(lambda: store.committed == ledger.journal.tail.head())
+    assert ledger.journal.tail.pending == 0
+    ledger.journal.close()
+    assert total_in(journal_path) == 100
+
+
+def test_a_ring_half_full_is_committed_early(journal_path: Path) -> None:
+    ledger = Ledger(journal_path, **SMALL | {"commit_seconds": 5.0, "compact_bytes": 1 << 30})
+    ledger.start()
+    started = time.monotonic()
+    for _ in range(2000):
+        ledger.append_patiently("a")
+    assert time.monotonic() - started < 4.0
+    ledger.journal.close()
+    ledger = Ledger(journal_path)
+    ledger.journal.close()
+    assert (ledger.total, ledger.recovered.first_seq) == (2000, 1)
+
+
+def test_the_files_stay_small_over_many_compactions(journal_path: Path) -> None:
+    ledger = Ledger(journal_path, tail_bytes=1 << 16, compact_bytes=1 << 16, commit_seconds=0.001)
+    ledger.start()
+    sizes, snapshots = [], 0
+    store = ledger.journal._store
+    set_snapshot = store.set_snapshot
+
+    def count(body: bytes, position: Position) -> None:
+        nonlocal snapshots
+        set_snapshot(body + b" " * 10_000, position)
+        snapshots += 1
+
+    store.set_snapshot = count  # type: ignore[method-assign]
+    while snapshots < 300:
+        for _ in range(500):
+            ledger.append_patiently("a")
+        files = journal_path.parent.iterdir()
+        sizes.append(sum(file.stat().st_size for file in files))
+    written = ledger.journal.tail.head()[1]
+    print(f"{written} bytes of records, {snapshots} snapshots, at most {max(sizes)} bytes of files")
+    assert written > 4_000_000
+    # The log of 1000 pages, the database, the tail.
+    assert max(sizes) < 5_000_000
+    ledger.journal.close()
+    assert journal_path.stat().st_size < 500_000
+    assert total_in(journal_path) == ledger.total
+
+
+def test_a_snapshot_that_fails_does_not_stop_commits(
+    journal_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger(journal_path, **SMALL)
+    broken = True
+    take = ledger.take_snapshot
+
+    class Owner:
+        def take_snapshot(self) -> tuple[Position, bytes]:
+            if broken:
+                raise ZeroDivisionError("a defect")
+            return take()
+
+    owner = Owner()
+    ledger.journal.start(owner.take_snapshot)
+    for _ in range(2000):
+        ledger.append_patiently("a")
+    wait_until(lambda: ledger.journal.tail.pending == 0)
+    assert isinstance(ledger.journal.last_error, ZeroDivisionError)
+    assert caplog.text.count("will keep trying: ZeroDivisionError: a defect") == 1
+    broken = False
+    wait_until(lambda: ledger.journal.last_error is None)
+    ledger.journal.close()
+    ledger = Ledger(journal_path)
+    ledger.journal.close()
+    assert ledger.total == 2000
+    assert ledger.recovered.snapshot is not None
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_forgotten_owner_is_collected_and_its_journal_closed(
+    journal_path: Path, is_failing: bool
+) -> None:
+    ledger = Ledger(journal_path, commit_seconds=0.001)
+    ledger.start()
+    journal = ledger.journal
+    ledger.append("a")
+    if is_failing:
+        journal._store._execute("PRAGMA max_page_count = 1")
+        for _ in range(1000):
+            ledger.append("b")
+        wait_until(lambda: journal.last_error)
+    reference, total, thread = weakref.ref(ledger), ledger.total, journal._thread
+    assert thread is not None
+    del ledger
+    gc.collect()
+    wait_until(lambda: reference() is None)
+    thread.join(10)
+    assert not thread.is_alive()
+    with pytest.raises(JournalError, match="the journal is closed"):
+        journal.tail.append(b"late")
+    assert total_in(journal_path) == total
+
+
+def test_a_closed_journal_takes_nothing_and_can_be_closed_again(journal_path: Path) -> None:
+    with open_journal(journal_path)[0] as journal:
+        journal.tail.append(b"one")
+    assert not journal.tail.has_room(0)
+    with pytest.raises(JournalError, match="the journal is closed"):
+        journal.tail.append(b"two")
+    journal.flush()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [
+        ("fingerprint", ["", None, b"x"]),
+        ("durability", ["none", None]),
+        ("commit_seconds", [0.0, -1.0, float("nan"), 5.1, "1"]),
+        ("tail_bytes", [0, 4095, 2**28 + 1, 1e6]),
+        ("compact_bytes", [0, -1, 2.5]),
+    ],
+)
+def test_arguments_have_rules(journal_path: Path, argument: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(InvalidInputError, match=f"{argument} = .*must be"):
+            open_journal(journal_path, **{argument: value})
+    assert list(journal_path.parent.iterdir()) == []
+
+
+def test_the_tail_checks_its_arguments(tmp_path: Path) -> None:
+    tail = Tail.create(tmp_path / "tail", 4096, b"i" * 16, (1, 0))
+    with pytest.raises(InvalidInputError, match=r"a record of 5000 bytes: .* at most 4064"):
+        tail.append(b"x" * 5000)
+    with pytest.raises(InvalidInputError, match=r"position \(seq 3, offset 8\): must be between"):
+        tail.release((3, 8))
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(InvalidInputError, match="seconds = "):
+            tail.wait(seconds)
+    with pytest.raises(JournalError, match="no/tail: No such file"):
+        Tail.create(tmp_path / "no" / "tail", 4096, b"i" * 16, (1, 0))
+    with pytest.raises(SnapshotCorruptError, match="byte 0 starts none"):
+        Tail.split(b"\xff\xff\xff\xff")
+    assert tail.wait(0.0) is False
+    tail.wake()
+    assert tail.wait(10.0) is True

@@ -1,0 +1,279 @@
+"""The journal after kills, cuts and full disks."""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from journal_ledger import PROGRAM, SMALL, Ledger, die, open_journal, total_in
+from stageroute import journal_recovery
+from stageroute.errors import JournalError, JournalFullError
+from stageroute.journal import Recovered, TornTail
+from stageroute.journal_store import JournalStore
+
+KILLS = 30
+
+
+def run_and_kill(
+    path: Path, name: str, delay: float, *, while_opening: bool
+) -> tuple[list[object] | None, list[tuple[str, int, int]]]:
+    """Let a process append until it is killed, some time after it has opened the journal.
+
+    Returns
+    -------
+    state : list of object or None
+        What it had found, as JSON; None if it was killed before.
+    acknowledged : list of tuple
+        Writer, its number and the journal's number of each record that was acknowledged.
+    """
+    command = [sys.executable, str(PROGRAM), "append", str(path), name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        first = [] if while_opening else [child.stdout.readline()]
+        timer = threading.Timer(delay, child.kill)
+        timer.start()
+        lines = first + child.stdout.readlines()
+        timer.join()
+    if not lines:
+        return None, []
+    records = [line.split() for line in lines[1:]]
+    return json.loads(lines[0]), [(writer, int(n), int(seq)) for writer, n, seq in records]
+
+
+def check(state: list[object], acknowledged: dict[str, int]) -> None:
+    """The ledger has seen that nothing is missing, doubled or out of order; is it all there?"""
+    total, counts = state
+    assert isinstance(counts, dict)
+    assert total == sum(counts.values())
+    for writer in acknowledged.keys() | counts.keys():
+        found = counts.get(writer, 0)
+        # One record may have been appended and not yet reported.
+        assert found - acknowledged.get(writer, 0) in {0, 1}, writer
+        acknowledged[writer] = found
+
+
+def test_no_kill_loses_or_doubles_an_acknowledged_record(journal_path: Path) -> None:
+    generator = random.Random(20)
+    acknowledged: dict[str, int] = {}
+    reported = 0
+    for kill in range(KILLS):
+        while_opening = kill % 5 == 4
+        delay = generator.uniform(0.15, 0.3) if while_opening else generator.uniform(0.0, 0.1)
+        state, records = run_and_kill(journal_path, f"{kill}-", delay, while_opening=while_opening)
+        if state is not None:
+            check(state, acknowledged)
+        for writer, number, _ in records:
+            assert number == acknowledged.get(writer, 0) + 1
+            acknowledged[writer] = number
+        seqs = [seq for _, _, seq in records]
+        assert len(set(seqs)) == len(seqs)
+        reported += len(seqs)
+    ledger = Ledger(journal_path, **SMALL)
+    ledger.journal.close()
+    check([ledger.total, ledger.counts], acknowledged)
+    assert ledger.recovered.snapshot is not None
+    assert reported > 100 * KILLS
+    print(f"{reported} records acknowledged, {ledger.total} found after {KILLS} kills")
+
+
+@pytest.fixture
+def torn(journal_path: Path) -> tuple[Path, int, int]:
+    """A journal with two committed and three other records: its files, and the last record."""
+    journal, _ = open_journal(journal_path)
+    for record in (b"one", b"two"):
+        journal.tail.append(record)
+    journal.flush()
+    journal.tail.append(b"three")
+    journal.tail.append(b"four")
+    _, offset = journal.tail.head()
+    last = b"the fifth record, of 30 bytes."
+    journal.tail.append(last)
+    die(journal)
+    return journal_path, 4096 + offset, 16 + len(last)
+
+
+@pytest.mark.parametrize("change", [lambda byte: byte ^ 1, lambda _: 0, lambda _: 255])
+def test_a_record_torn_at_any_byte_is_cut_and_reported(
+    torn: tuple[Path, int, int],
+    change: Callable[[int], int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path, offset, size = torn
+    tail = Path(f"{path}-tail")
+    whole = tail.read_bytes()
+    reports = 0
+    for start, only in itertools.product(range(size), (True, False)):
+        data = bytearray(whole)
+        for at in range(offset + start, offset + (start + 1 if only else size)):
+            data[at] = change(data[at])
+        if data == whole:
+            continue
+        tail.write_bytes(data)
+        caplog.clear()
+        journal, recovered = open_journal(path)
+        assert list(recovered.records()) == [b"one", b"two", b"three", b"four"]
+        # With another number it is not the record that was begun: there is no trace of it.
+        torn_seq = int.from_bytes(data[offset + 8 : offset + 16], "little")
+        assert (recovered.torn is not None) == (torn_seq == 5)
+        assert recovered.lost == 0
+        if recovered.torn is not None:
+            reports += 1
+            assert recovered.torn.seq == 5
+            assert f"journal {path}: record 5 (" in caplog.text
+        assert journal.tail.append(b"again") == 5
+        die(journal)
+    assert reports > 30
+    tail.write_bytes(whole)
+    journal, recovered = open_journal(path)
+    assert len(list(recovered.records())) == 5
+    assert recovered.torn is None
+    die(journal)
+
+
+def test_a_torn_record_says_what_it_claimed(torn: tuple[Path, int, int]) -> None:
+    path, offset, _ = torn
+    tail = Path(f"{path}-tail")
+    data = bytearray(tail.read_bytes())
+    data[offset + 20] ^= 8
+    tail.write_bytes(data)
+    journal, recovered = open_journal(path)
+    assert recovered.torn == TornTail(seq=5, size=48)
+    journal.close()
+
+
+class DeathError(BaseException):
+    """The process ends here."""
+
+
+def live_until(statement: int, path: Path) -> tuple[int, bool]:
+    """Commit and compact, until death before this statement of SQL; return the records appended."""
+    ledger = Ledger(path, tail_bytes=1 << 12)
+    journal, store = ledger.journal, ledger.journal._store
+    execute, count = store._execute, itertools.count()
+
+    def execute_or_die(*arguments: Any) -> Any:
+        if next(count) == statement:
+            # What other threads do meanwhile: there is no more room than for what is not needed.
+            while journal.tail.has_room(60):
+                ledger.append("b")
+            raise DeathError
+        return execute(*arguments)
+
+    store._execute = execute_or_die  # type: ignore[assignment, method-assign]
+    try:
+        for _ in range(3):
+            for _ in range(20):
+                ledger.append("a")
+            journal.flush()
+        position, body = ledger.take_snapshot()
+        ledger.append("a")
+        journal.flush()
+        store.set_snapshot(body, position)
+        ledger.append("a")
+        position, body = ledger.take_snapshot()
+        store.set_snapshot(body, position)
+        journal.flush()
+        ledger.append("a")
+        journal.flush()
+        is_dead = False
+    except DeathError:
+        is_dead = True
+    die(journal)
+    return ledger.total, is_dead
+
+
+def test_death_before_any_statement(tmp_path: Path) -> None:
+    for statement in itertools.count():
+        path = tmp_path / f"{statement}"
+        total, is_dead = live_until(statement, path)
+        assert total_in(path) == total
+        if not is_dead:
+            break
+    assert statement > 30
+
+
+@pytest.mark.parametrize("step", ["create", "note_tail"])
+def test_killed_while_it_is_made(
+    journal_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if step == "create":
+            patched.setattr(journal_recovery, "Tail", type("Tail", (), {"create": stop}))
+        else:
+            patched.setattr(JournalStore, "note_tail", stop)
+        with pytest.raises(KeyboardInterrupt):
+            open_journal(journal_path)
+    journal, recovered = open_journal(journal_path)
+    assert recovered == Recovered(None, 1, ())
+    journal.tail.append(b"one")
+    die(journal)
+    journal, recovered = open_journal(journal_path)
+    assert list(recovered.records()) == [b"one"]
+    journal.close()
+
+
+def test_a_full_disk_is_an_outage_and_not_the_end(journal_path: Path) -> None:
+    command = [sys.executable, str(PROGRAM), "fill", str(journal_path), "a"]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    full, flush, last, total = child.stdout.splitlines()
+    assert child.returncode == -9, child.stderr
+    assert full.startswith("full after ")
+    assert "the tail is full" in full
+    assert "disk I/O error" in flush
+    assert "disk I/O error" in last
+    assert child.stderr.count("cannot commit or compact for now") == 1
+    assert child.stderr.count("committed again") == 1
+    assert total_in(journal_path) == int(total)
+
+
+def test_a_database_that_may_not_grow(journal_path: Path) -> None:
+    ledger = Ledger(journal_path, **SMALL)
+    store = ledger.journal._store
+    pages = store._pragma("page_count")
+    store._execute(f"PRAGMA max_page_count = {pages + 1}")
+    while ledger.journal.tail.has_room(60):
+        ledger.append("a")
+    total = ledger.total
+    with pytest.raises(JournalError, match="database or disk is full"):
+        ledger.journal.flush()
+    with pytest.raises(JournalFullError):
+        ledger.journal.tail.append(b" " * 60)
+    store._execute("PRAGMA max_page_count = 1000000")
+    ledger.journal.flush()
+    assert ledger.journal.tail.pending == 0
+    ledger.append("a")
+    die(ledger.journal)
+    assert total_in(journal_path) == total + 1
+
+
+def test_a_process_that_just_ends_loses_nothing(journal_path: Path) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from journal_ledger import Ledger, SMALL\n"
+        "ledger = Ledger(sys.argv[2], **SMALL)\n"
+        "ledger.start()\n"
+        "for _ in range(200): ledger.append('a')\n"
+    )
+    for time_of_it in range(1, 4):
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            program,
+            str(PROGRAM.parent),
+            str(journal_path),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert total_in(journal_path) == 200 * time_of_it

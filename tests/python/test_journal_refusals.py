@@ -1,0 +1,286 @@
+"""The journal: what it refuses, and leaves as it was."""
+
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from journal_ledger import die, open_journal
+from stageroute.errors import (
+    JournalError,
+    JournalLockedError,
+    SnapshotCorruptError,
+    SnapshotError,
+    SnapshotMismatchError,
+    SnapshotVersionError,
+    StageRouteError,
+)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Read a folder. Not while a journal in it is open: closing its files frees their lock."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+OPEN_IT = """
+import sys
+from stageroute.errors import JournalLockedError
+from stageroute.journal import Journal
+try:
+    Journal.open(sys.argv[1], fingerprint="ours")
+except JournalLockedError as error:
+    print(error)
+"""
+
+
+def test_a_second_opener_is_refused_at_once(journal_path: Path) -> None:
+    journal, _ = open_journal(journal_path)
+    for _ in range(2):
+        with pytest.raises(JournalLockedError, match="folder/journal is open already, here or in"):
+            open_journal(journal_path)
+        command = [sys.executable, "-c", OPEN_IT, str(journal_path)]
+        other = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert f"{journal_path} is open already" in other.stdout
+        journal.tail.append(b"still ours")
+        journal.flush()
+    journal.close()
+    journal, recovered = open_journal(journal_path)
+    assert len(list(recovered.records())) == 2
+    journal.close()
+
+
+def edit(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+REFUSALS: dict[str, tuple[type[SnapshotError], str, Callable[[Path], object]]] = {
+    "newer database": (
+        SnapshotVersionError,
+        "has format 2; this release .* reads format 1: upgrade stageroute",
+        lambda path: edit(path, "PRAGMA user_version = 2"),
+    ),
+    "newer tail": (
+        SnapshotVersionError,
+        "journal-tail: this tail has format 2",
+        lambda path: patch(Path(f"{path}-tail"), 8, b"\2"),
+    ),
+    "tail of another journal": (
+        SnapshotMismatchError,
+        "journal-tail: this tail belongs to another journal",
+        lambda path: other_tail(path),
+    ),
+    "no tail": (
+        SnapshotCorruptError,
+        "journal-tail is missing, .*allow_missing_tail=True",
+        lambda path: Path(f"{path}-tail").rename(path.with_name("away")),
+    ),
+    "tail cut": (
+        SnapshotCorruptError,
+        "journal-tail: this tail has 5000 bytes",
+        lambda path: Path(f"{path}-tail").write_bytes(Path(f"{path}-tail").read_bytes()[:5000]),
+    ),
+    "no database": (
+        SnapshotCorruptError,
+        "journal is missing, but not its tail",
+        lambda path: close_and_remove(path),
+    ),
+    "database cut": (
+        SnapshotCorruptError,
+        "journal is damaged",
+        lambda path: close_and_cut(path, 5000),
+    ),
+    "database empty": (
+        SnapshotCorruptError,
+        "journal is empty, but its tail is not: put it back, or move the tail",
+        lambda path: close_and_cut(path, 0),
+    ),
+    "another kind of file": (
+        SnapshotCorruptError,
+        "journal is damaged, or is no journal: file is not a database",
+        lambda path: path.write_bytes(b"not a database, and longer than its header" * 100),
+    ),
+    "another database": (
+        SnapshotCorruptError,
+        "journal is no journal",
+        lambda path: edit(path, "PRAGMA application_id = 7"),
+    ),
+    "no table": (
+        SnapshotCorruptError,
+        "no such table: batches",
+        lambda path: edit(path, "DROP TABLE batches"),
+    ),
+    "batch changed": (
+        SnapshotCorruptError,
+        "the SHA-256 of batches 2 does not fit",
+        lambda path: edit(path, "UPDATE batches SET body = x'00' WHERE first_seq = 2"),
+    ),
+    "batch missing": (
+        SnapshotCorruptError,
+        "record 2 is missing",
+        lambda path: edit(path, "DELETE FROM batches WHERE first_seq = 2"),
+    ),
+    "last batch missing": (
+        SnapshotCorruptError,
+        "record 3 is missing",
+        lambda path: edit(path, "DELETE FROM batches WHERE first_seq = 3"),
+    ),
+    "snapshot missing": (
+        SnapshotCorruptError,
+        "record 1 is missing",
+        lambda path: edit(path, "DELETE FROM snapshot"),
+    ),
+    "position changed": (
+        SnapshotCorruptError,
+        "the SHA-256 of journal 1 does not fit",
+        lambda path: edit(path, "UPDATE journal SET next_offset = 0"),
+    ),
+    "position missing": (
+        SnapshotCorruptError,
+        "0 journal rows",
+        lambda path: edit(path, "DELETE FROM journal"),
+    ),
+}
+
+
+def patch(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def close_and_cut(path: Path, size: int) -> Path:
+    open_journal(path)[0].close()
+    path.write_bytes(path.read_bytes()[:size])
+    return path
+
+
+def close_and_remove(path: Path) -> None:
+    close_and_cut(path, 0).unlink()
+
+
+def other_tail(path: Path) -> None:
+    open_journal(path.with_name("other"))[0].close()
+    path.with_name("other").unlink()
+    path.with_name("other-tail").replace(f"{path}-tail")
+
+
+@pytest.fixture
+def populated(journal_path: Path) -> Path:
+    """A closed journal: a snapshot, two batches, a record in the tail alone."""
+    journal, _ = open_journal(journal_path)
+    journal.tail.append(b"one")
+    journal._store.set_snapshot(b"state after one", journal.tail.head())
+    for record in (b"two", b"three"):
+        journal.tail.append(record)
+        journal.flush()
+    journal.tail.append(b"four")
+    die(journal)
+    return journal_path
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_cannot_be_used_is_refused_and_left_alone(populated: Path, case: str) -> None:
+    error, message, spoil = REFUSALS[case]
+    spoil(populated)
+    before = bytes_of(populated.parent)
+    for _ in range(2):
+        with pytest.raises(error, match=message):
+            open_journal(populated)
+        assert bytes_of(populated.parent) == before
+
+
+def test_another_configuration_is_refused_and_shown(populated: Path) -> None:
+    before = bytes_of(populated.parent)
+    assert len(before["journal-wal"]) > 4096, "commits that are not in the database yet stay there"
+    with pytest.raises(SnapshotMismatchError, match=r"(?s)there: ours\n.*here:  b = 0\.002"):
+        open_journal(populated, fingerprint="b = 0.002")
+    assert bytes_of(populated.parent) == before
+    journal, recovered = open_journal(populated)
+    assert (recovered.snapshot, recovered.first_seq) == (b"state after one", 2)
+    assert list(recovered.records()) == [b"two", b"three", b"four"]
+    journal.close()
+
+
+def test_files_that_cannot_be_opened_at_all(journal_path: Path) -> None:
+    for bad in (journal_path.parent, journal_path.parent / "no folder" / "journal"):
+        with pytest.raises(JournalError, match="unable to open database file"):
+            open_journal(bad)
+    assert list(journal_path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["journal-wal", "journal"])
+def test_no_damage_of_the_database_changes_what_comes_back(populated: Path, name: str) -> None:
+    if name == "journal":
+        open_journal(populated)[0].close()
+    before = bytes_of(populated.parent)
+    generator = random.Random(3)
+    refused = 0
+    for _ in range(250):
+        at = generator.randrange(len(before[name]))
+        flipped = before[name][at] ^ generator.choice([1, 64])
+        patch(populated.with_name(name), at, bytes([flipped]))
+        spoiled = bytes_of(populated.parent)
+        try:
+            journal, recovered = open_journal(populated)
+        except StageRouteError:
+            refused += 1
+            assert bytes_of(populated.parent) == spoiled
+        else:
+            die(journal)
+            # SQLite ignores a log from the damage on; the ring still has those records.
+            state = {None: [], b"state after one": [b"one"]}[recovered.snapshot]
+            assert [*state, *recovered.records()] == [b"one", b"two", b"three", b"four"]
+            assert recovered.lost == 0
+        for file, data in before.items():
+            populated.with_name(file).write_bytes(data)
+    print(f"{name}: {refused} of 250 refused")
+
+
+def test_a_missing_tail_can_be_done_without(
+    populated: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(f"{populated}-tail").unlink()
+    journal, recovered = open_journal(populated, allow_missing_tail=True)
+    assert list(recovered.records()) == [b"two", b"three"]
+    assert "journal-tail was missing" in caplog.text
+    assert journal.tail.append(b"another four") == 4
+    die(journal)
+    journal, recovered = open_journal(populated)
+    assert list(recovered.records()) == [b"two", b"three", b"another four"]
+    journal.close()
+
+
+def test_an_old_database_with_a_new_tail_is_reported(
+    journal_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal, _ = open_journal(journal_path)
+    journal.tail.append(b"old")
+    journal.close()
+    old = journal_path.read_bytes()
+    journal, _ = open_journal(journal_path)
+    for _ in range(300):
+        journal.tail.append(b"new")
+        journal.flush()
+    journal.close()
+    journal_path.write_bytes(old)
+    journal, recovered = open_journal(journal_path)
+    assert list(recovered.records()) == [b"old"]
+    assert recovered.lost == 300
+    assert "at least 300 records are lost" in caplog.text
+    journal.close()
+
+
+def test_a_copy_of_both_files_is_a_journal(populated: Path, tmp_path: Path) -> None:
+    shutil.copytree(populated.parent, tmp_path / "copy")
+    journal, recovered = open_journal(tmp_path / "copy" / "journal")
+    assert list(recovered.records()) == [b"two", b"three", b"four"]
+    journal.close()

@@ -1,0 +1,161 @@
+"""Snapshots in files: whole or refused, and never changed by reading."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stageroute import __version__
+from stageroute.errors import (
+    InvalidInputError,
+    SnapshotCorruptError,
+    SnapshotError,
+    SnapshotMismatchError,
+    SnapshotVersionError,
+)
+from stageroute.snapshot_file import dumps, loads, read, require_fingerprint, write
+
+HEADER = {"fingerprint": "b = 0.001", "models": ["a", "β"], "nothing": None, "share": 0.1}
+BODY = bytes(range(256)) + b"\n" * 3
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "router.snapshot"
+    write(path, HEADER, BODY)
+    return path
+
+
+def test_what_is_written_is_read(file: Path) -> None:
+    header, body = read(str(file))
+    assert body == BODY
+    assert header.items() >= HEADER.items()
+    assert header["library"] == __version__
+    assert (header["format"], header["length"]) == (1, len(BODY))
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_person_can_read_the_header(file: Path) -> None:
+    magic, header = file.read_bytes().split(b"\n")[:2]
+    assert magic == b"stageroute snapshot"
+    assert json.loads(header)["fingerprint"] == "b = 0.001"
+
+
+@given(
+    st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(-1, 1)),
+    st.binary(),
+)
+def test_any_header_and_body(header: dict[str, object], body: bytes) -> None:
+    header = {f"my {key}": value for key, value in header.items()}
+    found, state = loads(dumps(header, body), "it")
+    assert state == body
+    assert header.items() <= found.items()
+
+
+def test_a_file_cut_anywhere_is_refused(file: Path) -> None:
+    data = file.read_bytes()
+    for length in range(len(data)):
+        with pytest.raises(SnapshotCorruptError, match="it is cut short"):
+            loads(data[:length], "it")
+    with pytest.raises(SnapshotCorruptError, match="was extended: 260 bytes of state, not 259"):
+        loads(data + b"\0", "it")
+
+
+def test_a_file_with_any_byte_changed_is_refused(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    for place in range(len(data)):
+        for bits in (0x01, 0x80):
+            data[place] ^= bits
+            with pytest.raises(SnapshotError):
+                loads(bytes(data), "it")
+            data[place] ^= bits
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"[]", "does not read as one"),
+        (b"{}", "does not read as one"),
+        (b'{"format":true,"length":0}', "does not read as one"),
+        (b"[" * 100_000, "does not read as one"),
+        (b"\xff", "does not read as one"),
+        (b'{"format":1,"length":"0"}', "lacks a length"),
+        (b'{"format":1,"length":0}', "SHA-256 does not fit"),
+        (b'{"format":1,"length":-1}', "was extended"),
+        (b'{"format":1,"length":1}', "cut short: 0 bytes of state, not 1"),
+    ],
+)
+def test_strange_headers_are_refused(header: bytes, message: str) -> None:
+    with pytest.raises(SnapshotCorruptError, match=message):
+        loads(b"stageroute snapshot\n" + header + b"\nsha\n", "it")
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "something"
+    path.write_bytes(b"PK\x03\x04 something else")
+    with pytest.raises(SnapshotCorruptError, match="something does not start as a snapshot"):
+        read(path)
+    assert path.read_bytes() == b"PK\x03\x04 something else"
+
+
+def test_a_later_format_is_refused_whatever_else_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "later"
+    header = {"format": 2, "library": "9.1.0", "length": "many"}
+    data = b"stageroute snapshot\n" + json.dumps(header).encode() + b"\nbody"
+    path.write_bytes(data)
+    with pytest.raises(SnapshotVersionError, match=r"format 2, written by stageroute 9\.1\.0; .*1"):
+        read(path)
+    assert path.read_bytes() == data
+
+
+def test_another_configuration_is_shown_beside_this_one() -> None:
+    require_fingerprint("it", "b = 1", "b = 1")
+    with pytest.raises(SnapshotMismatchError, match=r"(?s)it belongs .*there: b = 2\n.*b = 1"):
+        require_fingerprint("it", "b = 1", "b = 2")
+
+
+def test_fields_that_are_filled_in_cannot_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    with pytest.raises(InvalidInputError, match=r"header has \['format', 'length'\]"):
+        write(path, {"format": 1, "length": 3}, b"")
+    assert not path.exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = file.read_bytes()
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write(file, HEADER, b"new")
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "router.snapshot"
+    program = (
+        "import itertools, sys\n"
+        "from stageroute.snapshot_file import write\n"
+        "for n in itertools.count(1):\n"
+        "    write(sys.argv[1], {'n': n}, bytes([n % 256]) * 300_000)\n"
+        "    print(n, flush=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        written = [int(child.stdout.readline()) for _ in range(5)]
+        child.send_signal(signal.SIGKILL)
+        written += [int(line) for line in child.stdout]
+    header, body = read(path)
+    assert header["n"] in {written[-1], written[-1] + 1}
+    assert set(body) == {header["n"] % 256}
