@@ -572,10 +572,10 @@ fn extreme_numbers_are_refused_or_borne() {
         assert!(router.retire_arm(arm).is_err());
         assert!(router.publish(&[arm], StartCost::NONE).is_err());
     }
-    assert!(
-        router.publish(&[0], StartCost { usd: f64::NAN, queries: 1.0 }).is_err()
-            && router.publish(&[], StartCost::NONE).is_err()
-    );
+    assert!(router.publish(&[], StartCost::NONE).is_err());
+    for (usd, queries) in [(f64::NAN, 1.0), (-1.0, 1.0), (2e9, 1.0), (1.0, 0.5), (1.0, f64::NAN)] {
+        assert!(router.publish(&[0], StartCost { usd, queries }).is_err());
+    }
     let allowed = Some(vec![u32::MAX].into());
     assert!(router.route(&Query { allowed, ..Query::at(1.0) }).is_err());
     let bad_prior = Prior { reward: Some((0.5, u64::MAX)), ..Prior::default() };
@@ -604,8 +604,7 @@ fn decisions_of_a_retired_arm_are_settled() {
 /// A start cost is paid off over the stage and counts as spent from then on.
 #[test]
 fn start_costs_are_paid_off_with_the_queries_of_the_stage() {
-    let config = RouterConfig { stage_queries: Some(10), ..config() };
-    let mut router = router(config);
+    let mut router = router(config());
     router.publish(&[0, 1], StartCost { usd: 1.0, queries: 10.0 }).unwrap();
     for query in 1..=20 {
         let id = router.route(&Query::default()).unwrap().id;

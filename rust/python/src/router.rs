@@ -154,9 +154,9 @@ impl Router {
         state: Option<&[u8]>,
     ) -> PyResult<Self> {
         let router = match state {
-            Some(bytes) => core::Router::from_bytes(bytes).map(|mut router| {
-                router.set_log_capacity(settings.log_capacity);
-                router
+            Some(bytes) => core::Router::from_bytes(bytes).and_then(|mut router| {
+                router.set_log_capacity(settings.log_capacity)?;
+                Ok(router)
             }),
             None => core::Router::new(settings.try_into()?),
         };

@@ -67,7 +67,8 @@ pub struct RouterConfig {
     pub failures: [FailureEffect; FailureReason::NAMES.len()],
     /// When arms cool down.
     pub health: HealthConfig,
-    /// How many decisions the log holds until it is drained; 0 for no log.
+    /// How many decisions the log holds until it is drained; 0 for no log. No part of a snapshot.
+    #[serde(skip)]
     pub log_capacity: usize,
     /// Fixes every random draw.
     pub seed: u64,
@@ -108,14 +109,16 @@ impl RouterConfig {
         if let Some(0) = self.stage_queries {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
         }
-        let rule = "must be at most 2^24";
-        let capacity = self.log_capacity;
-        check(capacity <= 1 << 24, "log_capacity", capacity as f64, rule)?;
+        check_log_capacity(self.log_capacity)?;
         for effect in &self.failures {
             effect.validate()?;
         }
         self.health.validate()
     }
+}
+
+fn check_log_capacity(capacity: usize) -> Result<(), Error> {
+    check(capacity <= 1 << 24, "log_capacity", capacity as f64, "must be at most 2^24")
 }
 
 fn check_budget(budget: f64) -> Result<(), Error> {
@@ -366,9 +369,14 @@ impl Router {
 
     /// Starts an empty log of so many decisions, or none for 0: what is logged is no part of the
     /// state, so that a restored router is told anew.
-    pub fn set_log_capacity(&mut self, capacity: usize) {
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`] above 2^24.
+    pub fn set_log_capacity(&mut self, capacity: usize) -> Result<(), Error> {
+        check_log_capacity(capacity)?;
         self.config.log_capacity = capacity;
         self.log = DecisionLog::new(capacity);
+        Ok(())
     }
 
     /// Exchanges the log's decisions so far for an empty batch, whose memory is used again.
