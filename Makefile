@@ -49,6 +49,7 @@ fuzz: $(STAMP) ## Fuzz for ten minutes
 .PHONY: bench
 bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the core alone
 	$(BIN)/python benches/python/ratios.py
+	$(BIN)/python benches/python/guarded.py
 	cargo bench -p stageroute-core -p stageroute-journal --locked
 
 .PHONY: wheel

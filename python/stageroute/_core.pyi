@@ -148,7 +148,7 @@ class CoreLog(TypedDict):
     reasons: NDArray[np.uint8]
     first_arm: NDArray[np.uintp]
     status: NDArray[np.uint8]
-    live_arm: NDArray[np.uintp]
+    live_arm: NDArray[np.uint32]
     live_probability: NDArray[np.float64]
     live_reward_ucb: NDArray[np.float64]
     live_cost_lcb: NDArray[np.float64]

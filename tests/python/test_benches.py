@@ -13,6 +13,7 @@ from stageroute import RoutingSolution, solve_deployment, solve_routing_lp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 
+import guarded
 import ratios
 from numba_rival import NumbaRouter, make_jitclass_router
 from rivals import KeptLp, NumpyHighsRouter, TunedHighsRouter, solve_plain_mip
@@ -174,3 +175,14 @@ def test_the_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert row["ours"] > 0.0
         assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
         assert (row["reached"] == "") == (row["goal"] is None)
+
+
+def test_the_guarded_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "guarded.json"
+    assert guarded.main(["--quick", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [row["what"] for row in rows] == [
+        "bare", "hard limits", "traffic limits", "journal", "decision log", "everything",
+    ]  # fmt: skip
+    printed = capsys.readouterr().out
+    assert all(row["what"] in printed and row["cpu"] > 0.0 for row in rows)

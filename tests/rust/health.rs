@@ -433,7 +433,7 @@ fn a_failed_arm_makes_the_stage_due() {
     assert!(router.is_stage_due());
     assert_eq!(router.candidates().collect::<Vec<_>>(), [1, 2]);
     router.publish(&[1, 2], StartCost::NONE).unwrap();
-    assert!(!router.is_stage_due() && !router.needs_clock());
+    assert!(!router.is_stage_due() && !router.needs_clock_to_route());
     // Its time is over: it is a candidate again, and still on probation.
     router.route(&Query::at(last + 16.0)).unwrap();
     assert_eq!(router.candidates().count(), 3);
@@ -454,10 +454,10 @@ fn settings_do_not_heal() {
     assert_eq!(router.arm(0).health, health);
     assert!(router.route(&only(0, 11.0)).is_err());
     // A router that needed no clock needs one now, and none when all is well again.
-    assert!(router.needs_clock());
+    assert!(router.needs_clock_to_route());
     let probe = router.route(&only(0, 14.0)).unwrap().id;
     succeed(&mut router, 14.0, probe);
-    assert!(!router.needs_clock());
+    assert!(!router.needs_clock_to_route());
 }
 
 #[test]

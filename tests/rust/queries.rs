@@ -279,7 +279,7 @@ fn the_log_says_what_was_decided_and_on_what_grounds() {
             let place = open.iter().position(|&other| other == arm);
             let expected = place.map_or(0.0, |place| lp.probabilities()[place]);
             assert!((entry.probability - expected).abs() < 1e-9, "{step}: {entry:?} {expected}");
-            assert_eq!((entry.arm, entry.bounds), (arm, bounds[arm]));
+            assert_eq!((entry.arm as usize, entry.bounds), (arm, bounds[arm]));
         }
         assert_eq!(batch.arms[decision.arm].probability, decision.probability);
         let kind = if open.len() == ARMS { 0 } else { 1 + usize::from(named.len() == ARMS) };

@@ -48,7 +48,7 @@ impl LoggedDecision {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoggedArm {
     /// The arm.
-    pub arm: usize,
+    pub arm: u32,
     /// With what probability it was drawn.
     pub probability: f64,
     /// Its optimistic estimates.
@@ -98,7 +98,7 @@ impl DecisionLog {
         meets_budget: bool,
         at: f64,
         paced_budget: f64,
-        arms: impl ExactSizeIterator<Item = (usize, f64, Bounds)>,
+        arms: impl ExactSizeIterator<Item = LoggedArm>,
     ) {
         let LogBatch { decisions, arms: all, dropped } = &mut self.batch;
         let is_full = decisions.len() == self.capacity
@@ -116,7 +116,7 @@ impl DecisionLog {
             paced_budget,
             first_arm,
         });
-        all.extend(arms.map(|(arm, probability, bounds)| LoggedArm { arm, probability, bounds }));
+        all.extend(arms);
     }
 
     /// Exchanges what was logged for `batch`, emptied.

@@ -94,7 +94,8 @@ pub(crate) fn decisions_to_json<'py>(
     let bits = |name: &str| column::<u8>(columns, name);
     let (ids, stages) = (counts("id")?, counts("stage")?);
     let (ids, stages) = (elements(&ids), elements(&stages));
-    let (arms, first, live) = (indices("arm")?, indices("first_arm")?, indices("live_arm")?);
+    let (arms, first, live) =
+        (indices("arm")?, indices("first_arm")?, column(columns, "live_arm")?);
     let (arms, first, live) = (elements(&arms), elements(&first), elements(&live));
     let (times, probability) = (floats("time")?, floats("probability")?);
     let (times, probability) = (elements(&times), elements(&probability));
@@ -119,7 +120,7 @@ pub(crate) fn decisions_to_json<'py>(
             reasons: reason_names(Reasons::from_bits(reasons[k])),
             budget_price: price[k],
             paced_budget: paced[k],
-            models: live[place.clone()].iter().map(|&arm| name(arm)).collect(),
+            models: live[place.clone()].iter().map(|&arm: &u32| name(arm as usize)).collect(),
             probabilities: &share[place.clone()],
             reward_ucb: &reward_ucb[place.clone()],
             cost_lcb: &cost_lcb[place],

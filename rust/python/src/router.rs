@@ -85,12 +85,22 @@ impl State {
         command.apply(&mut self.router).map_err(|error| to_py(&error))
     }
 
-    /// The time: what a callable clock said, or the system's where it matters.
+    /// The time of a query: what a callable clock said, or the system's where it matters.
     #[inline]
-    fn now(&self, asked: Option<f64>) -> f64 {
+    fn time_to_route(&self, asked: Option<f64>) -> f64 {
         match asked {
             Some(now) => now,
-            None if self.router.needs_clock() => system_time(),
+            None if self.router.needs_clock_to_route() => system_time(),
+            None => 0.0,
+        }
+    }
+
+    /// The same for feedback.
+    #[inline]
+    fn time_to_observe(&self, asked: Option<f64>) -> f64 {
+        match asked {
+            Some(now) => now,
+            None if self.router.needs_clock_to_observe() => system_time(),
             None => 0.0,
         }
     }
@@ -230,7 +240,7 @@ impl Router {
                 Some(Cow::Owned(arms.collect::<PyResult<Vec<u32>>>()?))
             }
         };
-        let query = Query { now: state.now(asked), allowed, max_cost, tokens };
+        let query = Query { now: state.time_to_route(asked), allowed, max_cost, tokens };
         if state.is_journaled() {
             state.record(&Command::Route(query.clone()), b"")?;
         }
@@ -285,7 +295,7 @@ impl Router {
         let observation = Observation { id: decision_or_id.0, reward, cost, tokens };
         let asked = self.clock.ask(py)?;
         let mut state = self.lock(py)?;
-        let now = state.now(asked);
+        let now = state.time_to_observe(asked);
         state.record(&Command::Observe { now, observation }, b"")?;
         state.router.observe(now, &observation).map_err(|error| to_py(&error))
     }
@@ -347,7 +357,7 @@ impl Router {
         let asked = self.clock.ask(py)?;
         let batch = py.detach(|| {
             let mut state = self.state.lock().map_err(|_| poisoned())?;
-            let now = state.now(asked);
+            let now = state.time_to_observe(asked);
             let command = Command::ObserveMany {
                 now,
                 observations: Cow::Borrowed(&observations),
@@ -422,7 +432,7 @@ impl Router {
     fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
         let asked = self.clock.ask(py)?;
         let mut state = self.lock(py)?;
-        let (now, id) = (state.now(asked), decision_or_id.0);
+        let (now, id) = (state.time_to_observe(asked), decision_or_id.0);
         state.record(&Command::Release { now, id }, b"")?;
         state.router.release(now, id).map_err(|error| to_py(&error))
     }

@@ -262,11 +262,18 @@ impl Router {
         Ok(now)
     }
 
-    /// Whether anything depends on the time, so that callers should look at a clock.
+    /// Whether a decision depends on the time or notes it, so that callers should look at a clock.
     #[must_use]
     #[inline]
-    pub fn needs_clock(&self) -> bool {
-        self.is_gated || self.config.max_age.is_some() || self.config.log_capacity > 0
+    pub fn needs_clock_to_route(&self) -> bool {
+        self.needs_clock_to_observe() || self.is_gated || self.log.is_on()
+    }
+
+    /// The same for feedback.
+    #[must_use]
+    #[inline]
+    pub fn needs_clock_to_observe(&self) -> bool {
+        self.has_traffic_limits || self.config.max_age.is_some()
     }
 
     /// The budget that the next LP gets, USD per query.

@@ -6,6 +6,7 @@ use super::{Arm, Router};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
 use crate::learner::Learner;
+use crate::log::LoggedArm;
 use crate::lp::{Problem, RoutingLp, Status};
 
 /// Seconds between two derivations of shares from the arrival rate.
@@ -238,16 +239,19 @@ impl Router {
             return;
         };
         let paced_budget = lp.problem().budget;
-        let probability = |slot: usize| match restricted.slots.binary_search(&slot) {
-            _ if is_whole => lp.probabilities()[slot],
-            Ok(place) => lp.probabilities()[place],
-            Err(_) => 0.0,
+        let p = lp.probabilities();
+        let probability = |slot: usize| {
+            if is_whole {
+                return p[slot];
+            }
+            restricted.slots.binary_search(&slot).map_or(0.0, |place| p[place])
         };
-        let arms = plan
-            .arms()
-            .iter()
-            .enumerate()
-            .map(|(slot, &arm)| (arm, probability(slot), learner.bounds()[arm]));
+        let arms = plan.arms().iter().enumerate().map(|(slot, &arm)| {
+            // Arms are counted in memory: far fewer than 2^32.
+            #[allow(clippy::cast_possible_truncation)]
+            let name = arm as u32;
+            LoggedArm { arm: name, probability: probability(slot), bounds: learner.bounds()[arm] }
+        });
         log.push(decision, draw.status, draw.meets_budget, now, paced_budget, arms);
     }
 }
