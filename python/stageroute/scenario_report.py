@@ -134,16 +134,17 @@ def format_scenarios(result: ScenarioResult) -> str:
 def _rows(
     result: ScenarioResult, names: list[str], budget: float, columns: tuple[Column, ...]
 ) -> list[list[str]]:
-    rows = []
+    rows, has_figures = [], False
     for name in names:
         for service in result.settings.services:
             title = SCENARIOS[name].title if service == "stageroute" else f"  {service}"
             runs = result.of(name, service, budget)
             if runs:
                 rows.append([title, *(show(runs) for _, show in columns)])
+                has_figures = True
             elif name in SERVICES[service].cannot:
                 rows.append([title, "cannot", *[NONE] * (len(columns) - 1)])
-    return rows
+    return rows if has_figures else []
 
 
 def _remarks(result: ScenarioResult) -> list[str]:
