@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUST_SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
+RUST_SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/journal/Cargo.toml rust/python/Cargo.toml
 # Touched whenever the package has been built and installed into the environment.
 STAMP := $(VENV)/.installed
 
@@ -49,7 +49,7 @@ fuzz: $(STAMP) ## Fuzz for ten minutes
 .PHONY: bench
 bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the core alone
 	$(BIN)/python benches/python/ratios.py
-	cargo bench -p stageroute-core --locked
+	cargo bench -p stageroute-core -p stageroute-journal --locked
 
 .PHONY: wheel
 wheel: $(STAMP) ## Build a wheel into dist/

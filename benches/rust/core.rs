@@ -9,7 +9,7 @@ use divan::{Bencher, black_box};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, OutcomeMatrix, Pacing, Query,
-    Router, RouterConfig, Sampler, Trace, replay,
+    Router, RouterConfig, Sampler, StartCost, Trace, replay,
 };
 
 const STEPS: usize = 1000;
@@ -119,7 +119,7 @@ fn spec() -> ArmSpec {
 fn router(family: ConfidenceFamily, arms: usize) -> Router {
     let mut router = Router::new(config(family)).unwrap();
     let live: Vec<_> = (0..arms).map(|_| router.add_arm(&spec()).unwrap()).collect();
-    router.publish(&live, 0.0).unwrap();
+    router.publish(&live, StartCost::NONE).unwrap();
     router
 }
 

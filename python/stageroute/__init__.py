@@ -20,7 +20,10 @@ from stageroute._core import (
     solve_routing_lp,
 )
 from stageroute.confidence import Confidence
-from stageroute.decision_log import DecisionLog, JsonLinesSink, LoggedDecision, ParquetSink
+from stageroute.constraints import DeploymentConstraints
+from stageroute.decision_batch import DecisionBatch, LoggedDecision
+from stageroute.decision_log import DecisionLog
+from stageroute.decision_sinks import JsonLinesSink, ParquetSink
 from stageroute.deployment import DeploymentSolution, solve_deployment
 from stageroute.fleet import Fleet
 from stageroute.models import Model, Price, Tokens
@@ -34,8 +37,10 @@ __all__ = [
     "ChangeTest",
     "Confidence",
     "Decision",
+    "DecisionBatch",
     "DecisionLog",
     "Deployment",
+    "DeploymentConstraints",
     "DeploymentSolution",
     "Drift",
     "FailureEffect",

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, Self, TypedDict, final, type_check_only
+from typing import Self, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ __all__ = [
     "RoutingSolution",
     "Tail",
     "__version__",
+    "decisions_to_json",
     "replay",
     "solve_routing_lp",
 ]
@@ -117,6 +118,8 @@ class CoreArmState(TypedDict):
     cost_count: int
     reward_mean: float
     cost_mean: float
+    reward_variance: float
+    cost_variance: float
     reward_ucb: float
     cost_lcb: float
     throughput_share: float
@@ -131,6 +134,26 @@ class CorePlanning(TypedDict):
     reward_ucb: NDArray[np.float64]
     cost_lcb: NDArray[np.float64]
     share: NDArray[np.float64]
+
+@type_check_only
+class CoreLog(TypedDict):
+    dropped: int
+    id: NDArray[np.uint64]
+    time: NDArray[np.float64]
+    arm: NDArray[np.uintp]
+    probability: NDArray[np.float64]
+    stage: NDArray[np.uint64]
+    budget_price: NDArray[np.float64]
+    paced_budget: NDArray[np.float64]
+    reasons: NDArray[np.uint8]
+    first_arm: NDArray[np.uintp]
+    status: NDArray[np.uint8]
+    live_arm: NDArray[np.uintp]
+    live_probability: NDArray[np.float64]
+    live_reward_ucb: NDArray[np.float64]
+    live_cost_lcb: NDArray[np.float64]
+
+def decisions_to_json(columns: CoreLog, names: Sequence[str]) -> bytes: ...
 
 @disjoint_base
 class Router:
@@ -176,7 +199,9 @@ class Router:
     def _set_arm(self, arm: int, settings: CoreArm, note: bytes) -> None: ...
     def _retire_arm(self, arm: int) -> None: ...
     def _set_budget(self, budget: float, note: bytes) -> None: ...
-    def _publish(self, deployed: Sequence[int], start_cost: float, note: bytes) -> None: ...
+    def _publish(
+        self, deployed: Sequence[int], start_cost: float, stage_queries: float, note: bytes
+    ) -> None: ...
     def _extend_stage(self, note: bytes) -> None: ...
     def _is_stage_due(self) -> bool: ...
     def _attach_journal(self, tail: Tail) -> None: ...
@@ -189,7 +214,7 @@ class Router:
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     def _counters(self) -> CoreCounters: ...
     def _limits(self) -> list[tuple[float, str, float, float]]: ...
-    def _drain_log(self) -> dict[str, Any]: ...
+    def _drain_log(self) -> CoreLog: ...
 
 @final
 class Tail:

@@ -30,5 +30,5 @@ def is_whole(value: object) -> bool:
 
 
 def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise `InvalidInputError` naming argument, value and choices unless `value` is one of them."""
+    """Raise `InvalidInputError` with the choices unless `value` is one of them."""
     require(value in choices, argument, value, f"must be one of {', '.join(choices)}")

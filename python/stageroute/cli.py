@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``stageroute replay`` and ``stageroute scenarios``."""
+"""The command line: ``stageroute bench``, ``replay``, ``scenarios`` and ``drill``."""
 
 import argparse
 import csv
@@ -22,6 +22,7 @@ from stageroute.cli_common import (
 )
 from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
+from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.parallel import silence_router
 from stageroute.policies import POLICIES, Limits
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
     add_table_options(single)
     _add_problem_options(single)
+    add_drill_command(commands)
     cli_scenarios.register(commands)
     return parser
 

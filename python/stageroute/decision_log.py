@@ -5,140 +5,22 @@ hands them to a sink. A slow sink costs dropped decisions, which are counted, an
 time. With the probability of every live model in it, a log is fit for off-policy evaluation.
 """
 
-import json
 import logging
-import math
 import threading
 import weakref
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING
 
 from stageroute.checks import is_number, is_whole, require
-from stageroute.errors import MissingExtraError
+from stageroute.decision_batch import DecisionBatch
+from stageroute.decision_sinks import JsonLinesSink, ParquetSink, Sink
 
 if TYPE_CHECKING:
-    from stageroute import _core
+    from stageroute.router_fleet import RouterFleet
 
-__all__ = ["DecisionLog", "JsonLinesSink", "LoggedDecision", "ParquetSink"]
+__all__ = ["DecisionLog"]
 
 logger = logging.getLogger("stageroute")
-
-REASONS: Final = ("excluded", "traffic_limit", "cooling", "hard_limit", "probe")
-"""Names of the bits of a decision's reasons, lowest first, as in the core."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedDecision:
-    """One decision with its grounds.
-
-    Attributes
-    ----------
-    id : int
-    time : float
-        Seconds since 1970.
-    stage : int
-    model : str
-        The model chosen.
-    probability : float
-        With which it was drawn.
-    status : {"optimal", "throttled", "budget_infeasible", "cap_infeasible"}
-        Of the LP behind it; see `RouterCounters`.
-    reasons : tuple of str
-        See `Decision.reasons`.
-    budget_price : float
-        Dual price of the budget, reward per USD; infinite when it could not be met.
-    paced_budget : float
-        The LP's budget, USD per query.
-    models : tuple of str
-        The live models.
-    probabilities, reward_ucb, cost_lcb : tuple of float
-        Of each live model: its probability (0 where it was left out) and its optimistic estimates.
-    """
-
-    id: int
-    time: float
-    stage: int
-    model: str
-    probability: float
-    status: str
-    reasons: tuple[str, ...]
-    budget_price: float
-    paced_budget: float
-    models: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    reward_ucb: tuple[float, ...]
-    cost_lcb: tuple[float, ...]
-
-
-class Sink(Protocol):
-    """Where batches of decisions go."""
-
-    def __call__(self, decisions: Sequence[LoggedDecision], /) -> object:
-        """Take a batch, in the order in which the decisions were made."""
-
-
-class JsonLinesSink:
-    """Appends decisions to a file, one JSON object a line; an infinite price is null.
-
-    Parameters
-    ----------
-    path : path-like
-        The file; created where it is missing.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._path.touch()
-
-    def __call__(self, decisions: Sequence[LoggedDecision], /) -> None:
-        """Append a batch."""
-        with self._path.open("a", encoding="utf-8") as file:
-            for decision in decisions:
-                row = asdict(decision)
-                if not math.isfinite(decision.budget_price):
-                    row["budget_price"] = None
-                file.write(json.dumps(row, allow_nan=False) + "\n")
-
-
-class ParquetSink:
-    """Writes each batch to a parquet file of its own in a folder, named by the batch's first id.
-
-    Parameters
-    ----------
-    folder : path-like
-        Created where it is missing.
-
-    Raises
-    ------
-    MissingExtraError
-        If pyarrow is not installed.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise MissingExtraError(
-                "a parquet log needs pyarrow: pip install 'stageroute[parquet]'"
-            ) from error
-        self._arrow, self._parquet = pa, pq
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-
-    def __call__(self, decisions: Sequence[LoggedDecision], /) -> None:
-        """Write a batch."""
-        rows = [asdict(decision) for decision in decisions]
-        table = self._arrow.Table.from_pylist(
-            [row | {name: list(row[name]) for name in LISTS} for row in rows]
-        )
-        self._parquet.write_table(table, self._folder / f"{decisions[0].id:015d}.parquet")
-
-
-LISTS: Final = ("reasons", "models", "probabilities", "reward_ucb", "cost_lcb")
-"""Fields with more than one value."""
 
 
 class DecisionLog:
@@ -147,8 +29,8 @@ class DecisionLog:
     Parameters
     ----------
     sink : path-like or callable
-        A file ending in ``.jsonl``, a folder for parquet files, or whatever takes a list of
-        `LoggedDecision`; it is called from the log's thread and may be as slow as it must.
+        A file ending in ``.jsonl``, a folder for parquet files, or whatever takes a
+        `DecisionBatch`; it is called from the log's thread and may be as slow as it must.
     capacity : int, default 65536
         Decisions that the router keeps until they are taken away, in [1, 2**24]; more are dropped
         and counted.
@@ -170,7 +52,7 @@ class DecisionLog:
         # One batch at a time: the thread's, or that of a flush.
         self._draining = threading.Lock()
         self._dropped = 0
-        self._router: weakref.ref[_core.Router] | None = None
+        self._router: weakref.ref[RouterFleet] | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -178,7 +60,7 @@ class DecisionLog:
         """Decisions that were not logged, because the buffer was full or the sink failed."""
         return self._dropped
 
-    def attach(self, router: "_core.Router") -> None:
+    def attach(self, router: "RouterFleet") -> None:
         """Begin to log a router's decisions; called by the router, once.
 
         Raises
@@ -209,18 +91,18 @@ class DecisionLog:
         while not self._stopped.wait(self._seconds):
             self.flush()
 
-    def _drain(self, router: "_core.Router") -> None:
+    def _drain(self, router: "RouterFleet") -> None:
         with self._draining:
             columns = router._drain_log()  # noqa: SLF001  # the native half's only reader
             self._dropped += columns["dropped"]
-            decisions = _rows(columns, [model.name for model in router.models])
-            if not decisions:
+            batch = DecisionBatch(columns, [model.name for model in router.models])
+            if not len(batch):
                 return
             try:
-                self._sink(decisions)
+                self._sink(batch)
             except Exception as error:  # noqa: BLE001  # whatever the user's sink raises
-                self._dropped += len(decisions)
-                logger.warning("the decision log lost %d decisions: %r", len(decisions), error)
+                self._dropped += len(batch)
+                logger.warning("the decision log lost %d decisions: %r", len(batch), error)
 
 
 def _as_sink(sink: str | Path | Sink) -> Sink:
@@ -228,33 +110,3 @@ def _as_sink(sink: str | Path | Sink) -> Sink:
         return JsonLinesSink(sink) if Path(sink).suffix == ".jsonl" else ParquetSink(sink)
     require(callable(sink), "sink", sink, "must be a path or callable")
     return sink
-
-
-def _rows(columns: dict[str, Any], names: Sequence[str]) -> list[LoggedDecision]:
-    lists = {
-        name: column if isinstance(column, list | int) else column.tolist()
-        for name, column in columns.items()
-    }
-    starts = [*lists["first_arm"], len(lists["live_arm"])]
-    rows = []
-    for k, decision in enumerate(lists["id"]):
-        live = slice(starts[k], starts[k + 1])
-        bits = lists["reasons"][k]
-        rows.append(
-            LoggedDecision(
-                id=decision,
-                time=lists["time"][k],
-                stage=lists["stage"][k],
-                model=names[lists["arm"][k]],
-                probability=lists["probability"][k],
-                status=lists["status"][k],
-                reasons=tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1),
-                budget_price=lists["budget_price"][k],
-                paced_budget=lists["paced_budget"][k],
-                models=tuple(names[arm] for arm in lists["live_arm"][live]),
-                probabilities=tuple(lists["live_probability"][live]),
-                reward_ucb=tuple(lists["live_reward_ucb"][live]),
-                cost_lcb=tuple(lists["live_cost_lcb"][live]),
-            )
-        )
-    return rows

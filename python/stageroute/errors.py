@@ -8,6 +8,7 @@ __all__ = [
     "AlreadyObservedError",
     "DatasetError",
     "DecisionError",
+    "DeploymentConflictError",
     "ExcludedError",
     "ExpiredDecisionError",
     "HardLimitError",
@@ -107,6 +108,21 @@ class AlreadyObservedError(DecisionError):
 
 class SolverError(StageRouteError, RuntimeError):
     """A solver stopped without a proven answer; no answer is made up in its place."""
+
+
+class DeploymentConflictError(StageRouteError, ValueError):
+    """No set of models satisfies all constraints on the live set.
+
+    Attributes
+    ----------
+    constraints : tuple of str
+        Constraints that conflict, such as ``"pinned a"`` or ``"memory_gb = 80"``: all of these
+        together allow no set, and any one less would.
+    """
+
+    def __init__(self, message: str, constraints: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.constraints = constraints
 
 
 class MissingExtraError(StageRouteError, ImportError):

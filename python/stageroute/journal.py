@@ -14,8 +14,9 @@ What survives:
 ``"disk"``                every acknowledged record      all but the last ``commit_seconds``
 ========================  =============================  ====================================
 
-A journal is for local disks, and its files are for nobody else to open, not even to copy them,
-while it is in use: closing any handle of a locked file frees the lock of the whole process.
+A journal is for local disks and for one process: not for its forks, and nothing else in the
+process may open and close the database meanwhile, not even to copy it, because closing any handle
+of a locked file frees the lock of the whole process.
 """
 
 import logging
@@ -140,14 +141,20 @@ class Journal:
         """
         return self._last_error
 
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether its records have something to start from."""
+        return self._store.snapshot_bytes is not None
+
     def start(self, take_snapshot: TakeSnapshot) -> None:
         """Commit from now on, in a thread that does not keep the owner of the method alive.
 
         Parameters
         ----------
         take_snapshot : bound method
-            Returns the tail's ``head()`` and the owner's state, both under the lock under which
-            the owner appends. When the owner is gone, the journal is closed.
+            Returns the tail's ``head()`` and the owner's state (say, from `snapshot_file.dumps`),
+            both under the lock under which the owner appends. When the owner is gone, the journal
+            is closed.
         """
         tail, stopped = self.tail, self._stopped
 

@@ -26,7 +26,7 @@ NUMBER_RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "requests_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
     "tokens_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
     "burst_seconds": ("must be in (0, 60) seconds", lambda x: 0.0 < x < 60.0),
-    "memory_gb": ("must be finite and above 0, or None", lambda x: x > 0.0),
+    "memory_gb": ("must be finite and not negative, in GB, or None", lambda x: x >= 0.0),
     "start_cost": ("must be in [0, 1e9] USD", lambda x: 0.0 <= x <= LARGEST_BILL),
 }
 """Rules of a model's numbers."""
@@ -81,7 +81,7 @@ class Price:
                 require(ok, f"price {field}", value, "must be in [0, 1e5] USD per million tokens")
 
     def bill(self, tokens: Tokens) -> float:
-        """What these tokens cost, USD."""
+        """Return what these tokens cost, USD."""
         cached = self.input if self.cached_input is None else self.cached_input
         usd = (tokens.input - tokens.cached) * self.input + tokens.cached * cached
         return (usd + tokens.output * self.output) / 1e6
@@ -129,9 +129,10 @@ class Model:
     provider : str, optional
         Who runs it; see `Fleet.min_providers`.
     memory_gb : float, optional
-        GPU memory that it takes while live; see `Fleet.memory_gb`.
+        GPU memory that it takes while it is live, for `Fleet.memory_gb`; 0 for one that is served
+        elsewhere.
     start_cost : float, default 0.0
-        What starting it costs once, USD.
+        What making it live costs, USD: pulling weights, warming up. Keeping it live is free.
 
     Raises
     ------
@@ -215,7 +216,7 @@ class Model:
         return self.max_tokens * dearest / 1e6
 
     def core_settings(self) -> "CoreArm":
-        """What can be changed of it, as the core takes it."""
+        """Return what can be changed of it, as the core takes it."""
         price = self.price
         return CoreArm(
             throughput_cap=float(self.throughput_cap),
@@ -235,7 +236,7 @@ class Model:
         )
 
     def core_prior(self) -> "CorePrior":
-        """What is known of it beforehand, as the core takes it."""
+        """Return what is known of it beforehand, as the core takes it."""
         reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
         return CorePrior(
             reward=None if reward is None else (reward, self.expected_reward_weight),

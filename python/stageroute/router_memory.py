@@ -6,6 +6,7 @@ since; each command carries, as a note, what it changes of the facade's facts.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,12 +69,19 @@ class Facts:
     deployment : Deployment or None
         The live set, from the first stage on.
     failed_stages : int
+    first_budget : float
+        The budget that the router was made with; `settings` has the present one.
     """
 
     settings: RouterSettings
     models: list[Model]
     deployment: Deployment | None = None
     failed_stages: int = 0
+    first_budget: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.first_budget):
+            self.first_budget = float(self.settings.budget)
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
@@ -82,6 +90,7 @@ class Facts:
             "models": [asdict(model) for model in self.models],
             "deployment": None if self.deployment is None else asdict(self.deployment),
             "failed_stages": self.failed_stages,
+            "first_budget": self.first_budget,
         }
 
     @classmethod
@@ -100,6 +109,7 @@ class Facts:
                 models=[_model(fields) for fields in stored["models"]],
                 deployment=None if live is None else _deployment(live),
                 failed_stages=stored["failed_stages"],
+                first_budget=stored["first_budget"],
             )
         except (KeyError, TypeError, InvalidInputError) as error:
             raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
@@ -187,25 +197,27 @@ def open_journal(journal: JournalSettings) -> tuple[Journal, Recovered]:
     return opened, recovered
 
 
-def require_settings(source: str, stored: RouterSettings, wanted: Mapping[str, Any]) -> None:
+def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
     """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted.
 
     Parameters
     ----------
     source : str
         Where the saved router comes from.
-    stored : RouterSettings
-        Its settings.
+    stored : Facts
+        Its facts.
     wanted : mapping
-        Settings by name; a `seed` of None is whatever it is.
+        Settings by name. A `seed` of None is whatever it is; a `budget` is the present one, or the
+        first: a service that has changed it can be started again as it was started before.
     """
-    there, here = _as_json(stored.to_json()), _as_json(dict(wanted))
+    there, here = _as_json(stored.settings.to_json()), _as_json(dict(wanted))
     for name in here:
         require(name in there, name, here[name], "is no setting of a router")
+    also = {"seed": None, "budget": stored.first_budget}
     differing = [
         f"{name}: {there[name]!r} there, {value!r} here"
         for name, value in here.items()
-        if value != there[name] and not (name == "seed" and value is None)
+        if value != there[name] and not (name in also and value == also[name])
     ]
     if differing:
         raise SnapshotMismatchError(

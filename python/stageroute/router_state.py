@@ -24,6 +24,8 @@ class Deployment:
         The mixture d* that names the set; not a routing distribution.
     expected_reward, expected_spend : float
         Of that mixture, on optimistic estimates; USD per query.
+    first_query : int
+        How many queries came before the stage.
     """
 
     stage: int
@@ -32,6 +34,7 @@ class Deployment:
     weights: Mapping[str, float]
     expected_reward: float
     expected_spend: float
+    first_query: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class ModelState:
         Observations, the weight of a prior included, what was forgotten not.
     reward_mean, cost_mean : float
         Means of them; 0 before the first. Costs in USD.
+    reward_variance, cost_variance : float
+        Their variances.
     reward_ucb, cost_lcb : float
         The optimistic estimates.
     expected_tokens : tuple of float or None
@@ -66,6 +71,8 @@ class ModelState:
     cost_count: int
     reward_mean: float
     cost_mean: float
+    reward_variance: float
+    cost_variance: float
     reward_ucb: float
     cost_lcb: float
     expected_tokens: tuple[float, float, float] | None

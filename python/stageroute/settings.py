@@ -314,7 +314,7 @@ def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
         drift["change_test"] = None if test is None else ChangeTest(**test)
         values["drift"] = Drift(**drift)
         values["health"] = Health(**values["health"])
-        values["fleet"] = Fleet.from_json(values["fleet"])
+        values["fleet"] = Fleet(**values["fleet"])
         values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
         failures = values["failures"].items()
         values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}

@@ -16,12 +16,13 @@ class StageController:
     Parameters
     ----------
     method : bound method
-        Called without arguments; must not raise.
+        Called with whether it was asked for, and not by the clock; must not raise. Requests that
+        come during a call are one more call.
     seconds : float or None
         Time between two calls, above 0; None to call on request only.
     """
 
-    def __init__(self, method: Callable[[], Any], seconds: float | None) -> None:
+    def __init__(self, method: Callable[[bool], Any], seconds: float | None) -> None:
         self._wake = threading.Event()
         self._is_stopped = False
         self._method = weakref.WeakMethod(method, lambda _: self.stop())
@@ -45,10 +46,10 @@ class StageController:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(self._seconds)
+            is_asked = self._wake.wait(self._seconds)
             self._wake.clear()
             method = self._method()
             if self._is_stopped or method is None:
                 return
-            method()
+            method(is_asked)
             del method

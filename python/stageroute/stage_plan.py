@@ -15,7 +15,7 @@ from stageroute.settings import RouterSettings
 if TYPE_CHECKING:
     from stageroute._core import CorePlanning
 
-__all__ = ["Candidate", "StagePlan", "make_plan"]
+__all__ = ["Candidate", "Situation", "StagePlan", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class StagePlan:
         Dual price of the budget, reward per USD.
     start_cost : float
         What starting costs once, USD.
+    stage_queries : float
+        How many queries the stage is expected to have; start costs are spread over them.
     candidates : tuple of Candidate
         Every candidate, with the grounds.
     """
@@ -83,6 +85,7 @@ class StagePlan:
     expected_spend: float
     budget_price: float
     start_cost: float
+    stage_queries: float
     candidates: tuple[Candidate, ...]
 
     @property
@@ -91,7 +94,7 @@ class StagePlan:
         return {c.model: c.weight for c in self.candidates if c.model in self.models}
 
     def __str__(self) -> str:
-        width = max(len(candidate.model) for candidate in self.candidates)
+        width = max(len("model"), *(len(candidate.model) for candidate in self.candidates))
         lines = [
             f"after stage {self.after_stage}: {self.status}, expected reward "
             f"{self.expected_reward:.4f} at {self.expected_spend:.6g} USD per query, budget price "
@@ -106,18 +109,12 @@ class StagePlan:
         return "\n".join(lines)
 
 
-def make_plan(
-    settings: RouterSettings,
-    planning: "CorePlanning",
-    models: Sequence[Model],
-    live: Sequence[int],
-    stage: int,
-) -> StagePlan:
-    """Choose the live set that follows `stage`.
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a plan is made from.
 
-    Parameters
+    Attributes
     ----------
-    settings : RouterSettings
     planning : dict of arrays
         Candidates, their estimates and shares, from the core.
     models : sequence of Model
@@ -125,21 +122,42 @@ def make_plan(
     live : sequence of int
         The arms that are live now.
     stage : int
+        The stage that is running.
+    stage_queries : float
+        How many queries the next stage is expected to have.
+    """
+
+    planning: "CorePlanning"
+    models: Sequence[Model]
+    live: Sequence[int]
+    stage: int
+    stage_queries: float
+
+
+def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
+    """Choose the live set of the next stage.
 
     Raises
     ------
     NoModelError
         If there is no candidate.
+    DeploymentConflictError
+        If no set satisfies the fleet's constraints.
     SolverError
         If the MIP ended without a proven optimum.
     """
+    planning = now.planning
     arms = planning["arms"]
     if arms.size == 0:
         raise NoModelError(
             "no candidate is left: every model has retired or failed; add one, or wait"
         )
     reward, cost, share = planning["reward_ucb"], planning["cost_lcb"], planning["share"]
-    slots = np.flatnonzero(np.isin(arms, live))
+    candidates = [now.models[arm] for arm in arms]
+    names = {model.name for model in candidates}
+    others = [model.name for model in now.models if model.name not in names]
+    constraints = settings.fleet.constraints(candidates, now.stage_queries, retired=others)
+    slots = np.flatnonzero(np.isin(arms, now.live))
     current_price = 0.0
     if slots.size:
         current = solve_routing_lp(reward[slots], cost[slots], share[slots], settings.budget)
@@ -153,52 +171,59 @@ def make_plan(
         previous=slots.tolist(),
         current_price=current_price,
         time_limit=settings.time_limit,
+        constraints=constraints,
     )
-    return _describe(solution, planning, models, live, stage)
+    forced: tuple[tuple[str, ...], ...] = ((),) * len(candidates)
+    if constraints is not None:
+        forced = constraints.reasons(
+            solution.deployed, len(candidates), slots.tolist(), len(candidates)
+        )
+    return _describe(solution, now, forced)
 
 
 def _describe(
-    solution: DeploymentSolution,
-    planning: "CorePlanning",
-    models: Sequence[Model],
-    live: Sequence[int],
-    stage: int,
+    solution: DeploymentSolution, now: Situation, forced: Sequence[tuple[str, ...]]
 ) -> StagePlan:
-    arms = [int(arm) for arm in planning["arms"]]
-    chosen = {arms[slot] for slot in solution.deployed}
+    arms = [int(arm) for arm in now.planning["arms"]]
+    chosen, live = {arms[slot] for slot in solution.deployed}, set(now.live)
     price = solution.budget_price
     candidates = []
     for slot, arm in enumerate(arms):
-        reward, cost = float(planning["reward_ucb"][slot]), float(planning["cost_lcb"][slot])
+        reward = float(now.planning["reward_ucb"][slot])
+        cost = float(now.planning["cost_lcb"][slot])
         weight = float(solution.weights[slot])
         value = reward - price * cost if np.isfinite(price) else -cost
         candidates.append(
             Candidate(
-                model=models[arm].name,
+                model=now.models[arm].name,
                 action=_action(is_chosen=arm in chosen, is_live=arm in live),
-                reason=_reason(is_chosen=arm in chosen, weight=weight),
+                reason=_reason(forced[slot], is_chosen=arm in chosen, weight=weight),
                 weight=weight,
                 reward_ucb=reward,
                 cost_lcb=cost,
                 reduced_value=value,
-                throughput_share=float(planning["share"][slot]),
+                throughput_share=float(now.planning["share"][slot]),
             )
         )
-    started, stopped = chosen - set(live), set(live) - chosen
-    names = lambda arms: tuple(models[arm].name for arm in sorted(arms))  # noqa: E731
+    started = chosen - live
     return StagePlan(
-        after_stage=stage,
-        models=names(chosen),
-        start=names(started),
-        stop=names(stopped),
-        stay=names(chosen & set(live)),
+        after_stage=now.stage,
+        models=_names(now.models, chosen),
+        start=_names(now.models, started),
+        stop=_names(now.models, live - chosen),
+        stay=_names(now.models, chosen & live),
         status=solution.status,
         expected_reward=solution.objective,
         expected_spend=solution.spend,
         budget_price=price,
-        start_cost=sum(models[arm].start_cost for arm in started),
+        start_cost=sum(now.models[arm].start_cost for arm in started),
+        stage_queries=now.stage_queries,
         candidates=tuple(candidates),
     )
+
+
+def _names(models: Sequence[Model], arms: set[int]) -> tuple[str, ...]:
+    return tuple(models[arm].name for arm in sorted(arms))
 
 
 def _action(*, is_chosen: bool, is_live: bool) -> str:
@@ -207,9 +232,11 @@ def _action(*, is_chosen: bool, is_live: bool) -> str:
     return "stop" if is_live else "idle"
 
 
-def _reason(*, is_chosen: bool, weight: float) -> str:
+def _reason(forced: tuple[str, ...], *, is_chosen: bool, weight: float) -> str:
     if is_chosen and weight > 0.0:
         return "in the optimal mixture"
+    if forced:
+        return ("kept live by " if is_chosen else "kept out by ") + ", ".join(forced)
     if is_chosen:
         return "fills a free slot: highest value of the rest"
     return "lower value at the budget price than the live ones"

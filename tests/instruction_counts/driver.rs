@@ -14,7 +14,7 @@ use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
     Forgetting, Learner, Observation, OutcomeMatrix, Pacing, Prices, Prior, Query, Router,
-    RouterConfig, Sampler, Tokens, Trace, replay,
+    RouterConfig, Sampler, StartCost, Tokens, Trace, replay,
 };
 
 type Scenario = fn(usize) -> Result<(), Error>;
@@ -127,7 +127,7 @@ fn spec() -> ArmSpec {
 fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
     let mut router = Router::new(config(family))?;
     let live: Result<Vec<_>, _> = (0..arms).map(|_| router.add_arm(&spec())).collect();
-    router.publish(&live?, 0.0)?;
+    router.publish(&live?, StartCost::NONE)?;
     Ok(router)
 }
 

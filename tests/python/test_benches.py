@@ -88,12 +88,16 @@ def test_moments_agree(make: Any) -> None:
         arm = workload.names.index(decision.model)
         ours.observe(decision, reward=row[arm][0], cost=row[arm][1])
         rival.observe(arm, *row[arm])
-    known = ours._statistics()
+    states = [ours.state(name) for name in workload.names]
     for k, kind in enumerate(("reward", "cost")):
-        np.testing.assert_array_equal(rival.count[k], known[f"{kind}_count"])
-        np.testing.assert_allclose(rival.mean[k], known[f"{kind}_mean"], rtol=1e-12)
+        known = {
+            what: np.array([getattr(state, f"{kind}_{what}") for state in states])
+            for what in ("count", "mean", "variance")
+        }
+        np.testing.assert_array_equal(rival.count[k], known["count"])
+        np.testing.assert_allclose(rival.mean[k], known["mean"], rtol=1e-12)
         variance = rival.m2[k] / np.maximum(rival.count[k], 1)
-        np.testing.assert_allclose(variance, known[f"{kind}_variance"], rtol=1e-9)
+        np.testing.assert_allclose(variance, known["variance"], rtol=1e-9)
 
 
 def test_every_rival_draws_from_its_distribution() -> None:

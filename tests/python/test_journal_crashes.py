@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,57 @@ def test_a_torn_record_says_what_it_claimed(torn: tuple[Path, int, int]) -> None
     journal, recovered = open_journal(path)
     assert recovered.torn == TornTail(seq=5, size=48)
     journal.close()
+
+
+class DeathError(BaseException):
+    """The process ends here."""
+
+
+def live_until(statement: int, path: Path) -> tuple[int, bool]:
+    """Commit and compact, until death before this statement of SQL; return the records appended."""
+    ledger = Ledger(path, tail_bytes=1 << 12)
+    journal, store = ledger.journal, ledger.journal._store
+    execute, count = store._execute, itertools.count()
+
+    def execute_or_die(*arguments: Any) -> Any:
+        if next(count) == statement:
+            # What other threads do meanwhile: there is no more room than for what is not needed.
+            while journal.tail.has_room(60):
+                ledger.append("b")
+            raise DeathError
+        return execute(*arguments)
+
+    store._execute = execute_or_die  # type: ignore[assignment, method-assign]
+    try:
+        for _ in range(3):
+            for _ in range(20):
+                ledger.append("a")
+            journal.flush()
+        position, body = ledger.take_snapshot()
+        ledger.append("a")
+        journal.flush()
+        store.set_snapshot(body, position)
+        ledger.append("a")
+        position, body = ledger.take_snapshot()
+        store.set_snapshot(body, position)
+        journal.flush()
+        ledger.append("a")
+        journal.flush()
+        is_dead = False
+    except DeathError:
+        is_dead = True
+    die(journal)
+    return ledger.total, is_dead
+
+
+def test_death_before_any_statement(tmp_path: Path) -> None:
+    for statement in itertools.count():
+        path = tmp_path / f"{statement}"
+        total, is_dead = live_until(statement, path)
+        assert total_in(path) == total
+        if not is_dead:
+            break
+    assert statement > 30
 
 
 @pytest.mark.parametrize("step", ["create", "note_tail"])

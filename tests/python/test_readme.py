@@ -16,11 +16,15 @@ from stageroute import _core
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-def test_every_python_example_of_the_readme_runs(root: Path) -> None:
-    examples = EXAMPLE.findall((root / "README.md").read_text())
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_every_python_example_runs(
+    root: Path, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = EXAMPLE.findall((root / page).read_text())
     assert examples
     for example in examples:
-        exec(compile(example, "README.md", "exec"), {})
+        exec(compile(example, page, "exec"), {})
 
 
 def test_the_first_example_is_short(root: Path) -> None:

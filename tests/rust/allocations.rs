@@ -11,7 +11,7 @@ use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
     ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, CostFeedback,
     Decision, Drift, FailureReason, Forgetting, HardLimit, Learner, LogBatch, Observation, Pacing,
-    Period, Prices, Prior, Query, Router, RouterConfig, Sampler, Tokens, TrafficLimits,
+    Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -34,7 +34,7 @@ fn router_of(config: RouterConfig, settings: ArmSettings, arms: usize) -> Router
     let mut router = Router::new(config).unwrap();
     let spec = ArmSpec { settings, ..ArmSpec::default() };
     let live: Vec<_> = (0..arms).map(|_| router.add_arm(&spec).unwrap()).collect();
-    router.publish(&live, 0.0).unwrap();
+    router.publish(&live, StartCost::NONE).unwrap();
     router
 }
 

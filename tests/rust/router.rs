@@ -6,7 +6,7 @@ use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision,
     Error, Greedy, Ledger, Mixture, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Prior,
-    Query, Router, RouterConfig, Sampler, StagePlan, Trace, replay,
+    Query, Router, RouterConfig, Sampler, StagePlan, StartCost, Trace, replay,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -31,7 +31,7 @@ fn spec(throughput_cap: f64) -> ArmSpec {
 fn router(config: &RouterConfig, caps: &[f64]) -> Router {
     let mut router = Router::new(config.clone()).unwrap();
     let arms: Vec<_> = caps.iter().map(|&cap| router.add_arm(&spec(cap)).unwrap()).collect();
-    router.publish(&arms, 0.0).unwrap();
+    router.publish(&arms, StartCost::NONE).unwrap();
     router
 }
 
@@ -44,7 +44,7 @@ fn informed(config: &RouterConfig, arms: &[(f64, f64, f64)]) -> Router {
             Prior { reward: Some((reward, weight)), cost: Some((cost, weight)), tokens: None };
         router.add_arm(&ArmSpec { prior, ..spec(cap) }).unwrap();
     }
-    router.publish(&(0..arms.len()).collect::<Vec<_>>(), 0.0).unwrap();
+    router.publish(&(0..arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
@@ -393,7 +393,7 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     let none = "no arm is live: publish a stage plan with at least one arm before routing";
     refused(&mut prompt, none, |r| r.route(&Query::default()));
     let arm = prompt.add_arm(&spec(1.0)).unwrap();
-    prompt.publish(&[arm], 0.0).unwrap();
+    prompt.publish(&[arm], StartCost::NONE).unwrap();
     assert_eq!(prompt.route(&Query::default()).unwrap().arm, 3);
 }
 
@@ -403,14 +403,14 @@ fn a_bad_plan_keeps_the_old_one() {
     router.retire_arm(3).unwrap();
     play(&mut router, &mut World::new(&FIVE, 3), 30);
     let unknown = "deployed names arm 9; this instance has 4 arms, numbered from 0";
-    refused(&mut router, unknown, |r| r.publish(&[0, 9], 0.0).cloned());
+    refused(&mut router, unknown, |r| r.publish(&[0, 9], StartCost::NONE).cloned());
     let twice = "deployed names arm 1 twice; each arm may be named once";
-    refused(&mut router, twice, |r| r.publish(&[1, 0, 1], 0.0).cloned());
+    refused(&mut router, twice, |r| r.publish(&[1, 0, 1], StartCost::NONE).cloned());
     let retired = "deployed names arm 3, which has retired";
-    refused(&mut router, retired, |r| r.publish(&[0, 3], 0.0).cloned());
+    refused(&mut router, retired, |r| r.publish(&[0, 3], StartCost::NONE).cloned());
     let empty = "no arm is live: publish a stage plan with at least one arm before routing";
-    refused(&mut router, empty, |r| r.publish(&[], 0.0).cloned());
-    let plan = router.publish(&[2, 0], 0.0).unwrap();
+    refused(&mut router, empty, |r| r.publish(&[], StartCost::NONE).cloned());
+    let plan = router.publish(&[2, 0], StartCost::NONE).unwrap();
     assert_eq!((plan.arms(), plan.stage()), (&[0, 2][..], 2));
     assert_eq!((plan.slot(2), plan.slot(1)), (Some(1), None));
     assert_eq!(router.route(&Query::default()).unwrap().stage, 2);
@@ -429,7 +429,7 @@ fn a_stage_is_due_after_its_queries() {
         assert_eq!(router.is_stage_due(), query >= 10);
         router.route(&Query::default()).unwrap();
     }
-    router.publish(&[0, 1], 0.0).unwrap();
+    router.publish(&[0, 1], StartCost::NONE).unwrap();
     assert!(!router.is_stage_due());
 
     let mut open_ended = self::router(&config(), &[0.6; 3]);
@@ -448,7 +448,7 @@ fn a_new_stage_starts_from_what_was_learnt() {
     let mut router = router(&config(), &[0.5; 5]);
     play(&mut router, &mut World::new(&FIVE, 4), 500);
     let learnt = router.learner().bounds().to_vec();
-    router.publish(&[4, 1, 2], 0.0).unwrap();
+    router.publish(&[4, 1, 2], StartCost::NONE).unwrap();
     let problem = router.lp().unwrap().problem();
     for (slot, arm) in [1, 2, 4].into_iter().enumerate() {
         assert_eq!(problem.reward[slot], learnt[arm].reward_ucb);
@@ -469,7 +469,7 @@ fn the_next_bounds_are_those_of_the_next_plan() {
     assert_eq!(router.learner().bounds(), before);
     assert!(after.iter().zip(&before).any(|(a, b)| a.reward_ucb > b.reward_ucb));
     assert_eq!(state(&router).estimates, estimates);
-    router.publish(&[0, 1, 2, 3, 4], 0.0).unwrap();
+    router.publish(&[0, 1, 2, 3, 4], StartCost::NONE).unwrap();
     let refreshed: Vec<f64> = after.iter().map(|bounds| bounds.reward_ucb).collect();
     assert_eq!(router.lp().unwrap().problem().reward, refreshed);
 }
@@ -555,7 +555,7 @@ fn money_in_flight_is_counted() {
 fn the_bill_does_not_drift() {
     let mut router = Router::new(RouterConfig { open_decisions: 1, ..config() }).unwrap();
     router.add_arm(&spec(1.0)).unwrap();
-    router.publish(&[0], 0.0).unwrap();
+    router.publish(&[0], StartCost::NONE).unwrap();
     let steps = 3_000_000_u32;
     for _ in 0..steps {
         let id = router.route(&Query::default()).unwrap().id;
@@ -628,7 +628,7 @@ fn caps_that_fall_short_are_a_counted_state() {
     assert_eq!(router.counters().cap_infeasible, 10);
     assert_eq!(router.lp().unwrap().status(), Status::CapInfeasible);
     let arm = router.add_arm(&spec(1.0)).unwrap();
-    router.publish(&[0, 1, arm], 0.0).unwrap();
+    router.publish(&[0, 1, arm], StartCost::NONE).unwrap();
     router.route(&Query::default()).unwrap();
     let expected = Counters { optimal: 2, cap_infeasible: 10, ..Counters::default() };
     assert_eq!(router.counters(), expected);
@@ -786,7 +786,7 @@ fn recovery(family: ConfidenceFamily, gamma: f64) -> (f64, f64) {
         let mut world = World::new(&means, seed);
         for (arm, visits) in [(0, 1), (1, 100), (2, 100)] {
             router.add_arm(&spec(1.0)).unwrap();
-            router.publish(&[arm], 0.0).unwrap();
+            router.publish(&[arm], StartCost::NONE).unwrap();
             for _ in 0..visits {
                 let Outcome { reward, cost } = world.outcome(arm);
                 let reward = if arm == 0 { 0.0 } else { reward };
@@ -794,7 +794,7 @@ fn recovery(family: ConfidenceFamily, gamma: f64) -> (f64, f64) {
                 router.observe(0.0, &both_of(id, reward, cost)).unwrap();
             }
         }
-        router.publish(&[0, 1, 2], 0.0).unwrap();
+        router.publish(&[0, 1, 2], StartCost::NONE).unwrap();
         let arms = play(&mut router, &mut world, steps);
         again += usize::from(arms.contains(&0));
         let last = &arms[steps - 1_000..];

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::pacing::StartCost;
 use crate::router::{ArmSettings, ArmSpec, FailureReason, Observation, Query, Router};
 
 /// One call of a router that changes its state. `now` is in seconds of Unix time.
@@ -69,8 +70,8 @@ pub enum Command<'a> {
     Publish {
         /// The live set.
         deployed: Cow<'a, [u32]>,
-        /// What starting it costs, USD.
-        start_cost: f64,
+        /// What starting it costs.
+        start: StartCost,
     },
     /// [`Router::extend_stage`].
     ExtendStage,
@@ -114,9 +115,9 @@ impl Command<'_> {
             Self::SetArm { arm, settings } => router.set_arm(*arm as usize, *settings),
             Self::RetireArm(arm) => router.retire_arm(*arm as usize),
             Self::SetBudget(budget) => router.set_budget(*budget),
-            Self::Publish { deployed, start_cost } => {
+            Self::Publish { deployed, start } => {
                 let deployed: Vec<usize> = deployed.iter().map(|&arm| arm as usize).collect();
-                router.publish(&deployed, *start_cost).map(drop)
+                router.publish(&deployed, *start).map(drop)
             }
             Self::ExtendStage => {
                 router.extend_stage();

@@ -3,11 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, MOST, is_cost, sound};
 use crate::guard::Nanodollars;
 
 /// One recent decision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+// Each of the four may be true whatever the others are.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct OpenDecision {
     pub(crate) arm: u32,
     /// The prices under which it is billed: how many the arm had had before.
@@ -57,22 +59,31 @@ impl OpenDecisions {
         Self { ring, oldest: 0, next: 0, max_age: max_age.unwrap_or(f64::INFINITY) }
     }
 
-    /// Takes the oldest decision out if it is too old, or if the ring is full.
+    /// Takes the oldest decision out if it is too old.
     #[inline]
-    pub(crate) fn evict(&mut self, now: f64) -> Option<OpenDecision> {
-        if self.oldest == self.next {
-            return None;
-        }
-        let open = self.ring[self.place(self.oldest)];
-        let is_full = self.next - self.oldest == self.ring.len() as u64;
-        if !(is_full || self.is_too_old(&open, now)) {
-            return None;
-        }
-        self.oldest += 1;
-        Some(open)
+    pub(crate) fn evict_aged(&mut self, now: f64) -> Option<OpenDecision> {
+        let is_due = self.oldest < self.next && {
+            let open = &self.ring[self.place(self.oldest)];
+            self.is_too_old(open, now)
+        };
+        is_due.then(|| self.evict())
     }
 
-    /// Opens the next decision, for which [`OpenDecisions::evict`] has made room, and returns its
+    /// Takes the oldest decision out if there is no place for the next one.
+    #[inline]
+    pub(crate) fn make_room(&mut self) -> Option<OpenDecision> {
+        let is_full = self.next - self.oldest == self.ring.len() as u64;
+        is_full.then(|| self.evict())
+    }
+
+    #[inline]
+    fn evict(&mut self) -> OpenDecision {
+        let open = self.ring[self.place(self.oldest)];
+        self.oldest += 1;
+        open
+    }
+
+    /// Opens the next decision, for which [`OpenDecisions::make_room`] has made room, and returns its
     /// id.
     #[inline]
     pub(crate) fn open(&mut self, decision: OpenDecision) -> u64 {
@@ -124,10 +135,7 @@ impl OpenDecisions {
 /// What a snapshot holds: the ring without its empty places.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    capacity: u64,
     oldest: u64,
-    next: u64,
-    max_age: f64,
     decisions: Vec<StoredDecision>,
 }
 
@@ -141,32 +149,27 @@ impl Serialize for OpenDecisions {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let decisions = (self.oldest..self.next)
             .map(|id| self.ring[self.place(id)])
-            .map(|decision| match decision.is_settled() {
-                true => StoredDecision::Settled { at: decision.at },
-                false => StoredDecision::Open(decision),
+            .map(|decision| {
+                if decision.is_settled() {
+                    StoredDecision::Settled { at: decision.at }
+                } else {
+                    StoredDecision::Open(decision)
+                }
             })
             .collect();
-        let Self { oldest, next, max_age, .. } = *self;
-        let capacity = self.ring.len() as u64;
-        Stored { capacity, oldest, next, max_age, decisions }.serialize(serializer)
+        Stored { oldest: self.oldest, decisions }.serialize(serializer)
     }
 }
 
+/// The ring has room for the decisions it holds: [`OpenDecisions::restore`] is to follow.
 impl<'de> Deserialize<'de> for OpenDecisions {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
-        let stored = Stored::deserialize(deserializer)?;
-        let Stored { capacity, oldest, next, max_age, decisions } = stored;
-        let is_sound = capacity.is_power_of_two()
-            && capacity <= 1 << 28
-            && next.checked_sub(oldest) == Some(decisions.len() as u64)
-            && decisions.len() as u64 <= capacity;
-        let capacity = usize::try_from(capacity).map_err(D::Error::custom)?;
-        if !is_sound {
-            return Err(D::Error::custom("the table of open decisions does not add up"));
+        let Stored { oldest, decisions } = Stored::deserialize(deserializer)?;
+        if oldest > MOST {
+            return Err(D::Error::custom("decisions are numbered from 0"));
         }
-        let ring = vec![OpenDecision::default(); capacity].into();
-        let mut table = Self { ring, oldest, next: oldest, max_age };
+        let mut table = Self { oldest, next: oldest, ..Self::new(decisions.len(), None) };
         for decision in decisions {
             table.open(match decision {
                 StoredDecision::Settled { at } => OpenDecision::settled(at),
@@ -174,5 +177,40 @@ impl<'de> Deserialize<'de> for OpenDecisions {
             });
         }
         Ok(table)
+    }
+}
+
+impl OpenDecisions {
+    /// Gives a table that was deserialised the size that it is to have, checked against the number
+    /// of decisions ever made and the time. `prices` says how many prices an arm has had, if there
+    /// is such an arm.
+    pub(crate) fn restore(
+        &mut self,
+        capacity: usize,
+        max_age: Option<f64>,
+        made: u64,
+        now: f64,
+        prices: impl Fn(u32) -> Option<usize>,
+    ) -> Result<(), Error> {
+        let mut restored = Self { oldest: self.oldest, ..Self::new(capacity, max_age) };
+        let fits = self.next - self.oldest <= restored.ring.len() as u64;
+        sound(fits && self.next == made, "the open decisions")?;
+        restored.next = self.oldest;
+        let mut earliest = 0.0;
+        for id in self.oldest..self.next {
+            let open = self.ring[self.place(id)];
+            let is_known = open.is_settled()
+                || prices(open.arm).is_some_and(|count| open.prices as usize <= count);
+            let is_sound = is_known
+                && (earliest..=now).contains(&open.at)
+                && open.expected_cost.is_finite()
+                && is_cost(open.tokens)
+                && !open.reservation.is_negative();
+            sound(is_sound, "the open decisions")?;
+            earliest = open.at;
+            restored.open(open);
+        }
+        *self = restored;
+        Ok(())
     }
 }

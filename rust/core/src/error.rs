@@ -200,6 +200,30 @@ pub(crate) fn check_all(
     }
 }
 
+/// No count of a sound state is above this: it leaves room to go on counting.
+pub(crate) const MOST: u64 = 1 << 60;
+
+/// The rule of a time.
+const TIME_RULE: &str = "must be in seconds of Unix time, at most 1e11; milliseconds are not";
+/// No time is later, in seconds of Unix time: some 3,000 years from now, and 50 years after 1970 in
+/// milliseconds.
+const LATEST: f64 = 1e11;
+
+/// Checks a time. One before 1970 is taken for time that ran backwards.
+pub(crate) fn check_time(now: f64) -> Result<(), Error> {
+    check(now <= LATEST, "now", now, TIME_RULE)
+}
+
+/// Whether `value` is a time or a length of time in a sound state.
+pub(crate) fn is_time(value: f64) -> bool {
+    (0.0..=LATEST).contains(&value)
+}
+
+/// Checks a part of a state that was deserialised.
+pub(crate) fn sound(ok: bool, part: &str) -> Result<(), Error> {
+    if ok { Ok(()) } else { Err(Error::BadSnapshot(format!("{part} do not add up"))) }
+}
+
 /// The rule of a reward.
 pub(crate) const REWARD_RULE: &str = "a reward must be a number in [0, 1]";
 /// The rule of a cost.

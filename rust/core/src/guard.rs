@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
+use crate::error::{Error, check, sound};
 
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -45,7 +45,7 @@ impl Period {
     /// Start and end of the window that holds `now`, in seconds of Unix time.
     fn window(self, now: f64) -> (f64, f64) {
         let of_length = |seconds: f64| {
-            let start = (now / seconds).floor() * seconds;
+            let start = last_multiple(now, seconds);
             (start, start + seconds)
         };
         match self {
@@ -57,13 +57,19 @@ impl Period {
     }
 }
 
+/// The last multiple of `step` up to `now`. The remainder is exact: a quotient could be rounded up,
+/// past `now`.
+fn last_multiple(now: f64, step: f64) -> f64 {
+    now - now.rem_euclid(step)
+}
+
 /// The calendar month that holds `now`. Days since 1970 become year, month and day by shifting the
 /// year to start in March, so that leap days come last (Hinnant, *chrono-compatible low-level date
 /// algorithms*).
 fn month_of(now: f64) -> (f64, f64) {
     const DAYS_PER_ERA: f64 = 146_097.0;
     const EPOCH_FROM_MARCH_OF_YEAR_0: f64 = 719_468.0;
-    let day = (now / SECONDS_PER_DAY).floor();
+    let day = last_multiple(now, SECONDS_PER_DAY) / SECONDS_PER_DAY;
     let shifted = day + EPOCH_FROM_MARCH_OF_YEAR_0;
     let of_era = shifted.rem_euclid(DAYS_PER_ERA);
     let leap_days = |days: f64| {
@@ -87,12 +93,13 @@ fn month_of(now: f64) -> (f64, f64) {
     (start * SECONDS_PER_DAY, (start + days) * SECONDS_PER_DAY)
 }
 
-/// What happens when a live arm's reservation no longer fits into a window.
+/// What happens when the reservation of a live arm, which could serve the query otherwise, no longer
+/// fits into a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AtLimit {
     /// Routing goes on over the arms that still fit; the cheapest is the last to go.
     Cheapest,
-    /// Every query is refused until the window ends, or bills make room.
+    /// The query is refused, whatever else would fit: money never changes the mixture.
     Refuse,
 }
 
@@ -118,22 +125,41 @@ impl HardLimit {
     }
 }
 
-/// An amount of money in whole nanodollars, rounded up; rounding of the amount itself does not make
-/// it one more. Amounts are at most 1e9 USD: 1e18 of them.
+/// Amounts this close to a whole number of nanodollars, relatively, are that number: it is what
+/// rounding makes of sums and products of prices.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
+/// An amount of money in whole nanodollars. Amounts are at most 1e9 USD: 1e18 of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Nanodollars(i64);
 
 impl Nanodollars {
+    /// What is spent or set aside, rounded up.
     pub(crate) fn from_usd(usd: f64) -> Self {
+        Self::whole(usd, f64::ceil)
+    }
+
+    /// What may be spent, rounded down.
+    fn limit(usd: f64) -> Self {
+        Self::whole(usd, f64::floor)
+    }
+
+    fn whole(usd: f64, round: impl Fn(f64) -> f64) -> Self {
         let nano = usd * 1e9;
         let nearest = nano.round();
-        let whole = if (nano - nearest).abs() <= 1e-6 { nearest } else { nano.ceil() };
+        let is_whole = (nano - nearest).abs() <= ROUNDING * nano;
+        let whole = if is_whole { nearest } else { round(nano) };
+        // Beyond the range, as from an absurd number of tokens, this is the end of the range.
         #[allow(clippy::cast_possible_truncation)]
         let whole = whole as i64;
         Self(whole)
     }
 
-    fn to_usd(self) -> f64 {
+    pub(crate) fn is_negative(self) -> bool {
+        self.0 < 0
+    }
+
+    pub(crate) fn to_usd(self) -> f64 {
         self.0 as f64 / 1e9
     }
 
@@ -156,6 +182,16 @@ struct Window {
     committed: Nanodollars,
 }
 
+impl Window {
+    /// Starts anew. Out of line, or the compiler works the calendar out before it is asked to.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self, now: f64, committed: Nanodollars) {
+        (self.start, self.end) = self.limit.period.window(now);
+        self.committed = committed;
+    }
+}
+
 /// What a limit stands at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LimitState {
@@ -167,10 +203,36 @@ pub struct LimitState {
     pub ends: f64,
 }
 
+/// What may still be reserved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Above this, some limit is in the way …
+    any: Nanodollars,
+    /// … and above this one that refuses.
+    refusing: Nanodollars,
+}
+
+impl Room {
+    const UNLIMITED: Self = Self { any: Nanodollars(i64::MAX), refusing: Nanodollars(i64::MAX) };
+
+    #[inline]
+    pub(crate) fn holds(self, reservation: Nanodollars) -> bool {
+        reservation <= self.any
+    }
+
+    #[inline]
+    pub(crate) fn refuses(self, reservation: Nanodollars) -> bool {
+        reservation > self.refusing
+    }
+}
+
 /// All hard limits of a router.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Guard {
     windows: Vec<Window>,
+    /// Paid since the time was last known: it counts in the window of then and in that of the next
+    /// query, whichever it belongs to.
+    undated: Nanodollars,
 }
 
 impl Guard {
@@ -180,13 +242,29 @@ impl Guard {
             limit.validate()?;
             windows.push(Window {
                 limit,
-                most: Nanodollars::from_usd(limit.usd),
+                most: Nanodollars::limit(limit.usd),
                 start: f64::INFINITY,
                 end: f64::NEG_INFINITY,
                 committed: Nanodollars::default(),
             });
         }
-        Ok(Self { windows })
+        Ok(Self { windows, undated: Nanodollars::default() })
+    }
+
+    /// Checks a guard that was deserialised against the limits it is for.
+    pub(crate) fn check_soundness(&self, limits: &[HardLimit]) -> Result<(), Error> {
+        let fresh = Self::new(limits)?;
+        let is_sound = |(window, fresh): (&Window, &Window)| {
+            let Window { limit, most, start, end, committed } = *window;
+            let is_dated = (start, end) == limit.period.window(start.max(0.0));
+            let is_fresh = (start, end) == (fresh.start, fresh.end);
+            let is_same = (limit, most) == (fresh.limit, fresh.most);
+            is_same && (is_dated || is_fresh) && !committed.is_negative()
+        };
+        let is_sound = self.windows.len() == fresh.windows.len()
+            && self.windows.iter().zip(&fresh.windows).all(is_sound)
+            && !self.undated.is_negative();
+        sound(is_sound, "the hard limits")
     }
 
     #[inline]
@@ -199,26 +277,47 @@ impl Guard {
     pub(crate) fn advance(&mut self, now: f64) {
         for window in &mut self.windows {
             if now >= window.end {
-                (window.start, window.end) = window.limit.period.window(now);
-                window.committed = Nanodollars::default();
+                window.renew(now, self.undated);
             }
         }
+        self.undated = Nanodollars::default();
     }
 
-    /// What may still be reserved, and the limit that says so; `None` without limits.
+    /// What may still be reserved. Nothing at all fits in any case: it commits nothing.
     #[inline]
-    pub(crate) fn room(&self) -> Option<(Nanodollars, HardLimit)> {
-        let room = |window: &Window| {
-            let mut room = window.most;
-            room.subtract(window.committed);
-            (room, window.limit)
-        };
-        self.windows.iter().map(room).min_by_key(|&(room, _)| room)
+    pub(crate) fn room(&self) -> Room {
+        let mut room = Room::UNLIMITED;
+        for window in &self.windows {
+            let mut left = window.most;
+            left.subtract(window.committed);
+            let left = left.max(Nanodollars::default());
+            room.any = room.any.min(left);
+            if window.limit.at_limit == AtLimit::Refuse {
+                room.refusing = room.refusing.min(left);
+            }
+        }
+        room
     }
 
-    /// When there may be room again, Unix seconds.
-    pub(crate) fn reopens(&self, limit: HardLimit) -> f64 {
-        self.windows.iter().find(|w| w.limit == limit).map_or(f64::INFINITY, |w| w.end)
+    /// The limit, among those that refuse or among all, that keeps a reservation out for longest, and
+    /// until when, Unix seconds: for ever, where the window does not end or would never hold it.
+    pub(crate) fn obstacle(
+        &self,
+        reservation: Nanodollars,
+        is_refused: bool,
+    ) -> Option<(HardLimit, f64)> {
+        let stands_in_the_way = |window: &&Window| {
+            let mut sum = window.committed;
+            sum.add(reservation);
+            let counts = !is_refused || window.limit.at_limit == AtLimit::Refuse;
+            counts && reservation > Nanodollars::default() && sum > window.most
+        };
+        let end = |window: &Window| {
+            let end = if reservation > window.most { f64::INFINITY } else { window.end };
+            (window.limit, end)
+        };
+        let obstacles = self.windows.iter().filter(stands_in_the_way).map(end);
+        obstacles.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
     #[inline]
@@ -226,6 +325,12 @@ impl Guard {
         for window in &mut self.windows {
             window.committed.add(reservation);
         }
+    }
+
+    /// Commits what was paid at a time that is not known.
+    pub(crate) fn pay_undated(&mut self, amount: Nanodollars) {
+        self.reserve(amount);
+        self.undated.add(amount);
     }
 
     /// Puts the bill of a decision made at `at` in the place of its reservation.
@@ -237,11 +342,13 @@ impl Guard {
         }
     }
 
-    pub(crate) fn states(&self) -> impl Iterator<Item = LimitState> {
-        self.windows.iter().map(|window| LimitState {
-            limit: window.limit,
-            committed: window.committed.to_usd(),
-            ends: window.end,
+    /// What each limit stands at, at `now`.
+    pub(crate) fn states(&self, now: f64) -> impl Iterator<Item = LimitState> {
+        self.windows.iter().map(move |window| {
+            let has_ended = now >= window.end;
+            let (_, ends) = window.limit.period.window(now);
+            let committed = if has_ended { self.undated } else { window.committed };
+            LimitState { limit: window.limit, committed: committed.to_usd(), ends }
         })
     }
 }
@@ -281,8 +388,33 @@ mod tests {
             (1e-12, 1),
             (0.0, 0),
             (1e9, 1_000_000_000_000_000_000),
+            (f64::MAX, i64::MAX),
         ] {
             assert_eq!(Nanodollars::from_usd(usd), Nanodollars(nano), "{usd}");
+        }
+        for nano in (1..10_000).map(|n: i64| n * n * 7_919_113) {
+            // Whole, though no float is: as a literal, as a sum, as a price times tokens.
+            let usd = nano as f64 / 1e9;
+            for usd in [usd, usd / 3.0 + usd / 1.5, usd / 7.0 * 1e6 * 7.0 / 1e6] {
+                assert_eq!(Nanodollars::from_usd(usd), Nanodollars(nano), "{usd}");
+                assert_eq!(Nanodollars::limit(usd), Nanodollars(nano), "{usd}");
+            }
+        }
+        assert_eq!(Nanodollars::limit(1.9e-9), Nanodollars(1));
+    }
+
+    #[test]
+    fn windows_hold_their_time_up_to_its_last_bit() {
+        for period in [Period::Hour, Period::Day, Period::Month] {
+            for hour in (0..2_000_000).step_by(7) {
+                let full = f64::from(hour) * SECONDS_PER_HOUR;
+                for now in [full, full.next_down().max(0.0), full.next_up()] {
+                    let (start, end) = period.window(now);
+                    assert!(start <= now && now < end, "{period:?} {now:?}: {start:?} {end:?}");
+                    assert_eq!(period.window(start), (start, end));
+                    assert_eq!(period.window(end).0, end);
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
+use crate::error::{Error, check, is_time, sound};
 
 /// When arms cool down, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -46,8 +46,8 @@ impl HealthConfig {
     }
 
     fn cooldown_at(&self, level: u32) -> f64 {
-        let doublings = f64::from(level.saturating_sub(1).min(60));
-        (self.cooldown * doublings.exp2()).min(self.max_cooldown)
+        let doublings = level.saturating_sub(1).min(60);
+        (self.cooldown * (1_u64 << doublings) as f64).min(self.max_cooldown)
     }
 }
 
@@ -68,8 +68,7 @@ pub struct Health {
     failures_in_a_row: u32,
     /// Cool-downs since the last success; 0 is a closed breaker.
     level: u32,
-    /// When it was last cooled, and until when, Unix seconds.
-    cooled_at: f64,
+    /// Until when it was last cooled, Unix seconds; also when it has closed since.
     cooled_until: f64,
     /// When the probe under way was sent.
     probe_sent: Option<f64>,
@@ -125,15 +124,21 @@ impl Health {
     /// Notes an answer to a query sent at `sent`. True if that closed the breaker.
     #[inline]
     pub(crate) fn note_success(&mut self, sent: f64) -> bool {
+        if self.is_old_news(sent) {
+            return false;
+        }
         if self.level == 0 {
             self.failures_in_a_row = 0;
             return false;
         }
-        if sent < self.cooled_until {
-            return false;
-        }
-        *self = Self::default();
+        *self = Self { cooled_until: self.cooled_until, ..Self::default() };
         true
+    }
+
+    /// Whether a query was sent before the arm was last cooled.
+    #[inline]
+    fn is_old_news(&self, sent: f64) -> bool {
+        sent < self.cooled_until
     }
 
     /// Notes a failure of a query sent at `sent`. True if that cooled the arm.
@@ -145,21 +150,27 @@ impl Health {
         retry_after: Option<f64>,
         config: &HealthConfig,
     ) -> bool {
-        let is_old_news = self.level > 0 && sent < self.cooled_until;
-        if strike == Strike::None || is_old_news {
+        if strike == Strike::None || self.is_old_news(sent) {
             return false;
         }
-        self.failures_in_a_row += 1;
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let was_probe = self.level > 0;
         let is_over = strike == Strike::CoolDown || self.failures_in_a_row >= config.failures;
         if !(was_probe || is_over) {
             return false;
         }
-        self.level += 1;
+        self.level = self.level.saturating_add(1);
         self.failures_in_a_row = 0;
         self.probe_sent = None;
-        self.cooled_at = now;
         self.cooled_until = now + config.cooldown_at(self.level).max(retry_after.unwrap_or(0.0));
         true
+    }
+
+    /// Checks health that was deserialised.
+    pub(crate) fn check_soundness(&self) -> Result<(), Error> {
+        let is_sound = self.cooled_until.is_finite()
+            && self.cooled_until >= 0.0
+            && self.probe_sent.is_none_or(is_time);
+        sound(is_sound, "the cool-downs of an arm")
     }
 }

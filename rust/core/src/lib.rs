@@ -11,7 +11,7 @@
 //! ```
 //! use stageroute_core::{
 //!     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Router,
-//!     RouterConfig,
+//!     RouterConfig, StartCost,
 //! };
 //!
 //! let published = Confidence::new(ConfidenceFamily::Bernstein, 0.15, 0.01);
@@ -21,7 +21,7 @@
 //! let small = router.add_arm(&ArmSpec::default())?;
 //! let settings = ArmSettings { throughput_cap: 0.5, ..ArmSettings::default() };
 //! let large = router.add_arm(&ArmSpec { settings, ..ArmSpec::default() })?;
-//! router.publish(&[small, large], 0.0)?;
+//! router.publish(&[small, large], StartCost::NONE)?;
 //! let decision = router.route(&Query::default())?;
 //! let (reward, cost) = (Some(1.0), Some(0.0004));
 //! router.observe(0.0, &Observation { id: decision.id, reward, cost, tokens: None })?;
@@ -46,6 +46,7 @@ mod learner;
 mod log;
 pub mod lp;
 mod memory;
+mod meters;
 mod pacing;
 mod plan;
 mod prior;
@@ -65,7 +66,7 @@ pub use guard::{AtLimit, HardLimit, LimitState, Period};
 pub use health::{Health, HealthConfig, Strike};
 pub use learner::Learner;
 pub use log::{LogBatch, LoggedArm, LoggedDecision};
-pub use pacing::{Ledger, Pacing};
+pub use pacing::{Ledger, Pacing, StartCost};
 pub use plan::StagePlan;
 pub use prior::Prior;
 pub use replay::{Outcome, OutcomeMatrix, Policy, Trace, replay};

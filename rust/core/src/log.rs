@@ -28,12 +28,18 @@ pub struct LoggedDecision {
 }
 
 impl LoggedDecision {
-    /// What the counters call it, apart from whether it was restricted.
+    /// What the counters call the statuses, by [`LoggedDecision::status_code`].
+    pub const STATUSES: [&'static str; 4] =
+        ["optimal", "throttled", "budget_infeasible", "cap_infeasible"];
+
+    /// Which of [`LoggedDecision::STATUSES`] it has, apart from whether it was restricted.
     #[must_use]
-    pub fn status_name(&self) -> &'static str {
+    pub fn status_code(&self) -> u8 {
         match self.status {
-            Status::BudgetInfeasible if self.meets_budget => "throttled",
-            status => status.as_str(),
+            Status::Optimal => 0,
+            Status::BudgetInfeasible if self.meets_budget => 1,
+            Status::BudgetInfeasible => 2,
+            Status::CapInfeasible => 3,
         }
     }
 }

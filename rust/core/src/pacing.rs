@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
+use crate::error::{BILL_RULE, Error, check, is_bill, is_cost};
 
 /// Money so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,30 @@ impl Ledger {
     }
 }
 
-/// Queries over which start costs are spread where the length of a stage is not known.
-const START_COST_QUERIES: u64 = 1_000;
+/// What starting the arms of a plan costs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StartCost {
+    /// All together, USD.
+    pub usd: f64,
+    /// Over how many queries it is spread, at least 1.
+    pub queries: f64,
+}
+
+impl StartCost {
+    /// Starting is free.
+    pub const NONE: Self = Self { usd: 0.0, queries: 1.0 };
+
+    /// Checks both numbers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`] naming the number and its rule.
+    pub fn validate(&self) -> Result<(), Error> {
+        check(is_bill(self.usd), "start_cost", self.usd, BILL_RULE)?;
+        let rule = "must be finite and at least 1";
+        let queries = self.queries;
+        check(queries.is_finite() && queries >= 1.0, "stage_queries", queries, rule)
+    }
+}
 
 /// What starting arms has cost, paid off in equal parts with the queries of the stage: billed at
 /// once it would starve the queries that follow.
@@ -44,10 +66,14 @@ pub(crate) struct StartCosts {
 }
 
 impl StartCosts {
-    /// Adds a cost, to be paid off within so many queries.
-    pub(crate) fn owe(&mut self, usd: f64, queries: Option<u64>) {
-        self.owed += usd;
-        self.per_query = self.owed / queries.unwrap_or(START_COST_QUERIES) as f64;
+    /// Adds a cost; all that is owed is paid off within its queries.
+    pub(crate) fn owe(&mut self, start: StartCost) {
+        self.owed += start.usd;
+        self.per_query = self.owed / start.queries;
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        is_cost(self.owed) && is_cost(self.per_query)
     }
 
     /// The part of the next query, USD.
@@ -67,6 +93,10 @@ pub(crate) struct CompensatedSum {
 }
 
 impl CompensatedSum {
+    pub(crate) fn is_sound(&self) -> bool {
+        is_cost(self.sum) && self.lost.is_finite()
+    }
+
     /// Adds a number that is not negative; returns the sum.
     #[inline]
     pub(crate) fn add(&mut self, x: f64) -> f64 {
@@ -104,6 +134,8 @@ impl Pacing {
     #[inline]
     pub fn paced_budget(&self, budget: f64, ledger: &Ledger) -> f64 {
         let overspend = ledger.committed() - budget * ledger.queries as f64;
-        (budget - overspend / self.horizon).clamp(0.0, self.burst * budget)
+        // An LP is given a finite budget, also where the product is none.
+        let most = (self.burst * budget).min(f64::MAX);
+        (budget - overspend / self.horizon).clamp(0.0, most)
     }
 }

@@ -1,19 +1,22 @@
 //! Limits on an arm's traffic in requests, tokens and queries under way.
 //!
-//! Buckets make the limits per minute hard. A bucket holds `burst_seconds` worth of the limit L and
-//! is filled at `(L − capacity) / 60` per second, so that no 60 seconds, wherever they start, see
-//! more than L. The arrival rate turns the same limits into shares for the LP, which then plans
-//! with them instead of running into them.
+//! A limit per minute is hard: what was sent in the last 60 seconds and the next query together are
+//! never above it, wherever the 60 seconds start. A bucket besides keeps the traffic even: no more
+//! than `burst_seconds` worth of the limit comes at once. What a query will use is counted when it
+//! is sent, as the most that it can be, and put right when it is known. The arrival rate turns the
+//! same limits into shares for the LP, which then plans with them instead of running into them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
-
-/// Time constant of the estimated arrival rate, seconds.
-const RATE_SECONDS: f64 = 60.0;
+use crate::error::{Error, MOST, check, is_time, sound};
+use crate::meters::{Bucket, Minute, SLOTS_PER_MINUTE};
 
 /// No share for the LP is smaller: caps must be above 0.
 const SMALLEST_SHARE: f64 = 1e-6;
+
+/// A bucket that holds a single request is full as soon as it can be used, so that what flows in
+/// until the next one arrives is lost.
+const LEAST_BURST: f64 = 2.0;
 
 /// Weight of a new latency in its running mean.
 const LATENCY_WEIGHT: f64 = 0.05;
@@ -25,9 +28,11 @@ pub struct TrafficLimits {
     pub requests_per_minute: Option<f64>,
     /// Tokens, input and output together, in any 60 seconds, at least 1.
     pub tokens_per_minute: Option<f64>,
-    /// Queries under way at the same time, at least 1.
+    /// Queries under way at the same time, at least 1. A query of which nothing more is heard counts
+    /// until its decision is evicted, so that `max_age` should be set too.
     pub concurrent: Option<u64>,
-    /// How much traffic may come at once: so many seconds' worth of a limit per minute, in (0, 60).
+    /// How much traffic may come at once: so many seconds' worth of a limit per minute, in (0, 60);
+    /// two requests in any case. No query may take more tokens.
     pub burst_seconds: f64,
 }
 
@@ -49,6 +54,15 @@ impl TrafficLimits {
         self.requests_per_minute.is_none()
             && self.tokens_per_minute.is_none()
             && self.concurrent.is_none()
+    }
+
+    fn burst_of(&self, per_minute: f64) -> f64 {
+        per_minute * self.burst_seconds / 60.0
+    }
+
+    /// The most tokens that one query can take; infinite without a limit.
+    pub(crate) fn largest_query(&self) -> f64 {
+        self.tokens_per_minute.map_or(f64::INFINITY, |limit| self.burst_of(limit))
     }
 
     /// Checks every field.
@@ -74,79 +88,132 @@ impl TrafficLimits {
     }
 }
 
-/// A bucket of tokens, filled lazily.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Bucket {
-    capacity: f64,
-    per_second: f64,
-    level: f64,
-    filled_at: f64,
+/// What is under a limit per minute: requests, or tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Flow {
+    limit: f64,
+    bucket: Bucket,
+    minute: Minute,
+    /// What was sent up to then was not counted here.
+    since: f64,
 }
 
-impl Bucket {
-    /// A full bucket. `least` is what one query takes at least: a smaller bucket would never admit
-    /// one.
-    fn new(per_minute: f64, burst_seconds: f64, least: f64, now: f64) -> Self {
-        let capacity = (per_minute * burst_seconds / 60.0).max(least).min(per_minute);
-        let per_second = (per_minute - capacity) / 60.0;
-        Self { capacity, per_second, level: capacity, filled_at: now }
+impl Flow {
+    fn new(limit: f64, burst: f64, now: f64) -> Self {
+        let (bucket, minute) = (Bucket::new(burst, limit, now), Minute::new(now));
+        Self { limit, bucket, minute, since: f64::NEG_INFINITY }
+    }
+
+    /// Goes on from what was counted under another limit, if there was one.
+    fn succeed(&mut self, old: Option<Self>, now: f64) {
+        match old {
+            Some(Self { bucket, minute, since, .. }) => {
+                self.bucket.succeed(bucket, now);
+                (self.minute, self.since) = (minute, since);
+            }
+            None => self.since = now,
+        }
     }
 
     #[inline]
-    fn fill(&mut self, now: f64) {
-        let elapsed = (now - self.filled_at).max(0.0);
-        self.level = (self.level + elapsed * self.per_second).min(self.capacity);
-        self.filled_at = now;
+    fn admits(&mut self, amount: f64, now: f64) -> bool {
+        self.bucket.holds(amount, now) && self.minute.has_room(amount, self.limit, now)
     }
 
-    /// Seconds until `amount` is there; infinite if it never will be.
-    fn wait(&self, amount: f64) -> f64 {
-        let missing = amount - self.level;
-        if missing <= 0.0 {
-            0.0
-        } else if amount > self.capacity || self.per_second <= 0.0 {
-            f64::INFINITY
-        } else {
-            missing / self.per_second
+    fn wait(&mut self, amount: f64, now: f64) -> f64 {
+        let opens = self.minute.opens(amount, self.limit, now);
+        self.bucket.wait(amount, now).max(seconds_until(opens, now))
+    }
+
+    #[inline]
+    fn take(&mut self, amount: f64) {
+        self.bucket.take(amount);
+        self.minute.take(amount);
+    }
+
+    #[inline]
+    fn correct(&mut self, sent: f64, difference: f64, now: f64) {
+        if sent > self.since {
+            self.bucket.take(difference);
+            self.minute.correct(sent, difference, now);
         }
     }
+
+    /// What can flow steadily.
+    fn per_second(&self) -> f64 {
+        self.limit / SLOTS_PER_MINUTE
+    }
+
+    fn is_sound(&self, fresh: &Self, now: f64) -> bool {
+        self.limit == fresh.limit
+            && self.bucket.is_sound(&fresh.bucket, now)
+            && self.minute.is_sound(now)
+            && is_start(self.since)
+    }
+}
+
+fn is_start(time: f64) -> bool {
+    time == f64::NEG_INFINITY || is_time(time)
 }
 
 /// The traffic of one arm against its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     limits: TrafficLimits,
-    requests: Option<Bucket>,
-    tokens: Option<Bucket>,
+    requests: Option<Flow>,
+    tokens: Option<Flow>,
     under_way: u64,
     /// Running mean of the time from decision to answer, seconds.
     latency: Option<f64>,
+    /// Queries sent up to then may have been sent without a clock.
+    timed_since: f64,
 }
 
 impl Traffic {
     pub(crate) fn new(limits: TrafficLimits, now: f64) -> Result<Self, Error> {
         limits.validate()?;
-        let burst = limits.burst_seconds;
+        let requests = |limit| Flow::new(limit, limits.burst_of(limit).max(LEAST_BURST), now);
+        let tokens = |limit| Flow::new(limit, limits.burst_of(limit), now);
         Ok(Self {
             limits,
-            requests: limits.requests_per_minute.map(|limit| Bucket::new(limit, burst, 1.0, now)),
-            tokens: limits.tokens_per_minute.map(|limit| Bucket::new(limit, burst, 1.0, now)),
+            requests: limits.requests_per_minute.map(requests),
+            tokens: limits.tokens_per_minute.map(tokens),
             under_way: 0,
             latency: None,
+            timed_since: f64::NEG_INFINITY,
         })
     }
 
-    /// Replaces the limits; what is in the buckets stays, up to their new size.
+    /// Replaces the limits. The last minute counts for the new ones too.
     pub(crate) fn set_limits(&mut self, limits: TrafficLimits, now: f64) -> Result<(), Error> {
         let mut next = Self::new(limits, now)?;
-        for (next, old) in [(&mut next.requests, self.requests), (&mut next.tokens, self.tokens)] {
-            if let (Some(next), Some(mut old)) = (next, old) {
-                old.fill(now);
-                next.level = next.level.min(old.level);
+        let old = [self.requests.take(), self.tokens.take()];
+        for (next, old) in [&mut next.requests, &mut next.tokens].into_iter().zip(old) {
+            if let Some(next) = next {
+                next.succeed(old, now);
             }
         }
-        *self = Self { under_way: self.under_way, latency: self.latency, ..next };
+        let was_timed = self.limits.concurrent.is_some();
+        next.timed_since = if was_timed { self.timed_since } else { now };
+        (next.under_way, next.latency) = (self.under_way, self.latency);
+        *self = next;
         Ok(())
+    }
+
+    /// Checks traffic that was deserialised against the limits it is for.
+    pub(crate) fn check_soundness(&self, limits: TrafficLimits, now: f64) -> Result<(), Error> {
+        let fresh = Self::new(limits, now)?;
+        let is_same = |own: &Option<Flow>, fresh: &Option<Flow>| match (own, fresh) {
+            (Some(own), Some(fresh)) => own.is_sound(fresh, now),
+            (own, fresh) => own.is_none() && fresh.is_none(),
+        };
+        let is_sound = self.limits == limits
+            && is_same(&self.requests, &fresh.requests)
+            && is_same(&self.tokens, &fresh.tokens)
+            && self.under_way <= MOST
+            && self.latency.is_none_or(is_time)
+            && is_start(self.timed_since);
+        sound(is_sound, "the limits of an arm")
     }
 
     #[inline]
@@ -161,22 +228,15 @@ impl Traffic {
     }
 
     fn admits_limited(&mut self, tokens: f64, now: f64) -> bool {
-        if self.limits.concurrent.is_some_and(|limit| self.under_way >= limit) {
-            return false;
-        }
-        if let Some(bucket) = &mut self.requests {
-            bucket.fill(now);
-            if bucket.level < 1.0 {
-                return false;
-            }
-        }
-        if let Some(bucket) = &mut self.tokens {
-            bucket.fill(now);
-            if bucket.level < tokens {
-                return false;
-            }
-        }
-        true
+        !self.is_full()
+            && self.requests.as_mut().is_none_or(|flow| flow.admits(1.0, now))
+            && self.tokens.as_mut().is_none_or(|flow| flow.admits(tokens, now))
+    }
+
+    /// Whether as many queries are under way as may be.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.limits.concurrent.is_some_and(|limit| self.under_way >= limit)
     }
 
     /// Whether the number of a query's tokens matters.
@@ -185,52 +245,59 @@ impl Traffic {
         self.tokens.is_some()
     }
 
-    /// The most tokens that one query can take: what the bucket holds when it is full.
+    /// The most tokens that one query can take.
     #[inline]
     pub(crate) fn largest_query(&self) -> f64 {
-        self.tokens.map_or(f64::INFINITY, |bucket| bucket.capacity)
+        self.tokens.as_ref().map_or(f64::INFINITY, |flow| flow.bucket.capacity())
     }
 
-    /// Seconds until one more query of so many tokens may be sent, as far as the buckets know:
-    /// infinite if it never may; `None` if that depends on answers to queries under way.
-    pub(crate) fn wait(&self, tokens: f64) -> Option<f64> {
-        if self.limits.concurrent.is_some_and(|limit| self.under_way >= limit) {
-            return None;
+    /// Seconds until one more query of so many tokens may be sent: infinite if it never may, or if
+    /// that depends on answers to queries under way.
+    pub(crate) fn wait(&mut self, tokens: f64, now: f64) -> f64 {
+        if self.is_full() {
+            return f64::INFINITY;
         }
-        let requests = self.requests.map_or(0.0, |bucket| bucket.wait(1.0));
-        let tokens = self.tokens.map_or(0.0, |bucket| bucket.wait(tokens));
-        Some(requests.max(tokens))
+        let requests = self.requests.as_mut().map_or(0.0, |flow| flow.wait(1.0, now));
+        let tokens = self.tokens.as_mut().map_or(0.0, |flow| flow.wait(tokens, now));
+        requests.max(tokens)
     }
 
     /// Takes what a query admitted by [`Traffic::admits`] needs.
     #[inline]
     pub(crate) fn take(&mut self, tokens: f64) {
         self.under_way += 1;
-        if let Some(bucket) = &mut self.requests {
-            bucket.level -= 1.0;
+        if let Some(flow) = &mut self.requests {
+            flow.take(1.0);
         }
-        if let Some(bucket) = &mut self.tokens {
-            bucket.level -= tokens;
-        }
-    }
-
-    /// Puts the tokens that a query really used in the place of what was taken for it. More than
-    /// was taken leaves a debt.
-    #[inline]
-    pub(crate) fn settle(&mut self, taken: f64, used: f64) {
-        if let Some(bucket) = &mut self.tokens {
-            bucket.level = (bucket.level + taken - used).min(bucket.capacity);
+        if let Some(flow) = &mut self.tokens {
+            flow.take(tokens);
         }
     }
 
-    /// A query is no longer under way.
+    /// Puts the tokens that a query sent at `sent` really used in the place of what was taken for it.
+    /// More than was taken leaves a debt.
     #[inline]
-    pub(crate) fn release(&mut self, latency: Option<f64>) {
-        self.under_way = self.under_way.saturating_sub(1);
-        if let Some(latency) = latency {
+    pub(crate) fn settle(&mut self, sent: f64, taken: f64, used: f64, now: f64) {
+        if let Some(flow) = &mut self.tokens {
+            flow.correct(sent, used - taken, now);
+        }
+    }
+
+    /// The query sent at `sent` is no longer under way.
+    #[inline]
+    pub(crate) fn release(&mut self, sent: f64, now: f64) {
+        self.forget();
+        if self.limits.concurrent.is_some() && sent > self.timed_since && now > sent {
+            let latency = now - sent;
             let mean = self.latency.unwrap_or(latency);
             self.latency = Some(mean + LATENCY_WEIGHT * (latency - mean));
         }
+    }
+
+    /// A query of which nothing was heard is no longer taken to be under way.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     #[inline]
@@ -245,11 +312,11 @@ impl Traffic {
             return cap;
         }
         let mut per_second = f64::INFINITY;
-        if let Some(bucket) = &self.requests {
-            per_second = per_second.min(bucket.per_second);
+        if let Some(flow) = &self.requests {
+            per_second = per_second.min(flow.per_second());
         }
-        if let Some(bucket) = self.tokens.as_ref().filter(|_| tokens > 0.0) {
-            per_second = per_second.min(bucket.per_second / tokens);
+        if let Some(flow) = self.tokens.as_ref().filter(|_| tokens > 0.0) {
+            per_second = per_second.min(flow.per_second() / tokens);
         }
         if let (Some(limit), Some(latency)) = (self.limits.concurrent, self.latency) {
             // Little's law: queries under way = rate x latency.
@@ -259,36 +326,8 @@ impl Traffic {
     }
 }
 
-/// Arrivals per second: an exponentially weighted count, corrected for the time before the first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ArrivalRate {
-    weight: f64,
-    started: Option<f64>,
-    last: f64,
-}
-
-impl ArrivalRate {
-    #[inline]
-    pub(crate) fn note_arrival(&mut self, now: f64) {
-        if self.started.is_none() {
-            (self.started, self.last) = (Some(now), now);
-        }
-        let elapsed = now - self.last;
-        if elapsed > 0.0 {
-            self.weight *= (-elapsed / RATE_SECONDS).exp();
-            self.last = now;
-        }
-        self.weight += 1.0;
-    }
-
-    /// Queries per second; 0 before two seconds have been seen.
-    pub(crate) fn per_second(&self, now: f64) -> f64 {
-        let Some(started) = self.started else { return 0.0 };
-        let seen = now - started;
-        if seen < 2.0 {
-            return 0.0;
-        }
-        let weight = self.weight * (-(now - self.last).max(0.0) / RATE_SECONDS).exp();
-        weight / (RATE_SECONDS * (1.0 - (-seen / RATE_SECONDS).exp()))
-    }
+/// So many seconds after `now` it is `time` for sure, whatever rounding does to the sum.
+pub(crate) fn seconds_until(time: f64, now: f64) -> f64 {
+    let wait = time - now;
+    if now + wait < time { wait.next_up() } else { wait.max(0.0) }
 }

@@ -342,7 +342,9 @@ fn read_header(file: &mut File) -> Result<(FileHeader, Vec<u8>), Error> {
 fn read_ring(file: &mut File, capacity: u64, offset: u64, size: u64) -> Result<Vec<u8>, Error> {
     let at = place(capacity, offset) as u64;
     let until_end = size.min(PAGE as u64 + capacity - at);
-    let mut bytes = Vec::new();
+    // At most the capacity, which the size of the file confirms.
+    #[allow(clippy::cast_possible_truncation)]
+    let mut bytes = Vec::with_capacity(size as usize);
     file.seek(SeekFrom::Start(at))?;
     file.take(until_end).read_to_end(&mut bytes)?;
     file.seek(SeekFrom::Start(PAGE as u64))?;

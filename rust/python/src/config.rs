@@ -52,7 +52,7 @@ pub(crate) struct RouterSettings {
     failures: Vec<(Option<f64>, String, String)>,
     /// failures in a row, cool-down, longest cool-down, cool-downs until failed
     health: (u32, f64, f64, u32),
-    log_capacity: usize,
+    pub(crate) log_capacity: usize,
     seed: u64,
 }
 

@@ -29,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;
+    module.add_function(wrap_pyfunction!(log::decisions_to_json, module)?)?;
     module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;

@@ -1,40 +1,148 @@
-//! The decision log as columns.
+//! The decision log: as columns, and from columns to JSON lines.
 
-use numpy::{Element, ToPyArray};
+use std::io::Write as _;
+
+use numpy::{Element, IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use stageroute_core::{LogBatch, LoggedArm, LoggedDecision};
+use pyo3::types::{PyBytes, PyDict};
+use serde::Serialize;
+use stageroute_core::{LogBatch, LoggedDecision, Reasons};
+
+use crate::convert::elements;
+use crate::decision::reason_names;
+use crate::errors::invalid;
 
 /// One array for each field: decisions first, then their live arms, which start at `first_arm`.
+/// The copying is done without the interpreter.
 pub(crate) fn columns<'py>(py: Python<'py>, batch: &LogBatch) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let decisions = &batch.decisions;
     dict.set_item("dropped", batch.dropped)?;
-    set(&dict, "id", decisions, |d| d.decision.id)?;
-    set(&dict, "time", decisions, |d| d.at)?;
-    set(&dict, "arm", decisions, |d| d.decision.arm)?;
-    set(&dict, "probability", decisions, |d| d.decision.probability)?;
-    set(&dict, "stage", decisions, |d| d.decision.stage)?;
-    set(&dict, "budget_price", decisions, |d| d.decision.budget_price)?;
-    set(&dict, "paced_budget", decisions, |d| d.paced_budget)?;
-    set(&dict, "reasons", decisions, |d| d.decision.reasons.bits())?;
-    set(&dict, "first_arm", decisions, |d| d.first_arm)?;
-    let statuses: Vec<&str> = decisions.iter().map(LoggedDecision::status_name).collect();
-    dict.set_item("status", statuses)?;
-    let arms = &batch.arms;
-    set(&dict, "live_arm", arms, |a: &LoggedArm| a.arm)?;
-    set(&dict, "live_probability", arms, |a| a.probability)?;
-    set(&dict, "live_reward_ucb", arms, |a| a.bounds.reward_ucb)?;
-    set(&dict, "live_cost_lcb", arms, |a| a.bounds.cost_lcb)?;
+    let decisions = Rows { dict: &dict, rows: &batch.decisions };
+    decisions.set("id", |d| d.decision.id)?;
+    decisions.set("time", |d| d.at)?;
+    decisions.set("arm", |d| d.decision.arm)?;
+    decisions.set("probability", |d| d.decision.probability)?;
+    decisions.set("stage", |d| d.decision.stage)?;
+    decisions.set("budget_price", |d| d.decision.budget_price)?;
+    decisions.set("paced_budget", |d| d.paced_budget)?;
+    decisions.set("reasons", |d| d.decision.reasons.bits())?;
+    decisions.set("status", LoggedDecision::status_code)?;
+    decisions.set("first_arm", |d| d.first_arm)?;
+    let arms = Rows { dict: &dict, rows: &batch.arms };
+    arms.set("live_arm", |a| a.arm)?;
+    arms.set("live_probability", |a| a.probability)?;
+    arms.set("live_reward_ucb", |a| a.bounds.reward_ucb)?;
+    arms.set("live_cost_lcb", |a| a.bounds.cost_lcb)?;
     Ok(dict)
 }
 
-fn set<T, U: Element>(
-    dict: &Bound<'_, PyDict>,
+/// Rows that become columns of a dict.
+struct Rows<'a, 'py, T> {
+    dict: &'a Bound<'py, PyDict>,
+    rows: &'a [T],
+}
+
+impl<T: Sync> Rows<'_, '_, T> {
+    fn set<U: Element + Send>(&self, name: &str, get: impl Fn(&T) -> U + Send) -> PyResult<()> {
+        let (py, rows) = (self.dict.py(), self.rows);
+        let column: Vec<U> = py.detach(|| rows.iter().map(get).collect());
+        self.dict.set_item(name, column.into_pyarray(py))
+    }
+}
+
+/// One line of JSON. A number that is not finite is null.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: u64,
+    time: f64,
+    stage: u64,
+    model: &'a str,
+    probability: f64,
+    status: &'a str,
+    reasons: Vec<&'static str>,
+    budget_price: f64,
+    paced_budget: f64,
+    models: Vec<&'a str>,
+    probabilities: &'a [f64],
+    reward_ucb: &'a [f64],
+    cost_lcb: &'a [f64],
+}
+
+/// Write decisions as lines of JSON, without holding the interpreter.
+///
+/// Parameters
+/// ----------
+/// columns : dict of ndarray
+///     What the decision log gave.
+/// names : list of str
+///     The name of each arm.
+///
+/// Returns
+/// -------
+/// bytes
+#[pyfunction]
+// PyO3 passes extracted arguments by value.
+#[allow(clippy::needless_pass_by_value)]
+pub(crate) fn decisions_to_json<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyDict>,
+    names: Vec<String>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let floats = |name: &str| column::<f64>(columns, name);
+    let counts = |name: &str| column::<u64>(columns, name);
+    let indices = |name: &str| column::<usize>(columns, name);
+    let bits = |name: &str| column::<u8>(columns, name);
+    let (ids, stages) = (counts("id")?, counts("stage")?);
+    let (ids, stages) = (elements(&ids), elements(&stages));
+    let (arms, first, live) = (indices("arm")?, indices("first_arm")?, indices("live_arm")?);
+    let (arms, first, live) = (elements(&arms), elements(&first), elements(&live));
+    let (times, probability) = (floats("time")?, floats("probability")?);
+    let (times, probability) = (elements(&times), elements(&probability));
+    let (price, paced) = (floats("budget_price")?, floats("paced_budget")?);
+    let (price, paced) = (elements(&price), elements(&paced));
+    let (reasons, status) = (bits("reasons")?, bits("status")?);
+    let (reasons, status) = (elements(&reasons), elements(&status));
+    let share = floats("live_probability")?;
+    let (reward_ucb, cost_lcb) = (floats("live_reward_ucb")?, floats("live_cost_lcb")?);
+    let (share, reward_ucb, cost_lcb) =
+        (elements(&share), elements(&reward_ucb), elements(&cost_lcb));
+    let name = |arm: usize| names.get(arm).map_or("?", String::as_str);
+    let row = |k: usize| {
+        let place = first[k]..first.get(k + 1).copied().unwrap_or(live.len());
+        Row {
+            id: ids[k],
+            time: times[k],
+            stage: stages[k],
+            model: name(arms[k]),
+            probability: probability[k],
+            status: LoggedDecision::STATUSES[usize::from(status[k])],
+            reasons: reason_names(Reasons::from_bits(reasons[k])),
+            budget_price: price[k],
+            paced_budget: paced[k],
+            models: live[place.clone()].iter().map(|&arm| name(arm)).collect(),
+            probabilities: &share[place.clone()],
+            reward_ucb: &reward_ucb[place.clone()],
+            cost_lcb: &cost_lcb[place],
+        }
+    };
+    let written: Result<Vec<u8>, serde_json::Error> = py.detach(|| {
+        let mut lines = Vec::new();
+        for k in 0..ids.len() {
+            serde_json::to_writer(&mut lines, &row(k))?;
+            lines.write_all(b"\n").map_err(serde_json::Error::io)?;
+        }
+        Ok(lines)
+    });
+    let lines = written.map_err(|error| invalid(error.to_string()))?;
+    Ok(PyBytes::new(py, &lines))
+}
+
+fn column<'py, T: Element>(
+    columns: &Bound<'py, PyDict>,
     name: &str,
-    rows: &[T],
-    get: impl Fn(&T) -> U,
-) -> PyResult<()> {
-    let column: Vec<U> = rows.iter().map(get).collect();
-    dict.set_item(name, column.to_pyarray(dict.py()))
+) -> PyResult<PyReadonlyArray1<'py, T>> {
+    let Some(column) = columns.get_item(name)? else {
+        return Err(invalid(format!("columns lack {name}")));
+    };
+    column.extract()
 }

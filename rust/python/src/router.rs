@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, Tokens,
+    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, StartCost,
+    Tokens,
 };
 
 use crate::clock::{Clock, system_time};
@@ -24,6 +25,9 @@ use crate::decision::{Decision, DecisionId, FeedbackBatch};
 use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_model};
 use crate::tail::Tail;
 use crate::{log, views};
+
+/// Where a journal stands: (seq, offset).
+type Position = (u64, u64);
 
 /// The core router, with the name of each of its arms.
 pub(crate) struct State {
@@ -76,6 +80,11 @@ impl State {
         tail.append(&self.record).map(drop).map_err(|error| journal_to_py(&error))
     }
 
+    fn command(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.record(command, note)?;
+        command.apply(&mut self.router).map_err(|error| to_py(&error))
+    }
+
     /// The time: what a callable clock said, or the system's where it matters.
     #[inline]
     fn now(&self, asked: Option<f64>) -> f64 {
@@ -117,9 +126,15 @@ impl Router {
 
     /// Journals a command and does it.
     fn command(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
+        self.lock(py)?.command(command, note)
+    }
+
+    /// The same for one that ends or prolongs a stage: when the stage is due once more, or still,
+    /// somebody is told again.
+    fn end_stage(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
         let mut state = self.lock(py)?;
-        state.record(command, note)?;
-        command.apply(&mut state.router).map_err(|error| to_py(&error))
+        state.is_due_told = false;
+        state.command(command, note)
     }
 
     fn with(router: core::Router, clock: Option<Py<PyAny>>) -> Self {
@@ -139,7 +154,10 @@ impl Router {
         state: Option<&[u8]>,
     ) -> PyResult<Self> {
         let router = match state {
-            Some(bytes) => core::Router::from_bytes(bytes),
+            Some(bytes) => core::Router::from_bytes(bytes).map(|mut router| {
+                router.set_log_capacity(settings.log_capacity);
+                router
+            }),
             None => core::Router::new(settings.try_into()?),
         };
         Ok(Self::with(router.map_err(|error| to_py(&error))?, clock))
@@ -198,8 +216,12 @@ impl Router {
         if state.router.is_stage_due() && !state.is_due_told {
             state.is_due_told = true;
             drop(state);
-            slf.call_method0("_on_stage_due")?;
+            let told = slf.call_method0("_on_stage_due");
             state = this.lock(py)?;
+            if let Err(error) = told {
+                state.is_due_told = false;
+                return Err(error);
+            }
         }
         let allowed = match &allowed {
             None => None,
@@ -436,17 +458,15 @@ impl Router {
         py: Python<'_>,
         deployed: Vec<u32>,
         start_cost: f64,
+        stage_queries: f64,
         note: &[u8],
     ) -> PyResult<()> {
-        self.command(py, &Command::Publish { deployed: deployed.into(), start_cost }, note)?;
-        self.lock(py)?.is_due_told = false;
-        Ok(())
+        let start = StartCost { usd: start_cost, queries: stage_queries };
+        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start }, note)
     }
 
     fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
-        self.command(py, &Command::ExtendStage, note)?;
-        self.lock(py)?.is_due_told = false;
-        Ok(())
+        self.end_stage(py, &Command::ExtendStage, note)
     }
 
     /// From now on, every command is appended to a journal's tail before it is done.
@@ -468,10 +488,7 @@ impl Router {
     }
 
     /// Where the journal stands, (seq, offset), and the whole state of the core there.
-    fn _snapshot<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Option<(u64, u64)>, Bound<'py, PyBytes>)> {
+    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
         let state = self.lock(py)?;
         let head = match &state.journal {
             None => None,

@@ -69,12 +69,12 @@ impl Tail {
     ///     been released.
     #[staticmethod]
     #[allow(clippy::needless_pass_by_value)]
-    fn open<'py>(
-        py: Python<'py>,
+    fn open(
+        py: Python<'_>,
         path: PathBuf,
         identity: Identity,
         committed: Place,
-    ) -> PyResult<(Self, Bound<'py, PyBytes>, Torn, u64)> {
+    ) -> PyResult<(Self, Bound<'_, PyBytes>, Torn, u64)> {
         let (tail, found) = py
             .detach(|| journal::Tail::open(&path, identity, position(committed)))
             .map_err(|error| journal_to_py_at(&path, &error))?;

@@ -53,6 +53,8 @@ pub(crate) fn arm<'py>(
     dict.set_item("cost_count", stats.cost.count())?;
     dict.set_item("reward_mean", stats.reward.mean())?;
     dict.set_item("cost_mean", stats.cost.mean())?;
+    dict.set_item("reward_variance", stats.reward.variance())?;
+    dict.set_item("cost_variance", stats.cost.variance())?;
     dict.set_item("reward_ucb", bounds.reward_ucb)?;
     dict.set_item("cost_lcb", bounds.cost_lcb)?;
     dict.set_item("throughput_share", state.share)?;

@@ -123,6 +123,31 @@ impl Simplex {
         self.has_basis = false;
     }
 
+    /// Whether everything has its length and range. The data are checked elsewhere; the basis may be
+    /// any, for it is checked whenever it is used.
+    pub(super) fn is_sound(&self, arms: usize) -> bool {
+        let has_lengths = [&self.reward, &self.probabilities, &self.side, &self.score]
+            .iter()
+            .all(|list| list.len() == arms);
+        let is_ascending = |list: &[usize]| {
+            list.windows(2).all(|pair| pair[0] < pair[1]) && list.iter().all(|&arm| arm < arms)
+        };
+        let is_order = |list: &[usize]| {
+            let mut sorted = list.to_vec();
+            sorted.sort_unstable();
+            sorted.into_iter().eq(0..arms)
+        };
+        has_lengths
+            && [&self.support, &self.at_cap].iter().all(|list| is_ascending(list))
+            && [&self.cold_order, &self.warm_order].iter().all(|list| is_order(list))
+            && self.marginal < arms
+            && self.partner.is_none_or(|arm| arm < arms)
+            && self.probabilities.iter().all(|p| (0.0..=1.0 + TIE_TOLERANCE).contains(p))
+            && self.side.iter().all(|side| [AT_CAP, AT_ZERO, BASIC].contains(side))
+            && !(self.weights.value.is_nan() || self.weights.price.is_nan())
+            && self.cap_sum == self.cap.iter().sum::<f64>()
+    }
+
     pub(super) fn price(&self) -> f64 {
         self.weights.price
     }

@@ -16,7 +16,7 @@ pub use certificate::{Certificate, Dual, certify};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CAP_RULE, COST_RULE, Error, check, check_all, is_cap, is_cost};
+use crate::error::{CAP_RULE, COST_RULE, Error, check, check_all, is_cap, is_cost, sound};
 use basis::Simplex;
 
 /// Relative width of a tie: two scores closer than this, against the terms they are made of, may
@@ -223,6 +223,16 @@ impl RoutingLp {
             return Ok(self.status);
         }
         self.solve_cold()
+    }
+
+    /// Checks an LP that was deserialised: its lengths, and that nothing points outside of them.
+    pub(crate) fn check_soundness(&self, arms: usize) -> Result<(), Error> {
+        self.problem().validate()?;
+        let is_sound = match self.change {
+            Change::Arm(arm) => arm < arms,
+            Change::None | Change::All => true,
+        };
+        sound(is_sound && self.simplex.is_sound(arms), "the routing LP's parts")
     }
 
     /// The data as they stand.

@@ -121,7 +121,7 @@ impl Router {
     #[inline]
     pub fn observe(&mut self, now: f64, observation: &Observation) -> Result<(), Error> {
         observation.validate()?;
-        let now = self.advance_clock(now);
+        let now = self.advance_clock(now)?;
         match self.admit(now, observation) {
             Ok(open) => self.learn(now, open, observation),
             Err(error) => Err(self.count_refusal(error)),
@@ -138,7 +138,7 @@ impl Router {
         observations: &[Observation],
     ) -> Result<(), (usize, Error)> {
         validate_all(observations)?;
-        let now = self.advance_clock(now);
+        let now = self.advance_clock(now).map_err(|error| (0, error))?;
         for (index, observation) in observations.iter().enumerate() {
             if let Err(error) = self.admit(now, observation) {
                 for earlier in &observations[..index] {
@@ -166,6 +166,12 @@ impl Router {
         observations: &[Observation],
     ) -> Result<Batch, (usize, Error)> {
         validate_all(observations)?;
+        let now = self.advance_clock(now).map_err(|error| (0, error))?;
+        for (index, observation) in observations.iter().enumerate() {
+            let open = self.decisions.find(observation.id, now);
+            open.map_or(Ok(()), |open| check_billable(&open, observation))
+                .map_err(|error| (index, error))?;
+        }
         let mut batch = Batch::default();
         for (index, observation) in observations.iter().enumerate() {
             match self.observe(now, observation) {
@@ -200,7 +206,7 @@ impl Router {
             let rule = "must be finite and not negative, in seconds";
             check(seconds.is_finite() && seconds >= 0.0, "retry_after", seconds, rule)?;
         }
-        let now = self.advance_clock(now);
+        let now = self.advance_clock(now)?;
         let mut open = match self.decisions.find(id, now) {
             Ok(open) if open.has_failed || (open.has_reward && open.has_cost) => {
                 return Err(self.count_refusal(Error::AlreadyObserved { id, kind: "outcome" }));
@@ -214,7 +220,7 @@ impl Router {
             _ if open.has_cost => None,
             (Some(cost), _) => Some(cost),
             (None, Charge::Nothing) => Some(0.0),
-            (None, Charge::Expected) => Some(open.expected_cost),
+            (None, Charge::Expected) => Some(self.assumed_bill(&open)),
             (None, Charge::Open) => None,
         };
         open.has_failed = true;
@@ -224,10 +230,11 @@ impl Router {
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.
             let used = if bill > 0.0 { open.tokens } else { 0.0 };
-            self.bill(&open, bill, Some(used));
+            self.bill(&open, bill, Some(used), now);
         }
-        if let Some(reward) = reward {
-            self.update(open.arm as usize, Some(reward), None)?;
+        if reward.is_some() {
+            self.counters.rewards += 1;
+            self.update(open.arm as usize, reward, None)?;
         }
         self.release_open(&mut open, now);
         self.decisions.update(id, open);
@@ -235,7 +242,8 @@ impl Router {
         let health = &mut self.arms[open.arm as usize].health;
         if health.note_failure(strike, open.at, now, retry_after, &config) {
             self.counters.cooldowns += 1;
-            self.has_lost_slot |= health.has_failed(now, &config);
+            let is_live = self.plan.slot(open.arm as usize).is_some();
+            self.has_lost_slot |= is_live && health.has_failed(now, &config);
             self.update_gates();
         }
         Ok(())
@@ -247,8 +255,10 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownDecision`] or [`Error::ExpiredDecision`], counted.
     pub fn release(&mut self, now: f64, id: u64) -> Result<(), Error> {
-        let now = self.advance_clock(now);
+        let now = self.advance_clock(now)?;
         match self.decisions.find(id, now) {
+            // A query that has failed was released by that, and has not succeeded.
+            Ok(open) if open.is_released => Ok(()),
             Ok(mut open) => {
                 self.succeed(&mut open, now);
                 self.decisions.update(id, open);
@@ -270,13 +280,7 @@ impl Router {
         if cost && open.has_cost {
             return Err(Error::AlreadyObserved { id, kind: "cost" });
         }
-        let is_priced = open.prices > 0;
-        if observation.tokens.is_some() && observation.cost.is_none() && !is_priced {
-            return Err(Error::InvalidFeedback(
-                "tokens without a cost: this model has no prices, so that its tokens cannot be \
-                 billed; give the cost too, or give the model prices",
-            ));
-        }
+        check_billable(&open, observation)?;
         let (has_reward, has_cost) = (open.has_reward || reward, open.has_cost || cost);
         self.decisions.update(id, OpenDecision { has_reward, has_cost, ..open });
         Ok(open)
@@ -317,10 +321,13 @@ impl Router {
                 _ => Some(CostFeedback::Usd(bill)),
             };
             self.counters.costs_without_tokens += u64::from(lesson.is_none());
-            self.bill(&open, bill, tokens.map(|tokens| tokens.input + tokens.output));
+            let used = tokens.map(|tokens| tokens.input + tokens.output);
+            self.bill(&open, bill, used, now);
         }
         self.counters.rewards += u64::from(reward.is_some());
-        self.update(arm, reward, lesson)?;
+        if reward.is_some() || lesson.is_some() {
+            self.update(arm, reward, lesson)?;
+        }
         if !open.is_released {
             // Only the mark has changed since the decision was found.
             let mut open = self.decisions.find(id, now)?;
@@ -330,9 +337,18 @@ impl Router {
         Ok(())
     }
 
+    /// What a query is taken to have cost of which that is not known: what was expected, but no more
+    /// than hard limits foresaw.
+    fn assumed_bill(&self, open: &OpenDecision) -> f64 {
+        if self.guard.is_off() {
+            return open.expected_cost;
+        }
+        open.expected_cost.min(open.reservation.to_usd())
+    }
+
     /// Bills a decision: the ledger, the hard limits and the token bucket.
     #[inline]
-    fn bill(&mut self, open: &OpenDecision, bill: f64, tokens: Option<f64>) {
+    fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
         self.ledger.billed = self.billed.add(bill);
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
@@ -341,8 +357,9 @@ impl Router {
             self.counters.above_reservation += u64::from(bill > open.reservation);
             self.guard.bill(open.at, open.reservation, bill);
         }
-        if let Some(tokens) = tokens {
-            self.arms[open.arm as usize].traffic.settle(open.tokens, tokens);
+        if let Some(used) = used {
+            let traffic = &mut self.arms[open.arm as usize].traffic;
+            traffic.settle(open.at, open.tokens, used, now);
         }
     }
 
@@ -374,9 +391,7 @@ impl Router {
     fn release_open(&mut self, open: &mut OpenDecision, now: f64) {
         if !open.is_released {
             open.is_released = true;
-            // A router that needed no clock before has decisions without a time.
-            let latency = (open.at > 0.0 && now > open.at).then_some(now - open.at);
-            self.arms[open.arm as usize].traffic.release(latency);
+            self.arms[open.arm as usize].traffic.release(open.at, now);
         }
     }
 
@@ -389,7 +404,7 @@ impl Router {
             self.counters.evicted += 1;
         }
         if !open.is_released {
-            self.arms[open.arm as usize].traffic.release(None);
+            self.arms[open.arm as usize].traffic.forget();
         }
     }
 
@@ -403,6 +418,19 @@ impl Router {
         }
         error
     }
+}
+
+/// Tokens can be billed only at prices.
+#[inline]
+fn check_billable(open: &OpenDecision, observation: &Observation) -> Result<(), Error> {
+    let has_tokens_alone = observation.tokens.is_some() && observation.cost.is_none();
+    if has_tokens_alone && open.prices == 0 && !open.has_cost {
+        return Err(Error::InvalidFeedback(
+            "tokens without a cost: this model has no prices, so that its tokens cannot be billed; \
+             give the cost too, or give the model prices",
+        ));
+    }
+    Ok(())
 }
 
 fn validate_all(observations: &[Observation]) -> Result<(), (usize, Error)> {

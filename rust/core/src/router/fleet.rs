@@ -8,6 +8,7 @@ use crate::error::{BILL_RULE, CAP_RULE, Error, check, is_bill, is_cap};
 use crate::guard::Nanodollars;
 use crate::health::Health;
 use crate::lp::RoutingLp;
+use crate::pacing::StartCost;
 use crate::plan::StagePlan;
 use crate::prior::Prior;
 use crate::throughput::{Traffic, TrafficLimits};
@@ -41,7 +42,7 @@ impl Default for ArmSettings {
 }
 
 impl ArmSettings {
-    fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
+    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
         let cap = self.throughput_cap;
         check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
         if let Some(max_cost) = self.max_cost {
@@ -53,7 +54,11 @@ impl ArmSettings {
             let rule = "must be finite and at least 1";
             check(tokens.is_finite() && tokens >= 1.0, "max_tokens", tokens, rule)?;
         }
-        self.limits.validate()
+        self.limits.validate()?;
+        let tokens = self.max_tokens.unwrap_or(0.0);
+        let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
+                    / 60 may come at once; raise burst_seconds or tokens_per_minute";
+        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
     }
 }
 
@@ -143,14 +148,14 @@ impl Router {
     }
 
     /// Ends the stage: forgets what is to be forgotten, recomputes all bounds, and publishes the
-    /// live set of the next stage, whole. What starting arms costs, `start_cost` in USD, counts
-    /// for hard limits at once and for the average budget spread over the stage.
+    /// live set of the next stage, whole. What starting arms costs counts for hard limits at once
+    /// and for the average budget spread over the stage.
     ///
     /// # Errors
     /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
     /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
-    pub fn publish(&mut self, deployed: &[usize], start_cost: f64) -> Result<&StagePlan, Error> {
-        check(is_bill(start_cost), "start_cost", start_cost, BILL_RULE)?;
+    pub fn publish(&mut self, deployed: &[usize], start: StartCost) -> Result<&StagePlan, Error> {
+        start.validate()?;
         for &arm in deployed {
             self.check_candidate("deployed", arm)?;
         }
@@ -161,8 +166,8 @@ impl Router {
         self.learner.begin_stage();
         self.install(plan);
         self.extend_stage();
-        self.guard.reserve(Nanodollars::from_usd(start_cost));
-        self.start_costs.owe(start_cost, self.config.stage_queries);
+        self.guard.pay_undated(Nanodollars::from_usd(start.usd));
+        self.start_costs.owe(start);
         Ok(&self.plan)
     }
 
@@ -224,6 +229,7 @@ impl Router {
         self.restricted.resize(self.plan.arms().len());
         self.load_lp();
         self.update_gates();
+        self.shares_due = f64::NEG_INFINITY;
     }
 
     /// Loads the LP with the live arms as they stand.

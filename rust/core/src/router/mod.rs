@@ -1,11 +1,15 @@
 //! The router: one LP per query over the live set, one update per observation.
 //!
-//! This file holds what a router is and says of itself; `route.rs` decides, `feedback.rs` learns
-//! and bills, `fleet.rs` changes arms and stages. Time enters as an argument, in seconds of Unix
-//! time, and never runs backwards; a router without limits, ages or failures ignores it.
+//! This file holds what a router is and says of itself; `admission.rs` says which arms may serve a
+//! query, `route.rs` decides, `feedback.rs` learns and bills, `fleet.rs` changes arms and stages,
+//! `consistency.rs` checks a router that comes from bytes. Time enters as an argument, in seconds of
+//! Unix time, and never runs backwards; a router without limits, ages or failures ignores it.
 
+mod admission;
+mod consistency;
 mod feedback;
 mod fleet;
+mod query;
 mod route;
 
 use serde::{Deserialize, Serialize};
@@ -13,21 +17,22 @@ use serde::{Deserialize, Serialize};
 use crate::confidence::Confidence;
 use crate::decisions::OpenDecisions;
 use crate::drift::Drift;
-use crate::error::{Error, check};
+use crate::error::{Error, check, check_time};
 use crate::guard::{Guard, HardLimit, LimitState, Nanodollars};
 use crate::health::{Health, HealthConfig};
 use crate::learner::Learner;
 use crate::log::{DecisionLog, LogBatch};
 use crate::lp::{RoutingLp, SolveCounts};
+use crate::meters::ArrivalRate;
 use crate::pacing::{CompensatedSum, Ledger, Pacing, StartCosts};
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
-use crate::throughput::{ArrivalRate, Traffic};
+use crate::throughput::Traffic;
 
 pub use feedback::{Batch, Charge, FailureEffect, FailureReason, Observation};
 pub use fleet::{ArmSettings, ArmSpec};
-pub use route::{Decision, Query, Reasons};
+pub use query::{Decision, Query, Reasons};
 
 use route::Restricted;
 
@@ -199,8 +204,10 @@ pub struct Router {
     /// Whether a live arm has retired or failed since the plan was published.
     has_lost_slot: bool,
     /// Whether any live arm needs to be looked at before each decision.
+    #[serde(skip)]
     is_gated: bool,
     /// Whether any live arm has traffic limits.
+    #[serde(skip)]
     has_traffic_limits: bool,
     /// When shares are next derived from the arrival rate.
     shares_due: f64,
@@ -227,7 +234,7 @@ impl Router {
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
     pub fn new(config: RouterConfig) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self {
+        let mut router = Self {
             learner: Learner::new(config.confidence, config.drift)?,
             arms: Vec::new(),
             plan: StagePlan::default(),
@@ -249,7 +256,9 @@ impl Router {
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
             config,
-        })
+        };
+        router.update_gates();
+        Ok(router)
     }
 
     /// The whole state, as bytes that [`Router::from_bytes`] of the same version understands. The
@@ -271,8 +280,7 @@ impl Router {
         if !rest.is_empty() {
             return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
         }
-        router.config.validate()?;
-        router.learner.validate()?;
+        router.check_consistency()?;
         router.log = DecisionLog::new(router.config.log_capacity);
         router.restricted.resize(router.plan.arms().len());
         Ok(router)
@@ -280,10 +288,14 @@ impl Router {
 
     /// Takes the time of a call, which never runs backwards.
     #[inline]
-    fn advance_clock(&mut self, now: f64) -> f64 {
-        // A time that is not a number is ignored by `max`.
-        self.clock = self.clock.max(now);
-        self.clock
+    fn advance_clock(&mut self, now: f64) -> Result<f64, Error> {
+        // What is not a number is not before anything, and refused.
+        if now <= self.clock {
+            return Ok(self.clock);
+        }
+        check_time(now)?;
+        self.clock = now;
+        Ok(now)
     }
 
     /// Whether anything depends on the time, so that callers should look at a clock.
@@ -382,13 +394,20 @@ impl Router {
 
     /// What each hard limit stands at.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> {
-        self.guard.states()
+        self.guard.states(self.clock)
     }
 
     /// What was done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Starts an empty log of so many decisions, or none for 0: what is logged is no part of the
+    /// state, so that a restored router is told anew.
+    pub fn set_log_capacity(&mut self, capacity: usize) {
+        self.config.log_capacity = capacity;
+        self.log = DecisionLog::new(capacity);
     }
 
     /// Exchanges the log's decisions so far for an empty batch, whose memory is used again.

@@ -1,143 +1,26 @@
 //! From a query to a decision.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-
+use super::admission::Need;
+use super::query::{Decision, Query, Reasons};
 use super::{Arm, Router};
 use crate::decisions::OpenDecision;
-use crate::error::{Error, check, is_cost};
-use crate::guard::{AtLimit, HardLimit, Nanodollars};
+use crate::error::Error;
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp, Status};
-use crate::usage::Tokens;
 
 /// Seconds between two derivations of shares from the arrival rate.
-const SHARES_EVERY: f64 = 1.0;
+pub(super) const SHARES_EVERY: f64 = 1.0;
 /// Relative movement of a share that is worth a cold solve.
 const SHARE_TOLERANCE: f64 = 0.02;
-
-/// What is asked of one decision.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Query<'a> {
-    /// When it is asked, Unix seconds.
-    pub now: f64,
-    /// The arms that may serve it; `None` for all.
-    pub allowed: Option<Cow<'a, [u32]>>,
-    /// The most it may cost, USD: an arm is left out if its worst case is dearer, or, where no worst
-    /// case is known, what it is expected to cost.
-    pub max_cost: Option<f64>,
-    /// Its number of input tokens and the largest number of output tokens, where known.
-    pub tokens: Option<(f64, f64)>,
-}
-
-impl Query<'_> {
-    /// A query that any arm may serve.
-    #[must_use]
-    pub fn at(now: f64) -> Self {
-        Self { now, ..Self::default() }
-    }
-
-    fn is_plain(&self) -> bool {
-        self.allowed.is_none() && self.max_cost.is_none() && self.tokens.is_none()
-    }
-
-    fn validate(&self, arms: usize) -> Result<(), Error> {
-        if let Some(max_cost) = self.max_cost {
-            check(is_cost(max_cost), "max_cost", max_cost, crate::error::COST_RULE)?;
-        }
-        if let Some((input, output)) = self.tokens {
-            let rule = "must be a number of tokens, finite and not negative";
-            check(is_cost(input), "input_tokens", input, rule)?;
-            check(is_cost(output), "max_output_tokens", output, rule)?;
-        }
-        let unknown = self
-            .allowed
-            .iter()
-            .flat_map(|allowed| allowed.iter())
-            .find(|&&arm| arm as usize >= arms);
-        match unknown {
-            Some(&arm) => Err(Error::UnknownArm { argument: "allowed", arm: arm as usize, arms }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Why a decision was made over a part of the live set, as a set of flags.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reasons(u8);
-
-impl Reasons {
-    /// All reasons, by their bit and the name each has in the interface.
-    pub const NAMES: [(Self, &'static str); 5] = [
-        (Self::EXCLUDED, "excluded"),
-        (Self::TRAFFIC_LIMIT, "traffic_limit"),
-        (Self::COOLING, "cooling"),
-        (Self::HARD_LIMIT, "hard_limit"),
-        (Self::PROBE, "probe"),
-    ];
-    /// The query itself left an arm out.
-    pub const EXCLUDED: Self = Self(1);
-    /// An arm was at a limit of requests, tokens or queries under way.
-    pub const TRAFFIC_LIMIT: Self = Self(2);
-    /// An arm was cooling down.
-    pub const COOLING: Self = Self(4);
-    /// An arm could have broken a hard limit.
-    pub const HARD_LIMIT: Self = Self(8);
-    /// The arm chosen is half open: this query probes it.
-    pub const PROBE: Self = Self(16);
-
-    /// Whether all flags of `other` are set.
-    #[must_use]
-    pub fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The flags as bits.
-    #[must_use]
-    pub fn bits(self) -> u8 {
-        self.0
-    }
-
-    fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
-/// One routing decision.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Decision {
-    /// Names the decision in feedback; consecutive from 0.
-    pub id: u64,
-    /// The arm that serves the query.
-    pub arm: usize,
-    /// The probability with which it was drawn, in (0, 1].
-    pub probability: f64,
-    /// The stage in which it was made.
-    pub stage: u64,
-    /// λ of the LP behind it, reward per USD; infinite when its budget could not be met.
-    pub budget_price: f64,
-    /// Why not every live arm was considered.
-    pub reasons: Reasons,
-}
-
-/// What a query would take of one arm.
-#[derive(Debug, Clone, Copy, Default)]
-struct Need {
-    /// Held by hard limits until the bill.
-    reservation: Nanodollars,
-    /// Taken from the token bucket.
-    tokens: f64,
-}
 
 /// Working memory of decisions over a part of the live set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Restricted {
     lp: Option<RoutingLp>,
     /// The slots that may serve the query.
-    slots: Vec<usize>,
+    pub(super) slots: Vec<usize>,
     /// What it would take, for each slot of the live set.
-    needs: Vec<Need>,
+    pub(super) needs: Vec<Need>,
     pub(super) columns: Columns,
 }
 
@@ -189,73 +72,6 @@ impl Restricted {
     }
 }
 
-/// What kept arms from serving a query that none could serve.
-#[derive(Debug, Default)]
-struct Obstacles {
-    reasons: Reasons,
-    /// Seconds until a bucket has room.
-    traffic_wait: Option<f64>,
-    /// When the first cooling arm may be tried again.
-    reopens: Option<f64>,
-    hard_limit: Option<HardLimit>,
-}
-
-impl Obstacles {
-    fn note_cooling(&mut self, reopens: f64) {
-        self.reasons.insert(Reasons::COOLING);
-        self.reopens = Some(self.reopens.map_or(reopens, |first| first.min(reopens)));
-    }
-
-    fn note_wait(&mut self, wait: Option<f64>) {
-        self.reasons.insert(Reasons::TRAFFIC_LIMIT);
-        if let Some(wait) = wait.filter(|wait| wait.is_finite()) {
-            self.traffic_wait = Some(self.traffic_wait.map_or(wait, |least| least.min(wait)));
-        }
-    }
-}
-
-impl Arm {
-    /// What a query would take of this arm.
-    #[inline]
-    fn need(&self, query: &Query<'_>, learner: &Learner, arm: usize) -> Need {
-        let reservation = match (query.tokens, self.settings.prices) {
-            (Some((input, output)), Some(prices)) => {
-                Nanodollars::from_usd(prices.bill(&Tokens { input, cached: 0.0, output }))
-            }
-            _ => self.reservation,
-        };
-        let tokens = match (query.tokens, self.settings.max_tokens) {
-            _ if !self.traffic.limits_tokens() => 0.0,
-            (Some((input, output)), _) => input + output,
-            (None, Some(tokens)) => tokens,
-            (None, None) => {
-                let expected = learner.expected_tokens(arm);
-                let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
-                tokens.min(self.traffic.largest_query())
-            }
-        };
-        Need { reservation, tokens }
-    }
-
-    /// Whether a query itself leaves this arm in.
-    fn satisfies(&self, query: &Query<'_>, need: Need, learner: &Learner, arm: usize) -> bool {
-        // Arms are counted in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        let is_allowed =
-            query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&(arm as u32)));
-        let knows_worst = self.settings.max_cost.is_some()
-            || (query.tokens.is_some() && self.settings.prices.is_some());
-        let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {
-            if knows_worst {
-                need.reservation <= Nanodollars::from_usd(max_cost)
-            } else {
-                learner.expected_cost(arm) <= max_cost
-            }
-        });
-        is_allowed && is_cheap_enough && need.tokens <= self.traffic.largest_query()
-    }
-}
-
 /// A draw from an LP.
 struct Draw {
     slot: usize,
@@ -280,8 +96,8 @@ impl Router {
         if !is_plain {
             query.validate(self.arms.len())?;
         }
-        let now = self.advance_clock(query.now);
-        while let Some(evicted) = self.decisions.evict(now) {
+        let now = self.advance_clock(query.now)?;
+        while let Some(evicted) = self.decisions.evict_aged(now) {
             self.write_off(&evicted);
         }
         if self.lp.is_none() {
@@ -301,15 +117,15 @@ impl Router {
             self.rate.note_arrival(now);
             self.derive_shares(now);
         }
-        let obstacles = self.find_admissible(query, now)?;
+        let excluded = self.find_admissible(query, now);
         let admissible = self.restricted.slots.len();
         if admissible == 0 {
-            return Err(self.refuse(&obstacles, now));
+            return Err(self.refuse(query, excluded, now));
         }
         let is_whole = admissible == self.plan.arms().len();
         let draw = if is_whole { self.draw_from_all()? } else { self.draw_from_admissible()? };
         let arm = self.plan.arms()[draw.slot];
-        let mut reasons = obstacles.reasons;
+        let mut reasons = excluded.reasons;
         if !self.arms[arm].health.is_closed() {
             reasons.insert(Reasons::PROBE);
         }
@@ -358,63 +174,6 @@ impl Router {
         })
     }
 
-    /// Writes the slots that may serve a query, and what it would take of each, to the working
-    /// memory.
-    fn find_admissible(&mut self, query: &Query<'_>, now: f64) -> Result<Obstacles, Error> {
-        let mut obstacles = Obstacles::default();
-        let room = self.guard.room();
-        let is_plain = query.is_plain();
-        let Self { restricted, plan, arms, learner, config, .. } = self;
-        restricted.slots.clear();
-        for (slot, &arm) in plan.arms().iter().enumerate() {
-            let state = &mut arms[arm];
-            let need = state.need(query, learner, arm);
-            restricted.needs[slot] = need;
-            if !is_plain && !state.satisfies(query, need, learner, arm) {
-                obstacles.reasons.insert(Reasons::EXCLUDED);
-            } else if !state.health.admits(now, &config.health) {
-                obstacles.note_cooling(state.health.reopens(&config.health));
-            } else if !state.traffic.admits(need.tokens, now) {
-                obstacles.note_wait(state.traffic.wait(need.tokens));
-            } else if let Some((_, limit)) = room.filter(|(room, _)| need.reservation > *room) {
-                obstacles.reasons.insert(Reasons::HARD_LIMIT);
-                obstacles.hard_limit = Some(limit);
-            } else {
-                restricted.slots.push(slot);
-            }
-        }
-        match obstacles.hard_limit {
-            Some(limit) if limit.at_limit == AtLimit::Refuse => {
-                let obstacles = Obstacles { hard_limit: Some(limit), ..Obstacles::default() };
-                Err(self.refuse(&obstacles, now))
-            }
-            _ => Ok(obstacles),
-        }
-    }
-
-    /// Counts a query that no arm may serve, and says what the nearest way out is.
-    #[cold]
-    fn refuse(&mut self, obstacles: &Obstacles, now: f64) -> Error {
-        let reasons = obstacles.reasons;
-        if reasons.contains(Reasons::TRAFFIC_LIMIT) {
-            self.counters.refused_traffic += 1;
-            return Error::AtTrafficLimit { retry_after: obstacles.traffic_wait };
-        }
-        if let Some(reopens) = obstacles.reopens {
-            self.counters.refused_cooling += 1;
-            return Error::AllCooling { retry_after: (reopens - now).max(0.0) };
-        }
-        if let Some(limit) = obstacles.hard_limit {
-            self.counters.refused_hard_limit += 1;
-            let ends = self.guard.reopens(limit) - now;
-            let retry_after = ends.is_finite().then_some(ends);
-            let period = limit.period.as_str();
-            return Error::AtHardLimit { usd: limit.usd, period, retry_after };
-        }
-        self.counters.refused_excluded += 1;
-        Error::AllExcluded { live: self.plan.arms().len() }
-    }
-
     /// Turns limits into shares for the LP, now and then.
     fn derive_shares(&mut self, now: f64) {
         if now < self.shares_due {
@@ -439,6 +198,9 @@ impl Router {
     /// Opens the decision for a draw.
     #[inline]
     fn open(&mut self, draw: &Draw, now: f64, need: Need, reasons: Reasons) -> Decision {
+        if let Some(evicted) = self.decisions.make_room() {
+            self.write_off(&evicted);
+        }
         let arm = self.plan.arms()[draw.slot];
         let expected_cost = self.learner.expected_cost(arm);
         self.ledger.queries += 1;
@@ -453,7 +215,7 @@ impl Router {
         #[allow(clippy::cast_possible_truncation)]
         let id = self.decisions.open(OpenDecision {
             arm: arm as u32,
-            prices: state.prices.len() as u32,
+            prices: state.settings.prices.map_or(0, |_| state.prices.len() as u32),
             expected_cost,
             reservation: need.reservation,
             tokens: need.tokens,
@@ -470,17 +232,16 @@ impl Router {
     }
 
     fn log_decision(&mut self, decision: &Decision, draw: &Draw, now: f64) {
-        let (reasons, paced_budget) = (decision.reasons, self.paced_budget());
-        let restrictions = Reasons(reasons.bits() & !Reasons::PROBE.bits());
-        let is_whole = restrictions == Reasons::default();
+        let is_whole = decision.reasons.are_none_but(Reasons::PROBE);
         let Self { log, plan, learner, lp, restricted, .. } = self;
-        let probability = |slot: usize| {
-            if is_whole {
-                return lp.as_ref().map_or(0.0, |lp| lp.probabilities()[slot]);
-            }
-            let place = restricted.slots.iter().position(|&other| other == slot);
-            let lp = restricted.lp.as_ref();
-            place.zip(lp).map_or(0.0, |(place, lp)| lp.probabilities()[place])
+        let Some(lp) = (if is_whole { lp.as_ref() } else { restricted.lp.as_ref() }) else {
+            return;
+        };
+        let paced_budget = lp.problem().budget;
+        let probability = |slot: usize| match restricted.slots.binary_search(&slot) {
+            _ if is_whole => lp.probabilities()[slot],
+            Ok(place) => lp.probabilities()[place],
+            Err(_) => 0.0,
         };
         let arms = plan
             .arms()

@@ -1,0 +1,111 @@
+"""Logged decisions: as columns, one by one, and as lines of JSON."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from stageroute._core import decisions_to_json
+
+if TYPE_CHECKING:
+    from stageroute._core import CoreLog
+
+__all__ = ["DecisionBatch", "LoggedDecision"]
+
+REASONS: Final = ("excluded", "traffic_limit", "cooling", "hard_limit", "probe")
+"""Names of the bits of a decision's reasons, lowest first, as in the core."""
+
+STATUSES: Final = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
+"""Names of the statuses, by their number in the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDecision:
+    """One decision with its grounds.
+
+    Attributes
+    ----------
+    id : int
+    time : float
+        Seconds since 1970.
+    stage : int
+    model : str
+        The model chosen.
+    probability : float
+        With which it was drawn.
+    status : {"optimal", "throttled", "budget_infeasible", "cap_infeasible"}
+        Of the LP behind it; see `RouterCounters`.
+    reasons : tuple of str
+        See `Decision.reasons`.
+    budget_price : float
+        Dual price of the budget, reward per USD; infinite when it could not be met.
+    paced_budget : float
+        The LP's budget, USD per query.
+    models : tuple of str
+        The live models.
+    probabilities, reward_ucb, cost_lcb : tuple of float
+        Of each live model: its probability (0 where it was left out) and its optimistic estimates.
+    """
+
+    id: int
+    time: float
+    stage: int
+    model: str
+    probability: float
+    status: str
+    reasons: tuple[str, ...]
+    budget_price: float
+    paced_budget: float
+    models: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    reward_ucb: tuple[float, ...]
+    cost_lcb: tuple[float, ...]
+
+
+class DecisionBatch:
+    """Decisions in the order in which they were made; iterate over it for `LoggedDecision`.
+
+    Parameters
+    ----------
+    columns : dict of ndarray
+        What the native log gave: one array for each field, ``live_*`` for the live models of all
+        decisions one after the other, those of decision k from ``first_arm[k]`` on.
+    names : sequence of str
+        The name of each model, by its number in the columns.
+    """
+
+    def __init__(self, columns: "CoreLog", names: Sequence[str]) -> None:
+        self.columns = columns
+        self.names = list(names)
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    def __iter__(self) -> Iterator[LoggedDecision]:
+        columns, names = self.columns, self.names
+        starts = [*columns["first_arm"].tolist(), len(columns["live_arm"])]
+        models = [names[arm] for arm in columns["live_arm"].tolist()]
+        probabilities = columns["live_probability"].tolist()
+        reward_ucb = columns["live_reward_ucb"].tolist()
+        cost_lcb = columns["live_cost_lcb"].tolist()
+        for k, (start, end) in enumerate(pairwise(starts)):
+            bits = int(columns["reasons"][k])
+            yield LoggedDecision(
+                id=int(columns["id"][k]),
+                time=float(columns["time"][k]),
+                stage=int(columns["stage"][k]),
+                model=names[int(columns["arm"][k])],
+                probability=float(columns["probability"][k]),
+                status=STATUSES[int(columns["status"][k])],
+                reasons=tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1),
+                budget_price=float(columns["budget_price"][k]),
+                paced_budget=float(columns["paced_budget"][k]),
+                models=tuple(models[start:end]),
+                probabilities=tuple(probabilities[start:end]),
+                reward_ucb=tuple(reward_ucb[start:end]),
+                cost_lcb=tuple(cost_lcb[start:end]),
+            )
+
+    def to_json_lines(self) -> bytes:
+        """Return one JSON object a line, fields as in `LoggedDecision`; infinite is null."""
+        return decisions_to_json(self.columns, self.names)

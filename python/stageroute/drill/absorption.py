@@ -1,0 +1,296 @@
+"""How long each event took to be absorbed: one simple definition for each kind.
+
+Lengths are counted in routing decisions, second tries included, and in seconds. A share "from here
+on" is that of the next `window` decisions, so that a definition does not see a change late.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stageroute._core import solve_routing_lp
+from stageroute.drill.events import Event
+from stageroute.drill.settings import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Absorption", "Traffic", "absorb", "first_from", "share_from_here"]
+
+REACHED: Final = 0.8
+"""Part of its share that a model has to have again."""
+
+CLOSE: Final = 0.05
+"""A share is that of the oracle when it is no more than so much above it; and a newcomer with less
+is rejected."""
+
+SAME_MIXTURE: Final = 0.02
+"""Total variation within which two mixtures are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absorption:
+    """How one event went.
+
+    Attributes
+    ----------
+    event : Event
+    measure : str
+        What is counted.
+    queries : int or None
+        Decisions until then; None if it did not come about before the next event.
+    seconds : float or None
+        The same in time.
+    note : str
+    """
+
+    event: Event
+    measure: str
+    queries: int | None
+    seconds: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """All decisions, as arrays of shape (n,), in order.
+
+    Attributes
+    ----------
+    seconds : ndarray of float
+    model : ndarray of str
+    outcome : ndarray of str
+    is_probe : ndarray of bool
+    window : int
+        Decisions over which a share is taken.
+    """
+
+    seconds: "NDArray[np.float64]"
+    model: "NDArray[np.str_]"
+    outcome: "NDArray[np.str_]"
+    is_probe: "NDArray[np.bool_]"
+    window: int
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Traffic":
+        """Collect the decisions of a drill."""
+        attempts = outcome.record.attempts
+        return cls(
+            np.array([a.time for a in attempts]),
+            np.array([a.model for a in attempts]),
+            np.array([a.outcome for a in attempts]),
+            np.array([a.is_probe for a in attempts]),
+            max(50, len(attempts) // 100),
+        )
+
+    def at(self, seconds: float) -> int:
+        """Index of the first decision at that time or later."""
+        return int(np.searchsorted(self.seconds, seconds, side="left"))
+
+    def share(self, model: str, start: int, end: int) -> float:
+        """Share of a model in a range of decisions; 0 of an empty one."""
+        part = self.model[max(start, 0) : end]
+        return float(np.mean(part == model)) if part.size else 0.0
+
+    def elapsed(self, since: float, index: int | None) -> tuple[int | None, float | None]:
+        """Decisions and seconds from a time to a decision."""
+        if index is None:
+            return None, None
+        start = self.at(since)
+        if index <= start:
+            return 0, 0.0
+        return index - start, float(self.seconds[min(index, self.seconds.size - 1)] - since)
+
+
+def share_from_here(served: "NDArray[np.bool_]", window: int) -> "NDArray[np.float64]":
+    """Return for each decision the share of the next `window` ones, it included, that are true.
+
+    Where fewer are left, NaN.
+    """
+    total = np.concatenate([[0], np.cumsum(served)])
+    share = np.full(served.size, np.nan)
+    if served.size >= window:
+        share[: served.size - window + 1] = (total[window:] - total[:-window]) / window
+    return share
+
+
+def first_from(condition: "NDArray[np.bool_]", start: int, end: int) -> int | None:
+    """Index of the first decision in [start, end) for which a condition is true."""
+    found = np.flatnonzero(condition[start:end])
+    return start + int(found[0]) if found.size else None
+
+
+def absorb(outcome: Outcome) -> tuple[Absorption, ...]:
+    """Measure every event of a drill, in order."""
+    traffic = Traffic.of(outcome)
+    rows: list[Absorption] = []
+    for event in outcome.events:
+        if event.kind == "outage":
+            rows += outage(event, traffic, traffic.at(_until(outcome, event.end)))
+        elif event.kind == "rate_limit":
+            rows.append(rate_limit(event, traffic))
+        elif event.kind == "arrival":
+            rows.append(_arrival(event, traffic, outcome))
+        elif event.kind == "retirement":
+            rows.append(_retirement(event, traffic, outcome))
+        elif event.kind == "price":
+            rows.append(_price(event, traffic, outcome))
+        elif event.kind == "regression":
+            oracle = _oracle(outcome, event)
+            rows.append(regression(event, traffic, oracle, traffic.at(_until(outcome, event.end))))
+        else:
+            rows.append(_restart(event, outcome))
+    return tuple(rows)
+
+
+def outage(event: Event, traffic: Traffic, horizon: int) -> list[Absorption]:
+    """Outage: until no traffic but probes goes to the model; then until it has its share back.
+
+    Its share is back when the share from here on is at least 80 % of what it was before.
+    """
+    start, end = traffic.at(event.start), traffic.at(event.end)
+    is_here = traffic.model == event.model
+    sent = np.flatnonzero(is_here[start:end] & ~traffic.is_probe[start:end])
+    away = start + int(sent[-1]) + 1 if sent.size else start
+    probes = int(np.sum(is_here[start:end] & traffic.is_probe[start:end]))
+    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    share = share_from_here(is_here, traffic.window)
+    back = first_from(share >= REACHED * before, end, horizon)
+    note = f"had {before:.0%} of the traffic; {sent.size} requests hit it, then {probes} probes"
+    queries, seconds = traffic.elapsed(event.start, away)
+    gone = Absorption(event, "until no traffic goes there", queries, seconds, note)
+    queries, seconds = traffic.elapsed(event.end, back)
+    note = f"{before:.0%} before, {traffic.share(event.model, end, horizon):.0%} since"
+    return [gone, Absorption(event, "until it has its share back", queries, seconds, note)]
+
+
+def rate_limit(event: Event, traffic: Traffic) -> Absorption:
+    """Rate limiting: until the provider's last refusal."""
+    start, end = traffic.at(event.start), traffic.at(event.end)
+    is_refused = (traffic.model == event.model) & (traffic.outcome == "rate_limit")
+    refused = np.flatnonzero(is_refused[start:])
+    last = start + int(refused[-1]) if refused.size else start
+    queries, seconds = traffic.elapsed(event.start, last)
+    sent = int(np.sum(traffic.model[start:end] == event.model))
+    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    during = traffic.share(event.model, start, end)
+    note = (
+        f"{refused.size} of {sent} requests refused; share {before:.0%} before, {during:.0%} then"
+    )
+    return Absorption(event, "until the last refusal", queries, seconds, note)
+
+
+def regression(event: Event, traffic: Traffic, oracle: float, horizon: int) -> Absorption:
+    """Regression: until the share from here on is at most the oracle's plus 5 points."""
+    start = traffic.at(event.start)
+    share = share_from_here(traffic.model == event.model, traffic.window)
+    found = first_from(share <= oracle + CLOSE, start, horizon)
+    queries, seconds = traffic.elapsed(event.start, found)
+    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    note = f"share {before:.0%} before; an oracle gives it {oracle:.0%}"
+    return Absorption(event, "until its share is the oracle's", queries, seconds, note)
+
+
+def arrival(
+    event: Event, traffic: Traffic, live_at: int | None, oracle: float, horizon: int
+) -> Absorption:
+    """Arrival: until the newcomer has its steady share, or until it is rejected.
+
+    The steady share is that of the second half of the time until the next event. It is reached when
+    the share from here on is 80 % of it. Below 5 % the newcomer is rejected: when the share from
+    here on falls below that, or at the first boundary if it was never live.
+    """
+    start = traffic.at(event.start)
+    is_here = traffic.model == event.model
+    steady = traffic.share(event.model, (start + horizon) // 2, horizon)
+    share = share_from_here(is_here, traffic.window)
+    tried = int(np.sum(is_here[start:horizon]))
+    note = f"steady share {steady:.0%}; an oracle gives it {oracle:.0%}"
+    if live_at is None:
+        return Absorption(event, "rejected without a trial", 0, 0.0, note)
+    waited, _ = traffic.elapsed(event.start, live_at)
+    note += f"; live after {waited}"
+    if steady >= CLOSE:
+        found = first_from(share >= REACHED * steady, live_at, horizon)
+        measure = "until it has its steady share"
+    else:
+        found = first_from(share < CLOSE, live_at, horizon)
+        measure = "until it is rejected"
+        note += f", tried {tried} times"
+    return Absorption(event, measure, *traffic.elapsed(event.start, found), note)
+
+
+def _arrival(event: Event, traffic: Traffic, outcome: Outcome) -> Absorption:
+    start, horizon = traffic.at(event.start), traffic.at(_until(outcome, event.end))
+    rows = outcome.record.log
+    live_at = next((k for k in range(start, horizon) if event.model in rows[k].models), None)
+    return arrival(event, traffic, live_at, _oracle(outcome, event), horizon)
+
+
+def _retirement(event: Event, traffic: Traffic, outcome: Outcome) -> Absorption:
+    """Retirement: until as many models are live as before."""
+    start = traffic.at(event.start)
+    rows = outcome.record.log
+    full = len(rows[start - 1].models) if start else outcome.settings.max_deployed
+    is_full = np.array([len(row.models) >= full for row in rows])
+    found = first_from(is_full, start, len(rows))
+    share = traffic.share(event.model, start - 2 * traffic.window, start)
+    note = f"had {share:.0%} of the traffic"
+    if found is not None and start:
+        started = sorted(set(rows[found].models) - set(rows[start - 1].models))
+        note += f"; {', '.join(started)} started" if started else "; it was not live"
+    queries, seconds = traffic.elapsed(event.start, found)
+    return Absorption(event, "until its slot is filled", queries, seconds, note)
+
+
+def _price(event: Event, traffic: Traffic, outcome: Outcome) -> Absorption:
+    """Price change: until the mixture is the one that the LP gives at the new price.
+
+    That LP is solved here, on the estimates of the decision's row in the log, but with the cost
+    that the model had before the change times the ratio of the prices.
+    """
+    record = outcome.record
+    start = traffic.at(event.start)
+    rows = {row.id: row for row in record.log}
+    cost = record.cost_before.get(event.model)
+    found = None
+    for watch in record.watch:
+        row = rows.get(watch.id)
+        if row is None or cost is None or set(row.models) != set(watch.shares):
+            continue
+        costs = [
+            cost if m == event.model else c for m, c in zip(row.models, row.cost_lcb, strict=True)
+        ]
+        shares = [watch.shares[model] for model in row.models]
+        best = solve_routing_lp(row.reward_ucb, costs, shares, watch.budget).probabilities
+        if 0.5 * np.abs(best - np.array(row.probabilities)).sum() <= SAME_MIXTURE:
+            found = watch.id
+            break
+    index = None if found is None else [a.id for a in record.attempts].index(found)
+    queries, seconds = traffic.elapsed(event.start, index)
+    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    after = traffic.share(event.model, start, start + 2 * traffic.window)
+    note = f"share {before:.0%} before, {after:.0%} in the next {2 * traffic.window} queries"
+    return Absorption(event, "until the mixture is that of the price", queries, seconds, note)
+
+
+def _restart(event: Event, outcome: Outcome) -> Absorption:
+    """Restart: nothing if the router is what it was."""
+    is_same = bool(outcome.record.restart) and all(outcome.record.restart.values())
+    note = "the router is what it was" if is_same else "the router is another"
+    lost = 0 if is_same else None
+    return Absorption(event, "until it is what it was", lost, 0.0 if is_same else None, note)
+
+
+def _until(outcome: Outcome, seconds: float) -> float:
+    """When the next event begins or ends."""
+    times = {time for event in outcome.events for time in (event.start, event.end)}
+    # Decisions at the very end belong to the last event.
+    return min((time for time in times if time > seconds), default=float("inf"))
+
+
+def _oracle(outcome: Outcome, event: Event) -> float:
+    """Look up the share that an oracle gives the event's model from the event on."""
+    truth = next(t for t in outcome.record.truths if t.start == event.start)
+    return truth.shares.get(event.model, 0.0)

@@ -1,0 +1,242 @@
+"""The world outside the router: providers that answer, fail and refuse, and what they bill.
+
+Nothing here asks the router for anything. Whatever the drill checks, it checks against this.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stageroute.deployment import solve_deployment
+from stageroute.drill.events import Event
+from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, qualities
+from stageroute.drill.trace import Trace
+from stageroute.models import Price, Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ATTEMPTS", "FAILURE_RATES", "TIMEOUT", "Answer", "Environment", "Truth"]
+
+FAILURE_RATES: Final = {"timeout": 0.002, "error": 0.004, "refusal": 0.006}
+"""Share of the requests that fail at random, of every model at any time."""
+
+TIMEOUT: Final = 30.0
+"""Seconds after which the caller gives up."""
+
+OUTAGE_SECONDS: Final = 1.5
+"""Seconds until a model that is down answers with an error."""
+
+ATTEMPTS: Final = 2
+"""A request is tried so often, each time with another model."""
+
+CACHED_SHARE: Final = 0.5
+"""Share of the input that comes from a cache, for the requests that have a known beginning..."""
+
+CACHE_HITS: Final = 0.3
+"""...which are so many."""
+
+MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0
+"""Log-normal time from an answer to its reward, seconds."""
+
+REWARDED: Final = 0.8
+"""Share of the answers whose reward ever comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a provider does with one request.
+
+    Attributes
+    ----------
+    outcome : {"ok", "timeout", "error", "refusal", "rate_limit"}
+    seconds : float
+        Until the caller knows.
+    tokens : Tokens
+        What is billed.
+    retry_after : float or None
+        What a rate-limit answer asks for, seconds.
+    reward : float or None
+        Of an answer, if it ever comes.
+    reward_delay : float
+        Seconds from the answer to the reward.
+    """
+
+    outcome: str
+    seconds: float
+    tokens: Tokens
+    retry_after: float | None = None
+    reward: float | None = None
+    reward_delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What an oracle would do while nothing changes.
+
+    Attributes
+    ----------
+    start : float
+        From when, seconds.
+    shares : dict of str to float
+        Its mixture, of the models that are there.
+    reward, spend : float
+        Of that mixture; spend in USD per query.
+    """
+
+    start: float
+    shares: dict[str, float]
+    reward: float
+    spend: float
+
+
+@dataclass(slots=True)
+class Provider:
+    """One model as it stands."""
+
+    price: Price
+    quality: "NDArray[np.float64]"
+    is_down: bool = False
+    limit: float | None = None
+    accepted: deque[float] = field(default_factory=deque)
+
+
+class Environment:
+    """Providers and requests.
+
+    Parameters
+    ----------
+    trace : Trace
+    seed : int
+        Fixes every draw. What becomes of a request with a model does not depend on what was routed
+        where before, limits and events apart.
+    """
+
+    def __init__(self, trace: Trace, seed: int) -> None:
+        generator = np.random.default_rng([seed, 2])
+        queries = len(trace)
+        self.trace = trace
+        self.task = generator.choice(len(TASKS), queries, p=[share for share, _ in TASKS.values()])
+        self.is_cached = generator.random(queries) < CACHE_HITS
+        shape = (queries, ATTEMPTS)
+        self._luck = generator.random(shape)
+        self._taste = generator.random(shape)
+        self._pace = generator.lognormal(0.0, 0.25, shape)
+        self._is_rewarded = generator.random(shape) < REWARDED
+        self._delay = MEDIAN_DELAY * generator.lognormal(0.0, DELAY_SPREAD, shape)
+        drawn = qualities(seed)
+        self.providers = {name: Provider(FLEET[name].price, drawn[name]) for name in FLEET}
+
+    def begin(self, event: Event) -> None:
+        """Let an event happen."""
+        if not event.model:
+            return
+        provider = self.providers[event.model]
+        if event.kind == "outage":
+            provider.is_down = True
+        elif event.kind == "rate_limit":
+            provider.limit = event.factor * FLEET[event.model].requests_per_minute
+        elif event.kind == "regression":
+            provider.quality = provider.quality * event.factor
+        elif event.kind == "price" and event.price is not None:
+            provider.price = event.price
+
+    def end(self, event: Event) -> None:
+        """Let an event that passes be over."""
+        provider = self.providers[event.model]
+        provider.is_down, provider.limit = False, None
+
+    def usage(self, query: int, model: str) -> Tokens:
+        """Count what a request uses of a model when it is answered."""
+        tokens_in = float(self.trace.tokens_in[query])
+        cached = CACHED_SHARE * tokens_in if self.is_cached[query] else 0.0
+        output = self.trace.tokens_out[query] * FLEET[model].verbosity
+        return Tokens(tokens_in, float(min(round(output), MOST_OUTPUT)), float(int(cached)))
+
+    def bill(self, model: str, tokens: Tokens) -> float:
+        """Work out what tokens cost at the present price, USD, independently of the router."""
+        price = self.providers[model].price
+        cached_price = price.input if price.cached_input is None else price.cached_input
+        plain = tokens.input - tokens.cached
+        usd_per_million = (price.input, cached_price, price.output)
+        counts = (plain, tokens.cached, tokens.output)
+        return sum(p * n for p, n in zip(usd_per_million, counts, strict=True)) / 1e6
+
+    def call(self, query: int, attempt: int, model: str, now: float) -> Answer:
+        """Send a request to a model."""
+        provider = self.providers[model]
+        nothing = Tokens(0.0, 0.0)
+        if provider.is_down:
+            return Answer("error", OUTAGE_SECONDS, nothing)
+        wait = _wait(provider, now)
+        if wait is not None:
+            return Answer("rate_limit", 0.2, nothing, retry_after=wait)
+        provider.accepted.append(now)
+        return self._serve(query, attempt, model)
+
+    def _serve(self, query: int, attempt: int, model: str) -> Answer:
+        known, place = FLEET[model], (query, attempt)
+        usage = self.usage(query, model)
+        seconds = known.first_token + usage.output / known.tokens_per_second
+        seconds = float(seconds * self._pace[place])
+        luck = float(self._luck[place])
+        for outcome, rate in FAILURE_RATES.items():
+            if luck < rate:
+                return self._fail(outcome, usage, seconds)
+            luck -= rate
+        if seconds > TIMEOUT:
+            return self._fail("timeout", usage, seconds)
+        quality = self.providers[model].quality[self.task[query]]
+        reward = float(self._taste[place] < quality) if self._is_rewarded[place] else None
+        delay = float(self._delay[place])
+        return Answer("ok", seconds, usage, reward=reward, reward_delay=delay)
+
+    def _fail(self, outcome: str, usage: Tokens, seconds: float) -> Answer:
+        if outcome == "timeout":
+            # The provider has read the request, and bills that.
+            return Answer(outcome, TIMEOUT, Tokens(usage.input, 0.0, usage.cached))
+        if outcome == "refusal":
+            return Answer(outcome, seconds, Tokens(usage.input, 20.0, usage.cached))
+        return Answer(outcome, 1.0, Tokens(0.0, 0.0))
+
+    def expected_reward(self, query: int, model: str) -> float:
+        """Mean reward of a model at this request's task, as it is now."""
+        return float(self.providers[model].quality[self.task[query]])
+
+    def truth(self, now: float, models: Sequence[str], budget: float, max_deployed: int) -> Truth:
+        """Find the best live set and mixture for the usual request, knowing everything."""
+        trace = self.trace
+        rate = len(trace) / max(trace.span, 1.0)
+        mix = np.array([share for share, _ in TASKS.values()])
+        tokens_in, tokens_out = float(trace.tokens_in.mean()), float(trace.tokens_out.mean())
+        reward, cost, share = [], [], []
+        for name in models:
+            known = FLEET[name]
+            usage = Tokens(
+                tokens_in, tokens_out * known.verbosity, CACHE_HITS * CACHED_SHARE * tokens_in
+            )
+            reward.append(float(mix @ self.providers[name].quality))
+            cost.append(self.bill(name, usage))
+            per_second = min(
+                known.requests_per_minute,
+                known.tokens_per_minute / max(usage.input + usage.output, 1.0),
+            )
+            share.append(min(known.cap, per_second / 60.0 / rate))
+        solution = solve_deployment(reward, cost, share, budget, max_deployed)
+        shares = dict(zip(models, map(float, solution.weights), strict=True))
+        return Truth(now, shares, solution.objective, solution.spend)
+
+
+def _wait(provider: Provider, now: float) -> float | None:
+    """Seconds until a provider that limits its traffic takes another request; None for now."""
+    if provider.limit is None:
+        return None
+    accepted = provider.accepted
+    while accepted and accepted[0] <= now - 60.0:
+        accepted.popleft()
+    if len(accepted) < provider.limit:
+        return None
+    return accepted[0] + 60.0 - now

@@ -1,0 +1,121 @@
+"""The models of the drill: real list prices, and an invented quality, speed and reliability."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stageroute.models import Model, Price, Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FLEET", "MOST_OUTPUT", "PRICES_FROM", "TASKS", "DrillModel", "qualities"]
+
+PRICES_FROM: Final = (
+    "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "
+    "commit f9ff147)"
+)
+
+MOST_OUTPUT: Final = 1_200
+"""The largest number of output tokens that the caller asks for."""
+
+MOST_TOKENS: Final = 16_000
+"""The most that one request can take, input and output together."""
+
+THROUGHPUT_CAP: Final = 0.5
+
+TASKS: Final = {
+    "chat": (0.5, -0.3),
+    "summary": (0.25, 0.0),
+    "code": (0.15, 0.5),
+    "maths": (0.1, 1.1),
+}
+"""Share of the requests, and difficulty in logits. The router is not told the task of a request."""
+
+TASK_SPREAD: Final = 0.15
+"""Standard deviation, in logits, of what a model is better or worse at one task than at others."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillModel:
+    """A model as it really is: what the drill knows and the router has to find out.
+
+    Parameters
+    ----------
+    name, provider : str
+    price : Price
+        List price, USD per million tokens.
+    skill : float
+        In logits: the reward is 1 with probability logistic(skill - difficulty), else 0.
+    requests_per_minute, tokens_per_minute : float
+        Limits that the router is told.
+    max_concurrent : int
+        The same, of queries under way.
+    first_token, tokens_per_second : float
+        An answer takes ``first_token + output / tokens_per_second`` seconds, times noise.
+    verbosity : float
+        Its output tokens as a multiple of the trace's, at most 1.2.
+    """
+
+    name: str
+    provider: str
+    price: Price
+    skill: float
+    requests_per_minute: float
+    tokens_per_minute: float
+    max_concurrent: int
+    first_token: float
+    tokens_per_second: float
+    verbosity: float
+    cap: float = field(default=THROUGHPUT_CAP)
+
+    def to_model(self) -> Model:
+        """Tell what the router is told: prices, limits, and what a query usually uses."""
+        return Model(
+            self.name,
+            self.cap,
+            price=self.price,
+            expected_tokens=Tokens(1_000.0, 200.0, 100.0),
+            max_tokens=float(MOST_TOKENS),
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            max_concurrent=self.max_concurrent,
+            provider=self.provider,
+        )
+
+
+FLEET: Final = {
+    model.name: model
+    for model in (
+        DrillModel("gpt-4.1-nano", "OpenAI", Price(0.1, 0.4, 0.025),
+                   0.1, 480, 900_000, 80, 0.4, 160.0, 0.9),
+        DrillModel("gpt-5-mini", "OpenAI", Price(0.25, 2.0, 0.025),
+                   1.0, 300, 600_000, 40, 0.9, 90.0, 1.1),
+        DrillModel("gemini-2.5-flash", "Google", Price(0.3, 2.5, 0.03),
+                   0.8, 300, 600_000, 40, 0.5, 140.0, 1.1),
+        DrillModel("deepseek-chat", "DeepSeek", Price(0.28, 0.42, 0.028),
+                   0.6, 240, 500_000, 40, 1.2, 50.0, 1.0),
+        DrillModel("claude-haiku-4-5", "Anthropic", Price(1.0, 5.0, 0.1),
+                   1.55, 240, 500_000, 24, 0.7, 110.0, 1.0),
+        DrillModel("claude-sonnet-4-5", "Anthropic", Price(3.0, 15.0, 0.3),
+                   2.2, 120, 400_000, 16, 1.2, 65.0, 1.1),
+        DrillModel("grok-4.3", "xAI", Price(1.25, 2.5, 0.2),
+                   1.85, 240, 500_000, 30, 0.8, 90.0, 1.0),
+        DrillModel("gemini-2.5-pro", "Google", Price(1.25, 10.0, 0.125),
+                   0.9, 150, 400_000, 20, 2.0, 80.0, 1.2),
+    )
+}  # fmt: skip
+"""Every model of the drill, by name. Prices are published figures; the rest is invented, with the
+order of the skills much as public leaderboards have it."""
+
+
+def qualities(seed: int) -> "dict[str, NDArray[np.float64]]":
+    """Draw each model's mean reward at each task, in the order of `TASKS`; each in (0, 1)."""
+    generator = np.random.default_rng([seed, 1])
+    difficulty = np.array([difficulty for _, difficulty in TASKS.values()])
+    drawn = {}
+    for name, model in FLEET.items():
+        logits = model.skill - difficulty + generator.normal(0.0, TASK_SPREAD, len(TASKS))
+        drawn[name] = 1.0 / (1.0 + np.exp(-logits))
+    return drawn

@@ -1,0 +1,201 @@
+"""The picture of a drill: traffic, money, quality and failures over the same time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from stageroute.drill.absorption import Absorption
+from stageroute.drill.environment import FAILURE_RATES
+from stageroute.drill.events import INITIAL, Event
+from stageroute.drill.settings import Outcome
+from stageroute.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+__all__ = ["save_plot"]
+
+BINS: Final = 100
+SMOOTHED: Final = 5
+"""Bins over which rewards are averaged: single ones are too noisy to read."""
+
+COLOURS: Final = {
+    "gpt-4.1-nano": "#bfc9ca",
+    "deepseek-chat": "#85929e",
+    "gemini-2.5-flash": "#a9cce3",
+    "gpt-5-mini": "#2e86c1",
+    "claude-haiku-4-5": "#f0b27a",
+    "claude-sonnet-4-5": "#a04000",
+    "grok-4.3": "#58a55c",
+    "gemini-2.5-pro": "#8e44ad",
+}
+"""From cheap to dear, newcomers last."""
+
+FAILURE_COLOURS: Final = {
+    "error": "#c0392b",
+    "timeout": "#e59866",
+    "refusal": "#aab7b8",
+    "rate_limit": "#8e44ad",
+}
+SHADE: Final = "#c0392b"
+
+
+def save_plot(outcome: Outcome, absorptions: Sequence[Absorption], path: Path) -> None:
+    """Draw a drill: shares of the models, spend, reward and failures, with the events marked.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            "a picture needs matplotlib: pip install 'stageroute[plot]'"
+        ) from error
+    figure = Figure(figsize=(12, 12.5), layout="constrained")
+    heights = {"height_ratios": [3.2, 1.3, 1.3, 1.3, 1.9]}
+    *panels, key = figure.subplots(5, 1, gridspec_kw=heights)
+    edges = np.linspace(0.0, outcome.trace.span, BINS + 1)
+    for axes, draw in zip(
+        panels, (_draw_traffic, _draw_money, _draw_quality, _draw_failures), strict=True
+    ):
+        draw(axes, outcome, edges)
+        _mark(axes, outcome.events, on_top=axes is panels[0])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(*_legend(axes), loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False)
+        axes.set_xlim(0.0, outcome.trace.span / 60.0)
+    panels[-1].set_xlabel("minutes since the first request")
+    _write_key(key, outcome.events, absorptions)
+    figure.suptitle(
+        f"{outcome.trace.name}: {len(outcome.trace):,} requests through StageRoute, "
+        f"b = {outcome.settings.budget:g} USD a query",
+        fontsize=13,
+    )
+    figure.align_ylabels(panels)
+    figure.savefig(path, dpi=100)
+
+
+def _legend(axes: "Axes") -> tuple[list[Any], list[str]]:
+    """Return what a legend shows: areas from the top down, as they lie."""
+    handles, labels = axes.get_legend_handles_labels()
+    return handles[::-1], labels[::-1]
+
+
+def _minutes(edges: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    middles: NDArray[np.float64] = (edges[:-1] + edges[1:]) / 120.0
+    return middles
+
+
+def _draw_traffic(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+    attempts = outcome.record.attempts
+    counts = np.array(
+        [np.histogram([a.time for a in attempts if a.model == name], edges)[0] for name in COLOURS]
+    )
+    shares = 100.0 * counts / np.maximum(counts.sum(axis=0), 1)
+    minutes = _minutes(edges)
+    # To the very edges: the first and the last bin are as wide as the others.
+    minutes[0], minutes[-1] = edges[0] / 60.0, edges[-1] / 60.0
+    axes.stackplot(minutes, shares, colors=list(COLOURS.values()), labels=_names(), linewidth=0)
+    axes.set(ylabel="who serves: share of the traffic, %", ylim=(0.0, 100.0))
+
+
+def _names() -> list[str]:
+    return [f"{name} (new)" if name not in INITIAL else name for name in COLOURS]
+
+
+def _draw_money(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+    attempts = outcome.record.attempts
+    spend = np.cumsum([a.bill for a in attempts])
+    budget = outcome.settings.budget * np.arange(1, spend.size + 1)
+    minutes = np.array([a.time for a in attempts]) / 60.0
+    axes.plot(minutes, spend / budget, color="#0b6e4f", linewidth=1.8, label="since the start")
+    bills = np.histogram([a.time for a in attempts], edges, weights=[a.bill for a in attempts])[0]
+    queries = np.histogram([a.time for a in attempts], edges)[0]
+    rate = bills / np.maximum(outcome.settings.budget * queries, 1e-300)
+    axes.plot(
+        _minutes(edges), rate, color="#0b6e4f", linewidth=0.8, alpha=0.45, label="at the time"
+    )
+    axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+    axes.set(ylabel="money:\nspend / budget", ylim=(0.0, 1.99))
+
+
+def _draw_quality(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+    answers = [a for a in outcome.record.attempts if a.outcome == "ok"]
+    times = [answer.time for answer in answers]
+    total = np.histogram(times, edges, weights=[answer.quality for answer in answers])[0]
+    count = np.histogram(times, edges)[0]
+    kernel = np.ones(SMOOTHED)
+    smooth = np.convolve(total, kernel, "same") / np.maximum(np.convolve(count, kernel, "same"), 1)
+    axes.plot(_minutes(edges), smooth, color="#1d3557", linewidth=1.8, label="router")
+    truths = outcome.record.truths
+    starts = np.array([truth.start for truth in truths] + [outcome.trace.span]) / 60.0
+    best = [truth.reward for truth in truths]
+    axes.step(starts, [*best, best[-1]], where="post", color="black", linewidth=1.0,
+              linestyle="--", label="oracle")  # fmt: skip
+    axes.set(ylabel="quality:\nmean reward", ylim=(0.5, 0.85))
+
+
+def _draw_failures(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+    attempts = outcome.record.attempts
+    minutes, width = _minutes(edges), (edges[1] - edges[0]) / 60.0
+    below = np.zeros(BINS)
+    for reason in ("error", "timeout", "refusal", "rate_limit"):
+        label = f"{reason.replace('_', ' ')}{'' if reason in FAILURE_RATES else ' (provider)'}"
+        count = np.histogram([a.time for a in attempts if a.outcome == reason], edges)[0]
+        axes.bar(minutes, count, width, below, color=FAILURE_COLOURS[reason], label=label)
+        below += count
+    lost = [time / 60.0 for _, time in outcome.record.unanswered]
+    lost += [refusal.time / 60.0 for refusal in outcome.record.refusals]
+    height = max(float(below.max()), 1.0)
+    axes.plot(lost, [1.08 * height] * len(lost), "kx", label=f"unanswered ({len(lost)})")
+    axes.set(ylabel=f"failed tries\nin {60 * width:.0f} s", ylim=(0.0, 1.2 * height))
+
+
+def _mark(axes: "Axes", events: tuple[Event, ...], *, on_top: bool) -> None:
+    """Draw a line at each event and a band while it lasts; at the top with its number."""
+    for number, event in enumerate(events, 1):
+        start, end = event.start / 60.0, event.end / 60.0
+        if end > start:
+            # Over the areas a band would only change their colours.
+            low, high = (1.0, 1.025) if on_top else (0.0, 1.0)
+            axes.axvspan(
+                start, end, low, high, color=SHADE, alpha=0.6 if on_top else 0.13, clip_on=False,
+                linewidth=0,
+            )  # fmt: skip
+        axes.axvline(start, color="black", linewidth=1.0)
+        if on_top:
+            axes.annotate(
+                str(number), (start, 1.055), xycoords=("data", "axes fraction"), ha="center",
+                va="center", fontsize=10, fontweight="bold", color="white", annotation_clip=False,
+                bbox={"boxstyle": "circle,pad=0.25", "facecolor": "black", "linewidth": 0},
+            )  # fmt: skip
+
+
+def _write_key(axes: "Axes", events: tuple[Event, ...], absorptions: Sequence[Absorption]) -> None:
+    """Say what each number stands for, and how it was absorbed."""
+    axes.set_axis_off()
+    axes.set(xlim=(0.0, 1.0), ylim=(len(events) + 0.5, -0.5))
+    style: dict[str, Any] = {"va": "center", "fontsize": 9.5}
+    for number, event in enumerate(events, 1):
+        rows = [row for row in absorptions if row.event == event]
+        how = "; ".join(_say(row) for row in rows)
+        name = f"{event.model}: " if event.model else ""
+        axes.text(0.0, number, f"{number}", fontweight="bold", **style)
+        axes.text(0.02, number, f"{event.start / 60.0:.0f} min", **style)
+        axes.text(0.08, number, f"{name}{event.title}", **style)
+        axes.text(0.5, number, how, **style)
+    axes.text(0.08, 0, "what happened", fontweight="bold", **style)
+    axes.text(0.5, 0, "how long it took to be absorbed", fontweight="bold", **style)
+
+
+def _say(row: Absorption) -> str:
+    if row.queries is None:
+        return f"{row.measure}: not before the next event"
+    if row.queries == 0:
+        return f"{row.measure}: at once"
+    return f"{row.measure}: {row.queries:,} queries, {row.seconds:.0f} s"

@@ -1,0 +1,155 @@
+"""What a person and a machine see of a drill: tables, and JSON."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from stageroute import __version__
+from stageroute.drill.absorption import Absorption
+from stageroute.drill.environment import FAILURE_RATES
+from stageroute.drill.fleet import PRICES_FROM
+from stageroute.drill.promises import Promise
+from stageroute.drill.settings import Outcome
+
+__all__ = ["figures", "format_report", "to_json"]
+
+LEGEND = """\
+queries and seconds to absorb an event count routing decisions, second tries included, from the
+event on; "-": it did not come about before the next event. Shares are of the traffic. The oracle
+knows every mean, and deploys and mixes anew at every event."""
+
+
+def figures(outcome: Outcome) -> dict[str, float]:
+    """Sum up a drill.
+
+    Returns
+    -------
+    dict of str to float
+        ``requests``, ``decisions``; ``answered``, ``first_try`` (shares of the requests);
+        ``reward`` (mean of the expected rewards of the answers), ``oracle_reward`` (what the oracle
+        would have had), ``reward_of_oracle`` (their ratio); ``spend`` (USD), ``spend_of_budget``;
+        ``failed_<reason>`` (decisions).
+    """
+    record = outcome.record
+    answers = [a for a in record.attempts if a.outcome == "ok"]
+    requests = len(outcome.trace)
+    starts = np.array([truth.start for truth in record.truths])
+    best = np.array([truth.reward for truth in record.truths])
+    times = np.array([answer.time for answer in answers])
+    oracle = best[np.searchsorted(starts, times, side="right") - 1]
+    reward = float(np.mean([answer.quality for answer in answers]))
+    spend = math.fsum(attempt.bill for attempt in record.attempts)
+    failed = Counter(attempt.outcome for attempt in record.attempts)
+    tries = Counter(attempt.query for attempt in record.attempts)
+    first = sum(a.outcome == "ok" and tries[a.query] == 1 for a in record.attempts)
+    return {
+        "requests": requests,
+        "decisions": len(record.attempts),
+        "answered": len(answers) / requests,
+        "first_try": first / requests,
+        "reward": reward,
+        "oracle_reward": float(oracle.mean()),
+        "reward_of_oracle": reward / float(oracle.mean()),
+        "spend": spend,
+        "spend_of_budget": spend / (outcome.settings.budget * len(record.attempts)),
+        **{f"failed_{reason}": failed[reason] for reason in (*FAILURE_RATES, "rate_limit")},
+    }
+
+
+def format_report(
+    outcome: Outcome, promises: Sequence[Promise], absorptions: Sequence[Absorption]
+) -> str:
+    """Return a drill as text: what was done, what held, what became of each event."""
+    held = sum(promise.holds for promise in promises)
+    verdict = f"{held} of {len(promises)} promises held"
+    return "\n\n".join(
+        [
+            _format_head(outcome),
+            _format_promises(promises),
+            _format_events(absorptions),
+            LEGEND,
+            verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
+        ]
+    )
+
+
+def _format_head(outcome: Outcome) -> str:
+    trace, settings, sums = outcome.trace, outcome.settings, figures(outcome)
+    failed = ", ".join(
+        f"{sums[f'failed_{reason}']:.0f} {reason}" for reason in (*FAILURE_RATES, "rate_limit")
+    )
+    return "\n".join(
+        [
+            f"{trace.name}: {len(trace):,} requests in {trace.span / 60:.0f} simulated minutes, "
+            f"{sums['decisions']:,.0f} decisions; stageroute {__version__}",
+            f"b = {settings.budget:g} USD, at most {outcome.hard_limit:.2f} USD an hour, "
+            f"M_max = {settings.max_deployed}, {settings.stages} stages, seed {settings.seed}",
+            f"{PRICES_FROM};",
+            "quality, speed, failures and limits are invented",
+            f"reward {sums['reward']:.4f}, {sums['reward_of_oracle']:.1%} of the oracle's "
+            f"{sums['oracle_reward']:.4f}; spend {sums['spend_of_budget']:.4f} b; "
+            f"answered {sums['answered']:.2%}, at the first try {sums['first_try']:.2%}",
+            f"failed tries: {failed}",
+        ]
+    )
+
+
+def _format_promises(promises: Sequence[Promise]) -> str:
+    rows = [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises]
+    return _align([["promise", "", "figures"], *rows], "<<<")
+
+
+def _format_events(absorptions: Sequence[Absorption]) -> str:
+    rows = [["minute", "event", "absorbed", "queries", "seconds", "what happened"]]
+    for row in absorptions:
+        event = row.event
+        rows.append(
+            [
+                f"{event.start / 60:.1f}",
+                f"{event.kind.replace('_', ' ')} {event.model}".strip(),
+                row.measure,
+                "-" if row.queries is None else f"{row.queries:,}",
+                "-" if row.seconds is None else f"{row.seconds:.0f}",
+                f"{event.title}; {row.note}",
+            ]
+        )
+    return _align(rows, "><<>><")
+
+
+def _align(rows: Sequence[Sequence[str]], sides: str) -> str:
+    """Align columns, each to the side that its sign says, with a rule below the first row."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(sides))]
+    lines = [
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0].rstrip()), *lines[1:]])
+
+
+def to_json(
+    outcome: Outcome, promises: Sequence[Promise], absorptions: Sequence[Absorption]
+) -> dict[str, Any]:
+    """Return everything that the report says, and the oracle's mixtures, for machines."""
+    settings = outcome.settings
+    return {
+        "version": __version__,
+        "trace": outcome.trace.name,
+        "settings": asdict(settings)
+        | {"journal": settings.journal is not None, "hard_limit": outcome.hard_limit},
+        "prices_from": PRICES_FROM,
+        "figures": figures(outcome),
+        "promises": [asdict(promise) for promise in promises],
+        "events": [asdict(absorption) for absorption in absorptions],
+        "refusals": [
+            asdict(refusal) | {"is_justified": refusal.is_justified}
+            for refusal in outcome.record.refusals
+        ],
+        "oracle": [asdict(truth) for truth in outcome.record.truths],
+        "counters": asdict(outcome.counters),
+    }

@@ -1,0 +1,342 @@
+"""The drill itself: a caller, its requests and a router, in simulated time."""
+
+import heapq
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from stageroute._core import Decision
+from stageroute.decision_batch import DecisionBatch
+from stageroute.decision_log import DecisionLog
+from stageroute.drill.books import Books
+from stageroute.drill.environment import ATTEMPTS, Answer, Environment
+from stageroute.drill.events import INITIAL, Event, timeline
+from stageroute.drill.fleet import FLEET, MOST_OUTPUT
+from stageroute.drill.records import Attempt, PriceWatch, Record, Refusal
+from stageroute.drill.settings import STARTS, DrillSettings, Outcome, hard_limit
+from stageroute.drill.trace import Trace
+from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
+from stageroute.models import Tokens
+from stageroute.router import StageRouter
+from stageroute.router_memory import JournalSettings
+from stageroute.settings import ChangeTest, Drift, HardLimit, Health
+
+__all__ = ["Simulation", "run_drill"]
+
+MAX_AGE: Final = 900.0
+"""Seconds after which a reward is too late."""
+
+HEALTH: Final = Health(cooldown=5.0, max_cooldown=60.0)
+
+PACED_PARTS: Final = 40
+"""Overspend is made good over such a part of the trace: what is left of it at the end does not
+depend on the length of the trace, so a short one needs a short horizon."""
+
+REPEATED: Final = 0.002
+"""Share of the rewards that are delivered twice."""
+
+WATCHED: Final = 300
+"""Decisions after a change of price that are looked at closely."""
+
+
+def run_drill(
+    trace: Trace,
+    settings: DrillSettings | None = None,
+    *,
+    environment: Environment | None = None,
+    progress: Callable[[], object] | None = None,
+) -> Outcome:
+    """Replay a trace through a router in production's conditions.
+
+    Parameters
+    ----------
+    trace : Trace
+    settings : DrillSettings, optional
+    environment : Environment, optional
+        The world; by default one of the settings' seed.
+    progress : callable, optional
+        Called after each request.
+    """
+    settings = DrillSettings() if settings is None else settings
+    world = Environment(trace, settings.seed) if environment is None else environment
+    with tempfile.TemporaryDirectory(prefix="stageroute-drill-") as folder:
+        return Simulation(trace, settings, world, Path(folder)).run(progress)
+
+
+class Simulation:
+    """One drill.
+
+    Parameters
+    ----------
+    trace : Trace
+    settings : DrillSettings
+    world : Environment
+    folder : Path
+        Where the snapshot goes.
+    """
+
+    def __init__(
+        self, trace: Trace, settings: DrillSettings, world: Environment, folder: Path
+    ) -> None:
+        self._trace, self._settings, self._world = trace, settings, world
+        self._folder = folder
+        self._now = 0.0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._pushed = 0
+        self._events = timeline(trace.span)
+        self._present = list(INITIAL)
+        self._record = Record()
+        self._is_watching = False
+        self._generator = np.random.default_rng([settings.seed, 3])
+        self._limit = hard_limit(trace, settings)
+        self._books = Books(world, self._limit, HEALTH)
+        self._router = self._make_router()
+
+    def run(self, progress: Callable[[], object] | None) -> Outcome:
+        """Run to the end: until the last answer and the last reward are in."""
+        self._note_truth()
+        for event in self._events:
+            self._at(event.start, partial(self._begin, event))
+            if event.end > event.start:
+                self._at(event.end, partial(self._end, event))
+        for query, seconds in enumerate(self._trace.seconds.tolist()):
+            self._run_until(seconds)
+            self._now = seconds
+            self._try(query, 0, ())
+            if progress is not None:
+                progress()
+        self._run_until(float("inf"))
+        router, record = self._router, self._record
+        counters = router.counters
+        router.close()
+        record.peaks = {name: told.peak for name, told in self._books.told.items()}
+        return Outcome(self._trace, self._settings, self._limit, self._events, record, counters)
+
+    def clock(self) -> float:
+        """Tell the simulated time, seconds since 1970."""
+        return STARTS + self._now
+
+    def _at(self, seconds: float, do: Callable[[], None]) -> None:
+        self._pushed += 1
+        heapq.heappush(self._queue, (seconds, self._pushed, do))
+
+    def _run_until(self, seconds: float) -> None:
+        while self._queue and self._queue[0][0] <= seconds:
+            self._now, _, do = heapq.heappop(self._queue)
+            do()
+
+    def _arguments(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "budget": settings.budget,
+            "max_deployed": settings.max_deployed,
+            "pacing_horizon": min(max(len(self._trace) / PACED_PARTS, 50.0), 500.0),
+            "drift": Drift(forget_per_stage=0.9, change_test=ChangeTest()),
+            "hard_limits": [HardLimit(self._limit, "hour")],
+            "health": HEALTH,
+            "on_lost_slot": "redeploy",
+            "stage_queries": max(len(self._trace) // settings.stages, 1),
+            "max_age": MAX_AGE,
+            "seed": settings.seed,
+        }
+
+    def _make_router(self) -> StageRouter:
+        """Start a router, or with a journal go on with the last one."""
+        journal = self._settings.journal
+        return StageRouter(
+            [FLEET[name].to_model() for name in INITIAL],
+            **self._arguments(),
+            journal=None if journal is None else JournalSettings(journal),
+            controller="inline",
+            decision_log=DecisionLog(self._log),
+            clock=self.clock,
+        )
+
+    def _log(self, decisions: DecisionBatch) -> None:
+        self._record.log.extend(decisions)
+
+    def _begin(self, event: Event) -> None:
+        if event.kind == "price":
+            self._change_price(event)
+        self._world.begin(event)
+        if event.kind == "arrival":
+            self._present.append(event.model)
+            self._router.add_model(FLEET[event.model].to_model())
+        elif event.kind == "retirement":
+            self._present.remove(event.model)
+            self._router.retire_model(event.model)
+        elif event.kind == "restart":
+            self._restart()
+        self._note_truth()
+
+    def _end(self, event: Event) -> None:
+        self._world.end(event)
+        self._note_truth()
+
+    def _note_truth(self) -> None:
+        settings = self._settings
+        up = [name for name in self._present if not self._world.providers[name].is_down]
+        self._record.truths.append(
+            self._world.truth(self._now, up, settings.budget, settings.max_deployed)
+        )
+
+    def _change_price(self, event: Event) -> None:
+        """Tell the router the new price, and note what a query should cost by its own estimate."""
+        before = self._router.state(event.model)
+        model = self._router.update_model(event.model, price=event.price)
+        usage, old = before.expected_tokens, before.model.price
+        if usage is None or old is None or model.price is None:
+            return
+        old_bill, new_bill = (price.bill(Tokens(*usage)) for price in (old, model.price))
+        self._record.cost_before[event.model] = before.cost_lcb * new_bill / old_bill
+        self._is_watching = True
+
+    def _restart(self) -> None:
+        """Stop the router, start it again from what it kept, and compare the two."""
+        old = self._router
+        counters, states = old.counters, [old.state(model.name) for model in old.models]
+        if self._settings.journal is None:
+            path = self._folder / "snapshot"
+            old.snapshot(path)
+            old.close()
+            self._router = StageRouter.restore(
+                path, controller="inline", decision_log=DecisionLog(self._log), clock=self.clock
+            )
+        else:
+            old.close()
+            self._router = self._make_router()
+        new = self._router
+        self._record.restart = {
+            "counters": new.counters == counters,
+            "models": [new.state(model.name) for model in new.models] == states,
+            "live set": new.deployment == old.deployment,
+        }
+
+    def _try(self, query: int, attempt: int, failed: tuple[str, ...]) -> None:
+        """Route a request, or route it again without the models that have failed it."""
+        tokens = float(self._trace.tokens_in[query]), float(MOST_OUTPUT)
+        allowed = None
+        if failed:
+            allowed = [model.name for model in self._router.models if model.name not in failed]
+        watched = self._watch()
+        try:
+            decision = self._router.route(allowed=allowed, tokens=tokens)
+        except (RefusedError, NoModelError) as error:
+            self._refused(query, failed, tokens, error)
+            return
+        if watched is not None:
+            self._note_watch(decision, *watched)
+        self._send(query, attempt, decision, tokens, failed)
+
+    def _send(
+        self,
+        query: int,
+        attempt: int,
+        decision: Decision,
+        tokens: tuple[float, float],
+        failed: tuple[str, ...],
+    ) -> None:
+        """Send a request where it was routed to."""
+        model, sent = decision.model, self._now
+        note = Attempt(
+            query,
+            decision.id,
+            sent,
+            model,
+            decision.probability,
+            "probe" in decision.reasons,
+            self._world.expected_reward(query, model),
+        )
+        self._record.attempts.append(note)
+        largest = self._books.send(model, tokens, sent)
+        answer = self._world.call(query, attempt, model, sent)
+        # At the price of now, whatever it will be when the answer comes.
+        bill = self._world.bill(model, answer.tokens)
+
+        def answered() -> None:
+            self._books.settle(sent, largest, bill)
+            note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
+            self._answered(note, attempt, sum(tokens), answer, failed)
+
+        self._at(sent + answer.seconds, answered)
+
+    def _answered(
+        self, note: Attempt, attempt: int, reserved: float, answer: Answer, failed: tuple[str, ...]
+    ) -> None:
+        """Report what a request brought, and try once more if it failed."""
+        router, told = self._router, self._books.told[note.model]
+        # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
+        is_billed_failure = answer.outcome == "timeout"
+        used = reserved if is_billed_failure else answer.tokens.input + answer.tokens.output
+        told.settle(reserved, used, note.time, self._now)
+        if answer.outcome == "ok":
+            told.succeed(note.time)
+            router.observe(note.id, tokens=answer.tokens)
+            if answer.reward is not None:
+                self._promise(note, answer.reward, answer.reward_delay)
+            return
+        if answer.outcome != "refusal":
+            told.fail(self._now)
+        if answer.outcome == "timeout":
+            router.fail(note.id, "timeout", cost=note.bill)
+        else:
+            router.fail(note.id, answer.outcome, retry_after=answer.retry_after)
+        if answer.outcome == "refusal":
+            router.observe(note.id, tokens=answer.tokens)
+        if attempt + 1 < ATTEMPTS:
+            self._try(note.query, attempt + 1, (*failed, note.model))
+        else:
+            self._record.unanswered.append((note.query, self._now))
+
+    def _promise(self, note: Attempt, reward: float, delay: float) -> None:
+        """Have a reward come later; some come twice."""
+        self._at(self._now + delay, partial(self._reward, note, reward))
+        if self._generator.random() < REPEATED:
+            self._at(self._now + delay + 1.0, partial(self._reward, note, reward))
+
+    def _reward(self, note: Attempt, reward: float) -> None:
+        feedback = self._record.feedback
+        if self._now - note.time > MAX_AGE:
+            expected: str | None = "expired"
+        else:
+            expected = None if note.reward is None else "repeated"
+        feedback[expected or "counted"] += 1
+        try:
+            self._router.observe(note.id, reward=reward)
+            note.reward = reward
+        except (AlreadyObservedError, ExpiredDecisionError):
+            # Counted by the router; that the counts agree is one of the checks.
+            pass
+
+    def _refused(
+        self,
+        query: int,
+        failed: tuple[str, ...],
+        tokens: tuple[float, float],
+        error: Exception,
+    ) -> None:
+        """Judge a refusal by what the environment knows, and by nothing that the router says."""
+        live = [name for name in self._router.deployment.models if name in self._present]
+        why = self._books.why_not(live, failed, tokens, self._now)
+        # With nothing live, nothing explains the refusal of a request that somebody could serve.
+        why = why or dict.fromkeys(self._present, "")
+        self._record.refusals.append(Refusal(query, self._now, type(error).__name__, why))
+
+    def _watch(self) -> tuple[float, dict[str, float]] | None:
+        """Look at what the routing LP is about to be given, shortly after a change of price."""
+        if not self._is_watching:
+            return None
+        router = self._router
+        live = router.deployment.models
+        shares = {name: router.state(name).throughput_share for name in live}
+        return router.counters.paced_budget, shares
+
+    def _note_watch(self, decision: Decision, budget: float, shares: dict[str, float]) -> None:
+        watch = self._record.watch
+        if not decision.reasons:
+            watch.append(PriceWatch(decision.id, budget, shares))
+        self._is_watching = len(watch) < WATCHED

@@ -1,0 +1,165 @@
+//! Which arms may serve a query, and what is to be said when none may.
+
+use super::query::{Query, Reasons};
+use super::{Arm, Router};
+use crate::error::Error;
+use crate::guard::{HardLimit, Nanodollars};
+use crate::learner::Learner;
+use crate::throughput::seconds_until;
+use crate::usage::Tokens;
+
+/// What a query would take of one arm.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Need {
+    /// Held by hard limits until the bill.
+    pub(super) reservation: Nanodollars,
+    /// Taken from the token bucket.
+    pub(super) tokens: f64,
+}
+
+impl Arm {
+    /// What a query would take of this arm.
+    #[inline]
+    fn need(&self, query: &Query<'_>, learner: &Learner, arm: usize) -> Need {
+        let reservation = match (query.tokens, self.settings.prices) {
+            (Some((input, output)), Some(prices)) => {
+                // Whether the input is in a cache is not known; nor is it always cheaper there.
+                let bill = |cached| prices.bill(&Tokens { input, cached, output });
+                Nanodollars::from_usd(bill(0.0).max(bill(input)))
+            }
+            _ => self.reservation,
+        };
+        let tokens = match (query.tokens, self.settings.max_tokens) {
+            _ if !self.traffic.limits_tokens() => 0.0,
+            (Some((input, output)), _) => input + output,
+            (None, Some(tokens)) => tokens,
+            (None, None) => {
+                let expected = learner.expected_tokens(arm);
+                let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
+                tokens.min(self.traffic.largest_query())
+            }
+        };
+        Need { reservation, tokens }
+    }
+
+    /// Whether a query itself leaves this arm in.
+    fn satisfies(&self, query: &Query<'_>, need: Need, learner: &Learner, arm: usize) -> bool {
+        // Arms are counted in memory: far fewer than 2^32.
+        #[allow(clippy::cast_possible_truncation)]
+        let is_allowed =
+            query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&(arm as u32)));
+        let knows_worst = self.settings.max_cost.is_some()
+            || (query.tokens.is_some() && self.settings.prices.is_some());
+        let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {
+            if knows_worst {
+                need.reservation <= Nanodollars::from_usd(max_cost)
+            } else {
+                learner.expected_cost(arm) <= max_cost
+            }
+        });
+        is_allowed && is_cheap_enough && need.tokens <= self.traffic.largest_query()
+    }
+}
+
+/// Which arms may not serve a query, as far as it matters to what is done next.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Excluded {
+    pub(super) reasons: Reasons,
+    /// The largest reservation for which a refusing limit has no room; 0 if there is none.
+    refused: Nanodollars,
+}
+
+impl Router {
+    /// Writes the slots that may serve a query, and what it would take of each, to the working
+    /// memory.
+    pub(super) fn find_admissible(&mut self, query: &Query<'_>, now: f64) -> Excluded {
+        let mut excluded = Excluded::default();
+        let Excluded { reasons, refused } = &mut excluded;
+        let (room, is_plain) = (self.guard.room(), query.is_plain());
+        let Self { restricted, plan, arms, learner, config, .. } = self;
+        restricted.slots.clear();
+        for (slot, &arm) in plan.arms().iter().enumerate() {
+            let state = &mut arms[arm];
+            let need = state.need(query, learner, arm);
+            restricted.needs[slot] = need;
+            if !is_plain && !state.satisfies(query, need, learner, arm) {
+                reasons.insert(Reasons::EXCLUDED);
+            } else if !state.health.admits(now, &config.health) {
+                reasons.insert(Reasons::COOLING);
+            } else if !state.traffic.admits(need.tokens, now) {
+                reasons.insert(Reasons::TRAFFIC_LIMIT);
+            } else if room.holds(need.reservation) {
+                restricted.slots.push(slot);
+            } else {
+                reasons.insert(Reasons::HARD_LIMIT);
+                if room.refuses(need.reservation) {
+                    *refused = need.reservation.max(*refused);
+                }
+            }
+        }
+        if *refused > Nanodollars::default() {
+            restricted.slots.clear();
+        }
+        excluded
+    }
+
+    /// Counts a query that no arm may serve, and says when one might.
+    #[cold]
+    pub(super) fn refuse(&mut self, query: &Query<'_>, excluded: Excluded, now: f64) -> Error {
+        let Excluded { reasons, refused } = excluded;
+        let (wait, limit) = self.way_out(query, now);
+        if let Some((limit, end)) = self.guard.obstacle(refused, true) {
+            return self.refuse_for_limit(limit, wait.max(seconds_until(end, now)));
+        }
+        let retry_after = wait.is_finite().then_some(wait);
+        if reasons.contains(Reasons::TRAFFIC_LIMIT) {
+            self.counters.refused_traffic += 1;
+            return Error::AtTrafficLimit { retry_after };
+        }
+        match (retry_after, limit) {
+            (Some(retry_after), _) if reasons.contains(Reasons::COOLING) => {
+                self.counters.refused_cooling += 1;
+                Error::AllCooling { retry_after }
+            }
+            (_, Some(limit)) => self.refuse_for_limit(limit, wait),
+            // Cooling, and full of queries under way besides.
+            (None, None) if reasons.contains(Reasons::COOLING) => {
+                self.counters.refused_traffic += 1;
+                Error::AtTrafficLimit { retry_after }
+            }
+            _ => {
+                self.counters.refused_excluded += 1;
+                Error::AllExcluded { live: self.plan.arms().len() }
+            }
+        }
+    }
+
+    fn refuse_for_limit(&mut self, limit: HardLimit, wait: f64) -> Error {
+        self.counters.refused_hard_limit += 1;
+        let retry_after = wait.is_finite().then_some(wait);
+        Error::AtHardLimit { usd: limit.usd, period: limit.period.as_str(), retry_after }
+    }
+
+    /// Seconds until nothing stands in the way of some arm, infinite if that cannot be told; and a
+    /// hard limit that stands in the way now, if one does.
+    fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
+        let Self { restricted, plan, arms, learner, config, guard, .. } = self;
+        let (mut shortest, mut limits) = (f64::INFINITY, None);
+        for (&need, &arm) in restricted.needs.iter().zip(plan.arms()) {
+            let state = &mut arms[arm];
+            if !state.satisfies(query, need, learner, arm) {
+                continue;
+            }
+            let mut wait = state.traffic.wait(need.tokens, now);
+            if !state.health.admits(now, &config.health) {
+                wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
+            }
+            if let Some((limit, end)) = guard.obstacle(need.reservation, false) {
+                wait = wait.max(seconds_until(end, now));
+                limits = limits.or(Some(limit));
+            }
+            shortest = shortest.min(wait);
+        }
+        (shortest, limits)
+    }
+}

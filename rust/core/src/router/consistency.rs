@@ -1,0 +1,180 @@
+//! Checks of a router that comes from bytes: whatever they were, no later call may panic.
+
+use super::{Arm, Counters, Router};
+use crate::error::{Error, MOST, is_cap, is_cost, is_time, sound};
+use crate::guard::Nanodollars;
+use crate::learner::Learner;
+use crate::plan::StagePlan;
+use crate::stats::ArmStats;
+use crate::usage::{CostFeedback, Tokens};
+
+/// No mean is larger: of costs in USD, of tokens, each at most 1e9.
+const LARGEST_MEAN: f64 = 2e9;
+
+/// Whether a number can be a mean of numbers from 0 to `largest`, up to rounding.
+fn is_mean(mean: f64, largest: f64) -> bool {
+    (-1e-9..=largest).contains(&mean)
+}
+
+impl Router {
+    /// Checks that all parts are in their ranges and fit together, and completes what bytes do not
+    /// hold.
+    pub(super) fn check_consistency(&mut self) -> Result<(), Error> {
+        self.config.validate()?;
+        sound(is_time(self.clock), "the times")?;
+        sound(self.shares_due <= self.clock + super::route::SHARES_EVERY, "the times")?;
+        self.rate.check_soundness()?;
+        self.guard.check_soundness(&self.config.hard_limits)?;
+        self.check_arms()?;
+        self.check_money()?;
+        self.check_plan()?;
+        let arms = &self.arms;
+        self.decisions.restore(
+            self.config.open_decisions,
+            self.config.max_age,
+            self.ledger.queries,
+            self.clock,
+            |arm| arms.get(arm as usize).map(|arm| arm.prices.len()),
+        )?;
+        self.update_gates();
+        Ok(())
+    }
+
+    fn check_arms(&self) -> Result<(), Error> {
+        self.learner.validate()?;
+        sound(self.learner.len() == self.arms.len(), "the arms")?;
+        for (index, arm) in self.arms.iter().enumerate() {
+            arm.check_consistency(!self.guard.is_off(), self.clock)?;
+            sound(self.learner.prices(index) == arm.settings.prices, "the prices of an arm")?;
+        }
+        check_statistics(&self.learner)?;
+        // What is kept to be forgotten stage by stage is seen as one stage after the other goes.
+        let mut later = self.learner.clone();
+        for _ in 0..self.config.drift.forgetting.slots() {
+            let before = weights(&later);
+            later.begin_stage();
+            check_statistics(&later)?;
+            let falls = weights(&later).iter().zip(&before).all(|(after, before)| after <= before);
+            sound(falls, "the statistics of an arm")?;
+        }
+        Ok(())
+    }
+
+    fn check_money(&self) -> Result<(), Error> {
+        let ledger = self.ledger;
+        let sums = [ledger.billed, ledger.in_flight, ledger.written_off];
+        let is_sound = sums.iter().all(|sum| sum.is_finite()) && self.start_costs.is_sound();
+        sound(is_sound && self.billed.is_sound(), "the sums of money")?;
+        let is_sound = ledger.queries <= MOST && self.counters.largest() <= MOST;
+        sound(is_sound, "the counters")
+    }
+
+    fn check_plan(&self) -> Result<(), Error> {
+        let live = self.plan.arms();
+        let plan = StagePlan::new(self.plan.stage(), live, self.arms.len())?;
+        let is_sound = plan == self.plan
+            && plan.stage() <= MOST
+            && live.iter().all(|&arm| !self.arms[arm].is_retired)
+            && self.lp.as_ref().map_or(0, |lp| lp.problem().reward.len()) == live.len();
+        sound(is_sound, "the live arms")?;
+        self.lp.as_ref().map_or(Ok(()), |lp| lp.check_soundness(live.len()))
+    }
+}
+
+fn weights(learner: &Learner) -> Vec<f64> {
+    let of_arm = |stats: &ArmStats| [stats.reward.weight(), stats.cost.weight()];
+    learner.stats().iter().flat_map(of_arm).collect()
+}
+
+/// Checks what is known of all arms, now and after another observation of each.
+fn check_statistics(learner: &Learner) -> Result<(), Error> {
+    let mut learner = learner.clone();
+    for arm in 0..learner.len() {
+        let ArmStats { reward, cost } = learner.stats()[arm];
+        let usage = learner.usage(arm).copied().unwrap_or_default();
+        let Tokens { input, cached, output } = usage.mean();
+        let are_means = is_mean(reward.mean(), 1.0 + 1e-9)
+            && [cost.mean(), input, cached, output].iter().all(|&x| is_mean(x, LARGEST_MEAN))
+            && is_mean(learner.expected_cost(arm), f64::MAX);
+        let are_spreads = [reward.variance(), cost.variance()].into_iter().all(is_cost);
+        let weights = [reward.weight(), cost.weight(), usage.weight()];
+        let are_weights = weights.iter().all(|weight| (0.0..=MOST as f64).contains(weight));
+        let counts = [reward.count(), cost.count(), usage.count()];
+        let are_counts = counts.iter().all(|&count| count <= MOST);
+        let feedback = match learner.prices(arm) {
+            Some(_) => CostFeedback::Tokens(Tokens::default()),
+            None => CostFeedback::Usd(0.0),
+        };
+        let before = learner.bounds()[arm];
+        let after = learner.observe(arm, Some(0.5), Some(feedback))?;
+        let are_bounds =
+            [before, after].iter().all(|b| b.reward_ucb.is_finite() && is_cost(b.cost_lcb));
+        let is_sound = are_means && are_spreads && are_weights && are_counts && are_bounds;
+        sound(is_sound, "the statistics of an arm")?;
+    }
+    Ok(())
+}
+
+impl Arm {
+    fn check_consistency(&self, has_hard_limits: bool, now: f64) -> Result<(), Error> {
+        let Self { settings, reservation, share, prices, traffic, health, is_retired: _ } = self;
+        settings.validate(has_hard_limits)?;
+        for prices in prices {
+            prices.validate()?;
+        }
+        let is_sound = (settings.prices.is_none() || settings.prices == prices.last().copied())
+            && *reservation == Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0))
+            && is_cap(*share);
+        sound(is_sound, "the settings of an arm")?;
+        traffic.check_soundness(settings.limits, now)?;
+        health.check_soundness()
+    }
+}
+
+impl Counters {
+    fn largest(&self) -> u64 {
+        // Named one by one, so that none is forgotten.
+        let Self {
+            optimal,
+            throttled,
+            budget_infeasible,
+            cap_infeasible,
+            restricted,
+            refused_traffic,
+            refused_cooling,
+            refused_hard_limit,
+            refused_excluded,
+            rewards,
+            costs,
+            costs_without_tokens,
+            above_reservation,
+            repeated,
+            unknown,
+            expired,
+            evicted,
+            failures,
+            cooldowns,
+        } = *self;
+        let counts = [
+            optimal,
+            throttled,
+            budget_infeasible,
+            cap_infeasible,
+            restricted,
+            refused_traffic,
+            refused_cooling,
+            refused_hard_limit,
+            refused_excluded,
+            rewards,
+            costs,
+            costs_without_tokens,
+            above_reservation,
+            repeated,
+            unknown,
+            expired,
+            evicted,
+            cooldowns,
+        ];
+        counts.into_iter().chain(failures).fold(0, u64::max)
+    }
+}

@@ -1,0 +1,549 @@
+"""The deployment problem under an operator's constraints, against brute force over all subsets."""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stageroute import DeploymentSolution, deployment, solve_deployment, solve_routing_lp
+from stageroute.constraints import DeploymentConstraints
+from stageroute.errors import DeploymentConflictError, InvalidInputError, SolverError
+
+PROBLEMS, NEAR_TIES = 1500, 500
+
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Rule = Callable[[frozenset[int]], bool]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A small problem, and its constraints said once more as predicates on sets."""
+
+    reward: Floats
+    cost: Floats
+    cap: Floats
+    budget: float
+    slots: int
+    previous: list[int]
+    constraints: DeploymentConstraints
+
+    @property
+    def size(self) -> int:
+        return self.reward.size
+
+    def solve(self) -> DeploymentSolution:
+        return solve_deployment(
+            self.reward,
+            self.cost,
+            self.cap,
+            self.budget,
+            self.slots,
+            previous=self.previous,
+            constraints=self.constraints,
+        )
+
+    def rules(self) -> dict[str, Rule]:
+        c = self.constraints
+        rules: dict[str, Rule] = {
+            f"max_deployed = {self.slots}": lambda live: len(live) <= self.slots
+        }
+        for arm in c.pinned:
+            rules[f"pinned {arm}"] = at_least(1, {arm})
+        for arm in c.forbidden:
+            rules[f"forbidden {arm}"] = at_most(0, {arm})
+        for number, group in enumerate(c.groups):
+            rules[f"group {number}"] = at_most(1, set(group))
+        if c.min_providers > 1:
+            rules[f"min_providers = {c.min_providers}"] = (
+                lambda live: len({c.provider[arm] for arm in live}) >= c.min_providers  # type: ignore[index]
+            )
+        if c.memory_capacity is not None:
+            room = c.memory_capacity * (1 + 1e-9)
+            rules[f"memory_gb = {c.memory_capacity:g}"] = (
+                lambda live: sum(c.memory[arm] for arm in live) <= room  # type: ignore[index]
+            )
+        if c.max_changes is not None and self.previous:
+            others = set(range(self.size)) - set(self.previous)
+            rules[f"max_changes = {c.max_changes}"] = at_most(c.max_changes, others)
+        return rules
+
+    def start(self, live: frozenset[int]) -> float:
+        if self.constraints.start_cost is None:
+            return 0.0
+        return float(sum(self.constraints.start_cost[arm] for arm in live - set(self.previous)))
+
+    def value(self, live: frozenset[int]) -> tuple[str, float]:
+        """Status of one live set, and how good it is at that: more is better."""
+        arms = sorted(live)
+        reward, cost, cap = self.reward[arms], self.cost[arms], self.cap[arms]
+        left = self.budget - self.start(live)
+        unit = max(float(self.cost.max()), self.start(frozenset(range(self.size))))
+        solution = solve_routing_lp(reward, cost, cap, max(left, 0.0))
+        if solution.status == "cap_infeasible":
+            return "cap_infeasible", float(cap.sum())
+        if solution.status == "optimal" and left >= -1e-9 * unit:
+            return "optimal", solution.objective
+        cheapest = solve_routing_lp(-cost, np.zeros_like(cost), cap, 0.0)
+        return "budget_infeasible", (cheapest.objective - self.start(live)) / unit
+
+
+def at_least(count: int, arms: set[int]) -> Rule:
+    return lambda live: len(live & arms) >= count
+
+
+def at_most(count: int, arms: set[int]) -> Rule:
+    return lambda live: len(live & arms) <= count
+
+
+def subsets(size: int) -> Iterator[frozenset[int]]:
+    for count in range(1, size + 1):
+        yield from map(frozenset, combinations(range(size), count))
+
+
+def make_case(seed: int) -> Case:
+    """Build a problem with ties, free models, tight caps and any combination of constraints."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9]))
+
+    def values() -> Floats:
+        grid = rng.choice([0.0, 0.25, 0.5, 1.0], size)
+        return np.where(rng.random(size) < 0.5, grid, rng.random(size).round(6))
+
+    def some(most: int) -> tuple[int, ...]:
+        count = int(rng.integers(0, min(most, size) + 1))
+        return tuple(rng.choice(size, count, replace=False).tolist())
+
+    unit = float(rng.choice([1.0, 1e-3, 1e-6]))
+    asks = rng.random(7) < rng.choice([0.15, 0.4, 0.7])
+    capacity = float(rng.choice([24, 48.2, 80, 160])) if asks[1] else None
+    memory = rng.choice([0.0, 8.0, 16.1, 24.0, 40.5, 80.0], size)
+    providers = tuple("abcd"[number] for number in rng.integers(0, 4, size))
+    constraints = DeploymentConstraints(
+        start_cost=unit * values() * rng.choice([0.01, 0.1, 0.5]) if asks[0] else None,
+        memory=None if capacity is None else memory,
+        memory_capacity=capacity,
+        pinned=some(2) if asks[2] else (),
+        forbidden=some(3) if asks[3] else (),
+        provider=providers if asks[4] else None,
+        min_providers=int(rng.choice([1, 2, 2, 3, 4])) if asks[4] else 1,
+        groups=tuple(some(4) for _ in range(rng.integers(1, 3))) if asks[5] else (),
+        max_changes=int(rng.integers(0, 4)) if asks[6] else None,
+    )
+    return Case(
+        reward=values(),
+        cost=unit * values(),
+        cap=rng.choice(rng.choice([[0.2, 0.3, 0.5], [0.3, 0.5, 1.0]]), size),
+        budget=unit * float(rng.choice([0.0, 0.1, 0.3, 0.7, 1.0])),
+        slots=int(rng.integers((size + 1) // 2, size + 1)),
+        previous=list(some(4)) if rng.random() < 0.7 else [],
+        constraints=constraints,
+    )
+
+
+def brute_force(case: Case) -> tuple[str, float]:
+    rules = case.rules().values()
+    allowed = [live for live in subsets(case.size) if all(rule(live) for rule in rules)]
+    verdicts = [case.value(live) for live in allowed]
+    for status in ("optimal", "budget_infeasible", "cap_infeasible"):
+        reached = [value for verdict, value in verdicts if verdict == status]
+        if reached:
+            return status, max(reached)
+    return "conflict", 0.0
+
+
+def check_conflict(case: Case, names: tuple[str, ...]) -> None:
+    """Check that these constraints allow no set, and that any one less would."""
+    rules = case.rules()
+    assert set(names) <= set(rules)
+
+    def has_member(kept: list[str]) -> bool:
+        return any(all(rules[name](live) for name in kept) for live in subsets(case.size))
+
+    assert not has_member(list(names))
+    for name in names:
+        assert has_member([other for other in names if other != name]), (name, names)
+
+
+def check(case: Case) -> tuple[str, str, float]:
+    """Compare one case with brute force: its status, how it was solved, and the error."""
+    status, best = brute_force(case)
+    if status == "conflict":
+        with pytest.raises(DeploymentConflictError) as caught:
+            case.solve()
+        check_conflict(case, caught.value.constraints)
+        return status, "", 0.0
+    solution = case.solve()
+    live = frozenset(solution.deployed)
+    assert all(rule(live) for rule in case.rules().values())
+    assert solution.status == status
+    verdict, reached = case.value(live)
+    assert verdict == status
+    assert set(np.flatnonzero(solution.weights)) <= live
+    assert solution.weights.sum() == pytest.approx(1.0)
+    spend = float(solution.weights @ case.cost) + case.start(live)
+    assert solution.spend == pytest.approx(spend, rel=1e-9, abs=1e-15)
+    if status == "optimal":
+        assert solution.objective == pytest.approx(reached, abs=1e-12)
+        assert solution.spend <= case.budget + 2e-9 * max(case.cost.max(), case.start(live))
+    check_filled(case, solution)
+    return status, solution.solved_by, abs(best - reached)
+
+
+def check_filled(case: Case, solution: DeploymentSolution) -> None:
+    """Check that no slot is empty that could have been filled."""
+    live = frozenset(solution.deployed)
+    left = case.budget - solution.spend if solution.status == "optimal" else 0.0
+    for arm in set(range(case.size)) - live:
+        wider = live | {arm}
+        if all(rule(wider) for rule in case.rules().values()):
+            assert case.start(wider) - case.start(live) > left - 1e-12
+
+
+def jittered(case: Case, seed: int) -> Case:
+    """Move everything by very little, so that ties become near ties and limits are nearly met."""
+    rng = np.random.default_rng(seed)
+    step = float(rng.choice([1e-8, 1e-7, 1e-6, 1e-5]))
+
+    def jitter(values: Floats) -> Floats:
+        moved: Floats = values + step * rng.integers(-3, 4, values.size) * values.max()
+        return np.maximum(moved, 0.0)
+
+    c = case.constraints
+    return replace(
+        case,
+        reward=np.minimum(jitter(case.reward), 1.0),
+        cost=jitter(case.cost),
+        cap=np.clip(jitter(case.cap), 0.1, 1.0),
+        constraints=replace(
+            c,
+            start_cost=None if c.start_cost is None else jitter(c.start_cost),
+            memory=None if c.memory is None else jitter(c.memory),
+        ),
+    )
+
+
+def test_equals_brute_force() -> None:
+    seen: Counter[tuple[str, str]] = Counter()
+    for seed in range(PROBLEMS):
+        status, solved_by, error = check(make_case(seed))
+        assert error <= 1e-9, (seed, status)
+        seen[status, solved_by] += 1
+    for status in ("optimal", "budget_infeasible", "cap_infeasible"):
+        assert seen[status, "lp"] > 50
+        assert seen[status, "highs_constrained"] > 50
+    assert seen["optimal", "highs"] > 5
+    assert seen["conflict", ""] > 100
+
+
+def test_equals_brute_force_at_near_ties() -> None:
+    for seed in range(NEAR_TIES):
+        case = jittered(make_case(seed), seed)
+        assert check(case)[2] <= 1e-8, seed
+
+
+def test_a_model_that_takes_all_but_a_trifle_of_the_memory() -> None:
+    # Arm 2 alone takes all but 1e-8 of the memory, and arms 1 and 5 hardly any: with the row as it
+    # is, HiGHS 1.15.1 calls the problem infeasible.
+    memory = [40.500024, 1.6e-5, 79.9999992, 80, 7.999976, 2.4e-5, 16.099976, 7.999992, 8.000016]
+    case = Case(
+        reward=np.array([0, 1, 0.7400999, 0.2499998, 0.2679732, 0.9999999, 0.5, 0.0627171, 0.3]),
+        cost=np.array([0.21, 0.0, 0.68, 0.665, 0.0477, 0.1357, 1.0, 0.1878, 0.3072]),
+        cap=np.array([0.3, 0.3, 1.0, 0.3, 0.5, 0.3, 0.5, 0.5, 0.5]),
+        budget=1.0,
+        slots=7,
+        previous=[5],
+        constraints=DeploymentConstraints(
+            memory=np.array(memory),
+            memory_capacity=80.0,
+            forbidden=(8,),
+            groups=((0, 5, 8), (1, 2, 8)),
+            max_changes=1,
+        ),
+    )
+    assert check(case) == ("optimal", "highs_constrained", 0.0)
+
+
+def test_memory_that_many_sets_exceed_by_a_trifle() -> None:
+    # Any five of these twelve exceed the limit by 6e-6 of it, which HiGHS is not told.
+    rng = np.random.default_rng(3)
+    case = Case(
+        reward=np.append(rng.uniform(0.1, 1.0, 11), 0.0),
+        cost=rng.random(12),
+        cap=np.full(12, 0.2),
+        budget=0.6,
+        slots=6,
+        previous=[],
+        constraints=DeploymentConstraints(
+            memory=np.append(np.full(11, 16.0001), 15.999), memory_capacity=80.0
+        ),
+    )
+    assert check(case) == ("optimal", "highs_constrained", 0.0)
+    full = replace(case.constraints, memory=np.full(12, 16.0001))
+    assert check(replace(case, constraints=full))[0] == "cap_infeasible"
+
+
+def test_sets_that_differ_by_two_arms_and_very_little() -> None:
+    # Arms 1 and 4 are better than 0, 2 and 4, by 3.2e-8; no single exchange leads from one to the
+    # other.
+    case = Case(
+        reward=np.array([3e-8, 0.25000003, 0.24999997, 0.25000003, 0.61067098, 1.0]),
+        cost=np.array([0.452580985, 0.499999995, 0.194052, 0.185803995, 0.312955985, 0.0]),
+        cap=np.array([0.29999999, 0.99999997, 0.49999998, 0.50000002, 0.50000001, 0.29999999]),
+        budget=0.7,
+        slots=6,
+        previous=[],
+        constraints=DeploymentConstraints(
+            start_cost=np.array([0.00631624, 0.0, 0.00877542, 0.00575091, 0.0, 0.0025]),
+            memory=np.array([23.9999984, 40.5000024, 7.9999976, 80.0, 1.6e-6, 40.4999976]),
+            memory_capacity=48.2,
+            groups=((0, 3),),
+        ),
+    )
+    status, _, error = check(case)
+    assert status == "optimal"
+    assert error <= 1e-12
+
+
+def test_caps_that_sum_to_one_within_the_tolerance_of_highs_only() -> None:
+    # Presolve of HiGHS 1.15.1 ends in a point that it then finds to be outside its tolerance.
+    case = Case(
+        reward=np.array([0.47294, 0.0, 1.0, 0.999999, 0.611435, 0.292093, 1.0, 0.0, 0.500002]),
+        cost=np.array([6.378, 0.0, 4.698, 10.0, 5.0, 9.7253, 2.5337, 5.0, 7.8178]),
+        cap=np.array([0.999998, 0.5, 0.999998, 0.999999, 0.499999, 0.999999, 1.0, 1.0, 0.299997]),
+        budget=1.0,
+        slots=5,
+        previous=[4, 6, 8, 3],
+        constraints=DeploymentConstraints(
+            memory=np.array([80.0, 0.0, 24.0, 16.1, 16.1, 8.0, 40.5, 0.0, 8.0]),
+            memory_capacity=24.0,
+            max_changes=0,
+        ),
+    )
+    assert check(case) == ("cap_infeasible", "highs_constrained", 0.0)
+
+
+def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("HiGHS was called")
+
+    monkeypatch.setattr(deployment, "best_deployment", refuse)
+    # Arms 0 and 1 are optimal. Memory has room for them and the pinned arm 2, not for the better
+    # stand-in 3; money is left to start arm 1.
+    constraints = DeploymentConstraints(
+        start_cost=np.full(4, 0.1),
+        memory=np.array([40.0, 20.0, 20.0, 30.0]),
+        memory_capacity=80.0,
+        pinned=(2,),
+        provider=("a", "b", "b", "b"),
+        min_providers=2,
+        groups=((0, 3),),
+        max_changes=1,
+    )
+    solution = solve_deployment(
+        [0.9, 0.8, 0.1, 0.7],
+        [0.2, 0.3, 0.1, 0.1],
+        [0.6] * 4,
+        0.4,
+        4,
+        previous=[0, 2],
+        constraints=constraints,
+    )
+    assert solution.status == "optimal"
+    assert solution.solved_by == "lp"
+    assert solution.deployed == (0, 1, 2)
+    assert solution.weights.tolist() == pytest.approx([0.6, 0.4, 0.0, 0.0])
+    assert solution.spend == pytest.approx(0.6 * 0.2 + 0.4 * 0.3 + 0.1)
+
+
+def test_what_is_optimal_anyway_costs_no_constrained_mip() -> None:
+    # Three of these six must be chosen by HiGHS; what it chooses fits into the memory.
+    arguments = [0.0, 1e-6, 0.25, 0.0, 0.25, 0.0], [0.0] * 6, [0.3, 1.0, 0.2, 0.2, 0.2, 1.0], 0.0, 2
+    free = solve_deployment(*arguments)
+    assert free.solved_by == "highs"
+    memory = np.full(6, 50.0)
+    memory[list(free.deployed)] = 40.0
+    constraints = DeploymentConstraints(memory=memory, memory_capacity=80.0)
+    solution = solve_deployment(*arguments, constraints=constraints)
+    assert solution.solved_by == "highs"
+    assert solution.deployed == free.deployed
+
+
+def test_a_start_is_made_when_it_pays() -> None:
+    # Arm 1 is better by 0.3. Starting it costs 0.2 per query of the stage; the budget is 1.
+    reward, cost, cap = [0.5, 0.8], [0.1, 0.9], [1.0, 1.0]
+
+    def solve(start: float, slots: int) -> DeploymentSolution:
+        constraints = DeploymentConstraints(start_cost=np.array([0.0, start]))
+        return solve_deployment(
+            reward, cost, cap, 1.0, slots, previous=[0], constraints=constraints
+        )
+
+    assert solve(0.1, 1).deployed == (1,)
+    assert solve(0.2, 1).deployed == (0,)
+    # What is left for queries is 0.8: an eighth of the traffic must stay with arm 0.
+    shared = solve(0.2, 2)
+    assert shared.deployed == (0, 1)
+    assert shared.objective == pytest.approx(0.5 / 8 + 0.8 * 7 / 8)
+    assert solve(1.5, 2).deployed == (0,)
+
+
+def test_start_costs_alone_can_exceed_the_budget() -> None:
+    constraints = DeploymentConstraints(start_cost=np.array([2.0, 1.5]))
+    solution = solve_deployment([0.5, 0.6], [0.1, 0.2], [1.0] * 2, 1.0, 2, constraints=constraints)
+    assert solution.status == "budget_infeasible"
+    assert solution.deployed == (1,)
+    assert solution.spend == pytest.approx(1.7)
+    assert solution.budget_price == np.inf
+
+
+def test_the_first_deployment_may_start_any_number() -> None:
+    constraints = DeploymentConstraints(max_changes=1)
+    arguments = [0.9, 0.8, 0.7], [0.1] * 3, [0.5] * 3, 1.0, 2
+    assert solve_deployment(*arguments, constraints=constraints).deployed == (0, 1)
+    assert solve_deployment(*arguments, previous=[], constraints=constraints).deployed == (0, 1)
+    # Later, replacing arm 2 is one change, and so is starting one where none was stopped.
+    assert solve_deployment(*arguments, previous=[2], constraints=constraints).deployed == (0, 2)
+    replaced = solve_deployment(*arguments, previous=[1, 2], constraints=constraints)
+    assert replaced.deployed == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "slots", "names", "message"),
+    [
+        (
+            DeploymentConstraints(pinned=(0, 2), names=("a", "b", "c")),
+            1,
+            ("pinned a", "pinned c", "max_deployed = 1"),
+            "no set of models satisfies pinned a and pinned c and max_deployed = 1; "
+            "to resolve this conflict, unpin a, or unpin c, or raise max_deployed",
+        ),
+        (
+            DeploymentConstraints(forbidden=(0, 1, 2)),
+            2,
+            ("forbidden 0", "forbidden 1", "forbidden 2"),
+            "to resolve this conflict, allow 0, or allow 1, or allow 2",
+        ),
+        (
+            DeploymentConstraints(pinned=(1,), max_changes=0, min_providers=1),
+            3,
+            ("pinned 1", "max_changes = 0"),
+            "to resolve this conflict, unpin 1, or raise max_changes",
+        ),
+        (
+            DeploymentConstraints(memory=np.array([81.0, 90.0, 100.0]), memory_capacity=80.0),
+            3,
+            ("memory_gb = 80",),
+            "no set of models satisfies memory_gb = 80; to resolve this conflict, raise memory_gb",
+        ),
+        (
+            DeploymentConstraints(
+                provider=("p", "q", "q"), min_providers=2, groups=((0, 1), (0, 2)), max_changes=3
+            ),
+            3,
+            ("min_providers = 2", "group 0", "group 1"),
+            "lower min_providers, or split group 0, or split group 1",
+        ),
+        (
+            DeploymentConstraints(provider=("p", "q", "q"), min_providers=3),
+            3,
+            ("min_providers = 3",),
+            "to resolve this conflict, lower min_providers",
+        ),
+        (
+            DeploymentConstraints(pinned=(1,), forbidden=(1, 2), max_changes=1),
+            3,
+            ("pinned 1", "forbidden 1"),
+            "unpin 1, or allow 1",
+        ),
+    ],
+)
+def test_conflicts_say_what_to_relax(
+    constraints: DeploymentConstraints, slots: int, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(DeploymentConflictError) as caught:
+        solve_deployment(
+            [0.5] * 3, [0.1] * 3, [1.0] * 3, 1.0, slots, previous=[0], constraints=constraints
+        )
+    assert caught.value.constraints == names
+    assert str(caught.value).endswith(message)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.constraints, str(again)) == (names, str(caught.value))
+    assert isinstance(caught.value, ValueError)
+
+
+def test_reasons_name_what_keeps_an_arm_live_or_not() -> None:
+    constraints = DeploymentConstraints(
+        memory=np.array([40.0, 10.0, 60.0, 10.0, 10.0]),
+        memory_capacity=80.0,
+        pinned=(0,),
+        forbidden=(4,),
+        provider=("p", "q", "q", "q", "q"),
+        min_providers=2,
+        groups=((1, 3),),
+        max_changes=1,
+        names=("a", "b", "c", "d", "e"),
+    )
+    assert constraints.reasons([0, 1], 5, [0], 3) == (
+        ("pinned a", "min_providers = 2"),
+        ("min_providers = 2",),
+        ("memory_gb = 80", "max_changes = 1"),
+        ("group 0", "max_changes = 1"),
+        ("forbidden e", "max_changes = 1"),
+    )
+
+
+def test_time_limit_ends_in_an_error_that_says_so() -> None:
+    generator = np.random.default_rng(0)
+    size = 300
+    constraints = DeploymentConstraints(
+        memory=generator.uniform(5.0, 40.0, size), memory_capacity=160.0
+    )
+    reward, cost = generator.random(size), generator.random(size)
+    cap = generator.uniform(0.1, 0.3, size)
+    with pytest.raises(SolverError, match=r"without a proven optimum: Time limit reached"):
+        solve_deployment(reward, cost, cap, 0.3, 16, time_limit=1e-4, constraints=constraints)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"start_cost": [0.1, -1.0]}, r"start_cost\[1\] = -1.0: must be finite and not negative"),
+        ({"start_cost": [[0.1]]}, r"start_cost = \[\[0.1\]\]: must have one dimension"),
+        ({"start_cost": [0.1]}, r"constraints.start_cost has 1 elements; it must have 2"),
+        (
+            {"memory": [np.nan, 1.0], "memory_capacity": 1.0},
+            r"memory\[0\] = nan: must be finite and not negative",
+        ),
+        ({"memory": [1.0, 1.0]}, r"memory_capacity = None: goes with memory"),
+        ({"memory_capacity": 1.0}, r"memory_capacity = 1.0: goes with memory"),
+        (
+            {"memory": [1.0, 1.0], "memory_capacity": 0.0},
+            r"memory_capacity = 0.0: must be finite and above 0",
+        ),
+        ({"pinned": (2,)}, r"constraints.pinned = 2: there is no such arm; there are 2"),
+        ({"pinned": (-1,)}, r"pinned = -1: must be the index of an arm"),
+        ({"forbidden": (0.5,)}, r"forbidden = 0.5: must be the index of an arm"),
+        ({"groups": ((0, 7),)}, r"constraints.groups = 7: there is no such arm"),
+        ({"groups": ((0, 1),), "group_names": ()}, r"group_names has 0 elements; it must have 1"),
+        ({"min_providers": 0}, r"min_providers = 0: must be at least 1"),
+        ({"min_providers": 2}, r"min_providers = 2: needs to know each arm's provider"),
+        ({"provider": ("a",)}, r"constraints.provider has 1 elements; it must have 2"),
+        ({"max_changes": -1}, r"max_changes = -1: must be a whole number, not negative"),
+        ({"names": ("a", "a")}, r"names = \('a', 'a'\): must be different from each other"),
+    ],
+)
+def test_bad_input(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        solve_deployment(
+            [0.5] * 2, [0.1] * 2, [1.0] * 2, 1.0, 1, constraints=DeploymentConstraints(**fields)
+        )
+
+
+def test_constraints_of_another_type() -> None:
+    with pytest.raises(InvalidInputError, match="constraints = 80: must be DeploymentConstraints"):
+        solve_deployment([0.5], [0.1], [1.0], 1.0, 1, constraints=80)  # type: ignore[arg-type]

@@ -1,0 +1,393 @@
+"""The drill: what it promises, that a broken promise is seen, and how absorption is measured."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stageroute import DecisionLog, LoggedDecision, StageRouter
+from stageroute.cli import main
+from stageroute.drill import (
+    DrillSettings,
+    Environment,
+    Outcome,
+    Trace,
+    read_trace,
+    run_drill,
+    synthetic_trace,
+)
+from stageroute.drill.absorption import (
+    Traffic,
+    absorb,
+    arrival,
+    first_from,
+    outage,
+    rate_limit,
+    regression,
+    share_from_here,
+)
+from stageroute.drill.environment import FAILURE_RATES, Answer
+from stageroute.drill.events import Event
+from stageroute.drill.fleet import FLEET
+from stageroute.drill.plot import COLOURS
+from stageroute.drill.promises import check, most_in_window
+from stageroute.drill.records import Refusal
+from stageroute.drill.report import figures
+from stageroute.drill.simulation import Simulation
+from stageroute.drill.told import Told
+from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.models import Tokens
+from stageroute.settings import Health
+
+QUERIES = 5_000
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return synthetic_trace(QUERIES, seed=0)
+
+
+@pytest.fixture(scope="module")
+def outcome(trace: Trace) -> Outcome:
+    return run_drill(trace)
+
+
+def broken(outcome: Outcome) -> set[str]:
+    return {promise.name for promise in check(outcome) if not promise.holds}
+
+
+def story(outcome: Outcome) -> list[tuple[Any, ...]]:
+    return [(a.query, a.id, a.time, a.model, a.outcome, a.bill) for a in outcome.record.attempts]
+
+
+def test_every_promise_holds(outcome: Outcome) -> None:
+    assert broken(outcome) == set()
+    assert len(outcome.record.attempts) > QUERIES
+    assert outcome.record.refusals == []
+
+
+def test_everything_that_should_happen_happens(outcome: Outcome) -> None:
+    happened = Counter(attempt.outcome for attempt in outcome.record.attempts)
+    # The shorter the run, the fewer: the router keeps to its own limits, and these are rare.
+    assert set(happened) - {"rate_limit"} == {"ok", *FAILURE_RATES}
+    assert outcome.counters.cooldowns > 0
+    assert min(outcome.record.feedback.values()) > 0
+    assert {event.kind for event in outcome.events} == {
+        "outage", "arrival", "rate_limit", "restart", "price", "regression", "retirement",
+    }  # fmt: skip
+    assert len(absorb(outcome)) == len(outcome.events) + 1
+    sums = figures(outcome)
+    assert sums["answered"] > 0.999
+    assert 0.9 < sums["reward_of_oracle"] < 1.02
+
+
+def test_same_seed_same_drill_and_other_seeds_differ(trace: Trace, outcome: Outcome) -> None:
+    again = run_drill(trace)
+    assert story(again) == story(outcome)
+    assert again.counters == outcome.counters
+    assert again.record.log == outcome.record.log
+    assert story(run_drill(trace, DrillSettings(seed=1))) != story(outcome)
+
+
+def test_a_restart_changes_no_decision(
+    trace: Trace, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from_journal = run_drill(trace, DrillSettings(journal=tmp_path / "journal"))
+    assert story(from_journal) == story(outcome)
+    assert broken(from_journal) == set()
+    monkeypatch.setattr(Simulation, "_restart", lambda self: None)
+    assert story(run_drill(trace)) == story(outcome)
+
+
+def test_a_journal_repeats_no_row_of_the_log(tmp_path: Path) -> None:
+    rows: list[LoggedDecision] = []
+    for _ in range(2):
+        router = StageRouter(
+            ["a", "b"],
+            budget=1.0,
+            max_deployed=2,
+            journal=tmp_path / "journal",
+            decision_log=DecisionLog(rows.extend),
+            clock=lambda: 1e9,
+            seed=1,
+        )
+        for _ in range(10):
+            router.route()
+        router.close()
+    assert [row.id for row in rows] == list(range(20))
+
+
+def test_a_hard_limit_that_binds_is_never_broken(trace: Trace) -> None:
+    outcome = run_drill(trace, DrillSettings(hard_limit=1.5))
+    assert broken(outcome) == set()
+    assert {refusal.error for refusal in outcome.record.refusals} == {"HardLimitError"}
+
+
+def test_too_much_traffic_is_refused_for_good_reason(trace: Trace) -> None:
+    rush = Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
+    outcome = run_drill(rush)
+    assert len(outcome.record.refusals) > 10
+    assert broken(outcome) == set()
+
+
+class Liar(Environment):
+    """Bills other prices than it publishes."""
+
+    def bill(self, model: str, tokens: Tokens) -> float:
+        """Add a thousandth."""
+        return 1.001 * super().bill(model, tokens)
+
+
+class Forgetful(Environment):
+    """Uses more tokens than it was asked for, ten times as many."""
+
+    def call(self, query: int, attempt: int, model: str, now: float) -> Answer:
+        """Answer at length."""
+        answer = super().call(query, attempt, model, now)
+        tokens = Tokens(*(10.0 * count for count in answer.tokens))
+        return replace(answer, tokens=tokens)
+
+
+def test_a_lying_environment_is_found_out() -> None:
+    trace = synthetic_trace(600, seed=0)
+    assert broken(run_drill(trace, environment=Liar(trace, 0))) == {"bills add up"}
+    lavish = broken(run_drill(trace, environment=Forgetful(trace, 0)))
+    assert "hard limit per hour" in lavish
+
+
+def refuse_without_ground(outcome: Outcome) -> None:
+    outcome.record.refusals.append(Refusal(5, 1.0, "ModelsDownError", {"grok-4.3": ""}))
+
+
+def drop_a_row(outcome: Outcome) -> None:
+    del outcome.record.log[7]
+
+
+def distort_a_row(outcome: Outcome) -> None:
+    row = outcome.record.log[7]
+    outcome.record.log[7] = replace(row, probabilities=tuple(0.5 * p for p in row.probabilities))
+
+
+def overspend(outcome: Outcome) -> None:
+    outcome.record.attempts[9].bill += 10.0
+
+
+def crowd_a_minute(outcome: Outcome) -> None:
+    for attempt in outcome.record.attempts[2_000:2_700]:
+        attempt.time, attempt.model = 1_000.0, "gpt-4.1-nano"
+        attempt.tokens = Tokens(20_000.0, 0.0)
+
+
+def pile_up(outcome: Outcome) -> None:
+    outcome.record.peaks["grok-4.3"] = FLEET["grok-4.3"].max_concurrent + 1
+
+
+def lose_a_reward(outcome: Outcome) -> None:
+    outcome.record.feedback["counted"] += 1
+
+
+def forget_at_restart(outcome: Outcome) -> None:
+    outcome.record.restart["counters"] = False
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (refuse_without_ground, {"no error while a live model could serve"}),
+        (drop_a_row, {"decision log complete"}),
+        (distort_a_row, {"decision log complete"}),
+        (overspend, {"average budget", "bills add up", "hard limit per hour"}),
+        (
+            crowd_a_minute,
+            {"requests per minute", "tokens per minute", "decision log complete"},
+        ),
+        (pile_up, {"queries under way"}),
+        (lose_a_reward, {"feedback counted once"}),
+        (forget_at_restart, {"restart loses nothing"}),
+    ],
+)
+def test_each_broken_promise_is_seen(spoil: Callable[[Outcome], None], expected: set[str]) -> None:
+    outcome = run_drill(synthetic_trace(4_000, seed=0), DrillSettings(hard_limit=4.5))
+    assert broken(outcome) == set()
+    spoil(outcome)
+    assert broken(outcome) == expected
+
+
+def test_an_environment_that_knows_no_limit_calls_refusals_groundless(
+    monkeypatch: pytest.MonkeyPatch, trace: Trace
+) -> None:
+    monkeypatch.setattr(Told, "why_not", lambda *_: "")
+    rush = Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
+    assert broken(run_drill(rush)) == {"no error while a live model could serve"}
+
+
+def test_what_a_model_may_be_sent() -> None:
+    told = Told(FLEET["claude-sonnet-4-5"].to_model(), Health(max_cooldown=60.0))
+    # 120 requests a minute: 3 seconds' worth at once, then 1.9 a second; 16 under way.
+    for _ in range(5):
+        assert told.why_not(100.0, 0.0) == ""
+        told.send(100.0, 0.0)
+    told.send(100.0, 0.0)
+    assert told.why_not(100.0, 0.0) == "requests"
+    assert told.why_not(100.0, 1.0) == ""
+    assert told.why_not(30_000.0, 1.0) == "tokens"
+    told.fail(1.0)
+    assert told.why_not(100.0, 60.0) == "failed lately"
+    assert told.why_not(100.0, 62.0) == "being probed"
+    told.succeed(0.5)
+    assert told.why_not(100.0, 62.0) == "being probed"
+    told.succeed(1.5)
+    assert told.why_not(100.0, 62.0) == ""
+    for _ in range(10):
+        told.send(100.0, 100.0)
+    assert told.why_not(1.0, 200.0) == "concurrency"
+    told.settle(100.0, 50.0, 0.0, 200.0)
+    assert told.why_not(1.0, 200.0) == ""
+    assert told.peak == 16
+
+
+def test_most_in_window_counts_both_ends() -> None:
+    times, amounts = [0.0, 30.0, 60.0, 60.1, 200.0], [1.0, 2.0, 4.0, 8.0, 5.0]
+    assert most_in_window(times, amounts, 60.0) == 14.0
+    assert most_in_window(times, amounts, 59.0) == 14.0
+    assert most_in_window(times[:3], amounts[:3], 60.0) == 7.0
+    assert most_in_window([], [], 60.0) == 0.0
+
+
+def traffic(models: str, window: int = 4, probes: str = "", refused: str = "") -> Traffic:
+    """One decision a second, each letter a model; marks in the other strings."""
+    probes, refused = (marks.ljust(len(models)) for marks in (probes, refused))
+    return Traffic(
+        np.arange(len(models), dtype=float),
+        np.array(list(models)),
+        np.array(["rate_limit" if mark == "x" else "ok" for mark in refused]),
+        np.array([mark == "x" for mark in probes]),
+        window,
+    )
+
+
+def event(kind: str, start: float, end: float | None = None) -> Event:
+    return Event(kind, "test", start, start if end is None else end, "a")
+
+
+def test_shares_from_here_on() -> None:
+    share = share_from_here(np.array([True, True, False, False, True]), 2)
+    np.testing.assert_array_equal(share, [1.0, 0.5, 0.0, 0.5, np.nan])
+    assert np.isnan(share_from_here(np.array([True]), 2)).all()
+    assert first_from(share <= 0.5, 0, 5) == 1
+    assert first_from(share <= 0.5, 1, 5) == 1
+    assert first_from(share > 0.5, 1, 5) is None
+
+
+def test_absorbing_an_outage() -> None:
+    #                0       8         18        28
+    seen = traffic("ababababaabbbbabbbbbbabababa", probes=" " * 14 + "x" * 10)
+    gone, back = outage(event("outage", 8.0, 18.0), seen, horizon=28)
+    assert (gone.queries, gone.seconds) == (2, 2.0)
+    assert "2 requests hit it, then 1 probes" in gone.note
+    # From decision 20 on, two of the next four are its own: 80 % of one half needs two.
+    assert (back.queries, back.seconds) == (2, 2.0)
+    never = outage(event("outage", 8.0, 18.0), traffic("abababab" + "b" * 20), horizon=28)
+    assert (never[0].queries, never[1].queries) == (0, None)
+
+
+def test_absorbing_rate_limiting() -> None:
+    seen = traffic("a" * 20, refused=" " * 6 + "x  x")
+    row = rate_limit(event("rate_limit", 5.0, 15.0), seen)
+    assert (row.queries, row.seconds) == (4, 4.0)
+    assert row.note.startswith("2 of 10 requests refused")
+    assert rate_limit(event("rate_limit", 5.0, 15.0), traffic("a" * 20)).queries == 0
+
+
+def test_absorbing_a_regression() -> None:
+    seen = traffic("aaaaaaaaaabbbbbbbbbb")
+    row = regression(event("regression", 5.0), seen, oracle=0.0, horizon=20)
+    assert (row.queries, row.seconds) == (5, 5.0)
+    tolerated = regression(event("regression", 5.0), seen, oracle=0.5, horizon=20)
+    assert tolerated.queries == 3
+    assert regression(event("regression", 5.0), seen, oracle=0.0, horizon=10).queries is None
+
+
+def test_absorbing_an_arrival() -> None:
+    seen = traffic("bbbbbbbbbbababababababab")
+    row = arrival(event("arrival", 5.0), seen, live_at=8, oracle=0.5, horizon=24)
+    assert row.measure == "until it has its steady share"
+    assert (row.queries, row.seconds) == (4, 4.0)
+    tried = traffic("bbbbbbbbbbaabbbbbbbbbbbb")
+    row = arrival(event("arrival", 5.0), tried, live_at=10, oracle=0.0, horizon=24)
+    assert (row.measure, row.queries) == ("until it is rejected", 7)
+    assert "tried 2 times" in row.note
+    row = arrival(event("arrival", 5.0), tried, live_at=None, oracle=0.0, horizon=24)
+    assert (row.measure, row.queries) == ("rejected without a trial", 0)
+
+
+def test_the_azure_trace(shared_data: Path) -> None:
+    trace = read_trace(shared_data / "data" / "trace_azure_llm_2023" / "conv.parquet")
+    assert len(trace) == 19_366
+    outcome = run_drill(trace)
+    assert broken(outcome) == set()
+    assert all(row.queries is not None for row in absorb(outcome))
+
+
+def test_every_model_has_a_colour() -> None:
+    assert set(COLOURS) == set(FLEET)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, figures_file = tmp_path / "drill.png", tmp_path / "drill.json"
+    arguments = ["drill", "--queries", "1500", "--no-progress"]
+    assert main([*arguments, "--json", str(figures_file), "--plot", str(picture)]) == 0
+    assert "10 of 10 promises held" in capsys.readouterr().out
+    assert picture.stat().st_size > 10_000
+    written = json.loads(figures_file.read_text())
+    assert all(promise["holds"] for promise in written["promises"])
+    assert {row["event"]["kind"] for row in written["events"]} >= {"outage", "price"}
+
+
+def test_command_fails_when_a_promise_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stageroute.drill.simulation.Environment", Liar)
+    assert main(["drill", "--queries", "300", "--no-progress"]) == 1
+    captured = capsys.readouterr()
+    assert "THE DRILL FAILED" in captured.out
+    assert "broken in this drill: bills add up" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD"),
+        ({"hard_limit": -1.0}, "hard_limit = -1.0: must be finite and above 0, in USD"),
+        ({"max_deployed": 1}, r"max_deployed = 1: must be a whole number in \[2, 6\]"),
+        ({"stages": 0}, "stages = 0: must be a whole number, at least 1"),
+        ({"seed": -1}, "seed = -1: must be a whole number"),
+        ({"journal": Path(__file__)}, "is there already: give the path of a journal that is not"),
+    ],
+)
+def test_bad_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        DrillSettings(**changes)
+
+
+def test_bad_traces(tmp_path: Path) -> None:
+    ones = np.ones(2, dtype=np.int64)
+    with pytest.raises(DatasetError, match="t_s must be finite and ascending"):
+        Trace("t", np.array([1.0, 0.0]), ones, ones)
+    with pytest.raises(DatasetError, match="tokens_out needs a number of tokens"):
+        Trace("t", np.array([0.0, 1.0]), ones, -ones)
+    with pytest.raises(DatasetError, match="has 1 requests; give at least 2"):
+        Trace("t", np.zeros(1), ones[:1], ones[:1])
+    other = tmp_path / "other.parquet"
+    other.write_bytes(b"no parquet")
+    with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
+        read_trace(other)
+    with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
+        read_trace(tmp_path / "missing.parquet")
+    with pytest.raises(InvalidInputError, match="queries = 1: must be a whole number, at least 2"):
+        synthetic_trace(1, 0)

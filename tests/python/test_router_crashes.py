@@ -1,0 +1,344 @@
+"""The whole router, killed at any moment: nothing acknowledged is lost, nothing counts twice."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from crash_child import OPEN_DECISIONS, PRICED, PROGRAM, WORKERS, open_router, price
+from stageroute import StageRouter
+from stageroute.errors import AlreadyObservedError, UnknownDecisionError
+
+LIVES = 100
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+class ForkServer:
+    """Runs `crash_child.py` and has it fork processes to kill."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = socket.socketpair()
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            # The server's only thread is to be its own.
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+        theirs.close()
+
+    def run_and_kill(self, path: Path, seed: int, late: list[int], delay: float) -> list[str]:
+        """Let a process work for so many seconds; return what it had reported by then."""
+        reader, writer = os.pipe()
+        request = json.dumps({"path": str(path), "seed": seed, "late": late}).encode()
+        socket.send_fds(self.connection, [request], [writer])
+        os.close(writer)
+        child = int(self.connection.recv(64))
+        timer = threading.Timer(delay, os.kill, (child, signal.SIGKILL))
+        timer.start()
+        with open(reader, "rb") as pipe:  # noqa: PTH123  # a descriptor
+            report = pipe.read()
+        timer.join()
+        assert int(self.connection.recv(64)) == -signal.SIGKILL, report[-3000:].decode()
+        assert report.endswith(b"\n") or not report
+        return report.decode().splitlines()
+
+    def close(self) -> None:
+        """End the server."""
+        self.connection.close()
+        self.process.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@dataclass
+class Outcome:
+    """What a decision has had."""
+
+    has_reward: bool = False
+    has_cost: bool = False
+
+
+@dataclass
+class Known:
+    """Everything that the router must know, as far as it was acknowledged or found out."""
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    """By decision, those that were made without a word included."""
+    count: Counter[str] = field(default_factory=Counter)
+    billed: float = 0.0
+    repeated: tuple[int, int] = (0, 0)
+    """At least and at most."""
+    levels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRICED, 1))
+    added: list[str] = field(default_factory=list)
+    retired: set[str] = field(default_factory=set)
+    budget: float = 0.001
+    stage: int = 1
+    live: tuple[str, ...] | None = None
+
+    def take(self, what: str, result: str) -> None:
+        """Note that a call was done."""
+        kind, *words = what.split()
+        getattr(self, f"_{kind}")(words, result)
+        self.count[kind] += 1
+
+    def observe(self, number: int, *, reward: bool = False, cost: float | None = None) -> None:
+        """Note feedback; the same twice is the router's mistake."""
+        outcome = self.outcomes[number]
+        assert not (reward and outcome.has_reward)
+        assert not (cost is not None and outcome.has_cost)
+        outcome.has_reward |= reward
+        outcome.has_cost |= cost is not None
+        self.billed += cost or 0.0
+        self.count["costs"] += cost is not None
+
+    def _open(self, words: list[str], result: str) -> None:
+        pass
+
+    def _route(self, words: list[str], result: str) -> None:
+        number = int(result.split()[0])
+        assert number not in self.outcomes, "an id was given twice"
+        self.outcomes[number] = Outcome()
+
+    def _reward(self, words: list[str], result: str) -> None:
+        self.observe(int(words[0]), reward=True)
+        self.count["rewards"] += 1
+
+    def _cost(self, words: list[str], result: str) -> None:
+        self.observe(int(words[0]), cost=float(words[1]))
+
+    def _both(self, words: list[str], result: str) -> None:
+        self.observe(int(words[0]), reward=True, cost=float(words[1]))
+        self.count["rewards"] += 1
+
+    def _many(self, words: list[str], result: str) -> None:
+        for number, cost in zip(words[::2], words[1::2], strict=True):
+            self.observe(int(number), cost=float(cost))
+
+    def _fail(self, words: list[str], result: str) -> None:
+        number, reason, cost = words
+        if reason == "refusal":
+            # A reward of 0, whose cost is still to come.
+            self.observe(int(number), reward=True)
+            self.count["rewards"] += 1
+        else:
+            self.observe(int(number), cost=0.0 if cost == "None" else float(cost))
+        self.count[reason] += 1
+
+    def _again(self, words: list[str], result: str) -> None:
+        least, most = self.repeated
+        self.repeated = least + 1, most + 1
+
+    def _price(self, words: list[str], result: str) -> None:
+        self.levels[words[0]] = int(words[1])
+
+    def _budget(self, words: list[str], result: str) -> None:
+        self.budget = float(words[0])
+
+    def _add(self, words: list[str], result: str) -> None:
+        self.added.append(words[0])
+
+    def _retire(self, words: list[str], result: str) -> None:
+        self.retired.add(words[0])
+
+    def _stage(self, words: list[str], result: str) -> None:
+        stage, live = result.split()
+        assert int(stage) == self.stage + 1
+        self.stage, self.live = int(stage), tuple(live.split(","))
+
+
+def read(report: list[str], known: Known) -> list[str]:
+    """Note what was acknowledged; return the calls that were under way at the end."""
+    under_way: dict[str, str] = {}
+    for line in report:
+        sign, thread, rest = [*line.split(" ", 2), ""][:3]
+        assert sign in "<>", line.replace("\\n", "\n")
+        if sign == ">":
+            assert thread not in under_way
+            under_way[thread] = rest
+        else:
+            what = under_way.pop(thread)
+            if rest != "full":
+                known.take(what, rest)
+    return list(under_way.values())
+
+
+def is_counted(router: StageRouter, number: int, **feedback: float) -> bool:
+    """Whether a decision has had such feedback; if not, it has now."""
+    try:
+        router.observe(number, **feedback)  # type: ignore[arg-type]
+    except AlreadyObservedError:
+        return True
+    return False
+
+
+def is_done(router: StageRouter, known: Known, what: str) -> bool | None:
+    """Whether a call that was never acknowledged was done all the same; None if nothing tells."""
+    kind, *words = what.split()
+    if kind in {"cost", "reward", "both", "many", "fail"}:
+        has_reward = kind in {"reward", "both"} or "refusal" in words
+        has_cost = kind in {"cost", "both", "many"} or (kind == "fail" and not has_reward)
+        numbers = words[::2] if kind == "many" else words[:1]
+        found = {
+            is_counted(router, int(number), **feedback)
+            for number in numbers
+            for feedback in [{"reward": 0.0}] * has_reward + [{"cost": 0.0}] * has_cost
+        }
+        assert len(found) == 1, f"{what} was done by half"
+        return found.pop()
+    models = {model.name: model for model in router.models}
+    return {
+        "price": lambda: models[words[0]].price == price(int(words[1])),
+        "budget": lambda: router.settings.budget == float(words[0]),
+        "add": lambda: words[0] in models,
+        "retire": lambda: router.state(words[0]).is_retired,
+        "stage": lambda: router.deployment.stage == known.stage + 1,
+    }.get(kind, lambda: None)()
+
+
+def settle(router: StageRouter, known: Known, under_way: list[str]) -> int:
+    """Find out what became of calls that were under way, and note what was done."""
+    # It may have died with its tail full.
+    router.flush()
+    queries = router.counters.queries
+    orphans = set(range(queries)) - known.outcomes.keys()
+    assert len(orphans) <= under_way.count("route")
+    for number in orphans:
+        known.take("route", f"{number}")
+    done = len(orphans)
+    for what in under_way:
+        if what.startswith("again"):
+            known.repeated = known.repeated[0], known.repeated[1] + 1
+        elif is_done(router, known, what):
+            done += 1
+            deployment = router.deployment
+            known.take(what, f"{deployment.stage} {','.join(deployment.models)}")
+    return done
+
+
+def check_books(router: StageRouter, known: Known) -> None:
+    """Compare counters and settings; exactly, for all bills are multiples of a power of two."""
+    counters = router.counters
+    assert counters.queries == len(known.outcomes) == max(known.outcomes, default=-1) + 1
+    assert counters.rewards == known.count["rewards"]
+    assert counters.costs == known.count["costs"]
+    assert counters.billed == known.billed
+    assert {reason: counters.failures[reason] for reason in ("error", "refusal", "timeout")} == {
+        reason: known.count[reason] for reason in ("error", "refusal", "timeout")
+    }
+    assert known.repeated[0] <= counters.repeated <= known.repeated[1]
+    known.repeated = counters.repeated, counters.repeated
+    assert counters.unknown == counters.expired == counters.failed_stages == 0
+    assert [model.name for model in router.models[4 + len(PRICED) :]] == known.added
+    assert {m.name: m.price for m in router.models if m.price is not None} == {
+        name: price(level) for name, level in known.levels.items()
+    }
+    assert {m.name for m in router.models if router.state(m.name).is_retired} == known.retired
+    assert router.settings.budget == known.budget
+    assert router.deployment.stage == known.stage
+    if known.live is not None:
+        assert router.deployment.models == known.live
+    live = set(router.deployment.models) - known.retired
+    assert {m.name for m in router.models if router.state(m.name).is_live} == live
+
+
+def check_decisions(router: StageRouter, known: Known) -> None:
+    """Each decision that can still take feedback takes what it has not had, and nothing else."""
+    queries = len(known.outcomes)
+    numbers = range(max(0, queries - OPEN_DECISIONS), queries)
+    for what in ("reward", "cost"):
+        for has_had in (True, False):
+            group = [k for k in numbers if getattr(known.outcomes[k], f"has_{what}") == has_had]
+            batch = FeedbackBatch(len(group) * (not has_had), len(group) * has_had, 0, 0)
+            assert feed(router, what, group) == batch
+    with pytest.raises(UnknownDecisionError):
+        router.observe(queries, reward=0.0)
+    assert router.route().id == queries
+
+
+class FeedbackBatch(NamedTuple):
+    """What became of feedback."""
+
+    counted: int
+    repeated: int
+    unknown: int
+    expired: int
+
+
+def feed(router: StageRouter, what: str, numbers: Sequence[int]) -> FeedbackBatch:
+    """Give rewards or costs of 0, as many at once as the small journal takes."""
+    sums = Counter[str]()
+    for start in range(0, len(numbers), 500):
+        chunk = numbers[start : start + 500]
+        router.flush()
+        zeros = [0.0] * len(chunk)
+        if what == "reward":
+            batch = router.observe_many(chunk, rewards=zeros, all_or_none=False)
+        else:
+            batch = router.observe_many(chunk, costs=zeros, all_or_none=False)
+        sums.update({name: getattr(batch, name) for name in FeedbackBatch._fields})
+    return FeedbackBatch(**{name: sums[name] for name in FeedbackBatch._fields})
+
+
+def snapshot_position(path: Path) -> int:
+    """How many records the snapshot of a closed journal stands for."""
+    with closing(sqlite3.connect(path)) as connection:
+        row = connection.execute("SELECT next_seq FROM snapshot").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def test_no_kill_loses_or_doubles_what_was_acknowledged(
+    journal_path: Path, tmp_path: Path, server: ForkServer
+) -> None:
+    generator = random.Random(7)
+    known = Known()
+    cut = done = compacted = position = 0
+    for life in range(LIVES):
+        # Every fourth is killed about when it opens the journal.
+        delay = generator.uniform(0.0, 0.03) if life % 4 == 3 else generator.uniform(0.05, 0.25)
+        newest = sorted(known.outcomes)[-OPEN_DECISIONS // 4 :]
+        late = [number for number in newest if not known.outcomes[number].has_reward][-30:]
+        under_way = read(server.run_and_kill(journal_path, life, late, delay), known)
+        assert len(under_way) <= WORKERS + 1
+        # A copy is asked, so that the next life finds what this one left.
+        copy = tmp_path / "copy"
+        shutil.copytree(journal_path.parent, copy)
+        with open_router(copy / journal_path.name) as router:
+            done += settle(router, known, under_way)
+        # And another one, for asking was feedback.
+        shutil.rmtree(copy)
+        shutil.copytree(journal_path.parent, copy)
+        with open_router(copy / journal_path.name) as router:
+            check_books(router, known)
+            check_decisions(router, known)
+        now = snapshot_position(copy / journal_path.name)
+        compacted += now > position
+        position = now
+        shutil.rmtree(copy)
+        cut += len(under_way)
+    calls = {kind: known.count[kind] for kind in sorted(known.count)}
+    print(
+        f"{LIVES} kills; {cut} calls cut, {done} of them done; {compacted} lives compacted: {calls}"
+    )
+    assert compacted > LIVES // 4
+    assert cut > 0
+    assert min(calls.values()) > 0
