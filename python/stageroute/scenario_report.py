@@ -161,6 +161,7 @@ def _remarks(result: ScenarioResult) -> list[str]:
 
 def _format_settings(result: ScenarioResult) -> str:
     settings, limits = result.settings, result.settings.limits[0]
+    pacing = "off" if limits.pacing_horizon is None else f"{limits.pacing_horizon:g} queries"
     changes = sorted(
         {
             f"{SCENARIOS[run.scenario].title.split(',')[0]} of {run.victim}"
@@ -173,7 +174,8 @@ def _format_settings(result: ScenarioResult) -> str:
         "others evenly",
         f"T = {settings.num_queries:,} queries, K = {settings.num_stages} stages, "
         f"{len(settings.seeds)} seeds from {settings.seeds[0]}",
-        f"M_max = {limits.max_deployed}, throughput cap = {limits.throughput_cap}, prices "
+        f"M_max = {limits.max_deployed}, throughput cap = {limits.throughput_cap}, "
+        f"pacing = {pacing}, prices "
         f"{'known' if limits.use_prices else 'unknown'}; stageroute {result.version}",
     ]
     return "\n".join([*lines, *(["; ".join(changes)] if changes else [])])
