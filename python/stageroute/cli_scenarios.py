@@ -54,6 +54,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
                        help="at the start; the others arrive evenly")  # fmt: skip
     group.add_argument("--max-deployed", type=int, default=4, metavar="M_MAX")
     group.add_argument("--throughput-cap", type=float, default=0.5, metavar="ALPHA")
+    group.add_argument("--pacing-horizon", type=float, default=defaults.limits[0].pacing_horizon,
+                       metavar="QUERIES", help="overspend is made good over so many")  # fmt: skip
     group.add_argument("--unknown-prices", action="store_true",
                        help="do not tell StageRoute each model's mean cost beforehand")  # fmt: skip
     group.add_argument("--forget-per-stage", type=float, metavar="FACTOR",
@@ -66,6 +68,7 @@ def _settings(options: argparse.Namespace, table: "OutcomeTable") -> ScenarioSet
             budget=budget,
             max_deployed=options.max_deployed,
             throughput_cap=options.throughput_cap,
+            pacing_horizon=options.pacing_horizon,
             use_prices=not options.unknown_prices,
         )
         for budget in options.budget

@@ -134,16 +134,17 @@ def format_scenarios(result: ScenarioResult) -> str:
 def _rows(
     result: ScenarioResult, names: list[str], budget: float, columns: tuple[Column, ...]
 ) -> list[list[str]]:
-    rows = []
+    rows, has_figures = [], False
     for name in names:
         for service in result.settings.services:
             title = SCENARIOS[name].title if service == "stageroute" else f"  {service}"
             runs = result.of(name, service, budget)
             if runs:
                 rows.append([title, *(show(runs) for _, show in columns)])
+                has_figures = True
             elif name in SERVICES[service].cannot:
                 rows.append([title, "cannot", *[NONE] * (len(columns) - 1)])
-    return rows
+    return rows if has_figures else []
 
 
 def _remarks(result: ScenarioResult) -> list[str]:
@@ -160,6 +161,7 @@ def _remarks(result: ScenarioResult) -> list[str]:
 
 def _format_settings(result: ScenarioResult) -> str:
     settings, limits = result.settings, result.settings.limits[0]
+    pacing = "off" if limits.pacing_horizon is None else f"{limits.pacing_horizon:g} queries"
     changes = sorted(
         {
             f"{SCENARIOS[run.scenario].title.split(',')[0]} of {run.victim}"
@@ -172,7 +174,8 @@ def _format_settings(result: ScenarioResult) -> str:
         "others evenly",
         f"T = {settings.num_queries:,} queries, K = {settings.num_stages} stages, "
         f"{len(settings.seeds)} seeds from {settings.seeds[0]}",
-        f"M_max = {limits.max_deployed}, throughput cap = {limits.throughput_cap}, prices "
+        f"M_max = {limits.max_deployed}, throughput cap = {limits.throughput_cap}, "
+        f"pacing = {pacing}, prices "
         f"{'known' if limits.use_prices else 'unknown'}; stageroute {result.version}",
     ]
     return "\n".join([*lines, *(["; ".join(changes)] if changes else [])])

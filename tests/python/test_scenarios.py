@@ -357,7 +357,8 @@ def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (observe, cost) == ("observe", (0.2,))
     usd = table.mean_cost()[1] / 200 * 1e6 * 0.5
     assert (pricing, who) == ("update_model_pricing", (table.models[1],))
-    assert prices == {"input_cost_per_m": usd, "output_cost_per_m": usd}
+    fields = ("input_cost_per_m", "output_cost_per_m", "cost_per_1m_tokens")
+    assert prices == dict.fromkeys(fields, usd)
     assert (service.decisions(), service.feedback()) == ({}, {})
 
 

@@ -141,7 +141,9 @@ class ParetoBanditService(Service):
         """Update the model's prices."""
         self._prices[arm] *= factor
         if self._models[arm] in self._router.registry:
-            self._router.update_model_pricing(self._models[arm], **self._price(arm))
+            # A model registered at run time keeps its old ceiling unless this field changes too.
+            blended = {"cost_per_1m_tokens": self._prices[arm]}
+            self._router.update_model_pricing(self._models[arm], **self._price(arm), **blended)
 
     def decisions(self) -> dict[str, int]:
         """Return nothing: it does not classify decisions."""
