@@ -138,6 +138,8 @@ class StageRoutePolicy(Policy):
                 max_deployed=self._limits.max_deployed,
                 confidence=self._limits.confidence,
                 pacing_horizon=self._limits.pacing_horizon,
+                # Feedback comes at once: a small table stays in the cache.
+                open_decisions=1_024,
                 seed=self._seed,
             )
             self.kernel = self._router
