@@ -49,8 +49,9 @@ class DecisionLog:
         self._sink = _as_sink(sink)
         self._seconds = seconds
         self._stopped = threading.Event()
-        # One batch at a time: the thread's, or that of a flush.
-        self._draining = threading.Lock()
+        # One batch at a time: the thread's, or that of a flush. Taken again by a sink that flushes.
+        self._draining = threading.RLock()
+        self._is_draining = False
         self._dropped = 0
         self._router: weakref.ref[RouterFleet] | None = None
         self._thread: threading.Thread | None = None
@@ -93,16 +94,21 @@ class DecisionLog:
 
     def _drain(self, router: "RouterFleet") -> None:
         with self._draining:
+            if self._is_draining:
+                return
             columns = router._drain_log()  # noqa: SLF001  # the native half's only reader
             self._dropped += columns["dropped"]
             batch = DecisionBatch(columns, [model.name for model in router.models])
             if not len(batch):
                 return
+            self._is_draining = True
             try:
                 self._sink(batch)
             except Exception as error:  # noqa: BLE001  # whatever the user's sink raises
                 self._dropped += len(batch)
                 logger.warning("the decision log lost %d decisions: %r", len(batch), error)
+            finally:
+                self._is_draining = False
 
 
 def _as_sink(sink: str | Path | Sink) -> Sink:

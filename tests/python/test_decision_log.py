@@ -407,3 +407,19 @@ def test_memory_stays_bounded_however_much_is_logged() -> None:
     assert max(sizes) <= 1000
     assert sum(sizes) + router.counters.log_dropped == 200_000
     assert router.counters.log_dropped == 0
+
+
+def test_a_sink_may_flush_the_router() -> None:
+    seen: list[int] = []
+
+    def sink(batch: DecisionBatch) -> None:
+        router.flush()
+        seen.extend(decision.id for decision in batch)
+
+    router = StageRouter(
+        ["a", "b"], budget=0.001, max_deployed=2, seed=1, decision_log=DecisionLog(sink)
+    )
+    ids = [router.route().id for _ in range(50)]
+    router.flush()
+    router.close()
+    assert seen == ids
