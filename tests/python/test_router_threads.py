@@ -21,6 +21,7 @@ import pytest
 
 from journal_ledger import wait_until
 from stageroute import (
+    Decision,
     Deployment,
     HardLimit,
     Health,
@@ -35,6 +36,7 @@ from stageroute.decision_batch import DecisionBatch
 from stageroute.decision_log import DecisionLog
 from stageroute.errors import (
     HardLimitError,
+    NoModelError,
     RateLimitedError,
     RefusedError,
     SolverError,
@@ -622,6 +624,23 @@ def test_a_lost_slot(controller: str, loss: str, on_lost_slot: str) -> None:
     router.close()
 
 
+def test_the_whole_live_set_is_lost_while_others_start() -> None:
+    starter = Starter()
+    router = make(on_lost_slot="redeploy", start_models=starter)
+    live = router.deployment.models
+    router.retire_model(live[0])
+    starter.wait(1)
+    router.retire_model(live[1])
+    with pytest.raises(NoModelError, match="no arm is live"):
+        router.route()
+    assert router.counters.queries == 0
+    starter.go()
+    starter.go()
+    wait_until(lambda: router.deployment.stage > 1, PATIENCE)
+    assert serve(router, 50) <= set(FOUR) - set(live)
+    router.close()
+
+
 def test_a_model_that_is_not_live_loses_no_slot() -> None:
     health = Health(failures=1, failed_after=1)
     router = make(on_lost_slot="redeploy", controller="inline", health=health)
@@ -736,6 +755,16 @@ def test_everything_at_once_from_many_threads(journal_path: Path) -> None:
     def added() -> list[str]:
         return [model.name for model in router.models[len(FOUR) :]]
 
+    def route_when_live() -> Decision:
+        """Route; where others have retired the whole live set, once the freed slots are filled."""
+        last = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return router.route()
+            except NoModelError:
+                assert time.monotonic() < last, "the freed slots were not filled"
+                time.sleep(0.001)
+
     def work(number: int) -> None:
         generator = random.Random(number)
         acts: list[Callable[[], object]] = [
@@ -751,7 +780,7 @@ def test_everything_at_once_from_many_threads(journal_path: Path) -> None:
             lambda: (router.counters, router.limits, router.deployment),
         ]
         for _ in range(400):
-            decision = router.route()
+            decision = route_when_live()
             made[number] += 1
             router.observe(decision, reward=generator.random(), cost=generator.randrange(99) * CENT)
             if generator.random() < 0.05:
