@@ -19,6 +19,7 @@ __all__ = [
     "MissingExtraError",
     "ModelsDownError",
     "NoModelError",
+    "OverlapError",
     "RateLimitedError",
     "RefusedError",
     "SnapshotCorruptError",
@@ -127,6 +128,23 @@ class DeploymentConflictError(StageRouteError, ValueError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class OverlapError(StageRouteError, ValueError):
+    """A log says nothing of a model that a target policy uses, so there is no estimate.
+
+    Attributes
+    ----------
+    models : tuple of str
+        The models that it says nothing of.
+    mass : float
+        Share of the target's traffic that they would get.
+    """
+
+    def __init__(self, message: str, models: tuple[str, ...] = (), mass: float = 0.0) -> None:
+        super().__init__(message)
+        self.models = models
+        self.mass = mass
 
 
 class JournalError(StageRouteError, OSError):
