@@ -9,9 +9,10 @@ or a model in a group): the target's mass on each, times what that mass brings,
 
 over decisions at which the log could have drawn the model. Estimators differ in h and Γ alone:
 
-    ips     h = v π                 Γ = 1{a = m} y / p              Horvitz & Thompson (1952)
-    snips   h = v π 1{a = m} / p    Γ = y                           Swaminathan & Joachims (2015)
-    dr      h = v π                 Γ = q + 1{a = m} (y - q) / p    Dudík, Langford & Li (2011)
+    ips           h = v π                 Γ = 1{a = m} y / p              Horvitz & Thompson (1952)
+    snips         h = v π 1{a = m} / p    Γ = y                           Swaminathan & Joachims (2015)
+    dr            h = v π                 Γ = q + 1{a = m} (y - q) / p    Dudík, Langford & Li (2011)
+    adaptive_dr   h = v π sqrt(p)         Γ as for dr                     Hadad et al. (2021)
 
 Where the log could have drawn all that the target uses, at every decision, ips and dr are the means
 of the textbook. A routing LP gives most models probability 0 at any one decision, however. The
@@ -23,8 +24,10 @@ Decisions of a learning router depend on the past. Yet, given the past, each dra
 probability, so scores less their means are martingale differences, as long as π, q and h come from
 the past alone: that is why q is a running mean, where independent data would allow any
 cross-fitting. Standard errors are sums of squares of these differences, and intervals normal. They
-hold where the conditional variances settle, and not where a model's probability tends to 0, or
-whether it is 0 depends on what it brought (Hadad et al. 2021; Bibaut et al. 2021).
+hold where the conditional variances settle, and not where whether a model's probability is 0
+depends on what it brought (Bibaut et al. 2021). adaptive_dr gives decisions less weight where p is
+small, so that each has the same variance: where p varies much it is far more precise. It needs
+queries of a cell to be alike over time, as carrying does.
 """
 
 from collections.abc import Callable
@@ -48,8 +51,8 @@ class Sample:
     ----------
     outcome : ndarray, shape (n,)
         y: rewards, or costs in USD.
-    is_drawable : ndarray of bool, shape (n, N)
-        Where p is above 0.
+    logging : ndarray, shape (n, N)
+        p, the log's probabilities.
     inverse : ndarray, shape (n, N)
         1 / p at the model that served, clipped if asked for; else 0.
     target : ndarray, shape (n, N)
@@ -61,11 +64,16 @@ class Sample:
     """
 
     outcome: Floats
-    is_drawable: NDArray[np.bool_]
+    logging: Floats
     inverse: Floats
     target: Floats
     expected: Floats
     group: Index
+
+    @property
+    def is_drawable(self) -> NDArray[np.bool_]:
+        """Where the log could have drawn a model, shape (n, N)."""
+        return self.logging > 0.0
 
     def by_cell(self, values: Floats) -> Floats:
         """Sum over the decisions of each group, shape (groups, N)."""
@@ -91,7 +99,17 @@ def _dr(sample: Sample) -> tuple[Floats, Floats]:
     return sample.target * sample.is_drawable, sample.expected + correction
 
 
-ESTIMATORS: Final[dict[str, Terms]] = {"ips": _ips, "snips": _snips, "dr": _dr}
+def _adaptive_dr(sample: Sample) -> tuple[Floats, Floats]:
+    weights, scores = _dr(sample)
+    return weights * np.sqrt(sample.logging), scores
+
+
+ESTIMATORS: Final[dict[str, Terms]] = {
+    "ips": _ips,
+    "snips": _snips,
+    "dr": _dr,
+    "adaptive_dr": _adaptive_dr,
+}
 
 
 def estimate(sample: Sample, estimator: str) -> tuple[float, float]:

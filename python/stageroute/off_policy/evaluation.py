@@ -1,7 +1,7 @@
 """Evaluate a target policy on a log: estimates, intervals, and how far they can be trusted."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ MUCH_CARRIED: Final = 0.2
 FEW_OBSERVATIONS: Final = 30
 SMALL_SAMPLE: Final = 100.0
 WEIGHTS_OFF: Final = 4.0
-"""Standard errors by which the mean weight may miss what it must be."""
+"""Standard errors by which a model's mean weight may miss what it must be."""
+
+ROUNDING: Final = 1e-18
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class MetricEvaluation:
     Attributes
     ----------
     estimates : dict of str to Estimate
-        By estimator: ``"ips"``, ``"snips"``, ``"dr"``.
+        By estimator: ``"ips"``, ``"snips"``, ``"dr"``, ``"adaptive_dr"``.
     decisions, without_outcome : int
         Decisions that the estimates are made from, and those left out as their outcome is unknown.
     effective_sample_size : float
@@ -152,14 +154,17 @@ def _evaluate_metric(
         margin = half_width * error
         estimates[estimator] = Estimate(value, error, value - margin, value + margin)
     weight = (sample.target * sample.inverse).sum(axis=1)
-    carried = float(sample.target[~sample.is_drawable].sum())
-    size = float(weight.sum() ** 2 / np.square(weight).sum())
-    without = int(is_considered.sum()) - rows.size
-    clipped = 0.0 if clip is None else float((ratio > clip).mean())
-    notes = _notes(data, sample, metric, without, carried, size, clipped, clip)
-    return MetricEvaluation(
-        estimates, rows.size, without, size, float(ratio.max()), clipped, carried, notes
+    found = MetricEvaluation(
+        estimates=estimates,
+        decisions=rows.size,
+        without_outcome=int(is_considered.sum()) - rows.size,
+        effective_sample_size=float(weight.sum() ** 2 / np.square(weight).sum()),
+        largest_weight=float(ratio.max()),
+        clipped=0.0 if clip is None else float((ratio > clip).mean()),
+        carried=float(sample.target[~sample.is_drawable].sum()),
+        notes=(),
     )
+    return replace(found, notes=tuple(_notes(found, sample, data.models, metric)))
 
 
 def _make_sample(
@@ -178,7 +183,7 @@ def _make_sample(
     weights = np.ones(rows.size) if data.weights is None else data.weights[rows]
     sample = Sample(
         outcome=outcome[rows],
-        is_drawable=logging > 0.0,
+        logging=logging,
         inverse=inverse,
         target=policy * (weights / weights.sum())[:, None],
         expected=running_means(outcome, is_chosen, group)[rows],
@@ -206,51 +211,42 @@ def _require_overlap(
 
 
 def _notes(
-    data: LoggedData,
-    sample: Sample,
-    metric: str,
-    without: int,
-    carried: float,
-    size: float,
-    clipped: float,
-    clip: float | None,
-) -> tuple[str, ...]:
-    notes = []
-    if without:
-        notes.append(
-            f"{without:,} decisions without a {metric} are left out; that is right only if what "
-            f"is missing does not depend on the {metric}"
+    found: MetricEvaluation, sample: Sample, models: tuple[str, ...], metric: str
+) -> Iterator[str]:
+    if found.without_outcome:
+        yield (
+            f"{found.without_outcome:,} decisions without a {metric} are left out; that is right "
+            f"only if what is missing does not depend on the {metric}"
         )
-    if carried > MUCH_CARRIED:
-        notes.append(
-            f"{carried:.0%} of the target's traffic is where the log could not have drawn its "
-            "model; intervals do not cover what that may hide"
+    if found.carried > MUCH_CARRIED:
+        yield (
+            f"{found.carried:.0%} of the target's traffic is where the log could not have drawn "
+            "its model; intervals do not cover what that may hide"
         )
     counts = (sample.inverse > 0.0).sum(axis=0)
-    used = sample.target.sum(axis=0) > 0.0
-    few = [
-        f"{data.models[arm]} ({counts[arm]})"
-        for arm in np.flatnonzero(used & (counts < FEW_OBSERVATIONS))
-    ]
-    if few:
-        notes.append(f"fewer than {FEW_OBSERVATIONS} outcomes of {', '.join(few)}")
-    if size < SMALL_SAMPLE:
-        notes.append(f"the log is worth {size:.0f} decisions of the target; intervals need more")
-    if clipped > 0.0:
-        notes.append(f"weights above {clip:g} were clipped, {clipped:.2%} of them: biased")
-    off = _weights_off(sample)
-    if clipped == 0.0 and abs(off) > WEIGHTS_OFF:
-        notes.append(
-            f"the mean weight is {off:+.0f} standard errors from what it must be: logged "
-            "probabilities are not those of the draws, or some models' outcomes are missing more "
-            "often than others'; ips is wrong then, and snips the safest"
+    is_rare = (sample.target.sum(axis=0) > 0.0) & (counts < FEW_OBSERVATIONS)
+    if is_rare.any():
+        few = ", ".join(f"{models[arm]} ({counts[arm]})" for arm in np.flatnonzero(is_rare))
+        yield f"fewer than {FEW_OBSERVATIONS} outcomes of {few}"
+    if found.effective_sample_size < SMALL_SAMPLE:
+        worth = f"{found.effective_sample_size:.0f} decisions of the target"
+        yield f"the log is worth {worth}; intervals need more"
+    if found.clipped:
+        yield f"{found.clipped:.2%} of the weights were clipped: biased"
+    elif (is_off := _is_off(sample)).any():
+        yield (
+            f"{', '.join(models[arm] for arm in np.flatnonzero(is_off))} served more, or less, "
+            "often than the log's probabilities allow: these are not those of the draws, or "
+            "outcomes are missing for some models more than for others; ips is wrong then, and "
+            "snips the safest"
         )
-    return tuple(notes)
 
 
-def _weights_off(sample: Sample) -> float:
-    """By how many standard errors the weights' mean misses that of the target's mass."""
-    weight = (sample.target * sample.inverse).sum(axis=1)
-    difference = weight - (sample.target * sample.is_drawable).sum(axis=1)
-    error = float(np.sqrt(np.square(difference).sum()))
-    return float(difference.sum()) / error if error > 0.0 else 0.0
+def _is_off(sample: Sample) -> NDArray[np.bool_]:
+    """Whether the weights of each model miss the mean that its probabilities give them."""
+    drawable = sample.is_drawable
+    difference = (sample.target * (sample.inverse - drawable)).sum(axis=0)
+    inverse = np.divide(1.0, sample.logging, out=np.ones_like(sample.logging), where=drawable)
+    variance = (np.square(sample.target) * (inverse - 1.0)).sum(axis=0)
+    is_off: NDArray[np.bool_] = np.square(difference) > WEIGHTS_OFF**2 * variance + ROUNDING
+    return is_off
