@@ -109,7 +109,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_outcomes_come_apart_late_twice_and_for_others(log: Path, tmp_path: Path) -> None:
-    outcomes = [
+    outcomes: Rows = [
         {"id": 3, "cost": 0.1},
         {"id": 1, "reward": 0.25, "cost": None},
         {"id": 3, "reward": 0.5},

@@ -9,10 +9,10 @@ or a model in a group): the target's mass on each, times what that mass brings,
 
 over decisions at which the log could have drawn the model. Estimators differ in h and Γ alone:
 
-    ips           h = v π                 Γ = 1{a = m} y / p              Horvitz & Thompson (1952)
-    snips         h = v π 1{a = m} / p    Γ = y                           Swaminathan & Joachims (2015)
-    dr            h = v π                 Γ = q + 1{a = m} (y - q) / p    Dudík, Langford & Li (2011)
-    adaptive_dr   h = v π sqrt(p)         Γ as for dr                     Hadad et al. (2021)
+    ips          h = v π               Γ = 1{a = m} y / p            Horvitz & Thompson (1952)
+    snips        h = v π 1{a = m} / p  Γ = y                         Swaminathan & Joachims (2015)
+    dr           h = v π               Γ = q + 1{a = m} (y - q) / p  Dudík, Langford & Li (2011)
+    adaptive_dr  h = v π sqrt(p)       Γ as for dr                   Hadad et al. (2021)
 
 Where the log could have drawn all that the target uses, at every decision, ips and dr are the means
 of the textbook. A routing LP gives most models probability 0 at any one decision, however. The
