@@ -10,7 +10,7 @@ from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
 from stageroute.parallel import run_jobs
-from stageroute.policies import POLICIES, Limits, Policy, make_policy
+from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream
 
@@ -140,8 +140,7 @@ def prepare(
         arrival_order=settings.arrival_order,
         retirements=settings.retirements,
     )
-    means = stream.table.mean_reward(), stream.table.mean_cost()
-    return stream, make_policy(policy, stream.table.models, *means, limits, seed)
+    return stream, make_policy(policy, Setting(stream, limits, settings.num_stages, seed))
 
 
 def run_episode(

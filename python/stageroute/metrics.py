@@ -5,11 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.policies import Limits, StageOraclePolicy
+from stageroute.policies import Limits
+from stageroute.policies.oracles import optimum
 from stageroute.replay import ReplayResult
 from stageroute.streams import Stream
 
-__all__ = ["RUNNING_SPEND_FROM", "ReplayMetrics", "measure", "oracle_rewards"]
+__all__ = [
+    "RUNNING_SPEND_FROM",
+    "ReplayMetrics",
+    "expected_rewards",
+    "measure",
+    "oracle_rewards",
+]
 
 Floats = NDArray[np.float64]
 
@@ -60,13 +67,27 @@ class ReplayMetrics:
 
 
 def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:
-    """Return the stage oracle's expected reward on each query, shape (T,)."""
-    mean_reward = stream.table.mean_reward()
-    oracle = StageOraclePolicy(mean_reward, stream.table.mean_cost(), limits, seed=0)
-    values = [
-        float(mean_reward @ oracle.optimum(stream.candidates(int(start)))[1]) for start in starts
-    ]
-    return np.repeat(values, np.diff([*starts, stream.num_queries]))
+    """Return the stage oracle's expected reward on each query, shape (T,).
+
+    It knows a change of the means at once, and redeploys in the middle of the stage.
+    """
+    changes = [regime.start for regime in stream.regimes]
+    parts = np.union1d(starts, changes)
+    values = []
+    for start in parts.tolist():
+        stage = int(starts[np.searchsorted(starts, start, side="right") - 1])
+        regime = stream.regime(start)
+        _, mixture = optimum(stream.candidates(stage), regime.reward, regime.cost, limits)
+        values.append(float(regime.reward @ mixture))
+    return np.repeat(values, np.diff([*parts, stream.num_queries]))
+
+
+def expected_rewards(stream: Stream, arm: NDArray[np.uint32]) -> Floats:
+    """Return the mean reward of the model that served each query, shape (T,)."""
+    expected = stream.regimes[0].reward[arm]
+    for regime in stream.regimes[1:]:
+        expected[regime.start :] = regime.reward[arm[regime.start :]]
+    return expected
 
 
 def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:
@@ -75,7 +96,7 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     queries = np.arange(1, stream.num_queries + 1)
     lengths = np.diff([*starts, stream.num_queries])
     oracle = oracle_rewards(stream, limits, starts)
-    cumulative_regret = np.cumsum(oracle - stream.table.mean_reward()[result.arm])
+    cumulative_regret = np.cumsum(oracle - expected_rewards(stream, result.arm))
     running_spend = np.cumsum(result.cost) / (limits.budget * queries)
     stage_spend = np.add.reduceat(result.cost, starts) / lengths
     deployed = np.bincount(np.concatenate(result.deployments), minlength=num_models)

@@ -9,13 +9,12 @@ from stageroute._core import __version__
 from stageroute.datasets import OutcomeTable
 from stageroute.feedback_modes import Mailbox
 from stageroute.parallel import run_jobs
-from stageroute.replay import stage_starts
 from stageroute.rivals import paretobandit
 from stageroute.scenario_worlds import Arms, World, change_world
 from stageroute.scenarios import SCENARIOS, SERVICES, Job, Scenario, ScenarioSettings
 from stageroute.services import Service, ServiceSettings
 from stageroute.settings import Drift
-from stageroute.streams import draw_stream
+from stageroute.streams import draw_stream, stage_starts
 
 __all__ = ["ScenarioResult", "ScenarioRun", "collect_runs", "run_scenario", "run_scenarios"]
 

@@ -150,7 +150,7 @@ class World:
         has_change = self.change_at is not None
         if has_change:
             # The oracle knows the change at once, and redeploys in the middle of the stage.
-            later = replace(stream, table=self.table)
+            later = replace(stream, table=self.table, regimes=())
             best[split:] = oracle_rewards(later, limits, starts)[split:]
             reward[split:] = self.table.mean_reward()[arm[split:]]
         running = np.cumsum(cost) / (limits.budget * (queries + 1))

@@ -83,11 +83,11 @@ impl Mixture {
 }
 
 impl Policy for Mixture {
-    fn route(&mut self) -> Result<Decision, Error> {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
         self.drawer.draw(self.plan.arms(), &self.probabilities, &self.plan)
     }
 
-    fn observe(&mut self, _: &Decision, _: Outcome) -> Result<(), Error> {
+    fn observe(&mut self, _: usize, _: &Decision, _: Outcome) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -174,11 +174,11 @@ impl Greedy {
 }
 
 impl Policy for Greedy {
-    fn route(&mut self) -> Result<Decision, Error> {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
         self.drawer.draw(&self.ranking, &self.probabilities, &self.plan)
     }
 
-    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
+    fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
         let cost = CostFeedback::Usd(outcome.cost);
         self.learner.observe(decision.arm, Some(outcome.reward), Some(cost))?;
         self.rank();

@@ -71,7 +71,7 @@ pub use pacing::{Ledger, Pacing, StartCost};
 pub use period::Period;
 pub use plan::StagePlan;
 pub use prior::Prior;
-pub use replay::{Outcome, OutcomeMatrix, Policy, Trace, replay};
+pub use replay::{LateFeedback, Outcome, OutcomeMatrix, Policy, Trace, replay};
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Decision, FailureEffect,
     FailureReason, Observation, Query, Reasons, Router, RouterConfig,

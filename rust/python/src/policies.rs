@@ -34,14 +34,21 @@ impl Mixture {
         lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
     }
 
-    /// Decide which arm serves the next query: (arm, probability, budget price).
-    fn route(&self, py: Python<'_>) -> PyResult<Routed> {
-        route(&mut *lock(&self.inner, py)?)
+    /// Decide which arm serves the query of a row: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?, row)
     }
 
-    /// Learn what the given arm brought.
-    fn observe(&self, py: Python<'_>, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
-        observe(&mut *lock(&self.inner, py)?, arm, reward, cost)
+    /// Learn what the given arm brought on the query of a row.
+    fn observe(
+        &self,
+        py: Python<'_>,
+        row: usize,
+        arm: usize,
+        reward: f64,
+        cost: f64,
+    ) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, row, arm, Outcome { reward, cost })
     }
 }
 
@@ -85,14 +92,21 @@ impl Greedy {
         Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
     }
 
-    /// Decide which arm serves the next query: (arm, probability, budget price).
-    fn route(&self, py: Python<'_>) -> PyResult<Routed> {
-        route(&mut *lock(&self.inner, py)?)
+    /// Decide which arm serves the query of a row: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?, row)
     }
 
-    /// Learn what the given arm brought.
-    fn observe(&self, py: Python<'_>, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
-        observe(&mut *lock(&self.inner, py)?, arm, reward, cost)
+    /// Learn what the given arm brought on the query of a row.
+    fn observe(
+        &self,
+        py: Python<'_>,
+        row: usize,
+        arm: usize,
+        reward: f64,
+        cost: f64,
+    ) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, row, arm, Outcome { reward, cost })
     }
 }
 
@@ -103,15 +117,15 @@ fn lock<'a, T>(mutex: &'a Mutex<T>, py: Python<'_>) -> PyResult<MutexGuard<'a, T
 /// (arm, probability, budget price)
 type Routed = (usize, f64, f64);
 
-fn route(policy: &mut impl Policy) -> PyResult<Routed> {
+fn route(policy: &mut impl Policy, row: usize) -> PyResult<Routed> {
     let Decision { arm, probability, budget_price, .. } =
-        policy.route().map_err(|error| to_py(&error))?;
+        policy.route(row).map_err(|error| to_py(&error))?;
     Ok((arm, probability, budget_price))
 }
 
-fn observe(policy: &mut impl Policy, arm: usize, reward: f64, cost: f64) -> PyResult<()> {
-    // The baselines learn from the arm alone; the rest of the decision is not used.
+fn observe(policy: &mut impl Policy, row: usize, arm: usize, outcome: Outcome) -> PyResult<()> {
+    // The baselines learn from row and arm alone; the rest of the decision is not used.
     let reasons = stageroute_core::Reasons::default();
     let decision = Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0, reasons };
-    policy.observe(&decision, Outcome { reward, cost }).map_err(|error| to_py(&error))
+    policy.observe(row, &decision, outcome).map_err(|error| to_py(&error))
 }

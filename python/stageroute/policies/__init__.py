@@ -1,0 +1,51 @@
+"""Policies behind one interface: who is live during a stage, and who serves each query.
+
+A policy deploys in Python, once a stage, and routes in a native kernel, so that a whole stage is
+replayed in one call. Every policy sees the same stream and the same limits; a comparison differs
+in the policy alone.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
+from stageroute.errors import InvalidInputError
+from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.oracles import StageOraclePolicy
+from stageroute.policies.paper import GreedyPolicy, UniformPolicy
+from stageroute.policies.stageroute import StageRoutePolicy
+
+__all__ = [
+    "POLICIES",
+    "GreedyPolicy",
+    "Limits",
+    "Policy",
+    "Setting",
+    "StageOraclePolicy",
+    "StageRoutePolicy",
+    "UniformPolicy",
+    "make_policy",
+]
+
+POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
+    {
+        "stageroute": StageRoutePolicy,
+        "greedy": GreedyPolicy,
+        "uniform": UniformPolicy,
+        "oracle": StageOraclePolicy,
+    }
+)
+"""How each policy is made, by name."""
+
+
+def make_policy(name: str, setting: Setting) -> Policy:
+    """Make the policy `name` of `POLICIES`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no policy of that name.
+    """
+    if name not in POLICIES:
+        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(POLICIES)}")
+    return POLICIES[name](setting)
