@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``replay``, ``scenarios`` and ``drill``."""
+"""The command line: ``stageroute bench``, ``replay``, ``scenarios``, ``drill`` and ``study``."""
 
 import argparse
 import csv
@@ -24,6 +24,7 @@ from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
+from stageroute.lab import command as lab_command
 from stageroute.parallel import silence_router
 from stageroute.policies import POLICIES, Limits
 from stageroute.replay import ReplayResult, replay
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_table_options(single)
     _add_problem_options(single)
     add_drill_command(commands)
+    lab_command.register(commands)
     cli_scenarios.register(commands)
     return parser
 

@@ -21,6 +21,7 @@ __all__ = [
     "NoModelError",
     "RateLimitedError",
     "RefusedError",
+    "ResultsError",
     "SnapshotCorruptError",
     "SnapshotError",
     "SnapshotMismatchError",
@@ -127,6 +128,10 @@ class DeploymentConflictError(StageRouteError, ValueError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class ResultsError(StageRouteError, ValueError):
+    """A folder of results cannot be read, or holds those of something else; it was not changed."""
 
 
 class JournalError(StageRouteError, OSError):

@@ -19,6 +19,7 @@ def optimum(
         limits.caps(mean_reward.size)[candidates],
         limits.budget,
         limits.max_deployed,
+        solver=limits.solver,
     )
     probabilities = np.zeros(mean_reward.size)
     probabilities[candidates] = solution.weights
