@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``replay``, ``scenarios``, ``drill`` and ``study``."""
+"""The command line, ``stageroute COMMAND``; scenarios, drill and lab add their own commands."""
 
 import argparse
 import csv
@@ -38,7 +38,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
+    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage.
+
+    ``compare`` adds 3 (something got worse); 130 says that Ctrl-C ended it.
+    """
     options = _parser().parse_args(arguments)
     silence_router()
     show_losses()
