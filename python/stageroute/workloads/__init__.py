@@ -1,0 +1,15 @@
+"""Workloads: what policies are compared on, each a recipe for streams ([docs/workloads.md])."""
+
+from stageroute.workloads.base import Workload
+from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
+from stageroute.workloads.registry import workload_from_json
+from stageroute.workloads.tables import BuiltIn, TableFile
+
+__all__ = [
+    "BuiltIn",
+    "NeedleArrivals",
+    "TableFile",
+    "Workload",
+    "cube_root_stages",
+    "workload_from_json",
+]
