@@ -3,11 +3,14 @@
 from stageroute.workloads.base import Workload
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
 from stageroute.workloads.registry import workload_from_json
+from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
 
 __all__ = [
     "BuiltIn",
+    "LargePool",
     "NeedleArrivals",
+    "StateOfTheArt",
     "TableFile",
     "Workload",
     "cube_root_stages",
