@@ -15,6 +15,7 @@ __all__ = [
     "Decision",
     "FeedbackBatch",
     "Greedy",
+    "IndexRouter",
     "LateFeedback",
     "Mixture",
     "Router",
@@ -262,11 +263,29 @@ class Mixture:
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
+class IndexRouter:
+    def __new__(
+        cls,
+        index: tuple[str, float],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        pacing: tuple[float, float] | None,
+        seed: int,
+    ) -> Self: ...
+    def estimates(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
 class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture,
+    kernel: Router | Greedy | Mixture | IndexRouter,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],
