@@ -17,6 +17,7 @@ from stageroute.policies.indices import (
     ThompsonPolicy,
     Ucb1Policy,
 )
+from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.stageroute import StageRoutePolicy
@@ -40,6 +41,8 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,
         "epsilon-greedy": EpsilonGreedyPolicy,
+        "bwk": PrimalDualBwkPolicy,
+        "bwk-agrawal-devanur": AgrawalDevanurPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
         "oracle": StageOraclePolicy,

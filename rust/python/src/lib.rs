@@ -34,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;
     module.add_class::<policies::IndexRouter>()?;
+    module.add_class::<policies::KnapsackRouter>()?;
     module.add_class::<replay::LateFeedback>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
     Ok(())

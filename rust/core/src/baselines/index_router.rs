@@ -4,7 +4,9 @@ use super::Drawer;
 use super::index::{Index, Rewards};
 use super::purse::Purse;
 use crate::error::is_reward;
-use crate::error::{BILL_RULE, CAP_RULE, Error, REWARD_RULE, check, check_all, is_bill, is_cap};
+use crate::error::{
+    BILL_RULE, CAP_RULE, Error, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap,
+};
 use crate::lp::{Problem, RoutingLp, Status};
 use crate::pacing::Pacing;
 use crate::plan::StagePlan;
@@ -62,11 +64,7 @@ impl IndexRouter {
     ) -> Result<Self, Error> {
         index.validate()?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
-        let (argument, actual, expected) = ("priors", priors.len(), caps.len());
-        if actual != expected {
-            let rule = "one for each cap";
-            return Err(Error::WrongLength { argument, actual, expected, rule });
-        }
+        check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
         for (arm, prior) in priors.iter().enumerate() {
             prior.validate(arm, false)?;
         }

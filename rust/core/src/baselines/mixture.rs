@@ -1,7 +1,7 @@
 //! Fixed routing distributions.
 
 use super::Drawer;
-use crate::error::{Error, check_all};
+use crate::error::{Error, check_all, check_lengths};
 use crate::plan::StagePlan;
 use crate::replay::{Outcome, Policy};
 use crate::router::Decision;
@@ -36,11 +36,7 @@ impl Mixture {
     /// [`Error::InvalidElement`] too.
     pub fn publish(&mut self, deployed: &[usize], probabilities: &[f64]) -> Result<(), Error> {
         let argument = "probabilities";
-        if probabilities.len() != self.arms {
-            let (actual, expected) = (probabilities.len(), self.arms);
-            let rule = "one for each candidate";
-            return Err(Error::WrongLength { argument, actual, expected, rule });
-        }
+        check_lengths(argument, probabilities.len(), self.arms, "one for each candidate")?;
         check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
         let stray =

@@ -1,14 +1,19 @@
 //! Policies to compare with. They deploy outside, like the router, and route here.
 
+mod duals;
 mod greedy;
 mod index;
 mod index_router;
+mod knapsack_router;
 mod mixture;
 mod purse;
+mod shares;
 
+pub use duals::DualMethod;
 pub use greedy::Greedy;
 pub use index::Index;
 pub use index_router::{IndexRouter, StatusCounts};
+pub use knapsack_router::{KnapsackConfig, KnapsackRouter};
 pub use mixture::Mixture;
 
 use crate::error::Error;
