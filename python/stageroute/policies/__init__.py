@@ -11,6 +11,13 @@ from typing import Final
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.indices import (
+    EpsilonGreedyPolicy,
+    KlUcbPolicy,
+    ThompsonPolicy,
+    Ucb1Policy,
+)
+from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.stageroute import StageRoutePolicy
@@ -30,6 +37,12 @@ __all__ = [
 POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
+        "ucb1": Ucb1Policy,
+        "kl-ucb": KlUcbPolicy,
+        "thompson": ThompsonPolicy,
+        "epsilon-greedy": EpsilonGreedyPolicy,
+        "bwk": PrimalDualBwkPolicy,
+        "bwk-agrawal-devanur": AgrawalDevanurPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
         "oracle": StageOraclePolicy,
