@@ -35,7 +35,7 @@ def best_ranked(
 
 
 class TaskContexts:
-    """Features of a query: which task it belongs to, one-hot, and a constant 1 at the end if wanted.
+    """Features of a query: its task, one-hot, with a constant 1 at the end if wanted.
 
     Attributes
     ----------

@@ -10,7 +10,8 @@ Settings, each after its own documentation (docs.litellm.ai/docs/routing):
   minute. Usage reaches it through the `log_success_event` of its strategy, the call that LiteLLM
   makes after a completion.
 - No ``rpm`` or ``tpm`` limits: they count wall-clock minutes, and a replay has none. So no cap on a
-  share of traffic can be expressed.
+  share of traffic can be expressed. What was counted in earlier stages is flushed at a boundary, as
+  its minute would long be over; else a newcomer would get all traffic until it has caught up.
 - ``LITELLM_LOCAL_MODEL_COST_MAP`` keeps it from fetching its list of prices, and
   ``LITELLM_MODE=PRODUCTION`` from reading a ``.env`` file.
 
@@ -91,6 +92,7 @@ class LitellmPolicy(Policy):
         if self._router is None:
             self._start(models)
         else:
+            self._router.flush_cache()  # The minute of the last query is long over.
             self._router.set_model_list(models)
         return self._live
 
