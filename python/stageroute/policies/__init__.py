@@ -21,9 +21,11 @@ from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPol
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.stageroute import StageRoutePolicy
+from stageroute.rivals import RIVALS
 
 __all__ = [
     "POLICIES",
+    "RIVALS",
     "GreedyPolicy",
     "Limits",
     "Policy",
@@ -52,13 +54,16 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
 
 
 def make_policy(name: str, setting: Setting) -> Policy:
-    """Make the policy `name` of `POLICIES`.
+    """Make the policy `name` of `POLICIES` or `RIVALS`.
 
     Raises
     ------
     InvalidInputError
         If there is no policy of that name.
+    MissingExtraError
+        If it is a rival whose package is not installed.
     """
-    if name not in POLICIES:
-        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(POLICIES)}")
-    return POLICIES[name](setting)
+    makers = {**POLICIES, **RIVALS}
+    if name not in makers:
+        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(makers)}")
+    return makers[name](setting)
