@@ -17,13 +17,12 @@ mod sets;
 
 pub use plain::{Deployment, solve_deployment};
 pub use program::{Goal, SetProblem};
-pub use search::{NODE_LIMIT, OPTIMALITY_TOLERANCE};
+pub use search::{Found, NODE_LIMIT, OPTIMALITY_TOLERANCE};
 pub use sets::{LIMIT_TOLERANCE, LiveSets};
 
 use crate::error::{COST_RULE, Error, check_all, is_cost};
 
-/// The best allowed set of a problem, ascending: its value is within [`OPTIMALITY_TOLERANCE`] of the
-/// optimum. None if no allowed set has a mixture (for [`Goal::Caps`], if no set is allowed).
+/// The best allowed set of a problem; its value is within [`OPTIMALITY_TOLERANCE`] of the optimum.
 ///
 /// `should_stop` is asked every few hundred nodes.
 ///
@@ -34,7 +33,7 @@ use crate::error::{COST_RULE, Error, check_all, is_cost};
 pub fn best_set(
     problem: &SetProblem<'_>,
     should_stop: &mut dyn FnMut() -> bool,
-) -> Result<Option<Vec<usize>>, Error> {
+) -> Result<Found, Error> {
     problem.mixture.validate()?;
     let (arms, actual) = (problem.mixture.reward.len(), problem.start.len());
     if actual != arms {
@@ -43,5 +42,5 @@ pub fn best_set(
     }
     check_all("start", problem.start, COST_RULE, is_cost)?;
     problem.sets.validate(arms)?;
-    search::search(problem, should_stop)
+    search::search(problem, None, should_stop)
 }

@@ -25,8 +25,8 @@ pub struct Deployment {
     pub spend: f64,
     /// Dual price of the budget within the live set; infinite where it cannot be met.
     pub budget_price: f64,
-    /// Whether the relaxation, without the limit on live arms, kept it by itself.
-    pub is_relaxed: bool,
+    /// Nodes that the search looked at; 0 where the LP without the limit on live arms kept it by itself.
+    pub nodes: u64,
 }
 
 /// Chooses at most `max_deployed` arms and their best mixture. Slots that it does not need go to the
@@ -48,25 +48,25 @@ pub fn solve_deployment(
     check(is_cost(current_price), "current_price", current_price, rule)?;
     let mut lp = RoutingLp::new(problem)?;
     lp.solve_cold()?;
-    let (set, is_relaxed) = needed_arms(&lp, max_deployed, should_stop)?;
+    let (set, nodes) = needed_arms(&lp, max_deployed, should_stop)?;
     let filled = fill(&problem, set, max_deployed.min(problem.cap.len()), current_price)?;
-    report(&problem, filled, is_relaxed)
+    report(&problem, filled, nodes)
 }
 
-/// The arms that matter, and whether the relaxation found them.
+/// The arms that matter, and the nodes that it took to find them.
 fn needed_arms(
     relaxed: &RoutingLp,
     max_deployed: usize,
     should_stop: &mut dyn FnMut() -> bool,
-) -> Result<(Vec<usize>, bool), Error> {
+) -> Result<(Vec<usize>, u64), Error> {
     let problem = relaxed.problem();
     if let Some(largest) = largest_if_short(&problem, max_deployed) {
-        return Ok((largest, true));
+        return Ok((largest, 0));
     }
     let has_weight = |arm: &usize| relaxed.probabilities()[*arm] > SUPPORT_TOLERANCE;
     let support: Vec<usize> = relaxed.support().iter().copied().filter(has_weight).collect();
     if support.len() <= max_deployed {
-        return Ok((support, true));
+        return Ok((support, 0));
     }
     let arms = problem.reward.len();
     let none = vec![false; arms];
@@ -80,18 +80,20 @@ fn needed_arms(
         min_providers: 1,
     };
     let start = vec![0.0; arms];
-    let mut best = |goal| {
-        search(&SetProblem { mixture: problem, start: &start, sets, goal }, &mut *should_stop)
-    };
-    if relaxed.status() == Status::Optimal
-        && let Some(set) = best(Goal::Reward)?
-    {
-        return Ok((set, false));
+    let mut nodes = 0;
+    for goal in [Goal::Reward, Goal::Thrift] {
+        if goal == Goal::Reward && relaxed.status() != Status::Optimal {
+            continue;
+        }
+        let set_problem = SetProblem { mixture: problem, start: &start, sets, goal };
+        let solved = (goal == Goal::Reward).then_some(relaxed);
+        let found = search(&set_problem, solved, should_stop)?;
+        nodes += found.nodes;
+        if let Some(set) = found.set {
+            return Ok((set, nodes));
+        }
     }
-    match best(Goal::Thrift)? {
-        Some(set) => Ok((set, false)),
-        None => Err(Error::NoMixture { max_deployed }),
-    }
+    Err(Error::NoMixture { max_deployed })
 }
 
 /// The arms with the largest caps, ties towards the cheaper arm, where no caps suffice.
@@ -143,7 +145,7 @@ fn fill(
 fn report(
     problem: &Problem<'_>,
     mut deployed: Vec<usize>,
-    is_relaxed: bool,
+    nodes: u64,
 ) -> Result<Deployment, Error> {
     deployed.sort_unstable();
     let lp = solve_on(problem, &deployed)?;
@@ -158,7 +160,7 @@ fn report(
         budget_price: lp.budget_price(),
         deployed,
         weights,
-        is_relaxed,
+        nodes,
     })
 }
 

@@ -276,6 +276,23 @@ impl Relaxation {
         self.bound()
     }
 
+    /// Starts from the basis of the routing LP over all arms, whose rows are the first two of the
+    /// program: mass and budget.
+    pub(super) fn start_from(&mut self, marginal: usize, partner: Option<usize>) {
+        let (arms, rows) = (self.arms(), self.basis.len());
+        for (row, arm) in [Some(marginal), partner].into_iter().enumerate() {
+            let Some(arm) = arm else { continue };
+            self.basis[row] = Basic::Arm(arm, Fate::Free);
+            self.gains[row] = self.gain[arm];
+            for of in 0..rows {
+                self.entries[of * rows + row] = self.matrix[of * arms + arm];
+            }
+        }
+        if !self.invert() {
+            self.take_slack_basis();
+        }
+    }
+
     fn take_slack_basis(&mut self) {
         let rows = self.basis.len();
         self.entries.fill(0.0);

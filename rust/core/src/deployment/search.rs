@@ -9,6 +9,7 @@ use super::incumbent::Incumbent;
 use super::program::{Program, SetProblem};
 use super::relaxation::{COLUMN_TOLERANCE, Fate, Relaxation};
 use crate::error::Error;
+use crate::lp::RoutingLp;
 
 /// A set that is better by no more than this is not looked for: the accuracy promised is 1e-9, and
 /// bounds that are closer to a value cannot be told from it for sure.
@@ -20,24 +21,38 @@ pub const NODE_LIMIT: u64 = 20_000_000;
 /// Nodes between two looks at whether the caller wants an end.
 const NODES_PER_LOOK: u64 = 256;
 
-/// Finds a best set, ascending; None if no allowed set has a mixture.
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// A best set, ascending; None if no allowed set has a mixture (for [`super::Goal::Caps`], if no set
+    /// is allowed).
+    pub set: Option<Vec<usize>>,
+    /// Nodes that it took.
+    pub nodes: u64,
+}
+
+/// Finds a best set. A solved LP over all arms, where there is one, is where the relaxation starts.
 pub(super) fn search(
     problem: &SetProblem<'_>,
+    solved: Option<&RoutingLp>,
     should_stop: &mut dyn FnMut() -> bool,
-) -> Result<Option<Vec<usize>>, Error> {
+) -> Result<Found, Error> {
     let sets = &problem.sets;
     let is_contradiction = sets.pinned.iter().zip(sets.forbidden).any(|(&pin, &not)| pin && not);
     let program = Program::new(problem);
     if program.arms.is_empty() || is_contradiction {
-        return Ok(None);
+        return Ok(Found::default());
     }
     let mut search = Search::new(problem, program)?;
+    if let Some((marginal, partner)) = solved.map(RoutingLp::basic_arms) {
+        search.relaxation.start_from(marginal, partner);
+    }
     if search.visit()?.is_some() {
         search.relaxation.drop_excluded();
         search.trail.clear();
         search.run(should_stop)?;
     }
-    Ok(search.incumbent.into_set())
+    Ok(Found { set: search.incumbent.into_set(), nodes: search.nodes })
 }
 
 /// A decision that can still be made the other way.
@@ -88,13 +103,10 @@ impl<'a> Search<'a> {
             if self.nodes.is_multiple_of(NODES_PER_LOOK) && should_stop() || self.nodes > NODE_LIMIT {
                 return Err(Error::SearchStopped { nodes: self.nodes });
             }
-            let depth = self.trail.len();
             if let Some((arm, fate)) = self.visit()? {
-                let depth_of_branch = self.trail.len();
                 let other = if fate == Fate::Pinned { Fate::Excluded } else { Fate::Pinned };
-                self.branches.push(Branch { arm, other, depth: depth_of_branch });
+                self.branches.push(Branch { arm, other, depth: self.trail.len() });
                 self.decide(arm, fate);
-                let _ = depth;
                 continue;
             }
             let Some(Branch { arm, other, depth }) = self.branches.pop() else { return Ok(()) };
