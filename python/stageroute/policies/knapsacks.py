@@ -23,7 +23,10 @@ class KnapsackPolicy(KernelPolicy):
         self._max_deployed = limits.max_deployed
         horizon = setting.stream.num_queries
         step = self.factor * self.step(
-            limits.budget / confidence["cost_ceiling"], float(caps.min()), limits.max_deployed, horizon
+            limits.budget / confidence["cost_ceiling"],
+            float(caps.min()),
+            limits.max_deployed,
+            horizon,
         )
         self.kernel = self._router = KnapsackRouter(
             self.method,

@@ -2,6 +2,7 @@
 
 from stageroute.workloads.base import Workload
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
+from stageroute.workloads.parsing import parse_workload
 from stageroute.workloads.registry import workload_from_json
 from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
@@ -14,5 +15,6 @@ __all__ = [
     "TableFile",
     "Workload",
     "cube_root_stages",
+    "parse_workload",
     "workload_from_json",
 ]
