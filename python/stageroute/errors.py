@@ -21,6 +21,7 @@ __all__ = [
     "NoModelError",
     "RateLimitedError",
     "RefusedError",
+    "ResultsError",
     "SnapshotCorruptError",
     "SnapshotError",
     "SnapshotMismatchError",
@@ -30,6 +31,7 @@ __all__ = [
     "StalePlanError",
     "UnknownDecisionError",
     "UnknownModelError",
+    "WorkerLostError",
 ]
 
 
@@ -127,6 +129,14 @@ class DeploymentConflictError(StageRouteError, ValueError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class ResultsError(StageRouteError, ValueError):
+    """A folder of results cannot be read, or holds those of something else; it was not changed."""
+
+
+class WorkerLostError(StageRouteError, RuntimeError):
+    """A job ended its process again and again; what other jobs brought is kept."""
 
 
 class JournalError(StageRouteError, OSError):

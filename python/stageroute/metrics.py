@@ -35,6 +35,8 @@ class ReplayMetrics:
         model: luck in single outcomes cancels out of it. Negative where a policy overspends.
     regret : float
         Its last value as a share of the oracle's total.
+    oracle_reward : float
+        The oracle's mean expected reward.
     reward : float
         Mean reward observed.
     spend : float
@@ -56,6 +58,7 @@ class ReplayMetrics:
 
     cumulative_regret: Floats
     regret: float
+    oracle_reward: float
     reward: float
     spend: float
     running_spend: Floats
@@ -74,11 +77,16 @@ def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) ->
     changes = [regime.start for regime in stream.regimes]
     parts = np.union1d(starts, changes)
     values = []
+    # Many stages have the same candidates.
+    known: dict[tuple[int, bytes], float] = {}
     for start in parts.tolist():
         stage = int(starts[np.searchsorted(starts, start, side="right") - 1])
-        regime = stream.regime(start)
-        _, mixture = optimum(stream.candidates(stage), regime.reward, regime.cost, limits)
-        values.append(float(regime.reward @ mixture))
+        regime, candidates = stream.regime(start), stream.candidates(stage)
+        problem = regime.start, candidates.tobytes()
+        if problem not in known:
+            _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
+            known[problem] = float(regime.reward @ mixture)
+        values.append(known[problem])
     return np.repeat(values, np.diff([*parts, stream.num_queries]))
 
 
@@ -106,6 +114,7 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     return ReplayMetrics(
         cumulative_regret=cumulative_regret,
         regret=float(cumulative_regret[-1] / oracle.sum()),
+        oracle_reward=float(oracle.mean()),
         reward=float(result.reward.mean()),
         spend=float(running_spend[-1]),
         running_spend=running_spend,

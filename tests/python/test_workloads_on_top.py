@@ -232,6 +232,7 @@ def test_the_clock_of_a_real_trace(shared_data: Path) -> None:
 def test_a_generated_clock() -> None:
     one, other = (Clocked(BASE).stream(500, seed).times for seed in (0, 1))
     assert one is not None
+    assert other is not None
     assert not np.array_equal(one, other)
     assert Clocked(BASE).stream(1, 0).num_queries == 1
     with pytest.raises(DatasetError, match="must be a parquet file"):

@@ -3,7 +3,6 @@
 from collections import deque
 
 from stageroute.errors import InvalidInputError
-from stageroute.models import Model
 from stageroute.policies.base import Arms, Policy, Setting
 from stageroute.router import StageRouter
 
@@ -19,15 +18,11 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
-        names, limits = setting.names, setting.limits
-        mean_cost = setting.stream.regimes[0].cost.tolist()
-        prices = mean_cost if limits.use_prices else [None] * len(names)
-        caps = setting.caps().tolist()
-        self._models = [Model(*fields) for fields in zip(names, caps, prices, strict=True)]
-        self._limits = limits
+        self._models = setting.models()
+        self._limits = setting.limits
         self._seed = setting.seed
         self._open_decisions = OPEN_DECISIONS + setting.stream.delay
-        self._arm = {name: arm for arm, name in enumerate(names)}
+        self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
 

@@ -1,0 +1,94 @@
+"""``stageroute study``: run a study, keep its results, print what it says."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
+from stageroute.lab.engines import local_engine
+from stageroute.lab.studies import STUDIES
+from stageroute.lab.study import Study, StudySettings, run_study
+from stageroute.lab.text import to_markdown, to_text
+from stageroute.workloads import parse_workload
+
+__all__ = ["register"]
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "study",
+        help="run a study of the lab",
+        description="Run a study, or go on with one; results are kept in a folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(run=_run)
+    parser.add_argument("study", choices=list(STUDIES), help="what to find out")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the results")
+    parser.add_argument("--small", action="store_true", help="a few seconds instead of minutes")
+    parser.add_argument("--workload", metavar="WORKLOAD", help="see docs/workloads.md")
+    parser.add_argument("--budget", type=float, nargs="+", help="b, USD per query")
+    parser.add_argument("--policies", nargs="+", metavar="POLICY")
+    parser.add_argument("--seeds", type=int, help="how many streams")
+    parser.add_argument("--queries", type=int, metavar="T")
+    parser.add_argument("--stages", type=int, metavar="K")
+    parser.add_argument("--max-deployed", type=int, metavar="M_MAX")
+    parser.add_argument("--throughput-cap", type=float, metavar="ALPHA")
+    parser.add_argument("--solver", choices=("highs", "native"), help="of the deployments")
+    parser.add_argument("--workers", type=int, help="processes; by default one for each core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _settings(study: Study, options: argparse.Namespace) -> StudySettings:
+    """Return the study's own settings, with what the options change."""
+    settings = study.settings()
+    if options.small:
+        settings = study.small(settings)
+    limits = {
+        "max_deployed": options.max_deployed,
+        "throughput_cap": options.throughput_cap,
+        "solver": options.solver,
+    }
+    limits = {name: value for name, value in limits.items() if value is not None}
+    changes = {
+        "workload": None if options.workload is None else parse_workload(options.workload),
+        "budgets": None if options.budget is None else tuple(options.budget),
+        "policies": None if options.policies is None else tuple(options.policies),
+        "seeds": None if options.seeds is None else tuple(range(options.seeds)),
+        "num_queries": options.queries,
+        "num_stages": options.stages,
+        "limits": replace(settings.limits, **limits) if limits else None,
+    }
+    return replace(
+        settings, **{name: value for name, value in changes.items() if value is not None}
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    study = STUDIES[options.study]
+    settings = _settings(study, options)
+    for path in (options.json, options.markdown):
+        check_writable(path)
+    with tqdm(unit="episode", disable=options.no_progress or None) as progress:
+
+        def show(finished: int, total: int) -> None:
+            progress.total = total
+            progress.update(finished - progress.n)
+
+        try:
+            results = run_study(study, settings, options.out, local_engine(options.workers), show)
+        except KeyboardInterrupt:
+            finished = f"{progress.n} of {progress.total} episodes are kept in {options.out}"
+            print(f"stageroute: interrupted; {finished}: run it again to go on", file=sys.stderr)
+            return EXIT_INTERRUPTED
+    summary = study.summarise(results)
+    print(to_text(summary))
+    if options.markdown is not None:
+        options.markdown.write_text(to_markdown(summary), encoding="utf-8")
+    write_json(options.json, results.to_json())
+    return 0
