@@ -18,6 +18,7 @@ __all__ = [
     "IndexRouter",
     "KnapsackRouter",
     "LateFeedback",
+    "LinUcb",
     "Mixture",
     "Router",
     "RoutingSolution",
@@ -300,11 +301,28 @@ class KnapsackRouter:
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
+class LinUcb:
+    def __new__(
+        cls,
+        width: float,
+        step: float,
+        features: NDArray[np.float64],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+    ) -> Self: ...
+    def seen(self) -> list[int]: ...
+    def values(self, rows: Sequence[int]) -> list[float]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
 class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter,
+    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],

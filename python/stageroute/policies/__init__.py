@@ -18,6 +18,7 @@ from stageroute.policies.indices import (
     Ucb1Policy,
 )
 from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
+from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.stageroute import StageRoutePolicy
@@ -45,6 +46,8 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "epsilon-greedy": EpsilonGreedyPolicy,
         "bwk": PrimalDualBwkPolicy,
         "bwk-agrawal-devanur": AgrawalDevanurPolicy,
+        "linucb": LinUcbPolicy,
+        "linucb-task": TaskLinUcbPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
         "oracle": StageOraclePolicy,

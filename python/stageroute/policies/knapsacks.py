@@ -68,4 +68,4 @@ class AgrawalDevanurPolicy(KnapsackPolicy):
 
     @staticmethod
     def step(budget: float, cap: float, max_deployed: int, horizon: int) -> float:
-        return min(budget, cap) / math.sqrt(horizon)
+        return 0.01 / math.sqrt(horizon)
