@@ -25,7 +25,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.lab import command as lab_command
-from stageroute.parallel import silence_router
+from stageroute.parallel import show_losses, silence_router
 from stageroute.policies import POLICIES, RIVALS, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     silence_router()
+    show_losses()
     try:
         status: int = options.run(options)
     except StageRouteError as error:

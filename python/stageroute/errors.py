@@ -6,6 +6,7 @@ also derives from it, so ``except ValueError`` keeps working.
 
 __all__ = [
     "AlreadyObservedError",
+    "ClusterError",
     "DatasetError",
     "DecisionError",
     "DeploymentConflictError",
@@ -137,6 +138,10 @@ class ResultsError(StageRouteError, ValueError):
 
 class WorkerLostError(StageRouteError, RuntimeError):
     """A job ended its process again and again; what other jobs brought is kept."""
+
+
+class ClusterError(StageRouteError, ConnectionError):
+    """A cluster cannot be reached, or one of its nodes cannot do what is asked of it."""
 
 
 class JournalError(StageRouteError, OSError):
