@@ -390,7 +390,8 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     prompt.retire_arm(0).unwrap();
     prompt.retire_arm(2).unwrap();
     assert!(prompt.plan().arms().is_empty() && prompt.lp().is_none());
-    let none = "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
+    let none =
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut prompt, none, |r| r.route(&Query::default()));
     let arm = prompt.add_arm(&spec(1.0)).unwrap();
     prompt.publish(&[arm], StartCost::NONE).unwrap();
@@ -408,7 +409,8 @@ fn a_bad_plan_keeps_the_old_one() {
     refused(&mut router, twice, |r| r.publish(&[1, 0, 1], StartCost::NONE).cloned());
     let retired = "deployed names arm 3, which has retired";
     refused(&mut router, retired, |r| r.publish(&[0, 3], StartCost::NONE).cloned());
-    let empty = "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
+    let empty =
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut router, empty, |r| r.publish(&[], StartCost::NONE).cloned());
     let plan = router.publish(&[2, 0], StartCost::NONE).unwrap();
     assert_eq!((plan.arms(), plan.stage()), (&[0, 2][..], 2));

@@ -114,7 +114,9 @@ pub enum Error {
         kind: &'static str,
     },
     /// No arm is live.
-    #[error("no arm is live: none was deployed, or all have left since; end the stage to deploy others")]
+    #[error(
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others"
+    )]
     NoLiveArm,
     /// Every live arm that may serve the query is at a limit of requests, tokens or queries under
     /// way.

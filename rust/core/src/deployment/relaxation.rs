@@ -376,7 +376,9 @@ impl Relaxation {
             let value: f64 = inverse.iter().zip(&self.left).map(|(a, b)| a * b).sum();
             self.value[row] = value;
             let (most, tolerance) = match self.basis[row] {
-                Basic::Slack(of) if self.program.is_equation[of] => (0.0, self.program.tolerance[of]),
+                Basic::Slack(of) if self.program.is_equation[of] => {
+                    (0.0, self.program.tolerance[of])
+                }
                 Basic::Slack(of) => (f64::INFINITY, self.program.tolerance[of]),
                 Basic::Arm(arm, fate) if fate == self.fate[arm] && fate != Fate::Excluded => {
                     (1.0, COLUMN_TOLERANCE)
