@@ -100,7 +100,8 @@ impl<'a> Search<'a> {
 
     fn run(&mut self, should_stop: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         loop {
-            if self.nodes.is_multiple_of(NODES_PER_LOOK) && should_stop() || self.nodes > NODE_LIMIT {
+            if self.nodes.is_multiple_of(NODES_PER_LOOK) && should_stop() || self.nodes > NODE_LIMIT
+            {
                 return Err(Error::SearchStopped { nodes: self.nodes });
             }
             if let Some((arm, fate)) = self.visit()? {
@@ -178,9 +179,10 @@ impl<'a> Search<'a> {
         let Self { relaxation, fractional, .. } = self;
         fractional.clear();
         let is_part = |usage: f64| usage > COLUMN_TOLERANCE && usage < 1.0 - COLUMN_TOLERANCE;
-        fractional.extend((0..relaxation.arms()).filter(|&at| {
-            relaxation.fate(at) == Fate::Free && is_part(relaxation.usage(at))
-        }));
+        fractional.extend(
+            (0..relaxation.arms())
+                .filter(|&at| relaxation.fate(at) == Fate::Free && is_part(relaxation.usage(at))),
+        );
         fractional.sort_by(|&a, &b| relaxation.usage(b).total_cmp(&relaxation.usage(a)));
     }
 
