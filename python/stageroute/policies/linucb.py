@@ -42,7 +42,8 @@ class LinUcbPolicy(KernelPolicy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy one after the other the candidate that adds most to the best value on what was
-        asked so far."""
+        asked so far.
+        """
         values = np.array(self._linucb.values(self._examples.tolist()))
         values = values.reshape(self._examples.size, -1)[:, candidates]
         asked = np.bincount(self._context, weights=self._linucb.seen())
