@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stageroute.errors import InvalidInputError
+from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import Workload
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
 from stageroute.workloads.registry import workload_from_json
@@ -12,6 +13,7 @@ from stageroute.workloads.tables import BuiltIn, TableFile
 __all__ = [
     "BuiltIn",
     "NeedleArrivals",
+    "RandomArrivals",
     "TableFile",
     "Workload",
     "cube_root_stages",
@@ -23,7 +25,7 @@ __all__ = [
 
 def workload_to_json(workload: Workload) -> dict[str, Any]:
     """Return a workload as plain values; `workload_from_json` rebuilds it."""
-    return asdict(workload)  # type: ignore[call-overload, no-any-return]
+    return asdict(workload)
 
 
 def parse_workload(text: str) -> Workload:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from stageroute.errors import InvalidInputError
+from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import Workload
 from stageroute.workloads.needle import NeedleArrivals
 from stageroute.workloads.tables import BuiltIn, TableFile
@@ -12,7 +13,7 @@ from stageroute.workloads.tables import BuiltIn, TableFile
 __all__ = ["KINDS", "workload_from_json"]
 
 KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
-    {cls.kind: cls for cls in (BuiltIn, TableFile, NeedleArrivals)}
+    {cls.kind: cls for cls in (BuiltIn, TableFile, NeedleArrivals, RandomArrivals)}
 )
 """The class of each kind."""
 
