@@ -15,6 +15,8 @@ __all__ = [
     "Decision",
     "FeedbackBatch",
     "Greedy",
+    "IndexRouter",
+    "KnapsackRouter",
     "LateFeedback",
     "Mixture",
     "Router",
@@ -262,11 +264,47 @@ class Mixture:
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
+class IndexRouter:
+    def __new__(
+        cls,
+        index: tuple[str, float],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        pacing: tuple[float, float] | None,
+        seed: int,
+    ) -> Self: ...
+    def estimates(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class KnapsackRouter:
+    def __new__(
+        cls,
+        method: str,
+        step: float,
+        confidence: CoreConfidence,
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        horizon: int,
+        stage_queries: float,
+    ) -> Self: ...
+    def begin_stage(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
 class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture,
+    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],

@@ -26,7 +26,7 @@ from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.lab import command as lab_command
 from stageroute.parallel import silence_router
-from stageroute.policies import POLICIES, Limits
+from stageroute.policies import POLICIES, RIVALS, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
 from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--policies", nargs="+", default=["stageroute", "greedy", "uniform", "oracle"],
-        choices=list(POLICIES), metavar="POLICY", help=f"of {', '.join(POLICIES)}",
+        choices=[*POLICIES, *RIVALS], metavar="POLICY",
+        help=f"of {', '.join(POLICIES)}; with stageroute[rivals] also {', '.join(RIVALS)}",
     )  # fmt: skip
     add_run_options(bench)
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw regret and spend (PNG, SVG)")
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     single.set_defaults(run=_replay)
     single.add_argument("--budget", type=float, default=0.001, help="b, USD per query")
-    single.add_argument("--policy", default="stageroute", choices=list(POLICIES))
+    single.add_argument("--policy", default="stageroute", choices=[*POLICIES, *RIVALS])
     single.add_argument("--seed", type=int, default=0)
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
     add_table_options(single)

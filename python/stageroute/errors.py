@@ -31,6 +31,7 @@ __all__ = [
     "StalePlanError",
     "UnknownDecisionError",
     "UnknownModelError",
+    "WorkerLostError",
 ]
 
 
@@ -132,6 +133,10 @@ class MissingExtraError(StageRouteError, ImportError):
 
 class ResultsError(StageRouteError, ValueError):
     """A folder of results cannot be read, or holds those of something else; it was not changed."""
+
+
+class WorkerLostError(StageRouteError, RuntimeError):
+    """A job ended its process again and again; what other jobs brought is kept."""
 
 
 class JournalError(StageRouteError, OSError):

@@ -16,7 +16,7 @@ from stageroute.feedback_modes import (
     TwiceShuffled,
 )
 from stageroute.policies import Limits
-from stageroute.rivals.paretobandit import ParetoBanditService
+from stageroute.rivals.paretobandit_service import ParetoBanditService
 from stageroute.scenario_worlds import Change, PriceCut, SilentRegression
 from stageroute.services import Service, StageRouteService
 from stageroute.settings import ChangeTest, Drift

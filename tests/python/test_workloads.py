@@ -13,7 +13,9 @@ from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.streams import Stream, draw_stream, stage_starts
 from stageroute.workloads import (
     BuiltIn,
+    LargePool,
     NeedleArrivals,
+    StateOfTheArt,
     TableFile,
     Workload,
     cube_root_stages,
@@ -26,6 +28,8 @@ WORKLOADS: tuple[Workload, ...] = (
     BuiltIn(),
     BuiltIn(num_initial=3, order="shuffled", arrival_order="shuffled"),
     BuiltIn(num_initial=11, retirements=(("claude-v1", 2_000), ("claude-v2", 100))),
+    StateOfTheArt(num_models=20, num_rows=1_000, grades=3),
+    LargePool(num_models=200, suite=3),
     NeedleArrivals(),
     NeedleArrivals(models_per_batch=2, num_batches=5, advantage=0.5, cost=0.001),
 )

@@ -64,6 +64,17 @@ class Episode:
     seed: int
     cell: Cell = ()
 
+    def __str__(self) -> str:
+        """Name it for people."""
+        where = f"b = {self.limits.budget:g}, {self.workload.label}, seed {self.seed}"
+        cell = "".join(f", {name} = {value}" for name, value in self.cell)
+        return f"episode {self.key()} ({self.policy}, {where}{cell})"
+
+    @property
+    def stream(self) -> tuple[Workload, int, int]:
+        """What the stream depends on: episodes for which it is the same share it."""
+        return self.workload, self.num_queries, self.seed
+
     def to_json(self) -> dict[str, Any]:
         """Return the episode as plain JSON values."""
         return {
@@ -200,7 +211,7 @@ def run_episode(episode: Episode) -> tuple[Record, dict[str, float]]:
         Nanoseconds for each query and milliseconds for all deployments: not part of the record,
         since no two runs take the same time.
     """
-    stream = _draw(episode.workload, episode.num_queries, episode.seed)
+    stream = _draw(*episode.stream)
     limits = episode.limits
     setting = Setting(stream, limits, episode.num_stages, episode.seed)
     result = replay(make_policy(episode.policy, setting), stream, episode.num_stages)

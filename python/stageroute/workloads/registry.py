@@ -8,12 +8,23 @@ from stageroute.errors import InvalidInputError
 from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import Workload
 from stageroute.workloads.needle import NeedleArrivals
+from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
 
 __all__ = ["KINDS", "workload_from_json"]
 
 KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
-    {cls.kind: cls for cls in (BuiltIn, TableFile, NeedleArrivals, RandomArrivals)}
+    {
+        cls.kind: cls
+        for cls in (
+            BuiltIn,
+            TableFile,
+            StateOfTheArt,
+            LargePool,
+            NeedleArrivals,
+            RandomArrivals,
+        )
+    }
 )
 """The class of each kind."""
 
