@@ -19,7 +19,7 @@ from stageroute.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiti
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import ReplayResult, replay
 from stageroute.streams import Stream
-from stageroute.workloads import Workload, workload_to_json
+from stageroute.workloads import Workload
 
 __all__ = ["Episode", "Record", "run_episode"]
 
@@ -78,7 +78,7 @@ class Episode:
     def to_json(self) -> dict[str, Any]:
         """Return the episode as plain JSON values."""
         return {
-            "workload": workload_to_json(self.workload),
+            "workload": asdict(self.workload),
             "policy": self.policy,
             "limits": asdict(self.limits),
             "num_queries": self.num_queries,

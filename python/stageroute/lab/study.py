@@ -11,7 +11,7 @@ from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.lab.results import ResultsFolder, StudyResults
 from stageroute.lab.summary import Summary
 from stageroute.policies import Limits
-from stageroute.workloads import BuiltIn, Workload, workload_to_json
+from stageroute.workloads import BuiltIn, Workload
 
 __all__ = ["Engine", "Study", "StudySettings", "run_study"]
 
@@ -61,7 +61,7 @@ class StudySettings:
         """Return plain JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return values | {
-            "workload": workload_to_json(self.workload),
+            "workload": asdict(self.workload),
             "limits": asdict(self.limits),
         }
 
