@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``replay``, ``scenarios``, ``drill`` and ``study``."""
+"""The command line: every subcommand of ``stageroute``."""
 
 import argparse
 import csv
@@ -25,6 +25,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.lab import command as lab_command
+from stageroute.lab.page import command as page_command
 from stageroute.parallel import silence_router
 from stageroute.policies import POLICIES, RIVALS, Limits
 from stageroute.replay import ReplayResult, replay
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_problem_options(single)
     add_drill_command(commands)
     lab_command.register(commands)
+    page_command.register(commands)
     cli_scenarios.register(commands)
     return parser
 

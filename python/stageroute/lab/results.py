@@ -20,7 +20,7 @@ from stageroute._core import __version__
 from stageroute.errors import InvalidInputError, MissingExtraError, ResultsError
 from stageroute.lab.episodes import Episode, Record
 
-__all__ = ["ResultsFolder", "StudyResults", "read_results"]
+__all__ = ["STUDY", "ResultsFolder", "StudyResults", "read_results"]
 
 FORMAT: Final = 1
 """Version of the folder's format."""
