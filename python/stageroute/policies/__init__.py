@@ -21,7 +21,7 @@ from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPol
 from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.stageroute import StageRoutePolicy
+from stageroute.policies.stageroute import PublishedStageRoutePolicy, StageRoutePolicy
 from stageroute.rivals import RIVALS
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "GreedyPolicy",
     "Limits",
     "Policy",
+    "PublishedStageRoutePolicy",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
@@ -40,6 +41,7 @@ __all__ = [
 POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
+        "stageroute-published": PublishedStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,

@@ -1,12 +1,14 @@
 """StageRoute as it is installed, in a comparison."""
 
 from collections import deque
+from dataclasses import replace
 
+from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
-from stageroute.policies.base import Arms, Policy, Setting
+from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
-__all__ = ["StageRoutePolicy"]
+__all__ = ["PublishedStageRoutePolicy", "StageRoutePolicy", "as_published"]
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -73,3 +75,20 @@ class StageRoutePolicy(Policy):
         counters = self.router.counters
         statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
         return {status: getattr(counters, status) for status in statuses}
+
+
+def as_published(limits: Limits) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    """
+    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
+
+
+class PublishedStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
+
+    name = "stageroute-published"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=as_published(setting.limits)))

@@ -1,6 +1,7 @@
 """Workloads: what policies are compared on, each a recipe for streams."""
 
 from stageroute.workloads.adversarial import Adversarial
+from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import Workload
 from stageroute.workloads.changes import Change, Outage, PriceCut, SilentRegression, SlowDecline
 from stageroute.workloads.changing import Changing
@@ -25,6 +26,7 @@ __all__ = [
     "PriceCut",
     "SilentRegression",
     "SlowDecline",
+    "RandomArrivals",
     "StateOfTheArt",
     "TableFile",
     "Workload",

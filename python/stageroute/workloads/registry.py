@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stageroute.errors import InvalidInputError
 from stageroute.workloads.adversarial import Adversarial
+from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import OnTop, Workload
 from stageroute.workloads.changes import CHANGES, Change
 from stageroute.workloads.changing import Changing
@@ -22,7 +23,7 @@ def _by_kind(*classes: type[Any]) -> Mapping[str, type[Any]]:
 
 
 BASES: Final[Mapping[str, type[Workload]]] = _by_kind(
-    BuiltIn, TableFile, StateOfTheArt, LargePool, NeedleArrivals
+    BuiltIn, TableFile, StateOfTheArt, LargePool, NeedleArrivals, RandomArrivals
 )
 """Workloads of their own, by kind."""
 
