@@ -20,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "ModelsDownError",
     "NoModelError",
+    "OverlapError",
     "RateLimitedError",
     "RefusedError",
     "ResultsError",
@@ -142,6 +143,23 @@ class WorkerLostError(StageRouteError, RuntimeError):
 
 class ClusterError(StageRouteError, ConnectionError):
     """A cluster cannot be reached, or one of its nodes cannot do what is asked of it."""
+
+
+class OverlapError(StageRouteError, ValueError):
+    """A log says nothing of a model that a target policy uses, so there is no estimate.
+
+    Attributes
+    ----------
+    models : tuple of str
+        The models that it says nothing of.
+    mass : float
+        Share of the target's traffic that they would get.
+    """
+
+    def __init__(self, message: str, models: tuple[str, ...] = (), mass: float = 0.0) -> None:
+        super().__init__(message)
+        self.models = models
+        self.mass = mass
 
 
 class JournalError(StageRouteError, OSError):

@@ -12,7 +12,7 @@ from stageroute.lab.results import StudyResults
 from stageroute.lab.results_folder import open_results
 from stageroute.lab.summary import Summary
 from stageroute.policies import Limits
-from stageroute.workloads import BuiltIn, Workload, workload_to_json
+from stageroute.workloads import BuiltIn, Workload
 
 __all__ = ["Engine", "Study", "StudySettings", "run_study"]
 
@@ -62,7 +62,7 @@ class StudySettings:
         """Return plain JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return values | {
-            "workload": workload_to_json(self.workload),
+            "workload": asdict(self.workload),
             "limits": asdict(self.limits),
         }
 

@@ -23,13 +23,30 @@ def to_markdown(summary: Summary) -> str:
         parts.append("\n".join(f"- {finding}" for finding in summary.findings))
     for table in summary.tables:
         rule = "|".join(["---"] * len(table.columns))
-        lines = [_row(table.columns), f"|{rule}|", *map(_row, table.rows)]
+        lines = [_row(_full_columns(table)), f"|{rule}|", *map(_row, _marked_rows(table))]
         parts += [f"**{table.title}**", "\n".join(lines), *_note(table)]
     return "\n\n".join(parts) + "\n"
 
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _full_columns(table: Table) -> list[str]:
+    """Return the columns' heads, each with the one above it."""
+    above = [text for text, span in table.heads for _ in range(span)] or [""] * len(table.columns)
+    return [
+        f"{head}: {column}" if head else column
+        for head, column in zip(above, table.columns, strict=True)
+    ]
+
+
+def _marked_rows(table: Table) -> list[list[str]]:
+    """Return the rows with the best cells in bold."""
+    return [
+        [f"**{cell}**" if (r, c) in table.best else cell for c, cell in enumerate(row)]
+        for r, row in enumerate(table.rows)
+    ]
 
 
 def _note(table: Table) -> list[str]:
@@ -47,4 +64,17 @@ def aligned(table: Table) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    rule = "-" * len(lines[0])
+    return [*_heads_above(table, widths), lines[0], rule, *lines[1:]]
+
+
+def _heads_above(table: Table, widths: list[int]) -> list[str]:
+    """Return the line of heads over several columns, each centred over its own."""
+    if not table.heads:
+        return []
+    parts, first = [], 0
+    for text, span in table.heads:
+        room = sum(widths[first : first + span]) + 2 * (span - 1)
+        parts.append(f" {text} ".center(room, "-") if text else " " * room)
+        first += span
+    return ["  ".join(parts).rstrip()]

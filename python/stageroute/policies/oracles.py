@@ -10,9 +10,17 @@ __all__ = ["StageOraclePolicy", "optimum"]
 
 
 def optimum(
-    candidates: Arms, mean_reward: Floats, mean_cost: Floats, limits: Limits
+    candidates: Arms,
+    mean_reward: Floats,
+    mean_cost: Floats,
+    limits: Limits,
+    *,
+    current_price: float = 0.0,
 ) -> tuple[tuple[int, ...], Floats]:
-    """Return the best live set of the candidates, and its mixture, shape (N,), over all arms."""
+    """Return the best live set of the candidates, and its mixture, shape (N,), over all arms.
+
+    The means are over all arms; `current_price` as in `solve_deployment`.
+    """
     solution = solve_deployment(
         mean_reward[candidates],
         mean_cost[candidates],
@@ -20,6 +28,7 @@ def optimum(
         limits.budget,
         limits.max_deployed,
         solver=limits.solver,
+        current_price=current_price,
     )
     probabilities = np.zeros(mean_reward.size)
     probabilities[candidates] = solution.weights

@@ -1,13 +1,14 @@
 """StageRoute as it is installed, in a comparison."""
 
 from collections import deque
+from dataclasses import replace
 
+from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
-from stageroute.models import Model
-from stageroute.policies.base import Arms, Policy, Setting
+from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
-__all__ = ["StageRoutePolicy"]
+__all__ = ["PublishedStageRoutePolicy", "StageRoutePolicy", "as_published"]
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -19,15 +20,11 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
-        names, limits = setting.names, setting.limits
-        mean_cost = setting.stream.regimes[0].cost.tolist()
-        prices = mean_cost if limits.use_prices else [None] * len(names)
-        caps = setting.caps().tolist()
-        self._models = [Model(*fields) for fields in zip(names, caps, prices, strict=True)]
-        self._limits = limits
+        self._models = setting.models()
+        self._limits = setting.limits
         self._seed = setting.seed
         self._open_decisions = OPEN_DECISIONS + setting.stream.delay
-        self._arm = {name: arm for arm, name in enumerate(names)}
+        self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
 
@@ -78,3 +75,20 @@ class StageRoutePolicy(Policy):
         counters = self.router.counters
         statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
         return {status: getattr(counters, status) for status in statuses}
+
+
+def as_published(limits: Limits) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    """
+    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
+
+
+class PublishedStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
+
+    name = "stageroute-published"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=as_published(setting.limits)))
