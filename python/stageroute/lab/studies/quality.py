@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.confidence import CONFIDENCE_FAMILIES
+from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.lab.episodes import Episode, Record
 from stageroute.lab.results import StudyResults
 from stageroute.lab.study import Study, StudySettings
@@ -35,15 +35,12 @@ class Quality(Study):
         return replace(super().settings(), seeds=tuple(range(16)), num_queries=8_000, num_stages=16)
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every policy with every family at every budget on the stream of every seed."""
-        confidence = settings.limits.confidence
+        """Return every family, with its own defaults, at every budget on the stream of every seed."""
         return [
             Episode(
                 workload=settings.workload,
                 policy=policy,
-                limits=replace(
-                    settings.at_budget(budget), confidence=replace(confidence, family=family)
-                ),
+                limits=replace(settings.at_budget(budget), confidence=Confidence(family)),
                 num_queries=settings.num_queries,
                 num_stages=settings.num_stages,
                 seed=seed,
