@@ -217,6 +217,19 @@ pub(crate) fn check_all(
     }
 }
 
+/// Checks the length of an array.
+pub(crate) fn check_lengths(
+    argument: &'static str,
+    actual: usize,
+    expected: usize,
+    rule: &'static str,
+) -> Result<(), Error> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Error::WrongLength { argument, actual, expected, rule })
+}
+
 /// No count of a sound state is above this: it leaves room to go on counting.
 pub(crate) const MOST: u64 = 1 << 60;
 

@@ -36,6 +36,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;
+    module.add_class::<policies::IndexRouter>()?;
+    module.add_class::<policies::KnapsackRouter>()?;
+    module.add_class::<policies::LinUcb>()?;
+    module.add_class::<replay::LateFeedback>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
     Ok(())
 }

@@ -1,0 +1,94 @@
+"""StageRoute as it is installed, in a comparison."""
+
+from collections import deque
+from dataclasses import replace
+
+from stageroute.confidence import Confidence
+from stageroute.errors import InvalidInputError
+from stageroute.policies.base import Arms, Limits, Policy, Setting
+from stageroute.router import StageRouter
+
+__all__ = ["PublishedStageRoutePolicy", "StageRoutePolicy", "as_published"]
+
+OPEN_DECISIONS = 1_024
+"""Feedback comes at once, or after a known delay: a small table stays in the cache."""
+
+
+class StageRoutePolicy(Policy):
+    """`StageRouter` as it is, stages ended by the replay."""
+
+    name = "stageroute"
+
+    def __init__(self, setting: Setting) -> None:
+        self._models = setting.models()
+        self._limits = setting.limits
+        self._seed = setting.seed
+        self._open_decisions = OPEN_DECISIONS + setting.stream.delay
+        self._arm = {name: arm for arm, name in enumerate(setting.names)}
+        self._router: StageRouter | None = None
+        self._open: deque[int] = deque()
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Add models that have arrived, retire those that have gone, advance the stage."""
+        arrived = self._models[: int(candidates[-1]) + 1]
+        if self._router is None:
+            self._router = StageRouter(
+                arrived,
+                budget=self._limits.budget,
+                max_deployed=self._limits.max_deployed,
+                confidence=self._limits.confidence,
+                pacing_horizon=self._limits.pacing_horizon,
+                open_decisions=self._open_decisions,
+                seed=self._seed,
+            )
+            self.kernel = self._router
+            return tuple(self._arm[name] for name in self._router.deployment.models)
+        known = len(self._router.models)
+        for model in arrived[known:]:
+            self._router.add_model(model)
+        gone = set(range(known)) - set(candidates.tolist())
+        for arm in sorted(gone):
+            if not self._router.state(self._models[arm].name).is_retired:
+                self._router.retire_model(self._models[arm].name)
+        deployment = self._router.advance_stage()
+        return tuple(self._arm[name] for name in deployment.models)
+
+    @property
+    def router(self) -> StageRouter:
+        """The router, from the first stage on."""
+        if self._router is None:
+            raise InvalidInputError("begin_stage must come first: there is no router before it")
+        return self._router
+
+    def route(self, row: int) -> tuple[int, float, float]:  # noqa: ARG002
+        """Decide on the next query."""
+        decision = self.router.route()
+        self._open.append(decision.id)
+        return self._arm[decision.model], decision.probability, decision.budget_price
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
+        """Learn what the oldest open decision brought."""
+        self.router.observe(self._open.popleft(), reward=reward, cost=cost)
+
+    def counts(self) -> dict[str, int]:
+        """How many LPs ended in each status."""
+        counters = self.router.counters
+        statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
+        return {status: getattr(counters, status) for status in statuses}
+
+
+def as_published(limits: Limits) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    """
+    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
+
+
+class PublishedStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
+
+    name = "stageroute-published"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=as_published(setting.limits)))
