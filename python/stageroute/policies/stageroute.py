@@ -1,12 +1,20 @@
-"""StageRoute as it is installed, in a comparison."""
+"""StageRoute as it is installed, with other bounds, and as it was published."""
 
 from collections import deque
+from dataclasses import replace
 
+from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
-from stageroute.policies.base import Arms, Policy, Setting
+from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
-__all__ = ["StageRoutePolicy"]
+__all__ = [
+    "HoeffdingStageRoutePolicy",
+    "KlStageRoutePolicy",
+    "PaperStageRoutePolicy",
+    "PublishedStageRoutePolicy",
+    "StageRoutePolicy",
+]
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -18,6 +26,7 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
+        setting = replace(setting, limits=self._limits_of(setting.limits))
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
@@ -25,6 +34,11 @@ class StageRoutePolicy(Policy):
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
+
+    @staticmethod
+    def _limits_of(limits: Limits) -> Limits:
+        """Return what the limits of the comparison mean for this variant."""
+        return limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -73,3 +87,56 @@ class StageRoutePolicy(Policy):
         counters = self.router.counters
         statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
         return {status: getattr(counters, status) for status in statuses}
+
+
+def with_family(limits: Limits, family: str) -> Limits:
+    """Exchange the confidence family for another one with its own defaults."""
+    own = Confidence(family)
+    confidence = replace(
+        limits.confidence,
+        family=family,
+        gamma=own.gamma,
+        growth=own.growth,
+        min_visits=own.min_visits,
+    )
+    return replace(limits, confidence=confidence)
+
+
+class PaperStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
+
+    name = "stageroute-paper"
+
+    @staticmethod
+    def _limits_of(limits: Limits) -> Limits:
+        return with_family(limits, "paper")
+
+
+class KlStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with KL bounds."""
+
+    name = "stageroute-kl"
+
+    @staticmethod
+    def _limits_of(limits: Limits) -> Limits:
+        return with_family(limits, "kl")
+
+
+class HoeffdingStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with Hoeffding's bounds."""
+
+    name = "stageroute-hoeffding"
+
+    @staticmethod
+    def _limits_of(limits: Limits) -> Limits:
+        return with_family(limits, "hoeffding")
+
+
+class PublishedStageRoutePolicy(StageRoutePolicy):
+    """The algorithm of Li & Li (2026) as published: γ = 0.1, no pacing, prices unknown."""
+
+    name = "stageroute-published"
+
+    @staticmethod
+    def _limits_of(limits: Limits) -> Limits:
+        return replace(with_family(limits, "paper"), pacing_horizon=None, use_prices=False)

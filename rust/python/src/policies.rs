@@ -39,6 +39,11 @@ impl Mixture {
         lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
     }
 
+    /// The distribution of the stage, one number for each candidate.
+    fn probabilities(&self, py: Python<'_>) -> PyResult<Vec<f64>> {
+        Ok(lock(&self.inner, py)?.probabilities().to_vec())
+    }
+
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
     fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
         route(&mut *lock(&self.inner, py)?, row)

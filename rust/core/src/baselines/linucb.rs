@@ -1,4 +1,4 @@
-//! LinUCB with a budget pacer: linear rewards and costs of features that are known of each row.
+//! `LinUCB` with a budget pacer: linear rewards and costs of features that are known of each row.
 
 use super::Drawer;
 use super::purse::Purse;
