@@ -1,7 +1,7 @@
 """LinUCB with a budget pacer."""
 
 import math
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
@@ -9,12 +9,9 @@ from stageroute._core import LinUcb
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
+from stageroute.policies.knapsacks import LARGEST_BILL
 
 __all__ = ["LinUcbPolicy", "TaskLinUcbPolicy"]
-
-
-LARGEST_BILL: Final = 50.0
-"""What a query costs at most, in multiples of b."""
 
 
 class LinUcbPolicy(KernelPolicy):
@@ -28,9 +25,10 @@ class LinUcbPolicy(KernelPolicy):
     - Rewards are centred at 0.5, so that ridge regression does not shrink them towards the worst,
       and with α = 1, of the size that Li et al. found best and cold starts are usually given, a
       new model is tried first. Sums of reward and interval are cut off at 1.
-    - η = 1 / (G sqrt(T)), the step of online gradient descent, with G = 50: a query may cost some
-      50 times b. A larger step makes the price wander, and the live set with it.
-    - Caps: a model over its share of the stage so far is passed over.
+    - η = 1 / (G sqrt(T)), the step of online gradient descent, with G = 100: a query may cost some
+      100 times b. A larger step makes the price wander, and the live set with it.
+    - Caps: a model over its share of the stage so far is passed over. Money: when what is left just
+      pays for the cheapest mixture, the cheapest model serves.
     - Deployment: models are taken one after the other, each for what it adds to the best value on
       the contexts asked about so far, at the stage's mean price.
 
@@ -55,6 +53,7 @@ class LinUcbPolicy(KernelPolicy):
             setting.caps(),
             [model.core_prior() for model in setting.models()],
             limits.budget,
+            setting.stream.num_queries,
         )
 
     @staticmethod

@@ -262,7 +262,7 @@ pub(crate) struct LinUcb {
 #[pymethods]
 impl LinUcb {
     #[new]
-    #[allow(clippy::needless_pass_by_value)]
+    #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
     fn new(
         width: f64,
         step: f64,
@@ -270,8 +270,9 @@ impl LinUcb {
         throughput_cap: Floats<'_>,
         priors: Vec<PriorDict>,
         budget: f64,
+        horizon: u64,
     ) -> PyResult<Self> {
-        let config = LinUcbConfig { width, step, budget };
+        let config = LinUcbConfig { width, step, budget, horizon };
         let d = features.as_array().ncols();
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
