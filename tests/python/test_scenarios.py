@@ -29,6 +29,7 @@ from stageroute.feedback_modes import (
 )
 from stageroute.policies import Limits
 from stageroute.rivals import paretobandit
+from stageroute.rivals.paretobandit_service import ParetoBanditService
 from stageroute.scenario_runs import ScenarioRun, collect_runs, drive, run_scenarios
 from stageroute.scenario_worlds import PriceCut, SilentRegression, World, change_world
 from stageroute.scenarios import DRIFT, SCENARIOS, Scenario, ScenarioSettings
@@ -338,7 +339,7 @@ def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, name, module)
     table = built_in()
-    service = paretobandit.ParetoBanditService(known(table, Limits(BUDGET), DRIFT))
+    service = ParetoBanditService(known(table, Limits(BUDGET), DRIFT))
     service.begin_stage(np.arange(3))
     service.begin_stage(np.arange(5))
     assert list(recorder.registry) == list(table.models[:5])
