@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from stageroute.lab.page.axes import reserve
 from stageroute.lab.page.palette import FAINT, GRID, SERVES
 from stageroute.lab.page.wording import shorten
 from stageroute.lab.summary import HeatMap
@@ -40,7 +41,7 @@ def heat_map_height(figure: HeatMap) -> float:
 def draw_heat_map(canvas: "Canvas", figure: HeatMap) -> None:
     """Draw the map, and its key below."""
     strip = KEY / heat_map_height(figure)
-    canvas.get_layout_engine().set(rect=(0.0, strip, 1.0, 1.0 - strip))
+    reserve(canvas, strip)
     axes = canvas.subplots()
     values = np.array([np.asarray(row, dtype=np.float64) for row in figure.values])
     _draw_cells(axes, values, figure.top)
@@ -71,9 +72,9 @@ def _draw_cells(axes: "Axes", values: "NDArray[np.float64]", top: float) -> None
 
     for row, shares in enumerate(values):
         axes.axhline(row + 1.0, color=GRID, linewidth=0.6, zorder=0.5)
-        for column in np.flatnonzero(np.isnan(shares)):
+        for column in np.flatnonzero(np.isnan(shares)).tolist():
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=GRID, edgecolor="none"))
-        for column in np.flatnonzero(np.nan_to_num(shares) > 0.0):
+        for column in np.flatnonzero(np.nan_to_num(shares) > 0.0).tolist():
             strength = min(float(shares[column]) / top, 1.0)
             axes.add_patch(
                 Rectangle((column, row), 1, 1, facecolor=SERVES, alpha=strength, edgecolor="none")

@@ -8,6 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from stageroute.checks import require
 from stageroute.errors import MissingExtraError
 from stageroute.lab.page.drawing import draw
 from stageroute.lab.page.palette import COLOURS, Style, styles
@@ -39,9 +40,12 @@ def to_html(sections: Sequence[Section]) -> str:
 
     Raises
     ------
+    InvalidInputError
+        If there is no section.
     MissingExtraError
         If jinja2 or matplotlib is not installed.
     """
+    require(len(sections) > 0, "len(sections)", len(sections), "must be at least 1")
     views = [_section(section, f"study-{n}") for n, section in enumerate(sections, start=1)]
     is_single = len(sections) == 1
     return _render(

@@ -6,7 +6,7 @@ Those in focus have their names; the others where there is room near them.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from stageroute.lab.page.axes import LABEL_HEIGHT, dress, set_scale
+from stageroute.lab.page.axes import LABEL_HEIGHT, dress, reserve, set_scale
 from stageroute.lab.page.labels import Box, place
 from stageroute.lab.page.palette import FAINT, MUTED, Style
 from stageroute.lab.page.wording import shorten, shown
@@ -32,6 +32,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 def draw_points(canvas: "Canvas", figure: PointFigure, styles: dict[str, Style]) -> None:
     """Draw the points, those in focus in colour."""
+    reserve(canvas)
     axes = canvas.subplots()
     dress(axes, figure.x_label, figure.y_label)
     _scale(axes, figure)
@@ -53,8 +54,8 @@ def _scale(axes: "Axes", figure: PointFigure) -> None:
     axes.margins(0.08)
     x_low, x_high = figure.x_range or (min(xs), max(xs))
     y_low, y_high = figure.y_range or (min(ys), max(ys))
-    set_scale(axes.xaxis, x_low, x_high, is_log=figure.log_x)
-    set_scale(axes.yaxis, y_low, y_high, is_log=False)
+    set_scale(axes, "x", x_low, x_high, is_log=figure.log_x)
+    set_scale(axes, "y", y_low, y_high, is_log=False)
     if figure.x_range is not None:
         axes.set_xlim(x_low, x_high)
     if figure.y_range is not None:

@@ -130,6 +130,7 @@ def _finding(results: StudyResults, budget: float) -> str:
 
 def _table(results: StudyResults, budget: float) -> Table:
     by_policy = _by_policy(results, budget)
+    rows = {policy: _row(policy, records) for policy, records in by_policy.items()}
     seeds = len(results.distinct("seed"))
     note = (
         f"Over {seeds} seeds; below a mean or median, what covers it with 95 % (bootstrap over "
@@ -141,10 +142,10 @@ def _table(results: StudyResults, budget: float) -> Table:
     return Table(
         f"All policies at b = {budget:g}",
         COLUMNS,
-        tuple(_row(policy, records) for policy, records in by_policy.items()),
+        tuple(rows.values()),
         note,
         heads=HEADS,
-        best=_best_cells(by_policy, _ranked(results, budget)),
+        best=_best_cells(rows, _ranked(results, budget)),
         part=_part(budget),
     )
 
@@ -167,18 +168,14 @@ def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
     )
 
 
-def _best_cells(by_policy: dict[str, list[Record]], able: list[str]) -> frozenset[tuple[int, int]]:
+def _best_cells(rows: dict[str, tuple[str, ...]], able: list[str]) -> frozenset[tuple[int, int]]:
     """Return the cells with the least regret and the most reward among the policies `able`."""
-    if not able:
-        return frozenset()
-    order = list(by_policy)
-    regret = {policy: _column(by_policy[policy], "regret") for policy in able}
-    reward = {policy: _column(by_policy[policy], "reward").mean() for policy in able}
-    figures = (np.mean, np.median, lambda values: np.quantile(values, 0.9), np.max)
-    best = {(order.index(max(able, key=lambda policy: reward[policy])), REWARD)}
-    for column, figure in zip(REGRET, figures, strict=True):
-        lowest = min(able, key=lambda policy: float(figure(regret[policy])))
-        best.add((order.index(lowest), column))
+    best = set()
+    for column, sign in (*((column, 1.0) for column in REGRET), (REWARD, -1.0)):
+        values = {policy: sign * float(rows[policy][column].split()[0]) for policy in able}
+        lowest = min(values.values(), default=0.0)
+        ties = [policy for policy, value in values.items() if value == lowest]
+        best |= {(list(rows).index(policy), column) for policy in ties}
     return frozenset(best)
 
 
@@ -209,8 +206,8 @@ def _figures(results: StudyResults, budget: float) -> list[Figure]:
     part, seeds = _part(budget), len(results.distinct("seed"))
     figures: list[Figure] = [
         LineFigure(
-            "Cumulative regret", "query", "expected reward lost against the oracle", tuple(regret),
-            log_y=True, part=part,
+            "Cumulative regret", "query", "expected reward lost against the oracle",
+            tuple(regret), log_y=True, part=part,
             note=f"Lower is better; logarithmic but about 0. Lines are means over {seeds} seeds, "
             "bands cover them with 95 %. A line that flattens has learned.",
         ),
@@ -225,8 +222,8 @@ def _figures(results: StudyResults, budget: float) -> list[Figure]:
             front=True, upright=1.0, part=part, x_range=(0.8, 1.2),
             y_range=(NEAR_BEST * best, best + 0.1 * (1.0 - NEAR_BEST) * best),
             note="Up and to the left is better; right of the upright line is over budget. The "
-            "line joins policies that none beats in both. Crosses cover the means with 95 %. At the "
-            "edges, with their values: policies far away. Some grey points have no room for "
+            "line joins policies that none beats in both. Crosses cover the means with 95 %. At "
+            "the edges, with their values: policies far away. Some grey points have no room for "
             "their names; all are in the table.",
         ),
     ]  # fmt: skip
