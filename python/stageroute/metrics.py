@@ -63,10 +63,11 @@ class ReplayMetrics:
     regret : float
         Its last value as a share of the oracle's total.
     overspend_charge : float
-        Σ of expected cost less b, at the oracle's budget price of the moment: the reward that
-        overspent money could have bought, negative for money saved. Added to the total regret it
-        takes the advantage out of overspending; the sum is not negative for a policy that keeps to
-        the throughput caps, where they and not M_max decide the oracle's set (weak duality).
+        What was spent beyond the budget over the whole stream, in expected costs, at the oracle's
+        budget price of the moment: the reward that the money could have bought. At least 0, since
+        money saved buys nothing. Added to the total regret it takes the advantage out of
+        overspending; the sum is not negative for a policy that keeps to the throughput caps, where
+        they and not M_max decide the oracle's set (weak duality).
     oracle_reward : float
         The oracle's mean expected reward.
     reward : float
@@ -188,7 +189,7 @@ def _overspend_charge(parts: OracleParts, expected_cost: Floats, budget: float) 
     spend = np.add.reduceat(expected_cost, parts.starts)
     # Where the oracle cannot meet the budget either, money has no price.
     price = np.where(np.isfinite(parts.budget_price), parts.budget_price, 0.0)
-    return float(price @ (spend - budget * parts.lengths))
+    return max(0.0, float(price @ (spend - budget * parts.lengths)))
 
 
 def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:

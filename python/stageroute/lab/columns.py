@@ -27,9 +27,9 @@ def waiting(records: Sequence[Record]) -> Floats:
 def loss(records: Sequence[Record]) -> Floats:
     """Return what was lost in all, as a share of the oracle that redeploys at every arrival.
 
-    Waiting for stage boundaries counts, unlike in the regret against the stage oracle; money that
-    was spent beyond the budget, or saved, counts at the oracle's price. NaN where the cost of
-    waiting was not worked out.
+    Waiting for stage boundaries counts, unlike in the regret against the stage oracle, and so does
+    money that was spent beyond the budget, at the oracle's price. NaN where the cost of waiting was
+    not worked out.
     """
     cost = column(records, "waiting_cost")
     lost = column(records, "total_regret") + column(records, "overspend_charge") + cost

@@ -20,7 +20,11 @@ from stageroute.policies.indices import (
 from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.stageroute import PublishedStageRoutePolicy, StageRoutePolicy
+from stageroute.policies.stageroute import (
+    PublishedStageRoutePolicy,
+    StageRoutePolicy,
+    TheoryStageRoutePolicy,
+)
 from stageroute.rivals import RIVALS
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
     "UniformPolicy",
     "make_policy",
 ]
@@ -41,6 +46,7 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
+        "stageroute-theory": TheoryStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,

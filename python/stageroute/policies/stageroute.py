@@ -1,5 +1,6 @@
 """StageRoute as it is installed, in a comparison."""
 
+import math
 from collections import deque
 from dataclasses import replace
 
@@ -8,7 +9,12 @@ from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
-__all__ = ["PublishedStageRoutePolicy", "StageRoutePolicy", "as_published"]
+__all__ = [
+    "PublishedStageRoutePolicy",
+    "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
+    "as_published",
+]
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -77,12 +83,15 @@ class StageRoutePolicy(Policy):
         return {status: getattr(counters, status) for status in statuses}
 
 
-def as_published(limits: Limits) -> Limits:
+def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
     """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
 
-    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    Their bounds, with γ = 0.1 as in their experiments, no forced visits, no pacing, and prices
+    unknown.
     """
-    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
+    return replace(
+        limits, confidence=Confidence("paper", gamma=gamma), pacing_horizon=None, use_prices=False
+    )
 
 
 class PublishedStageRoutePolicy(StageRoutePolicy):
@@ -92,3 +101,13 @@ class PublishedStageRoutePolicy(StageRoutePolicy):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(replace(setting, limits=as_published(setting.limits)))
+
+
+class TheoryStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
+
+    name = "stageroute-theory"
+
+    def __init__(self, setting: Setting) -> None:
+        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
+        super().__init__(replace(setting, limits=as_published(setting.limits, gamma)))
