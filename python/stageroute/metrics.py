@@ -42,7 +42,8 @@ class OracleParts:
     reward : ndarray, shape (P,)
         Expected reward of a query.
     budget_price : ndarray, shape (P,)
-        Dual price of the budget, reward per USD; infinite where no mixture meets it.
+        Dual price of the budget over all candidates, M_max apart, reward per USD; infinite where
+        no mixture meets it.
     """
 
     starts: NDArray[np.int64]
@@ -143,11 +144,12 @@ def oracle_parts(
 
 
 def _value_and_price(candidates: Arms, regime: Regime, limits: Limits) -> tuple[float, float]:
-    live, _ = optimum(candidates, regime.reward, regime.cost, limits)
-    arms = list(live)
-    caps = limits.caps(regime.reward.size)
-    solution = solve_routing_lp(regime.reward[arms], regime.cost[arms], caps[arms], limits.budget)
-    return solution.objective, solution.budget_price
+    _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
+    # Within a live set that M_max forces, money may have no price at all: take that of all.
+    caps = limits.caps(regime.reward.size)[candidates]
+    means = regime.reward[candidates], regime.cost[candidates]
+    relaxed = solve_routing_lp(*means, caps, limits.budget)
+    return float(regime.reward @ mixture), relaxed.budget_price
 
 
 def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:

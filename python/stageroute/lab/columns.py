@@ -7,12 +7,18 @@ import numpy as np
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats
 
-__all__ = ["column", "loss", "waiting"]
+__all__ = ["column", "loss", "priced_regret", "waiting"]
 
 
 def column(records: Sequence[Record], name: str) -> Floats:
     """Return a field of every record, shape (records,)."""
     return np.array([getattr(record, name) for record in records], dtype=np.float64)
+
+
+def priced_regret(records: Sequence[Record]) -> Floats:
+    """Return the regret against the stage oracle as a share of its reward, overspending charged."""
+    lost = column(records, "total_regret") + column(records, "overspend_charge")
+    return np.asarray(lost / (column(records, "oracle_reward") * column(records, "num_queries")))
 
 
 def waiting(records: Sequence[Record]) -> Floats:

@@ -96,7 +96,7 @@ def lengths(longest_stream: int) -> list[int]:
 
 def num_seeds(num_queries: int) -> int:
     """Return how many streams of this length: 20, or fewer where they are long, at least 4."""
-    return min(20, max(4, 10_000_000 // num_queries))
+    return min(20, max(4, 3_000_000 // num_queries))
 
 
 def num_stages(rule: str, num_queries: int, fixed: int) -> int:
