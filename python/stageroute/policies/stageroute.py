@@ -1,5 +1,6 @@
 """StageRoute as it is installed, with other bounds, and as it was published."""
 
+import math
 from collections import deque
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ __all__ = [
     "PaperStageRoutePolicy",
     "PublishedStageRoutePolicy",
     "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
+    "as_published",
 ]
 
 OPEN_DECISIONS = 1_024
@@ -26,7 +29,7 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
-        setting = replace(setting, limits=self._limits_of(setting.limits))
+        setting = replace(setting, limits=self._limits_of(setting))
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
@@ -36,9 +39,9 @@ class StageRoutePolicy(Policy):
         self._open: deque[int] = deque()
 
     @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
+    def _limits_of(setting: Setting) -> Limits:
         """Return what the limits of the comparison mean for this variant."""
-        return limits
+        return setting.limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -108,8 +111,8 @@ class PaperStageRoutePolicy(StageRoutePolicy):
     name = "stageroute-paper"
 
     @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "paper")
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "paper")
 
 
 class KlStageRoutePolicy(StageRoutePolicy):
@@ -118,8 +121,8 @@ class KlStageRoutePolicy(StageRoutePolicy):
     name = "stageroute-kl"
 
     @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "kl")
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "kl")
 
 
 class HoeffdingStageRoutePolicy(StageRoutePolicy):
@@ -128,8 +131,19 @@ class HoeffdingStageRoutePolicy(StageRoutePolicy):
     name = "stageroute-hoeffding"
 
     @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "hoeffding")
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "hoeffding")
+
+
+def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds, with γ = 0.1 as in their experiments, no forced visits, no pacing, and prices
+    unknown.
+    """
+    return replace(
+        limits, confidence=Confidence("paper", gamma=gamma), pacing_horizon=None, use_prices=False
+    )
 
 
 class PublishedStageRoutePolicy(StageRoutePolicy):
@@ -138,5 +152,16 @@ class PublishedStageRoutePolicy(StageRoutePolicy):
     name = "stageroute-published"
 
     @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return replace(with_family(limits, "paper"), pacing_horizon=None, use_prices=False)
+    def _limits_of(setting: Setting) -> Limits:
+        return as_published(setting.limits)
+
+
+class TheoryStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
+
+    name = "stageroute-theory"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
+        return as_published(setting.limits, gamma)
