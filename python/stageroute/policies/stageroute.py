@@ -54,6 +54,7 @@ class StageRoutePolicy(Policy):
                 confidence=self._limits.confidence,
                 pacing_horizon=self._limits.pacing_horizon,
                 open_decisions=self._open_decisions,
+                solver=self._limits.solver,
                 seed=self._seed,
             )
             self.kernel = self._router
