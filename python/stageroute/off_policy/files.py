@@ -58,9 +58,9 @@ def read_log(
         What a sink wrote: a ``.jsonl`` file or a folder of parquet files (or one of these).
     outcomes : path-like, optional
         A ``.jsonl``, ``.csv`` or ``.parquet`` file with the field ``id`` and ``reward`` (in
-        [0, 1]), ``cost`` (USD) or both; an id may have several rows, such as one with its cost and a later
-        one with its reward. Missing and null values are not known. The log itself may have these
-        fields instead.
+        [0, 1]), ``cost`` (USD) or both; an id may have several rows, such as one with its cost and
+        a later one with its reward. Missing and null values are not known. The log itself may have
+        these fields instead.
     group : str, optional
         The field, of the outcomes or the log, that holds the decision's group.
 
