@@ -24,8 +24,10 @@ __all__ = [
     "RoutingSolution",
     "Tail",
     "__version__",
+    "best_live_set",
     "decisions_to_json",
     "replay",
+    "solve_plain_deployment",
     "solve_routing_lp",
 ]
 
@@ -58,6 +60,36 @@ class RoutingSolution:
 def solve_routing_lp(
     reward: ArrayLike, cost: ArrayLike, throughput_cap: ArrayLike, budget: float
 ) -> RoutingSolution: ...
+def solve_plain_deployment(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    max_deployed: int,
+    current_price: float,
+    time_limit: float | None,
+) -> tuple[str, list[int], NDArray[np.float64], float, float, float, int]: ...
+
+@type_check_only
+class CoreSets(TypedDict):
+    max_deployed: int
+    most: NDArray[np.float64]
+    uses: NDArray[np.float64]
+    pinned: NDArray[np.bool_]
+    forbidden: NDArray[np.bool_]
+    provider: list[int]
+    min_providers: int
+
+def best_live_set(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    start: ArrayLike,
+    sets: CoreSets,
+    goal: str,
+    time_limit: float | None,
+) -> list[int] | None: ...
 
 @final
 class Decision:

@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``replay``, ``scenarios`` and ``drill``."""
+"""The command line: every subcommand of ``stageroute``."""
 
 import argparse
 import csv
@@ -24,8 +24,11 @@ from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
-from stageroute.parallel import silence_router
-from stageroute.policies import POLICIES, Limits
+from stageroute.lab import command as lab_command
+from stageroute.lab.page import command as page_command
+from stageroute.off_policy.command import register as register_evaluate
+from stageroute.parallel import show_losses, silence_router
+from stageroute.policies import POLICIES, RIVALS, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
 from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     silence_router()
+    show_losses()
     try:
         status: int = options.run(options)
     except StageRouteError as error:
@@ -70,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--policies", nargs="+", default=["stageroute", "greedy", "uniform", "oracle"],
-        choices=list(POLICIES), metavar="POLICY", help=f"of {', '.join(POLICIES)}",
+        choices=[*POLICIES, *RIVALS], metavar="POLICY",
+        help=f"of {', '.join(POLICIES)}; with stageroute[rivals] also {', '.join(RIVALS)}",
     )  # fmt: skip
     add_run_options(bench)
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw regret and spend (PNG, SVG)")
@@ -85,13 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     single.set_defaults(run=_replay)
     single.add_argument("--budget", type=float, default=0.001, help="b, USD per query")
-    single.add_argument("--policy", default="stageroute", choices=list(POLICIES))
+    single.add_argument("--policy", default="stageroute", choices=[*POLICIES, *RIVALS])
     single.add_argument("--seed", type=int, default=0)
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
     add_table_options(single)
     _add_problem_options(single)
     add_drill_command(commands)
+    lab_command.register(commands)
+    page_command.register(commands)
     cli_scenarios.register(commands)
+    register_evaluate(commands)
     return parser
 
 

@@ -28,12 +28,15 @@ from stageroute.policies.stageroute import (
     PublishedStageRoutePolicy,
     StageRoutePolicy,
 )
+from stageroute.rivals import RIVALS
 
 __all__ = [
     "POLICIES",
+    "RIVALS",
     "GreedyPolicy",
     "Limits",
     "Policy",
+    "PublishedStageRoutePolicy",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
@@ -67,13 +70,16 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
 
 
 def make_policy(name: str, setting: Setting) -> Policy:
-    """Make the policy `name` of `POLICIES`.
+    """Make the policy `name` of `POLICIES` or `RIVALS`.
 
     Raises
     ------
     InvalidInputError
         If there is no policy of that name.
+    MissingExtraError
+        If it is a rival whose package is not installed.
     """
-    if name not in POLICIES:
-        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(POLICIES)}")
-    return POLICIES[name](setting)
+    makers = {**POLICIES, **RIVALS}
+    if name not in makers:
+        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(makers)}")
+    return makers[name](setting)

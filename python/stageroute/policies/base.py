@@ -36,6 +36,8 @@ class Limits:
         Pacing of StageRoute; see `StageRouter`.
     use_prices : bool, default False
         Whether StageRoute is told each model's mean cost beforehand, as its list price would.
+    solver : {"highs", "native"}, default "highs"
+        What solves the deployments; see `solve_deployment`.
     """
 
     budget: float
@@ -44,6 +46,7 @@ class Limits:
     confidence: Confidence = field(default_factory=Confidence)
     pacing_horizon: float | None = 500.0
     use_prices: bool = False
+    solver: str = "highs"
 
     def caps(self, num_models: int) -> Floats:
         """One cap for each model.

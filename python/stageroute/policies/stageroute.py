@@ -14,6 +14,7 @@ __all__ = [
     "PaperStageRoutePolicy",
     "PublishedStageRoutePolicy",
     "StageRoutePolicy",
+    "as_published",
 ]
 
 OPEN_DECISIONS = 1_024
@@ -26,7 +27,6 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
-        setting = replace(setting, limits=self._limits_of(setting.limits))
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
@@ -34,11 +34,6 @@ class StageRoutePolicy(Policy):
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
-
-    @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        """Return what the limits of the comparison mean for this variant."""
-        return limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -90,7 +85,7 @@ class StageRoutePolicy(Policy):
 
 
 def with_family(limits: Limits, family: str) -> Limits:
-    """Exchange the confidence family for another one with its own defaults."""
+    """Return limits with another confidence family, at its own defaults."""
     own = Confidence(family)
     confidence = replace(
         limits.confidence,
@@ -107,9 +102,8 @@ class PaperStageRoutePolicy(StageRoutePolicy):
 
     name = "stageroute-paper"
 
-    @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "paper")
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=with_family(setting.limits, "paper")))
 
 
 class KlStageRoutePolicy(StageRoutePolicy):
@@ -117,9 +111,8 @@ class KlStageRoutePolicy(StageRoutePolicy):
 
     name = "stageroute-kl"
 
-    @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "kl")
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=with_family(setting.limits, "kl")))
 
 
 class HoeffdingStageRoutePolicy(StageRoutePolicy):
@@ -127,16 +120,22 @@ class HoeffdingStageRoutePolicy(StageRoutePolicy):
 
     name = "stageroute-hoeffding"
 
-    @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return with_family(limits, "hoeffding")
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=with_family(setting.limits, "hoeffding")))
+
+
+def as_published(limits: Limits) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    """
+    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
 
 
 class PublishedStageRoutePolicy(StageRoutePolicy):
-    """The algorithm of Li & Li (2026) as published: γ = 0.1, no pacing, prices unknown."""
+    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
 
     name = "stageroute-published"
 
-    @staticmethod
-    def _limits_of(limits: Limits) -> Limits:
-        return replace(with_family(limits, "paper"), pacing_horizon=None, use_prices=False)
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(replace(setting, limits=as_published(setting.limits)))

@@ -38,6 +38,7 @@ mod baselines;
 mod command;
 mod confidence;
 mod decisions;
+pub mod deployment;
 mod drift;
 mod error;
 mod guard;

@@ -1,0 +1,122 @@
+"""Curves with their bands, each labelled where it ends."""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stageroute.lab.page.axes import LABEL_HEIGHT, dress, set_scale
+from stageroute.lab.page.labels import spread
+from stageroute.lab.page.palette import FAINT, INK, MUTED, Style
+from stageroute.lab.page.wording import shorten, shown
+from stageroute.lab.summary import Curve, LineFigure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+    from numpy.typing import NDArray
+
+__all__ = ["draw_lines"]
+
+GUTTER: Final = 0.05
+"""Between the axes and the labels, as a share of the axes' width."""
+
+BACKGROUND: Final = Style(FAINT, (), 0.9)
+REFERENCE: Final = Style(INK, (1.0, 2.0), 1.2)
+
+
+def draw_lines(canvas: "Canvas", figure: LineFigure, styles: dict[str, Style]) -> None:
+    """Draw the curves, those in focus on top."""
+    axes = canvas.subplots()
+    dress(axes, figure.x_label, figure.y_label)
+    _scale(axes, figure)
+    if figure.level is not None:
+        axes.axhline(figure.level, color=MUTED, linewidth=1.0, zorder=1.5)
+    for number, curve in enumerate(figure.curves):
+        _draw_curve(axes, curve, _style(curve, styles), above=-0.01 * number)
+    if figure.y_range is not None:
+        axes.set_ylim(*figure.y_range)
+    _label_ends(canvas, axes, figure, styles)
+
+
+def _style(curve: Curve, styles: dict[str, Style]) -> Style:
+    if curve.is_reference:
+        return REFERENCE
+    return styles[curve.label] if curve.in_focus else BACKGROUND
+
+
+def _scale(axes: "Axes", figure: LineFigure) -> None:
+    xs = np.concatenate([np.asarray(curve.x, dtype=np.float64) for curve in figure.curves])
+    ys = np.concatenate([np.asarray(curve.y, dtype=np.float64) for curve in figure.curves])
+    ys = ys[np.isfinite(ys)]
+    set_scale(axes.xaxis, float(xs.min()), float(xs.max()), is_log=figure.log_x)
+    set_scale(axes.yaxis, float(ys.min()), float(ys.max()), is_log=figure.log_y)
+    if xs.min() < xs.max():
+        axes.set_xlim(xs.min(), xs.max())
+
+
+def _draw_curve(axes: "Axes", curve: Curve, style: Style, above: float) -> None:
+    is_grey = style is BACKGROUND
+    line, *_ = axes.plot(
+        curve.x, curve.y, color=style.colour, linewidth=style.width,
+        zorder=(2.0 if is_grey else 3.0) + above, solid_capstyle="round",
+    )  # fmt: skip
+    if style.dashes:
+        line.set_dashes(style.dashes)
+    if len(curve.x) == 1:
+        line.set(marker=style.marker, markersize=4.0)
+    if curve.low is not None and curve.high is not None and not is_grey:
+        axes.fill_between(
+            curve.x, curve.low, curve.high,
+            color=style.colour, alpha=0.16, linewidth=0, zorder=2.5 + above,
+        )  # fmt: skip
+
+
+def _label_ends(
+    canvas: "Canvas", axes: "Axes", figure: LineFigure, styles: dict[str, Style]
+) -> None:
+    """Write every curve's name beside its end, moved apart where ends are close."""
+    curves = [curve for curve in figure.curves if np.isfinite(_values(curve)).any()]
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [to_axes.transform(_end(curve)) for curve in curves]
+    texts = [
+        axes.text(
+            1.0 + GUTTER, 0.5, _end_label(curve, float(end[1])), transform=axes.transAxes,
+            va="center_baseline", color=_label_colour(curve, styles),
+        )
+        for curve, end in zip(curves, ends, strict=True)
+    ]  # fmt: skip
+    canvas.draw_without_rendering()  # lays out, so that the axes' height is known
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [to_axes.transform(_end(curve)) for curve in curves]
+    targets = [float(np.clip(end[1], 0.0, 1.0)) for end in ends]
+    gap = LABEL_HEIGHT / axes.get_window_extent().height
+    for end, height, text in zip(ends, spread(targets, gap, 0.0, 1.0), texts, strict=True):
+        text.set_y(height)
+        axes.plot(
+            [end[0], 1.0, 1.0 + 0.8 * GUTTER], [*[float(np.clip(end[1], 0.0, 1.0))] * 2, height],
+            transform=axes.transAxes, color=FAINT, linewidth=0.6, clip_on=False, zorder=1.0,
+        )  # fmt: skip
+
+
+def _values(curve: Curve) -> "NDArray[np.float64]":
+    return np.asarray(curve.y, dtype=np.float64)
+
+
+def _end(curve: Curve) -> tuple[float, float]:
+    """Return the last point that there is."""
+    values = _values(curve)
+    last = int(np.flatnonzero(np.isfinite(values))[-1])
+    return float(curve.x[last]), float(values[last])
+
+
+def _end_label(curve: Curve, height: float) -> str:
+    name = shorten(curve.label)
+    if 0.0 <= height <= 1.0:
+        return name
+    return f"{name} {'↑' if height > 1.0 else '↓'}{shown(_end(curve)[1])}"
+
+
+def _label_colour(curve: Curve, styles: dict[str, Style]) -> str:
+    if curve.is_reference:
+        return INK
+    return styles[curve.label].colour if curve.in_focus else MUTED

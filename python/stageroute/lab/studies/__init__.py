@@ -1,0 +1,14 @@
+"""The studies, by name."""
+
+from types import MappingProxyType
+from typing import Final
+
+from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies.scaling import Scaling
+from stageroute.lab.study import Study
+
+__all__ = ["STUDIES"]
+
+STUDIES: Final = MappingProxyType[str, Study](
+    {study.name: study for study in (Comparison(), Scaling())}
+)

@@ -1,0 +1,260 @@
+"""Which policy is best: regret and spend of all of them on the same streams."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from stageroute.lab.episodes import Episode, Record
+from stageroute.lab.intervals import bands, mean_interval, median_interval
+from stageroute.lab.results import StudyResults
+from stageroute.lab.study import Study, StudySettings
+from stageroute.lab.summary import (
+    Curve,
+    Figure,
+    HeatMap,
+    LineFigure,
+    Point,
+    PointFigure,
+    Summary,
+    Table,
+)
+from stageroute.policies import POLICIES
+
+__all__ = ["Comparison"]
+
+WITHIN_BUDGET: Final = 1.01
+"""A policy keeps to the budget if its mean spend / b over the seeds is no more."""
+
+KNOWING: Final = ("oracle", "static", "clairvoyant")
+"""Policies that are told what others must learn."""
+
+RIVALS_IN_FOCUS: Final = 3
+"""How many of the best other policies figures show in colour."""
+
+HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 2))
+COLUMNS: Final = (
+    "policy",
+    "mean",
+    "median",
+    "p90",
+    "worst",
+    "mean",
+    "worst",
+    "running",
+    "stage",
+    "reward",
+    "starts",
+)
+REGRET: Final = (1, 2, 3, 4)
+REWARD: Final = 9
+"""The columns in which the best is marked."""
+
+
+class Comparison(Study):
+    """All policies on the same streams, at several budgets."""
+
+    name = "comparison"
+    question = "Which policy loses least against the stage oracle, and which keeps to the budget?"
+
+    def settings(self) -> StudySettings:
+        """Return the full setting: every policy of our own; rivals are added by name."""
+        return replace(super().settings(), policies=tuple(POLICIES))
+
+    def episodes(self, settings: StudySettings) -> list[Episode]:
+        """Return every policy at every budget on the stream of every seed."""
+        return [
+            Episode(
+                workload=settings.workload,
+                policy=policy,
+                limits=settings.at_budget(budget),
+                num_queries=settings.num_queries,
+                num_stages=settings.num_stages,
+                seed=seed,
+            )
+            for seed in settings.seeds
+            for budget in settings.budgets
+            for policy in settings.policies
+        ]
+
+    def summarise(self, results: StudyResults) -> Summary:
+        """Compare at every budget."""
+        budgets = results.distinct("budget")
+        return Summary(
+            title="Comparison of policies",
+            question=self.question,
+            findings=tuple(_finding(results, budget) for budget in budgets),
+            tables=tuple(_table(results, budget) for budget in budgets),
+            figures=tuple(figure for budget in budgets for figure in _figures(results, budget)),
+        )
+
+
+def _by_policy(results: StudyResults, budget: float) -> dict[str, list[Record]]:
+    return {
+        policy: results.of(policy=policy, budget=budget) for policy in results.distinct("policy")
+    }
+
+
+def _column(records: list[Record], name: str) -> np.ndarray:
+    return np.array([getattr(record, name) for record in records])
+
+
+def _ranked(results: StudyResults, budget: float) -> list[str]:
+    """Return the policies that keep to the budget, oracles apart, lowest mean regret first."""
+    regret = {
+        policy: float(_column(records, "regret").mean())
+        for policy, records in _by_policy(results, budget).items()
+        if policy not in KNOWING and _column(records, "spend").mean() <= WITHIN_BUDGET
+    }
+    return sorted(regret, key=lambda policy: regret[policy])
+
+
+def _finding(results: StudyResults, budget: float) -> str:
+    """Say who is best among those that keep to the budget, oracles apart."""
+    ranked = _ranked(results, budget)
+    if not ranked:
+        return f"At b = {budget:g} no policy keeps its mean spend within {WITHIN_BUDGET} b."
+    by_policy = _by_policy(results, budget)
+    regret = [100 * _column(by_policy[policy], "regret").mean() for policy in ranked[:2]]
+    text = (
+        f"At b = {budget:g}, {ranked[0]} has the lowest mean regret of the {len(ranked)} policies "
+        f"that keep their mean spend within {WITHIN_BUDGET} b: {regret[0]:.2f} %"
+    )
+    if len(ranked) > 1:
+        text += f"; next is {ranked[1]} with {regret[1]:.2f} %"
+    return text + "."
+
+
+def _table(results: StudyResults, budget: float) -> Table:
+    by_policy = _by_policy(results, budget)
+    seeds = len(results.distinct("seed"))
+    note = (
+        f"Over {seeds} seeds; below a mean or median, what covers it with 95 % (bootstrap over "
+        f"seeds). Marked: the best of those that keep their mean spend within {WITHIN_BUDGET} b, "
+        "oracles apart. Regret is a share of the stage oracle's expected reward; it can be "
+        "negative where a policy overspends. Running: the largest spend so far / budget so far "
+        "from query 1,000 on. Stage: the largest overspend of a stage. Starts: models started."
+    )
+    return Table(
+        f"All policies at b = {budget:g}",
+        COLUMNS,
+        tuple(_row(policy, records) for policy, records in by_policy.items()),
+        note,
+        heads=HEADS,
+        best=_best_cells(by_policy, _ranked(results, budget)),
+        part=_part(budget),
+    )
+
+
+def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
+    regret = 100 * _column(records, "regret")
+    spend = _column(records, "spend")
+    return (
+        policy,
+        mean_interval(regret).text(),
+        median_interval(regret).text(),
+        f"{np.quantile(regret, 0.9):.2f}",
+        f"{regret.max():.2f}",
+        mean_interval(spend).text(3),
+        f"{spend.max():.3f}",
+        f"{_column(records, 'worst_running_spend').max():.3f}",
+        f"{_column(records, 'largest_stage_violation').max():+.1%}",
+        f"{_column(records, 'reward').mean():.4f}",
+        f"{_column(records, 'starts').mean():.1f}",
+    )
+
+
+def _best_cells(by_policy: dict[str, list[Record]], able: list[str]) -> frozenset[tuple[int, int]]:
+    """Return the cells with the least regret and the most reward among the policies `able`."""
+    if not able:
+        return frozenset()
+    order = list(by_policy)
+    regret = {policy: _column(by_policy[policy], "regret") for policy in able}
+    reward = {policy: _column(by_policy[policy], "reward").mean() for policy in able}
+    figures = (np.mean, np.median, lambda values: np.quantile(values, 0.9), np.max)
+    best = {(order.index(max(able, key=lambda policy: reward[policy])), REWARD)}
+    for column, figure in zip(REGRET, figures, strict=True):
+        lowest = min(able, key=lambda policy: float(figure(regret[policy])))
+        best.add((order.index(lowest), column))
+    return frozenset(best)
+
+
+def _part(budget: float) -> str:
+    return f"b = {budget:g} USD per query"
+
+
+def _in_focus(results: StudyResults, budget: float) -> list[str]:
+    """Return the policies that figures show in colour."""
+    rivals = [policy for policy in _ranked(results, budget) if policy != "stageroute"]
+    return ["stageroute", "oracle", *rivals[:RIVALS_IN_FOCUS]]
+
+
+def _figures(results: StudyResults, budget: float) -> list[Figure]:
+    policies, focus = _by_policy(results, budget), _in_focus(results, budget)
+    regret, spend, points = [], [], []
+    for policy, records in policies.items():
+        x, is_shown = records[0].curve_queries, policy in focus
+        curves = np.array([record.cumulative_regret for record in records])
+        regret.append(Curve(policy, x, *bands(curves), in_focus=is_shown))
+        curves = np.array([record.running_spend for record in records])
+        spend.append(Curve(policy, x, *bands(curves), in_focus=is_shown))
+        reward = mean_interval(_column(records, "reward"))
+        cost = mean_interval(_column(records, "spend"))
+        ranges = (cost.low, cost.high), (reward.low, reward.high)
+        points.append(Point(policy, cost.value, reward.value, *ranges, in_focus=is_shown))
+    part, seeds = _part(budget), len(results.distinct("seed"))
+    figures: list[Figure] = [
+        LineFigure(
+            "Cumulative regret", "query", "expected reward lost against the oracle", tuple(regret),
+            log_y=True, part=part,
+            note=f"Lower is better; logarithmic but about 0. Lines are means over {seeds} seeds, "
+            "bands cover them with 95 %. A line that flattens has learned.",
+        ),
+        LineFigure(
+            "Spend against the budget", "query", "spend so far / budget so far", tuple(spend),
+            level=1.0, y_range=(0.0, 2.0), part=part,
+            note="At 1 all of the budget is spent, above it more than was allowed. Arrows: where "
+            "those end that leave the figure.",
+        ),
+        PointFigure(
+            "Reward against cost", "spend / b", "mean reward", tuple(points),
+            log_x=True, front=True, upright=1.0, part=part,
+            note="Up and to the left is better; right of the upright line is over budget. The "
+            "line joins policies that none beats in both. Crosses cover the means with 95 %.",
+        ),
+    ]  # fmt: skip
+    return figures + _heat_maps(policies, focus, part)
+
+
+def _heat_maps(policies: dict[str, list[Record]], focus: list[str], part: str) -> list[Figure]:
+    """Share of every model in every stage: StageRoute's, the oracle's and the best rival's."""
+    compared = [policy for policy in focus[:3] if policy in policies and policies[policy][0].models]
+    shares = {policy: _mean_shares(policies[policy]) for policy in compared}
+    top = max((float(np.nanmax(rows)) for rows in shares.values()), default=1.0)
+    return [
+        HeatMap(
+            f"Who serves: {policy}",
+            "stage",
+            tuple(str(stage + 1) for stage in range(len(policies[policy][0].stage_starts))),
+            tuple(policies[policy][0].models),
+            tuple(shares[policy]),
+            "Models from top to bottom in order of arrival; grey: not there yet. The same rows "
+            "as dark as the oracle's mean that the right models were found.",
+            top=top,
+            part=part,
+        )
+        for policy in compared
+    ]
+
+
+def _mean_shares(records: list[Record]) -> np.ndarray:
+    """Return the share of each model (rows) in each stage, mean over seeds.
+
+    NaN where a model had not arrived when the stage began, whatever the seed.
+    """
+    shape = len(records[0].stage_starts), len(records[0].models)
+    shares = np.mean([np.reshape(record.stage_shares, shape) for record in records], axis=0)
+    arrivals = np.min([record.arrivals for record in records], axis=0)
+    absent = np.asarray(records[0].stage_starts)[:, None] < arrivals
+    rows: np.ndarray = np.where(absent, np.nan, shares).T
+    return rows
