@@ -53,7 +53,7 @@ def lai_robbins(means: list[float]) -> float:
     best = max(means)
 
     def kl(p: float) -> float:
-        return p * np.log(p / best) + (1 - p) * np.log((1 - p) / (1 - best))
+        return float(p * np.log(p / best) + (1 - p) * np.log((1 - p) / (1 - best)))
 
     return sum((best - mean) / kl(mean) for mean in means if mean < best)
 

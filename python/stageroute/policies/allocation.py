@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from stageroute.deployment import solve_deployment
-from stageroute.policies.base import Arms, Floats
+from stageroute.policies.base import Arms, Floats, Limits
 
 __all__ = ["StageProblem", "allocate"]
 
@@ -59,10 +59,17 @@ class StageProblem:
         """The same for stages that differ in length alone."""
         return self.candidates.tobytes(), self.reward.tobytes(), self.cost.tobytes()
 
-    def best(self, max_deployed: int, reward: Floats, cost: Floats, budget: float) -> Mixture:
+    def best(self, limits: Limits, reward: Floats, cost: Floats, budget: float) -> Mixture:
         """Return the optimum of another objective and budget over the same candidates and caps."""
         own = self.candidates
-        solution = solve_deployment(reward[own], cost[own], self.caps[own], budget, max_deployed)
+        solution = solve_deployment(
+            reward[own],
+            cost[own],
+            self.caps[own],
+            budget,
+            limits.max_deployed,
+            solver=limits.solver,
+        )
         mixture = np.zeros(self.reward.size)
         mixture[own] = solution.weights
         return tuple(int(own[slot]) for slot in solution.deployed), mixture
@@ -71,21 +78,21 @@ class StageProblem:
 class _Kind:
     """Stages that differ in length alone."""
 
-    def __init__(self, problem: StageProblem, max_deployed: int) -> None:
+    def __init__(self, problem: StageProblem, limits: Limits) -> None:
         self.problem = problem
         self.queries = 0
-        self._max_deployed = max_deployed
+        self._limits = limits
 
     def at_price(self, price: float) -> Mixture:
         """Return the optimum at a price of money; the cheapest mixture at an infinite one."""
         problem = self.problem
         value = -problem.cost if np.isinf(price) else problem.reward - price * problem.cost
-        return problem.best(self._max_deployed, value, np.zeros_like(value), 0.0)
+        return problem.best(self._limits, value, np.zeros_like(value), 0.0)
 
     def at_budget(self, budget: float) -> Mixture:
         """Return the optimum within a budget, USD per query."""
         problem = self.problem
-        return problem.best(self._max_deployed, problem.reward, problem.cost, budget)
+        return problem.best(self._limits, problem.reward, problem.cost, budget)
 
     def spend(self, mixture: Mixture) -> float:
         """USD per query."""
@@ -96,8 +103,8 @@ class _Kind:
         return float(self.problem.reward @ mixture[1])
 
 
-def allocate(problems: Sequence[StageProblem], total: float, max_deployed: int) -> list[Mixture]:
-    """Return the best mixture of each stage for a total of `total` USD.
+def allocate(problems: Sequence[StageProblem], total: float, limits: Limits) -> list[Mixture]:
+    """Return the best mixture of each stage for a total of `total` USD, whatever `limits.budget`.
 
     Exact where `max_deployed` does not bind. Where it does, what a stage can earn is not concave in
     its money, and one stage at most earns less than the concave bound. If no mixtures meet the
@@ -105,7 +112,7 @@ def allocate(problems: Sequence[StageProblem], total: float, max_deployed: int) 
     """
     kinds: dict[Key, _Kind] = {}
     for problem in problems:
-        kind = kinds.setdefault(problem.key, _Kind(problem, max_deployed))
+        kind = kinds.setdefault(problem.key, _Kind(problem, limits))
         kind.queries += problem.queries
 
     def solve(price: float) -> tuple[dict[Key, Mixture], float]:

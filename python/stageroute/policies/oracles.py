@@ -97,7 +97,7 @@ class ClairvoyantPolicy(KernelPolicy):
         limits, caps = setting.limits, setting.caps()
         problems = stage_problems(setting.stream, setting.num_stages, caps)
         total = limits.budget * setting.stream.num_queries
-        self._mixtures = iter(allocate(problems, total, limits.max_deployed))
+        self._mixtures = iter(allocate(problems, total, limits))
         self.kernel = self._mixture = Mixture(setting.num_models, setting.seed)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:  # noqa: ARG002
