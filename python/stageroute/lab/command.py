@@ -12,6 +12,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
+from stageroute.deployment import SOLVERS
 from stageroute.errors import InvalidInputError
 from stageroute.lab import compare_command
 from stageroute.lab.engines import ENGINES, make_engine
@@ -46,7 +47,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--stages", type=int, metavar="K")
     parser.add_argument("--max-deployed", type=int, metavar="M_MAX")
     parser.add_argument("--throughput-cap", type=float, metavar="ALPHA")
-    parser.add_argument("--solver", choices=("highs", "native"), help="of the deployments")
+    parser.add_argument("--solver", choices=SOLVERS, help="of the deployments")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="where episodes run")
     parser.add_argument("--workers", type=int, help="processes; by default one for each core")
     parser.add_argument("--address", help="of the Ray cluster: local, auto, ray://HOST:PORT")
