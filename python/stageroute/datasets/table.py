@@ -141,10 +141,11 @@ def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Column of each wanted model; ``DatasetError`` lists the names when one is unknown."""
     if isinstance(wanted, str):
         raise DatasetError(f"models must be a sequence of names, got the string {wanted!r}")
-    unknown = [name for name in wanted if name not in known]
+    position = {name: column for column, name in enumerate(known)}
+    unknown = [name for name in wanted if name not in position]
     if unknown:
         raise DatasetError(f"unknown model {unknown[0]!r}; the table has: {', '.join(known)}")
-    return [list(known).index(name) for name in _checked_models(wanted)]
+    return [position[name] for name in _checked_models(wanted)]
 
 
 def _checked_models(models: Sequence[object]) -> tuple[str, ...]:

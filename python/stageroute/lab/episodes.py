@@ -1,20 +1,25 @@
 """One policy on one stream: what describes it, and what it amounts to."""
 
 import hashlib
-import itertools
 import json
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stageroute.metrics import ReplayMetrics, measure
+from stageroute.lab.traces import (
+    count_starts,
+    first_live,
+    largest_cap_excess,
+    stage_live,
+    stage_shares,
+)
+from stageroute.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiting_cost
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import ReplayResult, replay
 from stageroute.streams import Stream
-from stageroute.workloads import Workload, workload_to_json
+from stageroute.workloads import Workload
 
 __all__ = ["Episode", "Record", "run_episode"]
 
@@ -23,6 +28,9 @@ CURVE_POINTS = 100
 
 MOST_MODELS_LISTED = 64
 """Figures of single models are kept for pools up to this size."""
+
+WAITING_UP_TO = 1_000
+"""The waiting cost is worked out for pools up to this size; it takes a deployment per arrival."""
 
 PRICE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 """Of the budget's price over the queries; the last one is its largest value."""
@@ -56,10 +64,21 @@ class Episode:
     seed: int
     cell: Cell = ()
 
+    def __str__(self) -> str:
+        """Name it for people."""
+        where = f"b = {self.limits.budget:g}, {self.workload.label}, seed {self.seed}"
+        cell = "".join(f", {name} = {value}" for name, value in self.cell)
+        return f"episode {self.key()} ({self.policy}, {where}{cell})"
+
+    @property
+    def stream(self) -> tuple[Workload, int, int]:
+        """What the stream depends on: episodes for which it is the same share it."""
+        return self.workload, self.num_queries, self.seed
+
     def to_json(self) -> dict[str, Any]:
         """Return the episode as plain JSON values."""
         return {
-            "workload": workload_to_json(self.workload),
+            "workload": asdict(self.workload),
             "policy": self.policy,
             "limits": asdict(self.limits),
             "num_queries": self.num_queries,
@@ -93,6 +112,16 @@ class Record:
         The stage oracle's mean expected reward.
     total_regret : float
         Its total expected reward less the policy's.
+    waiting_cost : float or None
+        What the stage oracle loses in all because arrivals wait for a boundary; None for pools of
+        more than 1,000 models.
+    early_spend : float
+        Spend over the first 1,000 queries (all of them, for shorter streams) / budget so far.
+    largest_cap_excess : float
+        The largest share of a model less its throughput cap, over the stream's windows of 1,000
+        queries; chance alone makes it positive.
+    largest_probability_excess : float
+        The largest probability with which a model was drawn, less its cap.
     budget_price : list of float
         Median, 90th and 99th percentile and maximum over the queries where it is finite, reward
         per USD; empty where it never is.
@@ -100,6 +129,8 @@ class Record:
         LPs by status, as JSON.
     models : list of str
         In order of arrival.
+    caps : list of float
+        Throughput caps.
     arrivals : list of int
         The query from which each model can be deployed.
     first_live : list of int
@@ -108,6 +139,8 @@ class Record:
         The first query of each stage.
     stage_shares : list of float
         Share of each model in each stage, stage by stage.
+    stage_live : list of int
+        Whether each model was live in each stage, 1 or 0, stage by stage.
     """
 
     key: str
@@ -120,15 +153,21 @@ class Record:
     cell: str
     regret: float
     total_regret: float
+    overspend_charge: float
+    waiting_cost: float | None
     oracle_reward: float
     reward: float
     spend: float
+    early_spend: float
     worst_running_spend: float
+    largest_cap_excess: float
+    largest_probability_excess: float
     largest_stage_violation: float
     starts: int
     lp_counts: str
     budget_price: list[float]
     models: list[str]
+    caps: list[float]
     arrivals: list[int]
     first_live: list[int]
     shares: list[float]
@@ -136,6 +175,7 @@ class Record:
     stage_violation: list[float]
     stage_budget_price: list[float]
     stage_shares: list[float]
+    stage_live: list[int]
     curve_queries: list[int]
     cumulative_regret: list[float]
     running_spend: list[float]
@@ -150,6 +190,10 @@ class Record:
             If a field is missing.
         """
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def cell_values(self) -> dict[str, Any]:
@@ -174,7 +218,7 @@ def run_episode(episode: Episode) -> tuple[Record, dict[str, float]]:
         Nanoseconds for each query and milliseconds for all deployments: not part of the record,
         since no two runs take the same time.
     """
-    stream = _draw(episode.workload, episode.num_queries, episode.seed)
+    stream = _draw(*episode.stream)
     limits = episode.limits
     setting = Setting(stream, limits, episode.num_stages, episode.seed)
     result = replay(make_policy(episode.policy, setting), stream, episode.num_stages)
@@ -190,58 +234,62 @@ def _record(
     episode: Episode, stream: Stream, result: ReplayResult, metrics: ReplayMetrics
 ) -> Record:
     is_listed = stream.table.num_models <= MOST_MODELS_LISTED
+    limits = episode.limits
+    caps = limits.caps(stream.table.num_models)
     at = np.unique(np.linspace(0, stream.num_queries - 1, CURVE_POINTS).astype(np.int64))
     prices = result.budget_price[np.isfinite(result.budget_price)]
     return Record(
         key=episode.key(),
         workload=episode.workload.label,
         policy=episode.policy,
-        budget=episode.limits.budget,
+        budget=limits.budget,
         seed=episode.seed,
         num_queries=episode.num_queries,
         num_stages=episode.num_stages,
         cell=json.dumps(dict(episode.cell)),
         regret=metrics.regret,
         total_regret=float(metrics.cumulative_regret[-1]),
+        overspend_charge=metrics.overspend_charge,
+        waiting_cost=_waiting_cost(
+            episode.workload,
+            episode.num_queries,
+            episode.seed,
+            episode.num_stages,
+            Limits(limits.budget, limits.max_deployed, limits.throughput_cap, solver=limits.solver),
+        ),
         oracle_reward=metrics.oracle_reward,
         reward=metrics.reward,
         spend=metrics.spend,
+        early_spend=float(metrics.running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1]),
+        largest_cap_excess=largest_cap_excess(result, caps),
+        largest_probability_excess=float((result.probability - caps[result.arm]).max()),
         worst_running_spend=metrics.worst_running_spend,
         largest_stage_violation=float(metrics.stage_violation.max()),
-        starts=_count_starts(result.deployments),
+        starts=count_starts(result.deployments),
         lp_counts=json.dumps(result.lp_counts),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
         models=list(stream.table.models) if is_listed else [],
+        caps=caps.tolist() if is_listed else [],
         arrivals=stream.arrivals.tolist() if is_listed else [],
-        first_live=_first_live(stream, result).tolist() if is_listed else [],
+        first_live=first_live(stream, result).tolist() if is_listed else [],
         shares=metrics.shares.tolist() if is_listed else [],
         stage_starts=result.stage_starts.tolist(),
         stage_violation=metrics.stage_violation.tolist(),
         stage_budget_price=metrics.stage_budget_price.tolist(),
-        stage_shares=_stage_shares(stream, result).ravel().tolist() if is_listed else [],
+        stage_shares=stage_shares(stream, result).ravel().tolist() if is_listed else [],
+        stage_live=stage_live(stream, result).ravel().tolist() if is_listed else [],
         curve_queries=(at + 1).tolist(),
         cumulative_regret=metrics.cumulative_regret[at].tolist(),
         running_spend=metrics.running_spend[at].tolist(),
     )
 
 
-def _count_starts(deployments: tuple[tuple[int, ...], ...]) -> int:
-    """How often a model was started, those of the first stage included."""
-    pairs = itertools.pairwise(((), *deployments))
-    return sum(len(set(live) - set(before)) for before, live in pairs)
-
-
-def _first_live(stream: Stream, result: ReplayResult) -> NDArray[np.int64]:
-    first = np.full(stream.table.num_models, -1, dtype=np.int64)
-    for start, live in zip(result.stage_starts[::-1], result.deployments[::-1], strict=True):
-        first[list(live)] = start
-    return first
-
-
-def _stage_shares(stream: Stream, result: ReplayResult) -> NDArray[np.float64]:
-    """Share of each model in each stage, shape (K, N)."""
-    lengths = np.diff([*result.stage_starts, stream.num_queries])
-    stages, models = lengths.size, stream.table.num_models
-    stage = np.repeat(np.arange(stages), lengths)
-    counts = np.bincount(stage * models + result.arm, minlength=stages * models)
-    return counts.reshape(stages, models) / lengths[:, None]
+@lru_cache(maxsize=1)
+def _waiting_cost(
+    workload: Workload, num_queries: int, seed: int, num_stages: int, limits: Limits
+) -> float | None:
+    # It has nothing to do with the policy, and policies follow each other on the same stream.
+    stream = _draw(workload, num_queries, seed)
+    if stream.table.num_models > WAITING_UP_TO:
+        return None
+    return waiting_cost(stream, limits, num_stages)

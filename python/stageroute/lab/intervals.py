@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from stageroute.checks import require
 
-__all__ = ["Interval", "bands", "mean_interval", "median_interval", "resampled"]
+__all__ = [
+    "Floats",
+    "Interval",
+    "Values",
+    "bands",
+    "ends",
+    "mean_interval",
+    "median_interval",
+    "resampled",
+]
 
 RESAMPLES: Final = 2_000
 COVERAGE: Final = 0.95
@@ -69,14 +78,15 @@ def median_interval(values: Values) -> Interval:
 
 def bands(curves: Values) -> tuple[Floats, Floats, Floats]:
     """Return the mean of curves, shape (seeds, points), and what covers it, point by point."""
-    low, high = np.quantile(resampled(curves).mean(axis=1), _ends(), axis=0)
+    low, high = np.quantile(resampled(curves).mean(axis=1), ends(), axis=0)
     return np.mean(curves, axis=0), low, high
 
 
 def _interval(value: float, samples: Floats) -> Interval:
-    low, high = np.quantile(samples, _ends())
+    low, high = np.quantile(samples, ends())
     return Interval(value, float(low), float(high))
 
 
-def _ends() -> tuple[float, float]:
+def ends() -> tuple[float, float]:
+    """Return the quantiles between which an interval lies."""
     return (1.0 - COVERAGE) / 2.0, (1.0 + COVERAGE) / 2.0

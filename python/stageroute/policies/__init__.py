@@ -11,18 +11,37 @@ from typing import Final
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
-from stageroute.policies.oracles import StageOraclePolicy
+from stageroute.policies.indices import (
+    EpsilonGreedyPolicy,
+    KlUcbPolicy,
+    ThompsonPolicy,
+    Ucb1Policy,
+)
+from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
+from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
+from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.stageroute import StageRoutePolicy
+from stageroute.policies.stageroute import (
+    HoeffdingStageRoutePolicy,
+    KlStageRoutePolicy,
+    PaperStageRoutePolicy,
+    PublishedStageRoutePolicy,
+    StageRoutePolicy,
+    TheoryStageRoutePolicy,
+)
+from stageroute.rivals import RIVALS
 
 __all__ = [
     "POLICIES",
+    "RIVALS",
     "GreedyPolicy",
     "Limits",
     "Policy",
+    "PublishedStageRoutePolicy",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
     "UniformPolicy",
     "make_policy",
 ]
@@ -30,22 +49,40 @@ __all__ = [
 POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
+        "stageroute-paper": PaperStageRoutePolicy,
+        "stageroute-kl": KlStageRoutePolicy,
+        "stageroute-hoeffding": HoeffdingStageRoutePolicy,
+        "stageroute-published": PublishedStageRoutePolicy,
+        "stageroute-theory": TheoryStageRoutePolicy,
+        "ucb1": Ucb1Policy,
+        "kl-ucb": KlUcbPolicy,
+        "thompson": ThompsonPolicy,
+        "epsilon-greedy": EpsilonGreedyPolicy,
+        "bwk": PrimalDualBwkPolicy,
+        "bwk-agrawal-devanur": AgrawalDevanurPolicy,
+        "linucb": LinUcbPolicy,
+        "linucb-task": TaskLinUcbPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
+        "static": StaticPolicy,
         "oracle": StageOraclePolicy,
+        "clairvoyant": ClairvoyantPolicy,
     }
 )
 """How each policy is made, by name."""
 
 
 def make_policy(name: str, setting: Setting) -> Policy:
-    """Make the policy `name` of `POLICIES`.
+    """Make the policy `name` of `POLICIES` or `RIVALS`.
 
     Raises
     ------
     InvalidInputError
         If there is no policy of that name.
+    MissingExtraError
+        If it is a rival whose package is not installed.
     """
-    if name not in POLICIES:
-        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(POLICIES)}")
-    return POLICIES[name](setting)
+    makers = {**POLICIES, **RIVALS}
+    if name not in makers:
+        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(makers)}")
+    return makers[name](setting)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
+from stageroute.models import Model
 from stageroute.streams import Stream
 
 __all__ = ["Arms", "Floats", "KernelPolicy", "Limits", "Policy", "Setting"]
@@ -100,6 +101,13 @@ class Setting:
     def caps(self) -> Floats:
         """One cap for each model, shape (N,)."""
         return self.limits.caps(self.num_models)
+
+    def models(self) -> list[Model]:
+        """Return the models as a learning policy may know them, in order of arrival."""
+        mean_cost = self.stream.regimes[0].cost.tolist()
+        prices = mean_cost if self.limits.use_prices else [None] * self.num_models
+        caps = self.caps().tolist()
+        return [Model(*fields) for fields in zip(self.names, caps, prices, strict=True)]
 
 
 class Policy(ABC):

@@ -38,6 +38,7 @@ mod baselines;
 mod command;
 mod confidence;
 mod decisions;
+pub mod deployment;
 mod drift;
 mod error;
 mod guard;
@@ -58,7 +59,10 @@ mod stats;
 mod throughput;
 mod usage;
 
-pub use baselines::{Greedy, Mixture};
+pub use baselines::{
+    DualMethod, Greedy, Index, IndexRouter, KnapsackConfig, KnapsackRouter, LinUcb, LinUcbConfig,
+    Mixture, StatusCounts,
+};
 pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily};
 pub use drift::{ChangeTest, Drift, Forgetting};

@@ -8,7 +8,7 @@ use stageroute_core::{self as core, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
-use crate::policies::{Greedy, Mixture};
+use crate::policies::{Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
 use crate::router::Router;
 
 /// Any policy kernel.
@@ -17,6 +17,9 @@ pub(crate) enum Kernel<'py> {
     Router(Bound<'py, Router>),
     Greedy(Bound<'py, Greedy>),
     Mixture(Bound<'py, Mixture>),
+    Index(Bound<'py, IndexRouter>),
+    Knapsack(Bound<'py, KnapsackRouter>),
+    LinUcb(Bound<'py, LinUcb>),
 }
 
 /// Feedback that comes so many queries after its decision; kept from one stage to the next.
@@ -73,6 +76,11 @@ pub(crate) fn replay(
         Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace, late),
         Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
         Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Index(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Knapsack(kernel) => {
+            run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late)
+        }
+        Kernel::LinUcb(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
     }
 }
 
