@@ -16,19 +16,20 @@ from page_cases import HOSTILE, Outline, crowded, empty, hostile, page_of, scali
 from stageroute.cli import main
 from stageroute.errors import InvalidInputError, ResultsError
 from stageroute.lab import command as lab_command
-from stageroute.lab.command import command_line
 from stageroute.lab.engines import local_engine
 from stageroute.lab.page.command import result_folders
 from stageroute.lab.page.labels import Box, place, spread
 from stageroute.lab.page.page import Section, to_html
 from stageroute.lab.page.palette import styles
 from stageroute.lab.page.points import front
+from stageroute.lab.page.settings import command_line
 from stageroute.lab.page.wording import describe, shorten, shown
 from stageroute.lab.results import StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import StudySettings, run_study
 from stageroute.lab.summary import HeatMap, Point
 from stageroute.lab.text import to_markdown, to_text
+from stageroute.workloads import parse_workload
 
 SECTIONS = (crowded, scaling, hostile, empty)
 
@@ -253,7 +254,7 @@ def test_report_writes_a_page(
     assert main(["report", str(results_folder), "--out", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "Comparison of policies" in text
-    assert "stageroute study comparison --small --seeds 2 --out FOLDER" in text
+    assert "stageroute study comparison --small --policies stageroute greedy" in text
     assert "page.html" in capsys.readouterr().out
     # The folder of folders gives the same page, and a folder that is named twice is shown once.
     again = tmp_path / "again.html"
@@ -301,6 +302,8 @@ def test_folders_are_found_in_the_order_named(tmp_path: Path) -> None:
         STUDIES["comparison"].settings(),
         _small(),
         replace(_small(), budgets=(0.0007, 0.002), policies=("uniform",), num_queries=900),
+        replace(_small(), workload=parse_workload("builtin:num_initial=3")),
+        replace(_small(), workload=parse_workload("sota:N=50+outage:at=0.3+noisy:flips=0.1")),
     ],
 )
 def test_the_command_runs_the_same_again(settings: StudySettings) -> None:
@@ -310,7 +313,7 @@ def test_the_command_runs_the_same_again(settings: StudySettings) -> None:
     parser = argparse.ArgumentParser()
     lab_command.register(parser.add_subparsers())
     options = parser.parse_args(command.split()[1:])
-    again = lab_command._settings(STUDIES["comparison"], options)
+    again = lab_command.read_settings(STUDIES["comparison"], options)
     assert json.loads(json.dumps(again.to_json())) == written
 
 
