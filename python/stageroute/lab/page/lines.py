@@ -132,8 +132,8 @@ def _explain_references(canvas: "Canvas", figure: LineFigure) -> None:
     """Say below the axes what the references are: they need more words than fit beside a line."""
     from matplotlib.lines import Line2D
 
-    for number, curve in enumerate(_references(figure)):
-        y = KEY_LINE * number + 6.0
+    for number, curve in enumerate(reversed(_references(figure))):
+        y = KEY_LINE * (number + 0.5)
         line = Line2D(
             [4.0, 32.0], [y, y], color=REFERENCE.colour, linewidth=REFERENCE.width, transform=None
         )
