@@ -18,13 +18,16 @@ __all__ = [
     "IndexRouter",
     "KnapsackRouter",
     "LateFeedback",
+    "LinUcb",
     "Mixture",
     "Router",
     "RoutingSolution",
     "Tail",
     "__version__",
+    "best_live_set",
     "decisions_to_json",
     "replay",
+    "solve_plain_deployment",
     "solve_routing_lp",
 ]
 
@@ -57,6 +60,36 @@ class RoutingSolution:
 def solve_routing_lp(
     reward: ArrayLike, cost: ArrayLike, throughput_cap: ArrayLike, budget: float
 ) -> RoutingSolution: ...
+def solve_plain_deployment(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    max_deployed: int,
+    current_price: float,
+    time_limit: float | None,
+) -> tuple[str, list[int], NDArray[np.float64], float, float, float, int]: ...
+
+@type_check_only
+class CoreSets(TypedDict):
+    max_deployed: int
+    most: NDArray[np.float64]
+    uses: NDArray[np.float64]
+    pinned: NDArray[np.bool_]
+    forbidden: NDArray[np.bool_]
+    provider: list[int]
+    min_providers: int
+
+def best_live_set(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    start: ArrayLike,
+    sets: CoreSets,
+    goal: str,
+    time_limit: float | None,
+) -> list[int] | None: ...
 
 @final
 class Decision:
@@ -260,6 +293,7 @@ class Greedy:
 class Mixture:
     def __new__(cls, arms: int, seed: int) -> Self: ...
     def publish(self, deployed: Sequence[int], probabilities: ArrayLike) -> None: ...
+    def probabilities(self) -> list[float]: ...
     def route(self, row: int) -> tuple[int, float, float]: ...
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
@@ -300,11 +334,29 @@ class KnapsackRouter:
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
+class LinUcb:
+    def __new__(
+        cls,
+        width: float,
+        step: float,
+        features: NDArray[np.float64],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        horizon: int,
+    ) -> Self: ...
+    def seen(self) -> list[int]: ...
+    def values(self, rows: Sequence[int]) -> list[float]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
 class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter,
+    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],

@@ -193,7 +193,14 @@ def run_bench(
     ----------
     workers : int, optional
         Processes; as many as there are cores by default. The figures do not depend on it.
+
+    Raises
+    ------
+    MissingExtraError
+        If a rival's package is not installed; nothing has run then.
     """
+    for policy in settings.policies:
+        prepare(table, settings, policy, settings.limits[0], settings.seeds[0])
     jobs: list[Job] = [
         (policy, limits, seed)
         for limits in settings.limits

@@ -6,6 +6,7 @@ also derives from it, so ``except ValueError`` keeps working.
 
 __all__ = [
     "AlreadyObservedError",
+    "ClusterError",
     "DatasetError",
     "DecisionError",
     "DeploymentConflictError",
@@ -19,6 +20,7 @@ __all__ = [
     "MissingExtraError",
     "ModelsDownError",
     "NoModelError",
+    "OverlapError",
     "RateLimitedError",
     "RefusedError",
     "ResultsError",
@@ -137,6 +139,27 @@ class ResultsError(StageRouteError, ValueError):
 
 class WorkerLostError(StageRouteError, RuntimeError):
     """A job ended its process again and again; what other jobs brought is kept."""
+
+
+class ClusterError(StageRouteError, ConnectionError):
+    """A cluster cannot be reached, or one of its nodes cannot do what is asked of it."""
+
+
+class OverlapError(StageRouteError, ValueError):
+    """A log says nothing of a model that a target policy uses, so there is no estimate.
+
+    Attributes
+    ----------
+    models : tuple of str
+        The models that it says nothing of.
+    mass : float
+        Share of the target's traffic that they would get.
+    """
+
+    def __init__(self, message: str, models: tuple[str, ...] = (), mass: float = 0.0) -> None:
+        super().__init__(message)
+        self.models = models
+        self.mass = mass
 
 
 class JournalError(StageRouteError, OSError):

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from stageroute.checks import require
 from stageroute.errors import WorkerLostError
 
-__all__ = ["MOST_LOSSES", "in_pieces", "run_jobs", "silence_router"]
+__all__ = ["MOST_LOSSES", "in_pieces", "run_jobs", "show_losses", "silence_router"]
 
 MOST_LOSSES: Final = 3
 """After so many processes that ended during the same job, it is given up."""
@@ -30,9 +30,18 @@ Result = TypeVar("Result")
 _logger = logging.getLogger(__name__)
 
 
+_SILENT: Final = logging.NullHandler()
+
+
 def silence_router() -> None:
     """Keep what routers log during replays off the terminal; the results count it."""
-    logging.getLogger("stageroute").addHandler(logging.NullHandler())
+    logging.getLogger("stageroute").addHandler(_SILENT)
+
+
+def show_losses() -> None:
+    """Have lost processes reported on standard error."""
+    if logging.lastResort is not None:
+        _logger.addHandler(logging.lastResort)
 
 
 def run_jobs(

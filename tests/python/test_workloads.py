@@ -10,15 +10,28 @@ import pytest
 
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.metrics import measure
+from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream, stage_starts
 from stageroute.workloads import (
+    Adversarial,
     BuiltIn,
+    Changing,
+    Clocked,
+    Delayed,
     LargePool,
     NeedleArrivals,
+    Noisy,
+    Outage,
+    PriceCut,
+    SilentRegression,
+    SlowDecline,
     StateOfTheArt,
     TableFile,
     Workload,
     cube_root_stages,
+    parse_workload,
     workload_from_json,
 )
 
@@ -32,7 +45,21 @@ WORKLOADS: tuple[Workload, ...] = (
     LargePool(num_models=200, suite=3),
     NeedleArrivals(),
     NeedleArrivals(models_per_batch=2, num_batches=5, advantage=0.5, cost=0.001),
+    Changing(BuiltIn(), SilentRegression(0.3, budget=0.001), at=0.4),
+    Changing(StateOfTheArt(num_models=20, num_rows=1_000), PriceCut()),
+    Changing(BuiltIn(), Outage(0.3), at=0.2),
+    Changing(Changing(BuiltIn(), SlowDecline()), PriceCut(), at=0.6),
+    Adversarial(BuiltIn(), "best_last"),
+    Adversarial(BuiltIn(), "dear_first"),
+    Clocked(BuiltIn()),
+    Delayed(Noisy(BuiltIn(), 0.2, flips=0.1, bias=-0.1, favourite="claude-v2"), 50),
 )
+
+ORDERED: tuple[Workload, ...] = (
+    Adversarial(BuiltIn(), "bad_luck_first"),
+    Adversarial(StateOfTheArt(num_models=20, num_rows=1_000), "task_blocks"),
+)
+"""Whose queries are not i.i.d. within a regime."""
 
 
 def same_stream(one: Stream, other: Stream) -> bool:
@@ -47,7 +74,7 @@ def same_stream(one: Stream, other: Stream) -> bool:
     )
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.kind)
+@pytest.mark.parametrize("workload", WORKLOADS + ORDERED, ids=lambda workload: workload.kind)
 def test_a_stream_is_a_function_of_workload_length_and_seed(workload: Workload) -> None:
     rebuilt = workload_from_json(json.loads(json.dumps(asdict(workload))))
     assert rebuilt == workload
@@ -144,6 +171,21 @@ def test_the_floor_grows_like_two_thirds_and_is_below_what_guessing_loses() -> N
     assert workload.regret_floor(10_000, 0.25) == 0.0
 
 
+@pytest.mark.parametrize("name", ["stageroute", "greedy", "uniform"])
+def test_no_policy_stays_below_the_floor_and_the_oracle_loses_nothing(name: str) -> None:
+    workload, limits, queries = NeedleArrivals(), Limits(0.001, throughput_cap=1.0), 10_000
+    stages = workload.num_stages(queries)
+    lost: dict[str, list[float]] = {name: [], "oracle": []}
+    for seed in range(10):
+        stream = workload.stream(queries, seed)
+        for who, regrets in lost.items():
+            policy = make_policy(who, Setting(stream, limits, stages, seed))
+            metrics = measure(replay(policy, stream, stages), stream, limits)
+            regrets.append(float(metrics.cumulative_regret[-1]))
+    assert np.mean(lost[name]) > workload.regret_floor(queries)
+    assert np.abs(lost["oracle"]).max() < 1e-9
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -160,9 +202,58 @@ def test_the_floor_grows_like_two_thirds_and_is_below_what_guessing_loses() -> N
         (lambda: workload_from_json({"kind": "other"}), "kind = 'other': must be one of builtin"),
         (lambda: workload_from_json({"kind": "needle", "size": 3}), "kind 'needle'"),
         (lambda: workload_from_json({"num_initial": 3}), "kind = None"),
+        (lambda: workload_from_json({"kind": "outage"}), "describes no workload"),
     ],
 )  # fmt: skip
 def test_bad_arguments(make: Any, text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         make()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("builtin", BuiltIn()),
+        ("file:a/b.csv", TableFile("a/b.csv")),
+        ("file:path=b.npz,drop_missing=true", TableFile("b.npz", drop_missing=True)),
+        ("sota", StateOfTheArt()),
+        ("sota:N=50,grades=5", StateOfTheArt(num_models=50, grades=5)),
+        ("pool:N=1000", LargePool(1_000)),
+        ("needle:n=8,K=20,advantage=0.5", NeedleArrivals(8, 20, 0.5)),
+        ("builtin+outage", Changing(BuiltIn(), Outage())),
+        (
+            "sota+regression:at=0.3,factor=0.2,budget=0.01+delayed:queries=10",
+            Delayed(Changing(StateOfTheArt(), SilentRegression(0.2, budget=0.01), 0.3), 10),
+        ),
+        ("builtin+adversarial:order=best_last", Adversarial(BuiltIn(), "best_last")),
+        ("builtin+clocked:trace=t.parquet", Clocked(BuiltIn(), "t.parquet")),
+        ("builtin+noisy:flips=0.1+clocked", Clocked(Noisy(BuiltIn(), flips=0.1))),
+    ],
+)
+def test_texts(text: str, expected: Workload) -> None:
+    assert parse_workload(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sotas", "workload = 'sotas': must be one of builtin, file, sota, pool, needle"),
+        ("", "workload = '': must be one of builtin"),
+        ("builtin+rain", "must be one of regression, price_cut, outage, decline, adversarial"),
+        ("sota:N", "'N' must be an option, name=value"),
+        ("sota:N=", "'N=' must be an option, name=value"),
+        ("sota:N=many", "sota: num_models = 'many': must be a whole number"),
+        ("needle:advantage=big", "needle: advantage = 'big': must be a number"),
+        ("file:x.csv,drop_missing=1", "file: drop_missing = '1': must be true or false"),
+        ("pool:M=3", "pool: there is no option 'M'; options are num_models, num_initial"),
+        ("builtin:retirements=x", "builtin: there is no option 'retirements'"),
+        ("builtin+noisy:base=1", "noisy: there is no option 'base'"),
+        ("file", "file: "),
+        ("pool:N=0", "num_models = 0"),
+    ],
+)
+def test_bad_texts(text: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_workload(text)
+    assert message in str(caught.value)

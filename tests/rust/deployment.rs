@@ -112,8 +112,7 @@ fn new(arms: &[Arm], budget: f64) -> Instance {
 
 fn spread(most: usize) -> impl Strategy<Value = Instance> {
     let arm = (0.0..=1.0, 1e-4..1e-2, prop_oneof![0.05..=1.0, 0.1..0.4]);
-    (prop::collection::vec(arm, 1..=most), 0.0..6e-3)
-        .prop_map(|(arms, budget)| new(&arms, budget))
+    (prop::collection::vec(arm, 1..=most), 0.0..6e-3).prop_map(|(arms, budget)| new(&arms, budget))
 }
 
 /// Few distinct values, so that most sets tie, and caps that often sum to 1 exactly.

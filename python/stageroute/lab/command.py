@@ -12,8 +12,11 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
+from stageroute.deployment import SOLVERS
 from stageroute.errors import InvalidInputError
-from stageroute.lab.engines import local_engine
+from stageroute.lab import compare_command
+from stageroute.lab.engines import ENGINES, make_engine
+from stageroute.lab.figures import write_figures
 from stageroute.lab.results import StudyResults
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import Study, StudySettings, run_study
@@ -24,7 +27,8 @@ __all__ = ["command_line", "register"]
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
+    """Add the lab's commands."""
+    compare_command.register(commands)
     parser = commands.add_parser(
         "study",
         help="run a study of the lab",
@@ -43,9 +47,13 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--stages", type=int, metavar="K")
     parser.add_argument("--max-deployed", type=int, metavar="M_MAX")
     parser.add_argument("--throughput-cap", type=float, metavar="ALPHA")
-    parser.add_argument("--solver", choices=("highs", "native"), help="of the deployments")
+    parser.add_argument("--solver", choices=SOLVERS, help="of the deployments")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where episodes run")
     parser.add_argument("--workers", type=int, help="processes; by default one for each core")
+    parser.add_argument("--address", help="of the Ray cluster: local, auto, ray://HOST:PORT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+    parser.add_argument("--figures", type=Path, metavar="FILE",
+                        help="write a few KB, enough for 'stageroute compare'")  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -73,6 +81,22 @@ def _settings(study: Study, options: argparse.Namespace) -> StudySettings:
     return replace(
         settings, **{name: value for name, value in changes.items() if value is not None}
     )
+
+
+class _Progress:
+    """How far the study is, and a bar that shows it."""
+
+    def __init__(self, *, is_hidden: bool) -> None:
+        self.finished = self.total = 0
+        self._bar = tqdm(unit="episode", disable=is_hidden or None)
+
+    def show(self, finished: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(finished - self.finished)
+        self.finished, self.total = finished, total
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 OPTIONS: Final[tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...]] = (
@@ -126,23 +150,24 @@ def _plain(settings: StudySettings) -> dict[str, Any]:
 def _run(options: argparse.Namespace) -> int:
     study = STUDIES[options.study]
     settings = _settings(study, options)
-    for path in (options.json, options.markdown):
+    for path in (options.json, options.figures, options.markdown):
         check_writable(path)
-    with tqdm(unit="episode", disable=options.no_progress or None) as progress:
-
-        def show(finished: int, total: int) -> None:
-            progress.total = total
-            progress.update(finished - progress.n)
-
-        try:
-            results = run_study(study, settings, options.out, local_engine(options.workers), show)
-        except KeyboardInterrupt:
-            finished = f"{progress.n} of {progress.total} episodes are kept in {options.out}"
-            print(f"stageroute: interrupted; {finished}: run it again to go on", file=sys.stderr)
-            return EXIT_INTERRUPTED
+    engine = make_engine(options.engine, workers=options.workers, address=options.address)
+    progress = _Progress(is_hidden=options.no_progress)
+    try:
+        results = run_study(study, settings, options.out, engine, progress.show)
+    except KeyboardInterrupt:
+        progress.close()
+        kept = f"{progress.finished} of {progress.total} episodes are kept in {options.out}"
+        print(f"stageroute: interrupted; {kept}: run it again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    finally:
+        progress.close()
     summary = study.summarise(results)
     print(to_text(summary))
     if options.markdown is not None:
         options.markdown.write_text(to_markdown(summary), encoding="utf-8")
+    if options.figures is not None:
+        write_figures(options.figures, results)
     write_json(options.json, results.to_json())
     return 0

@@ -191,6 +191,10 @@ class Record:
         """
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @property
     def cell_values(self) -> dict[str, Any]:
         """What the study varies, by name."""

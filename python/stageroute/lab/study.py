@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from stageroute.checks import require
 from stageroute.lab.episodes import Episode, Record, run_episode
-from stageroute.lab.results import ResultsFolder, StudyResults
+from stageroute.lab.results import StudyResults
+from stageroute.lab.results_folder import open_results
 from stageroute.lab.summary import Summary
 from stageroute.policies import Limits
 from stageroute.workloads import BuiltIn, Workload
@@ -122,14 +123,14 @@ def run_study(
     Raises
     ------
     ResultsError
-        If the folder holds something else.
+        If the folder holds something else, or another process works on it.
     """
     episodes = study.episodes(settings)
-    kept = ResultsFolder(folder, study.name, settings.to_json(), episodes)
-    missing = [episode for episode in episodes if episode.key() not in kept.finished]
-    on_finished(len(kept.finished), len(episodes))
-    if missing:
-        for record, timing in engine(run_episode, missing):
-            kept.add(record, timing)
-            on_finished(len(kept.finished), len(episodes))
-    return kept.complete()
+    with open_results(folder, study.name, settings.to_json(), episodes) as kept:
+        missing = [episode for episode in episodes if episode.key() not in kept.finished]
+        on_finished(len(kept.finished), len(episodes))
+        if missing:
+            for record, timing in engine(run_episode, missing):
+                kept.add(record, timing)
+                on_finished(len(kept.finished), len(episodes))
+        return kept.complete()

@@ -18,9 +18,13 @@ from stageroute.policies.indices import (
     Ucb1Policy,
 )
 from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
-from stageroute.policies.oracles import StageOraclePolicy
+from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
+from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.stageroute import (
+    HoeffdingStageRoutePolicy,
+    KlStageRoutePolicy,
+    PaperStageRoutePolicy,
     PublishedStageRoutePolicy,
     StageRoutePolicy,
     TheoryStageRoutePolicy,
@@ -45,6 +49,9 @@ __all__ = [
 POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
+        "stageroute-paper": PaperStageRoutePolicy,
+        "stageroute-kl": KlStageRoutePolicy,
+        "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
         "stageroute-theory": TheoryStageRoutePolicy,
         "ucb1": Ucb1Policy,
@@ -53,9 +60,13 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "epsilon-greedy": EpsilonGreedyPolicy,
         "bwk": PrimalDualBwkPolicy,
         "bwk-agrawal-devanur": AgrawalDevanurPolicy,
+        "linucb": LinUcbPolicy,
+        "linucb-task": TaskLinUcbPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
+        "static": StaticPolicy,
         "oracle": StageOraclePolicy,
+        "clairvoyant": ClairvoyantPolicy,
     }
 )
 """How each policy is made, by name."""

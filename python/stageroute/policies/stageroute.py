@@ -1,4 +1,4 @@
-"""StageRoute as it is installed, in a comparison."""
+"""StageRoute as it is installed, with other bounds, and as it was published."""
 
 import math
 from collections import deque
@@ -10,6 +10,9 @@ from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
 __all__ = [
+    "HoeffdingStageRoutePolicy",
+    "KlStageRoutePolicy",
+    "PaperStageRoutePolicy",
     "PublishedStageRoutePolicy",
     "StageRoutePolicy",
     "TheoryStageRoutePolicy",
@@ -26,6 +29,7 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
+        setting = replace(setting, limits=self._limits_of(setting))
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
@@ -33,6 +37,11 @@ class StageRoutePolicy(Policy):
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        """Return what the limits of the comparison mean for this variant."""
+        return setting.limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -45,6 +54,7 @@ class StageRoutePolicy(Policy):
                 confidence=self._limits.confidence,
                 pacing_horizon=self._limits.pacing_horizon,
                 open_decisions=self._open_decisions,
+                solver=self._limits.solver,
                 seed=self._seed,
             )
             self.kernel = self._router
@@ -83,6 +93,49 @@ class StageRoutePolicy(Policy):
         return {status: getattr(counters, status) for status in statuses}
 
 
+def with_family(limits: Limits, family: str) -> Limits:
+    """Exchange the confidence family for another one with its own defaults."""
+    own = Confidence(family)
+    confidence = replace(
+        limits.confidence,
+        family=family,
+        gamma=own.gamma,
+        growth=own.growth,
+        min_visits=own.min_visits,
+    )
+    return replace(limits, confidence=confidence)
+
+
+class PaperStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
+
+    name = "stageroute-paper"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "paper")
+
+
+class KlStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with KL bounds."""
+
+    name = "stageroute-kl"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "kl")
+
+
+class HoeffdingStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with Hoeffding's bounds."""
+
+    name = "stageroute-hoeffding"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "hoeffding")
+
+
 def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
     """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
 
@@ -95,12 +148,13 @@ def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
 
 
 class PublishedStageRoutePolicy(StageRoutePolicy):
-    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
+    """The algorithm of Li & Li (2026) as published: γ = 0.1, no pacing, prices unknown."""
 
     name = "stageroute-published"
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(replace(setting, limits=as_published(setting.limits)))
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return as_published(setting.limits)
 
 
 class TheoryStageRoutePolicy(StageRoutePolicy):
@@ -108,6 +162,7 @@ class TheoryStageRoutePolicy(StageRoutePolicy):
 
     name = "stageroute-theory"
 
-    def __init__(self, setting: Setting) -> None:
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
         gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
-        super().__init__(replace(setting, limits=as_published(setting.limits, gamma)))
+        return as_published(setting.limits, gamma)

@@ -7,7 +7,7 @@ from stageroute.checks import is_whole, require
 from stageroute.datasets import OutcomeTable
 from stageroute.streams import Stream
 
-__all__ = ["NUM_INITIAL", "Workload", "check_draw", "check_initial"]
+__all__ = ["NUM_INITIAL", "OnTop", "Workload", "check_draw", "check_initial"]
 
 NUM_INITIAL = 5
 """Models at the start of a stream, where there are so many; as `stageroute bench` has it."""
@@ -60,6 +60,25 @@ class Workload(ABC):
         InvalidInputError
             If the workload makes a new table for each seed (`NeedleArrivals`).
         """
+
+
+@dataclass(frozen=True)
+class OnTop(Workload):
+    """A workload on top of another: it draws from that and makes something of it.
+
+    Parameters
+    ----------
+    base : Workload
+    """
+
+    base: Workload
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.base, Workload), "base", self.base, "must be a workload")
+
+    def table(self) -> OutcomeTable:
+        """Return the base's table."""
+        return self.base.table()
 
 
 def check_draw(num_queries: int, seed: int) -> None:

@@ -60,7 +60,8 @@ mod throughput;
 mod usage;
 
 pub use baselines::{
-    DualMethod, Greedy, Index, IndexRouter, KnapsackConfig, KnapsackRouter, Mixture, StatusCounts,
+    DualMethod, Greedy, Index, IndexRouter, KnapsackConfig, KnapsackRouter, LinUcb, LinUcbConfig,
+    Mixture, StatusCounts,
 };
 pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily};

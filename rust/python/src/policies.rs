@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use stageroute_core::{
-    self as core, Bounds, Decision, DualMethod, Index, KnapsackConfig, Outcome, Pacing, Policy,
-    Prior,
+    self as core, Bounds, Decision, DualMethod, Index, KnapsackConfig, LinUcbConfig, Outcome,
+    Pacing, Policy, Prior,
 };
 
 use crate::config::{PriorDict, named};
@@ -36,6 +37,11 @@ impl Mixture {
     ) -> PyResult<()> {
         let probabilities = elements(&probabilities);
         lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
+    }
+
+    /// The distribution of the stage, one number for each candidate.
+    fn probabilities(&self, py: Python<'_>) -> PyResult<Vec<f64>> {
+        Ok(lock(&self.inner, py)?.probabilities().to_vec())
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
@@ -224,6 +230,69 @@ impl KnapsackRouter {
     }
 
     /// Publish the live arms of the stage.
+    #[allow(clippy::needless_pass_by_value)]
+    fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    }
+
+    /// Decide which arm serves the query of a row: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?, row)
+    }
+
+    /// Learn what the given arm brought on the query of a row.
+    fn observe(
+        &self,
+        py: Python<'_>,
+        row: usize,
+        arm: usize,
+        reward: f64,
+        cost: f64,
+    ) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, row, arm, Outcome { reward, cost })
+    }
+}
+
+/// LinUCB with a budget pacer.
+#[pyclass(frozen, module = "stageroute._core")]
+pub(crate) struct LinUcb {
+    pub(crate) inner: Mutex<core::LinUcb>,
+}
+
+#[pymethods]
+impl LinUcb {
+    #[new]
+    #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+    fn new(
+        width: f64,
+        step: f64,
+        features: PyReadonlyArray2<'_, f64>,
+        throughput_cap: Floats<'_>,
+        priors: Vec<PriorDict>,
+        budget: f64,
+        horizon: u64,
+    ) -> PyResult<Self> {
+        let config = LinUcbConfig { width, step, budget, horizon };
+        let d = features.as_array().ncols();
+        let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
+        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let caps = elements(&throughput_cap);
+        let linucb = core::LinUcb::new(config, features, d, &caps, &priors);
+        Ok(Self { inner: Mutex::new(linucb.map_err(|error| to_py(&error))?) })
+    }
+
+    /// How often each row was asked about.
+    fn seen(&self, py: Python<'_>) -> PyResult<Vec<u64>> {
+        Ok(lock(&self.inner, py)?.seen().to_vec())
+    }
+
+    /// What each arm is worth on some rows, row by row, at the mean price of the last stage.
+    #[allow(clippy::needless_pass_by_value)]
+    fn values(&self, py: Python<'_>, rows: Vec<usize>) -> PyResult<Vec<f64>> {
+        lock(&self.inner, py)?.values(&rows).map_err(|error| to_py(&error))
+    }
+
+    /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
         lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))

@@ -8,7 +8,7 @@ use stageroute_core::{self as core, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
-use crate::policies::{Greedy, IndexRouter, KnapsackRouter, Mixture};
+use crate::policies::{Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
 use crate::router::Router;
 
 /// Any policy kernel.
@@ -19,6 +19,7 @@ pub(crate) enum Kernel<'py> {
     Mixture(Bound<'py, Mixture>),
     Index(Bound<'py, IndexRouter>),
     Knapsack(Bound<'py, KnapsackRouter>),
+    LinUcb(Bound<'py, LinUcb>),
 }
 
 /// Feedback that comes so many queries after its decision; kept from one stage to the next.
@@ -79,6 +80,7 @@ pub(crate) fn replay(
         Kernel::Knapsack(kernel) => {
             run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late)
         }
+        Kernel::LinUcb(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
     }
 }
 

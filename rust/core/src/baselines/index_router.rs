@@ -3,9 +3,9 @@
 use super::Drawer;
 use super::index::{Index, Rewards};
 use super::purse::Purse;
-use crate::error::is_reward;
 use crate::error::{
     BILL_RULE, CAP_RULE, Error, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap,
+    is_reward,
 };
 use crate::lp::{Problem, RoutingLp, Status};
 use crate::pacing::Pacing;

@@ -32,8 +32,8 @@ pub struct KnapsackConfig {
 /// A bandit with knapsacks: money for the whole horizon, and each arm's share of a stage.
 ///
 /// The published algorithms stop when a knapsack is empty. Here an arm whose share of the stage is
-/// used up is passed over until the next one, and when all money is spent the cheapest arm that may
-/// serves.
+/// used up is passed over until the next one; and the money is empty when what is left would just pay
+/// for the cheapest mixture: then the cheapest arm that may serves, from query to query.
 #[derive(Debug, Clone)]
 pub struct KnapsackRouter {
     config: KnapsackConfig,
@@ -69,7 +69,7 @@ impl KnapsackRouter {
         }
         Ok(Self {
             duals: Duals::new(config.method, config.step, caps.len())?,
-            purse: Purse::new(config.budget, None, caps.len())?,
+            purse: Purse::for_horizon(config.budget, config.horizon, caps.len())?,
             shares: Shares::new(caps, config.stage_queries),
             config,
             learner,
@@ -102,14 +102,15 @@ impl KnapsackRouter {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.learner.len())?;
         self.shares.reset();
         (self.price_sum, self.priced) = (0.0, 0);
+        let cost = |arm| self.learner.expected_cost(arm);
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
         Ok(())
     }
 
     /// The best arm that may serve, ties towards the cheaper one, then the first; with its value.
     fn choose(&self) -> Option<(usize, f64)> {
         let bounds = self.learner.bounds();
-        let KnapsackConfig { budget, horizon, .. } = self.config;
-        let is_broke = self.purse.ledger().committed() >= budget * horizon as f64;
+        let (budget, is_broke) = (self.config.budget, self.purse.is_empty());
         let value = |arm: usize| {
             let Bounds { reward_ucb, cost_lcb } = bounds[arm];
             if is_broke {

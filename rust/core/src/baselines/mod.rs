@@ -5,8 +5,10 @@ mod greedy;
 mod index;
 mod index_router;
 mod knapsack_router;
+mod linucb;
 mod mixture;
 mod purse;
+mod ridge;
 mod shares;
 
 pub use duals::DualMethod;
@@ -14,6 +16,7 @@ pub use greedy::Greedy;
 pub use index::Index;
 pub use index_router::{IndexRouter, StatusCounts};
 pub use knapsack_router::{KnapsackConfig, KnapsackRouter};
+pub use linucb::{LinUcb, LinUcbConfig};
 pub use mixture::Mixture;
 
 use crate::error::Error;

@@ -219,9 +219,14 @@ impl Relaxation {
         reduced.max(0.0) - (reduced + charge).max(0.0) + charge
     }
 
-    /// D at the present prices, with room for rounding; sets `reduced`.
+    /// D at the present prices, from the data alone.
     fn bound(&mut self) -> f64 {
         self.reduce_gains();
+        self.rent()
+    }
+
+    /// D at the present prices and reduced gains, with room for rounding.
+    fn rent(&self) -> f64 {
         let rent: f64 = self.reduced.iter().map(|reduced| reduced.max(0.0)).sum();
         let (mut total, mut size) = (self.offset + rent, self.offset.abs() + rent);
         for (price, right) in self.price.iter().zip(&self.right) {
@@ -257,7 +262,11 @@ impl Relaxation {
     /// columns are optimal in the first case only.
     pub(super) fn solve(&mut self, enough: f64) -> f64 {
         self.start();
+        let mut reached = self.rent();
         for _ in 0..PIVOTS_PER_ROW * self.basis.len() {
+            if reached < enough - ROUNDING {
+                break;
+            }
             let Some((row, excess)) = self.leaving() else { break };
             self.list_breakpoints(row, excess);
             let bends: f64 = self.breakpoints.iter().map(|breakpoint| breakpoint.bend).sum();
@@ -268,6 +277,7 @@ impl Relaxation {
                 break;
             }
             let last = self.pass_breakpoints(excess.abs());
+            reached -= self.descent(excess.abs(), last.step);
             self.pivot(row, excess, last);
             if self.age >= REFRESH {
                 self.start();
@@ -366,7 +376,9 @@ impl Relaxation {
             let value: f64 = inverse.iter().zip(&self.left).map(|(a, b)| a * b).sum();
             self.value[row] = value;
             let (most, tolerance) = match self.basis[row] {
-                Basic::Slack(of) if self.program.is_equation[of] => (0.0, self.program.tolerance[of]),
+                Basic::Slack(of) if self.program.is_equation[of] => {
+                    (0.0, self.program.tolerance[of])
+                }
                 Basic::Slack(of) => (f64::INFINITY, self.program.tolerance[of]),
                 Basic::Arm(arm, fate) if fate == self.fate[arm] && fate != Fate::Excluded => {
                     (1.0, COLUMN_TOLERANCE)
@@ -432,10 +444,18 @@ impl Relaxation {
                 high = middle;
             }
         }
+        let last = self.breakpoints[low];
+        self.breakpoints.truncate(low);
         for place in 0..low {
             self.change_side(self.breakpoints[place].column);
         }
-        self.breakpoints[low]
+        last
+    }
+
+    /// How far D falls over a step along an edge, past breakpoints where it bends.
+    fn descent(&self, fall: f64, step: f64) -> f64 {
+        let bent = self.breakpoints.iter().map(|passed| passed.bend * (step - passed.step));
+        fall * step - bent.sum::<f64>()
     }
 
     fn change_side(&mut self, arm: usize) {

@@ -1,0 +1,172 @@
+"""Estimators of what a target policy would have earned, or spent, per query.
+
+All have one form. Let π_t(m) be the target's probability of model m at decision t, p_t(m) the
+log's, y_t the outcome and v_t the query's weight. The target's value is a sum over cells (a model,
+or a model in a group): the target's mass on each, times what that mass brings,
+
+    V = Σ_c M_c θ_c     M_c = Σ_{t in c} v_t π_t(m) / Σ_t v_t
+                        θ_c = Σ_{t in c} h_t Γ_t / Σ_{t in c} h_t
+
+over decisions at which the log could have drawn the model. Estimators differ in h and Γ alone:
+
+    ips          h = v π               Γ = 1{a = m} y / p            Horvitz & Thompson (1952)
+    snips        h = v π 1{a = m} / p  Γ = y                         Swaminathan & Joachims (2015)
+    dr           h = v π               Γ = q + 1{a = m} (y - q) / p  Dudík, Langford & Li (2011)
+    adaptive_dr  h = v π sqrt(p)       Γ as for dr                   Hadad et al. (2021)
+
+Where the log could have drawn all that the target uses, at every decision, ips and dr are the means
+of the textbook. A routing LP gives most models probability 0 at any one decision, however. The
+target's mass there is *carried*: valued like the rest of its cell. That is right if queries of a
+cell are alike whether or not the model could be drawn. snips is normalised in each cell, not over
+all of them, so that models have the target's proportions whatever the draws were.
+
+Decisions of a learning router depend on the past. Yet, given the past, each draw has the logged
+probability, so scores less their means are martingale differences, as long as π, q and h come from
+the past alone: that is why q is a running mean, where independent data would allow any
+cross-fitting. Standard errors are sums of squares of these differences, and intervals normal. They
+hold where the conditional variances settle, and not where whether a model's probability is 0
+depends on what it brought (Bibaut et al. 2021). adaptive_dr gives decisions less weight where p is
+small, so that each has the same variance: where p varies much it is far more precise. It needs
+queries of a cell to be alike over time, as carrying does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ESTIMATORS", "Sample", "estimate", "running_means"]
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sample:
+    """Decisions with a known outcome, n of them, over N models.
+
+    Attributes
+    ----------
+    outcome : ndarray, shape (n,)
+        y: rewards, or costs in USD.
+    logging : ndarray, shape (n, N)
+        p, the log's probabilities.
+    inverse : ndarray, shape (n, N)
+        1 / p at the model that served, clipped if asked for; else 0.
+    target : ndarray, shape (n, N)
+        v π / Σ v: sums to 1 over all decisions and models.
+    expected : ndarray, shape (n, N)
+        q, from outcomes before each decision alone.
+    group : ndarray of int, shape (n,)
+        The group of each decision, counted from 0.
+    """
+
+    outcome: Floats
+    logging: Floats
+    inverse: Floats
+    target: Floats
+    expected: Floats
+    group: Index
+
+    @property
+    def is_drawable(self) -> NDArray[np.bool_]:
+        """Where the log could have drawn a model, shape (n, N)."""
+        return self.logging > 0.0
+
+    def by_cell(self, values: Floats) -> Floats:
+        """Sum over the decisions of each group, shape (groups, N)."""
+        sums = np.zeros((int(self.group.max()) + 1, values.shape[1]))
+        np.add.at(sums, self.group, values)
+        return sums
+
+
+Terms = Callable[[Sample], tuple[Floats, Floats]]
+"""Weights h and scores Γ of an estimator, both of shape (n, N)."""
+
+
+def _ips(sample: Sample) -> tuple[Floats, Floats]:
+    return sample.target * sample.is_drawable, sample.inverse * sample.outcome[:, None]
+
+
+def _snips(sample: Sample) -> tuple[Floats, Floats]:
+    return sample.target * sample.inverse, sample.outcome[:, None]
+
+
+def _dr(sample: Sample) -> tuple[Floats, Floats]:
+    correction = sample.inverse * (sample.outcome[:, None] - sample.expected)
+    return sample.target * sample.is_drawable, sample.expected + correction
+
+
+def _adaptive_dr(sample: Sample) -> tuple[Floats, Floats]:
+    weights, scores = _dr(sample)
+    return weights * np.sqrt(sample.logging), scores
+
+
+ESTIMATORS: Final[dict[str, Terms]] = {
+    "ips": _ips,
+    "snips": _snips,
+    "dr": _dr,
+    "adaptive_dr": _adaptive_dr,
+}
+
+
+def estimate(sample: Sample, estimator: str) -> tuple[float, float]:
+    """Return a value per query and its standard error, in the outcome's unit.
+
+    Every cell that the target uses must hold a decision for its model.
+    """
+    weights, scores = ESTIMATORS[estimator](sample)
+    masses, totals = sample.by_cell(sample.target), sample.by_cell(weights)
+    is_used = masses > 0.0
+
+    def per_total(sums: Floats) -> Floats:
+        return np.divide(sums, totals, out=np.zeros_like(totals), where=is_used)
+
+    means = per_total(sample.by_cell(weights * scores))
+    value = float((masses * means).sum())
+    # A decision errs by its own scores, and by which queries the log happens to have.
+    means_here, scale_here = means[sample.group], per_total(masses)[sample.group]
+    own = (scale_here * weights * (scores - means_here)).sum(axis=1)
+    queries = (sample.target * (means_here - value)).sum(axis=1)
+    return value, float(np.sqrt(np.square(own + queries).sum()))
+
+
+def running_means(outcome: Floats, is_chosen: NDArray[np.bool_], group: Index) -> Floats:
+    """Return what each model could be expected to bring, from outcomes before each decision.
+
+    It is the mean of the model in the decision's group, drawn with the weight of one observation
+    towards the model's mean over all groups, and that towards the mean of all models.
+
+    Parameters
+    ----------
+    outcome : ndarray, shape (n,)
+        NaN where it is not known.
+    is_chosen : ndarray of bool, shape (n, N)
+        True at the model that served.
+    group : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n, N)
+    """
+    is_seen = is_chosen & ~np.isnan(outcome)[:, None]
+    seen = is_seen.astype(np.float64)
+    brought = np.where(is_seen, outcome[:, None], 0.0)
+    of_any, seen_any = (values.sum(axis=1, keepdims=True) for values in (brought, seen))
+    overall = _means_before(of_any, seen_any, np.zeros_like(of_any))
+    of_model = _means_before(brought, seen, overall)
+    expected = of_model.copy()
+    numbers = np.unique(group)
+    if numbers.size > 1:
+        for number in numbers:
+            rows = np.flatnonzero(group == number)
+            expected[rows] = _means_before(brought[rows], seen[rows], of_model[rows])
+    return expected
+
+
+def _means_before(brought: Floats, seen: Floats, prior: Floats) -> Floats:
+    total = np.cumsum(brought, axis=0) - brought
+    count = np.cumsum(seen, axis=0) - seen
+    return (total + prior) / (count + 1.0)

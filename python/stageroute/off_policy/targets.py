@@ -1,0 +1,187 @@
+"""Target policies: for each logged decision, a distribution over the models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stageroute.checks import is_number, is_whole, require
+from stageroute.deployment import solve_deployment
+from stageroute.errors import InvalidInputError
+from stageroute.off_policy.data import LoggedData
+
+__all__ = ["Target", "as_target", "best_mixture"]
+
+Floats = NDArray[np.float64]
+
+SUM_TOLERANCE: Final = 1e-6
+"""How far the shares of a mixture may be from a sum of 1."""
+
+ENOUGH: Final = 30
+"""Rewards, and costs, that a model must have to be considered for a best mixture."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Target:
+    """A policy to evaluate on a log.
+
+    Attributes
+    ----------
+    name : str
+        How reports call it.
+    probabilities : ndarray, shape (n, N)
+        Its distribution over the models at each decision; must not depend on later ones.
+    first : int
+        The first decision to evaluate it on; those before were used to choose it.
+    mixture : dict of str to float
+        Shares of the traffic, where it is the same at every decision; empty otherwise.
+    """
+
+    name: str
+    probabilities: Floats
+    first: int
+    mixture: dict[str, float]
+
+
+def as_target(
+    data: LoggedData,
+    policy: Target | Mapping[str, float] | ArrayLike | Callable[[LoggedData], ArrayLike],
+    name: str | None = None,
+) -> Target:
+    """Check a policy and make it a target.
+
+    Parameters
+    ----------
+    data : LoggedData
+    policy : Target, mapping, array_like or callable
+        A mixture, shares by model name that sum to 1; or probabilities of shape (n, N); or a
+        function that returns these for the data. It may use what was known before each decision.
+    name : str, optional
+        How reports call it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name is unknown, or shares or probabilities are negative or do not sum to 1.
+    """
+    shape = (len(data), len(data.models))
+    if isinstance(policy, Target):
+        made_for = policy.probabilities.shape
+        require(made_for == shape, "policy", policy.name, f"is for data of shape {made_for}")
+        return policy
+    if isinstance(policy, Mapping):
+        shares = _checked_mixture(data, policy)
+        rows = np.broadcast_to(shares, (len(data), shares.size))
+        label = ",".join(f"{model}={share:g}" for model, share in policy.items())
+        return Target(name or label, rows, 0, dict(policy))
+    values = policy(data) if callable(policy) else policy
+    probabilities = np.array(values, dtype=np.float64)
+    require(probabilities.shape == shape, "policy.shape", probabilities.shape, f"must be {shape}")
+    sums = probabilities.sum(axis=1)
+    is_valid = np.all(probabilities >= 0.0, axis=1) & (np.abs(sums - 1.0) <= SUM_TOLERANCE)
+    row = int(np.argmin(is_valid))
+    rule = "must not be negative, and sum to 1"
+    require(bool(is_valid.all()), f"policy[{row}]", probabilities[row].tolist(), rule)
+    return Target(name or "given probabilities", probabilities, 0, {})
+
+
+def best_mixture(
+    data: LoggedData,
+    budget: float,
+    *,
+    max_deployed: int | None = None,
+    throughput_cap: float = 1.0,
+    live: Sequence[str] | None = None,
+    chosen_from: float = 0.5,
+) -> Target:
+    """Return the best mixture under a budget, as the first part of the log has it.
+
+    The models' means in the first part go into the deployment problem and its routing LP. The
+    target is evaluated on the rest, so that no outcome judges a mixture that it chose. It is a
+    split in time, where independent decisions would allow any: a later part of a learning router's
+    log depends on the earlier one, never the reverse.
+
+    Parameters
+    ----------
+    data : LoggedData
+    budget : float
+        Average USD per query, above 0.
+    max_deployed : int, optional
+        How many models can be live at once; any number by default.
+    throughput_cap : float, default 1.0
+        Largest share of each model, in (0, 1].
+    live : sequence of str, optional
+        Only these models: what the routing LP makes of a given deployment.
+    chosen_from : float, default 0.5
+        Share of the decisions that choose, in (0, 1).
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument breaks its rule, or no mixture of the models with at least 30 rewards and
+        costs in the first part is within budget and caps.
+    """
+    ok = is_number(budget) and budget > 0.0
+    require(ok, "budget", budget, "must be finite and above 0, in USD per query")
+    ok = is_number(throughput_cap) and 0.0 < throughput_cap <= 1.0
+    require(ok, "throughput_cap", throughput_cap, "must be in (0, 1]")
+    ok = max_deployed is None or (is_whole(max_deployed) and max_deployed >= 1)
+    require(ok, "max_deployed", max_deployed, "must be a whole number of at least 1, or None")
+    ok = is_number(chosen_from) and 0.0 < chosen_from < 1.0
+    require(ok, "chosen_from", chosen_from, "must be in (0, 1)")
+    first = int(chosen_from * len(data))
+    reward, cost = _means(data, data.reward, first), _means(data, data.cost, first)
+    candidates = np.array(
+        [
+            arm
+            for arm in (_index(data, name, "live") for name in live or data.models)
+            if not np.isnan(reward[arm] + cost[arm])
+        ],
+        dtype=np.intp,
+    )
+    considered = f"{candidates.size} models with {ENOUGH} rewards and costs in {first:,} decisions"
+    rule = f"there must be one that allows a mixture; there are {considered}: log more"
+    require(candidates.size > 0, "models", data.models, rule)
+    solution = solve_deployment(
+        reward[candidates],
+        cost[candidates],
+        np.full(candidates.size, throughput_cap),
+        budget,
+        candidates.size if max_deployed is None else max_deployed,
+    )
+    if solution.status != "optimal":
+        raise InvalidInputError(
+            f"budget = {budget:g}, throughput_cap = {throughput_cap:g}: {solution.status}: no "
+            f"mixture of the {considered} is within both: raise them, or log more"
+        )
+    weights = zip(candidates.tolist(), solution.weights.tolist(), strict=True)
+    mixture = {data.models[arm]: weight for arm, weight in weights if weight > 0.0}
+    return replace(as_target(data, mixture, f"best under {budget:g}"), first=first)
+
+
+def _means(data: LoggedData, outcome: Floats, end: int) -> Floats:
+    """Average the outcomes before `end` of each model, shape (N,); NaN where there are too few."""
+    is_known = ~np.isnan(outcome[:end])
+    arm, known = data.arm[:end][is_known], outcome[:end][is_known]
+    counts = np.bincount(arm, minlength=len(data.models))
+    totals = np.bincount(arm, known, minlength=len(data.models))
+    return np.where(counts >= ENOUGH, totals / np.maximum(counts, 1), np.nan)
+
+
+def _checked_mixture(data: LoggedData, mixture: Mapping[str, float]) -> Floats:
+    shares = np.zeros(len(data.models))
+    for name, share in mixture.items():
+        ok = is_number(share) and share >= 0.0
+        require(ok, f"mixture[{name!r}]", share, "must be finite and not negative")
+        shares[_index(data, name, "mixture")] = share
+    total = float(shares.sum())
+    require(abs(total - 1.0) <= SUM_TOLERANCE, "mixture", mixture, f"sums to {total:g}, not to 1")
+    return shares
+
+
+def _index(data: LoggedData, name: str, argument: str) -> int:
+    known = ", ".join(data.models)
+    require(name in data.models, argument, name, f"was never live in this log; it has {known}")
+    return data.models.index(name)
