@@ -81,7 +81,6 @@ def make_log(table: OutcomeTable, logging: Logging, queries: int, seed: int) -> 
     arms = {name: arm for arm, name in enumerate(table.models)}
     batches: list[DecisionBatch] = []
     outcomes: dict[int, Outcome] = {}
-    explored = set()
     with StageRouter(
         [Model(name, CAP, price) for name, price in zip(table.models, prices, strict=True)],
         budget=BUDGET,
@@ -92,16 +91,13 @@ def make_log(table: OutcomeTable, logging: Logging, queries: int, seed: int) -> 
         seed=seed,
     ) as router:
         for row in rows.tolist():
-            if coin.random() < logging.explored:
-                decision = explore(router, coin)
-                explored.add(decision.id)
-            else:
-                decision = router.route()
+            is_explored = coin.random() < logging.explored
+            decision = explore(router, coin) if is_explored else router.route()
             arm = arms[decision.model]
             outcome = Outcome(float(table.reward[row, arm]), float(table.cost[row, arm]))
             outcomes[decision.id] = outcome
             router.observe(decision, reward=outcome.reward, cost=outcome.cost)
-    return LoggedData.from_decisions(chain.from_iterable(batches), outcomes, explored=explored)
+    return LoggedData.from_decisions(chain.from_iterable(batches), outcomes)
 
 
 def explore(router: StageRouter, coin: random.Random) -> Decision:

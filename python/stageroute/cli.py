@@ -22,6 +22,7 @@ from stageroute.cli_common import (
 )
 from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
+from stageroute.deployment import SOLVERS
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.lab import command as lab_command
@@ -40,7 +41,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
+    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage.
+
+    ``compare`` adds 3 (something got worse); 130 says that Ctrl-C ended it.
+    """
     options = _parser().parse_args(arguments)
     silence_router()
     show_losses()
@@ -129,6 +133,7 @@ def _add_problem_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--max-deployed", type=int, default=4, metavar="M_MAX")
     limits.add_argument("--throughput-cap", type=float, nargs="+", default=[0.5], metavar="ALPHA",
                         help="one for all models, or one for each in order of arrival")  # fmt: skip
+    limits.add_argument("--solver", choices=SOLVERS, default=SOLVERS[0], help="of the deployments")
     limits.add_argument(
         "--pacing-horizon",
         default="500",
@@ -172,6 +177,7 @@ def _limits(options: argparse.Namespace, budget: float) -> Limits:
         ),
         pacing_horizon=_pacing_horizon(options.pacing_horizon),
         use_prices=options.know_prices,
+        solver=options.solver,
     )
 
 

@@ -12,8 +12,11 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
+from stageroute.deployment import SOLVERS
 from stageroute.errors import InvalidInputError
+from stageroute.lab import compare_command
 from stageroute.lab.engines import ENGINES, make_engine
+from stageroute.lab.figures import write_figures
 from stageroute.lab.results import StudyResults
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import Study, StudySettings, run_study
@@ -24,7 +27,8 @@ __all__ = ["command_line", "register"]
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
+    """Add the lab's commands."""
+    compare_command.register(commands)
     parser = commands.add_parser(
         "study",
         help="run a study of the lab",
@@ -43,11 +47,13 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--stages", type=int, metavar="K")
     parser.add_argument("--max-deployed", type=int, metavar="M_MAX")
     parser.add_argument("--throughput-cap", type=float, metavar="ALPHA")
-    parser.add_argument("--solver", choices=("highs", "native"), help="of the deployments")
+    parser.add_argument("--solver", choices=SOLVERS, help="of the deployments")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="where episodes run")
     parser.add_argument("--workers", type=int, help="processes; by default one for each core")
     parser.add_argument("--address", help="of the Ray cluster: local, auto, ray://HOST:PORT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+    parser.add_argument("--figures", type=Path, metavar="FILE",
+                        help="write a few KB, enough for 'stageroute compare'")  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -144,7 +150,7 @@ def _plain(settings: StudySettings) -> dict[str, Any]:
 def _run(options: argparse.Namespace) -> int:
     study = STUDIES[options.study]
     settings = _settings(study, options)
-    for path in (options.json, options.markdown):
+    for path in (options.json, options.figures, options.markdown):
         check_writable(path)
     engine = make_engine(options.engine, workers=options.workers, address=options.address)
     progress = _Progress(is_hidden=options.no_progress)
@@ -161,5 +167,7 @@ def _run(options: argparse.Namespace) -> int:
     print(to_text(summary))
     if options.markdown is not None:
         options.markdown.write_text(to_markdown(summary), encoding="utf-8")
+    if options.figures is not None:
+        write_figures(options.figures, results)
     write_json(options.json, results.to_json())
     return 0

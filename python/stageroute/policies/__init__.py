@@ -27,6 +27,7 @@ from stageroute.policies.stageroute import (
     PaperStageRoutePolicy,
     PublishedStageRoutePolicy,
     StageRoutePolicy,
+    TheoryStageRoutePolicy,
 )
 from stageroute.rivals import RIVALS
 
@@ -40,6 +41,7 @@ __all__ = [
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
     "UniformPolicy",
     "make_policy",
 ]
@@ -51,6 +53,7 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "stageroute-kl": KlStageRoutePolicy,
         "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
+        "stageroute-theory": TheoryStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,

@@ -11,7 +11,9 @@ __all__ = ["settings_rows"]
 def settings_rows(results: StudyResults) -> list[tuple[str, str]]:
     """Return what a study ran under: names and values, in the order they were written down."""
     rows = [("study", results.study), ("version", f"stageroute {results.version}")]
-    rows += list(_flat(results.settings, ""))
+    limits = {k: v for k, v in results.settings["limits"].items() if k != "budget"}
+    # The study's budgets stand in place of that of its limits.
+    rows += list(_flat(results.settings | {"limits": limits}, ""))
     rows.append(("episodes", f"{len(results.records):,}"))
     return rows
 

@@ -13,7 +13,7 @@ from stageroute.lab.power_law import PowerLaw, fit_power_law
 from stageroute.lab.results import StudyResults
 from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
 
-__all__ = ["CUBE_ROOT", "FIXED", "SQUARE_ROOT", "summarise"]
+__all__ = ["CUBE_ROOT", "FIXED", "GUESSING", "SQUARE_ROOT", "summarise"]
 
 CUBE_ROOT, SQUARE_ROOT, FIXED = "T^(1/3)", "T^(1/2)", "fixed"
 """Rules for K."""
@@ -33,8 +33,8 @@ QUANTITIES: Final = ("learning", "learning, money priced", "waiting", "in all")
 NOTE: Final = (
     "Exponents x of T^x, by least squares through the logarithms of the mean over seeds; in "
     "brackets what covers them with 95 %. Learning: total regret of expected rewards against the "
-    "stage oracle, which deploys at the same boundaries. Money priced: with every dollar above or "
-    "below b charged or credited at the oracle's price, so that overspending cannot hide regret. "
+    "stage oracle, which deploys at the same boundaries. Money priced: with what was spent beyond "
+    "b T charged at the oracle's price, so that overspending cannot hide regret. "
     "Waiting: what the stage oracle itself loses because arrivals wait for a boundary; no policy "
     "can avoid it. In all: learning, money priced, and waiting, which is what the theory bounds. "
     "A dash: not positive somewhere, so that there is no exponent."

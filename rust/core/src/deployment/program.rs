@@ -41,6 +41,18 @@ impl SetProblem<'_> {
         let costs = self.mixture.cost.iter().chain(self.start);
         costs.copied().fold(f64::MIN_POSITIVE, f64::max)
     }
+
+    /// Whether `arm` can take the place of `other` in any set, which is allowed and no worse then.
+    pub(super) fn is_no_worse(&self, arm: usize, other: usize) -> bool {
+        let Problem { reward, cost, cap, .. } = self.mixture;
+        let sets = &self.sets;
+        reward[arm] >= reward[other]
+            && cost[arm] <= cost[other]
+            && cap[arm] >= cap[other]
+            && self.start[arm] <= self.start[other]
+            && sets.limits().all(|(uses, _)| uses[arm] <= uses[other])
+            && (sets.min_providers <= 1 || sets.provider[arm] == sets.provider[other])
+    }
 }
 
 /// Rows `Σ a x ≤ right`, with an equation for the mass; row after row, one entry for each arm.

@@ -2,8 +2,9 @@
 //!
 //! Depth first: at each node the relaxation bounds what its sets can reach, sets next to the
 //! relaxation's optimum are valued exactly, and arms whose fate the bound decides are fixed. One of
-//! the others is then tried both ways. Only exact values of sets and bounds by weak duality decide
-//! what is dropped.
+//! the others is then tried both ways; with an arm that is left out go those that are no better, since
+//! in any set it could take their place. Only exact values of sets, that exchange, and bounds by weak
+//! duality decide what is dropped.
 
 use super::incumbent::Incumbent;
 use super::program::{Program, SetProblem};
@@ -52,7 +53,30 @@ pub(super) fn search(
         search.trail.clear();
         search.run(should_stop)?;
     }
-    Ok(Found { set: search.incumbent.into_set(), nodes: search.nodes })
+    let set = search.incumbent.into_set().map(|set| with_cheaper_arms(problem, set));
+    Ok(Found { set, nodes: search.nodes })
+}
+
+/// Exchanges arms for others that are no worse and cheaper, or alike and come first.
+fn with_cheaper_arms(problem: &SetProblem<'_>, mut set: Vec<usize>) -> Vec<usize> {
+    let cost = problem.mixture.cost;
+    for place in 0..set.len() {
+        let mut best = set[place];
+        for arm in 0..cost.len() {
+            let is_before = (cost[arm], arm) < (cost[best], best);
+            if is_before
+                && problem.is_no_worse(arm, best)
+                && !problem.sets.forbidden[arm]
+                && !problem.sets.pinned[set[place]]
+                && !set.contains(&arm)
+            {
+                best = arm;
+            }
+        }
+        set[place] = best;
+    }
+    set.sort_unstable();
+    set
 }
 
 /// A decision that can still be made the other way.
@@ -107,12 +131,26 @@ impl<'a> Search<'a> {
             if let Some((arm, fate)) = self.visit()? {
                 let other = if fate == Fate::Pinned { Fate::Excluded } else { Fate::Pinned };
                 self.branches.push(Branch { arm, other, depth: self.trail.len() });
-                self.decide(arm, fate);
+                self.try_fate(arm, fate);
                 continue;
             }
             let Some(Branch { arm, other, depth }) = self.branches.pop() else { return Ok(()) };
             self.take_back(depth);
-            self.decide(arm, other);
+            self.try_fate(arm, other);
+        }
+    }
+
+    fn try_fate(&mut self, at: usize, fate: Fate) {
+        self.decide(at, fate);
+        if fate == Fate::Excluded {
+            for other in 0..self.relaxation.arms() {
+                let arms = &self.relaxation.program.arms;
+                if self.relaxation.fate(other) == Fate::Free
+                    && self.problem.is_no_worse(arms[at], arms[other])
+                {
+                    self.decide(other, Fate::Excluded);
+                }
+            }
         }
     }
 
