@@ -254,5 +254,5 @@ def _curve(
         for values in zip(*(bands(quantity(group, name)[:, None]) for group in groups), strict=True)
     )
     shown = (mean > 0) & (low > 0)
-    labelled = text if fit is None else f"{text}: T^{fit.exponent.value:.2f}"
-    return Curve(labelled, sizes[shown], mean[shown], low[shown], high[shown])
+    detail = "" if fit is None else f"T^{fit.exponent.value:.2f}"
+    return Curve(text, sizes[shown], mean[shown], low[shown], high[shown], detail=detail)
