@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from page_cases import HOSTILE, Outline, crowded, empty, hostile, page_of, scaling
 from stageroute.cli import main
-from stageroute.errors import InvalidInputError, ResultsError
+from stageroute.errors import InvalidInputError, MissingExtraError, ResultsError
 from stageroute.lab import command as lab_command
 from stageroute.lab.engines import local_engine
 from stageroute.lab.page.command import result_folders
@@ -112,6 +113,13 @@ def test_what_is_missing_is_said() -> None:
     assert "No command line says these settings: they were made in Python." in texts
     with pytest.raises(InvalidInputError, match="at least 1"):
         to_html([])
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=f"{package}: pip install 'stageroute"):
+        to_html([scaling()])
 
 
 def test_one_study_has_no_contents_and_several_do() -> None:
