@@ -53,7 +53,9 @@ def test_an_episode_that_always_ends_its_process_is_named(
     tmp_path: Path, episodes: list[Episode]
 ) -> None:
     work = DieAt(tmp_path, "greedy", times=99)
-    with pytest.raises(WorkerLostError, match=r"^episode \w+ \(greedy, b = 0\.0003, built-in"):
+    with pytest.raises(
+        WorkerLostError, match=r"^episode \w+ \(greedy, b = 0\.0003, built-in, seed"
+    ):
         list(local_engine(2)(work, episodes))
 
 

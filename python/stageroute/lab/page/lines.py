@@ -21,7 +21,7 @@ KEY_LINE: Final = 15.0
 """Height of a reference's line in the key below the axes."""
 
 MOST_WRAPPED: Final = 9
-"""Curves whose names may take two lines."""
+"""Curves whose names may take several lines."""
 
 GUTTER: Final = 0.05
 """Between the axes and the labels, as a share of the axes' width."""
@@ -131,10 +131,14 @@ def _labelled(figure: LineFigure) -> list[Curve]:
 
 
 def _names(curves: list[Curve]) -> list[str]:
-    """Return what stands beside the curves: long names on two lines where there are few."""
+    """Return what stands beside the curves: long names on several lines where there are few."""
     if len(curves) > MOST_WRAPPED:
-        return [shorten(curve.label) for curve in curves]
-    return [shorten_lines(curve.label) for curve in curves]
+        return [shorten(_name(curve)) for curve in curves]
+    return [shorten_lines(_name(curve)) for curve in curves]
+
+
+def _name(curve: Curve) -> str:
+    return f"{curve.label}: {curve.detail}" if curve.detail else curve.label
 
 
 def _num_lines(name: str) -> int:

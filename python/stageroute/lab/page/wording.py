@@ -34,9 +34,9 @@ def shorten(label: str, most: int = 18) -> str:
     return label if len(label) <= most else label[: most - 1] + "…"
 
 
-def shorten_lines(label: str, most: int = 18) -> str:
-    """Return a label on one line, or on two that fit beside a figure."""
-    return "\n".join(textwrap.wrap(label, most, max_lines=2, placeholder="…")) or label
+def shorten_lines(label: str, most: int = 20) -> str:
+    """Return a label on up to three lines that fit beside a figure."""
+    return "\n".join(textwrap.wrap(label, most, max_lines=3, placeholder="…")) or label
 
 
 def describe(figure: Figure) -> str:

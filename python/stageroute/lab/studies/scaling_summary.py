@@ -254,7 +254,7 @@ def _curve(
         for values in zip(*(bands(quantity(group, name)[:, None]) for group in groups), strict=True)
     )
     shown = (mean > 0) & (low > 0)
-    # Labels must be short: the family's name goes without saying.
-    policy = policy.removeprefix("stageroute-")
-    exponent = "" if fit is None else f" T^{fit.exponent.value:.2f}"
-    return Curve(text or policy + exponent, sizes[shown], mean[shown], low[shown], high[shown])
+    # Parts have their exponents in the table: beside a line there is little room.
+    detail = "" if fit is None or text else f"T^{fit.exponent.value:.2f}"
+    label = text or policy
+    return Curve(label, sizes[shown], mean[shown], low[shown], high[shown], detail=detail)
