@@ -256,5 +256,6 @@ def _curve(
     shown = (mean > 0) & (low > 0)
     # Parts have their exponents in the table: beside a line there is little room.
     detail = "" if fit is None or text else f"T^{fit.exponent.value:.2f}"
-    label = text or policy
-    return Curve(label, sizes[shown], mean[shown], low[shown], high[shown], detail=detail)
+    return Curve(
+        text or policy, sizes[shown], mean[shown], low[shown], high[shown], detail=detail
+    )  # fmt: skip
