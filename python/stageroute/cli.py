@@ -41,7 +41,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
+    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage.
+
+    ``compare`` adds 3 (something got worse); 130 says that Ctrl-C ended it.
+    """
     options = _parser().parse_args(arguments)
     silence_router()
     show_losses()

@@ -42,7 +42,8 @@ class OracleParts:
     reward : ndarray, shape (P,)
         Expected reward of a query.
     budget_price : ndarray, shape (P,)
-        Dual price of the budget, reward per USD; infinite where no mixture meets it.
+        Dual price of the budget over all candidates, M_max apart, reward per USD; infinite where
+        no mixture meets it.
     """
 
     starts: NDArray[np.int64]
@@ -63,10 +64,11 @@ class ReplayMetrics:
     regret : float
         Its last value as a share of the oracle's total.
     overspend_charge : float
-        Σ of expected cost less b, at the oracle's budget price of the moment: the reward that
-        overspent money could have bought, negative for money saved. Added to the total regret it
-        takes the advantage out of overspending; the sum is not negative for a policy that keeps to
-        the throughput caps, where they and not M_max decide the oracle's set (weak duality).
+        What was spent beyond the budget over the whole stream, in expected costs, at the oracle's
+        budget price of the moment: the reward that the money could have bought. At least 0, since
+        money saved buys nothing. Added to the total regret it takes the advantage out of
+        overspending; the sum is not negative for a policy that keeps to the throughput caps, where
+        they and not M_max decide the oracle's set (weak duality).
     oracle_reward : float
         The oracle's mean expected reward.
     reward : float
@@ -142,11 +144,12 @@ def oracle_parts(
 
 
 def _value_and_price(candidates: Arms, regime: Regime, limits: Limits) -> tuple[float, float]:
-    live, _ = optimum(candidates, regime.reward, regime.cost, limits)
-    arms = list(live)
-    caps = limits.caps(regime.reward.size)
-    solution = solve_routing_lp(regime.reward[arms], regime.cost[arms], caps[arms], limits.budget)
-    return solution.objective, solution.budget_price
+    _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
+    # Within a live set that M_max forces, money may have no price at all: take that of all.
+    caps = limits.caps(regime.reward.size)[candidates]
+    means = regime.reward[candidates], regime.cost[candidates]
+    relaxed = solve_routing_lp(*means, caps, limits.budget)
+    return float(regime.reward @ mixture), relaxed.budget_price
 
 
 def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:
@@ -188,7 +191,7 @@ def _overspend_charge(parts: OracleParts, expected_cost: Floats, budget: float) 
     spend = np.add.reduceat(expected_cost, parts.starts)
     # Where the oracle cannot meet the budget either, money has no price.
     price = np.where(np.isfinite(parts.budget_price), parts.budget_price, 0.0)
-    return float(price @ (spend - budget * parts.lengths))
+    return max(0.0, float(price @ (spend - budget * parts.lengths)))
 
 
 def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:

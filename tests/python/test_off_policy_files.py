@@ -143,16 +143,12 @@ def test_outcomes_and_groups_may_stand_in_the_log(log: Path, tmp_path: Path) -> 
     assert joined.data.group.tolist() == ["1"] * 3 + ["2"] * 3
 
 
-def test_groups_from_outcomes_and_explored_decisions(log: Path, tmp_path: Path) -> None:
-    rows: Rows = [
-        {"id": k, "reward": 1.0, "task": "xy"[k % 2], "explored": k == 2} for k in range(5)
-    ]
+def test_groups_may_stand_in_the_outcomes(log: Path, tmp_path: Path) -> None:
+    rows: Rows = [{"id": k, "reward": 1.0, "task": "xy"[k % 2]} for k in range(5)]
     for write, name in ((write_lines, "o.jsonl"), (write_csv, "o.csv")):
         data = read_log(log, write(tmp_path / name, rows), group="task").data
         assert data.group is not None
         assert data.group.tolist() == ["x", "y", "x", "y", "x", ""]
-        assert data.probabilities[2].tolist() == [0.5, 0.5]
-        assert data.probabilities[3].tolist() == [0.4, 0.6]
     with pytest.raises(DatasetError, match="group = 'topic': 5 decisions have no such field"):
         read_log(log, tmp_path / "o.csv", group="topic")
 

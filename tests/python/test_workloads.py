@@ -10,6 +10,9 @@ import pytest
 
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.metrics import measure
+from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream, stage_starts
 from stageroute.workloads import (
     Adversarial,
@@ -166,6 +169,21 @@ def test_the_floor_grows_like_two_thirds_and_is_below_what_guessing_loses() -> N
         assert 0.0 < floor < 0.75 * workload.gap(queries) * queries
     # With caps of 1/4 all four must serve: nothing is left to learn.
     assert workload.regret_floor(10_000, 0.25) == 0.0
+
+
+@pytest.mark.parametrize("name", ["stageroute", "greedy", "uniform"])
+def test_no_policy_stays_below_the_floor_and_the_oracle_loses_nothing(name: str) -> None:
+    workload, limits, queries = NeedleArrivals(), Limits(0.001, throughput_cap=1.0), 10_000
+    stages = workload.num_stages(queries)
+    lost: dict[str, list[float]] = {name: [], "oracle": []}
+    for seed in range(10):
+        stream = workload.stream(queries, seed)
+        for who, regrets in lost.items():
+            policy = make_policy(who, Setting(stream, limits, stages, seed))
+            metrics = measure(replay(policy, stream, stages), stream, limits)
+            regrets.append(float(metrics.cumulative_regret[-1]))
+    assert np.mean(lost[name]) > workload.regret_floor(queries)
+    assert np.abs(lost["oracle"]).max() < 1e-9
 
 
 @pytest.mark.parametrize(

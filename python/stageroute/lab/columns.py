@@ -7,12 +7,18 @@ import numpy as np
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats
 
-__all__ = ["column", "loss", "waiting"]
+__all__ = ["column", "loss", "priced_regret", "waiting"]
 
 
 def column(records: Sequence[Record], name: str) -> Floats:
     """Return a field of every record, shape (records,)."""
     return np.array([getattr(record, name) for record in records], dtype=np.float64)
+
+
+def priced_regret(records: Sequence[Record]) -> Floats:
+    """Return the regret against the stage oracle as a share of its reward, overspending charged."""
+    lost = column(records, "total_regret") + column(records, "overspend_charge")
+    return np.asarray(lost / (column(records, "oracle_reward") * column(records, "num_queries")))
 
 
 def waiting(records: Sequence[Record]) -> Floats:
@@ -27,9 +33,9 @@ def waiting(records: Sequence[Record]) -> Floats:
 def loss(records: Sequence[Record]) -> Floats:
     """Return what was lost in all, as a share of the oracle that redeploys at every arrival.
 
-    Waiting for stage boundaries counts, unlike in the regret against the stage oracle; money that
-    was spent beyond the budget, or saved, counts at the oracle's price. NaN where the cost of
-    waiting was not worked out.
+    Waiting for stage boundaries counts, unlike in the regret against the stage oracle, and so does
+    money that was spent beyond the budget, at the oracle's price. NaN where the cost of waiting was
+    not worked out.
     """
     cost = column(records, "waiting_cost")
     lost = column(records, "total_regret") + column(records, "overspend_charge") + cost

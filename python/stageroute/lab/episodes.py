@@ -129,6 +129,8 @@ class Record:
         LPs by status, as JSON.
     models : list of str
         In order of arrival.
+    caps : list of float
+        Throughput caps.
     arrivals : list of int
         The query from which each model can be deployed.
     first_live : list of int
@@ -165,6 +167,7 @@ class Record:
     lp_counts: str
     budget_price: list[float]
     models: list[str]
+    caps: list[float]
     arrivals: list[int]
     first_live: list[int]
     shares: list[float]
@@ -266,6 +269,7 @@ def _record(
         lp_counts=json.dumps(result.lp_counts),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
         models=list(stream.table.models) if is_listed else [],
+        caps=caps.tolist() if is_listed else [],
         arrivals=stream.arrivals.tolist() if is_listed else [],
         first_live=first_live(stream, result).tolist() if is_listed else [],
         shares=metrics.shares.tolist() if is_listed else [],

@@ -93,7 +93,8 @@ class Point:
 class PointFigure:
     """Labelled points; `front` joins those that no other beats on both axes (more y, less x).
 
-    `upright` is a vertical line to compare with.
+    `upright` is a vertical line to compare with. `x_range` and `y_range` are what is shown where a
+    few points would squeeze the others; those outside stand at the edge with their values.
     """
 
     title: str
@@ -104,6 +105,8 @@ class PointFigure:
     front: bool = False
     upright: float | None = None
     note: str = ""
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
     part: str = ""
 
 

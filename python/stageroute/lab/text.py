@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from stageroute.lab.summary import Summary, Table
 
-__all__ = ["to_markdown", "to_text"]
+__all__ = ["aligned", "to_markdown", "to_text"]
 
 
 def to_text(summary: Summary) -> str:
     """Return findings and tables for a terminal."""
     parts = [f"{summary.title}: {summary.question}"]
-    parts += ["\n".join([table.title, *_aligned(table), *_note(table)]) for table in summary.tables]
+    parts += ["\n".join([table.title, *aligned(table), *_note(table)]) for table in summary.tables]
     if summary.findings:
         parts.append("\n".join(f"* {finding}" for finding in summary.findings))
     return "\n\n".join(parts)
@@ -53,8 +53,8 @@ def _note(table: Table) -> list[str]:
     return [table.note] if table.note else []
 
 
-def _aligned(table: Table) -> list[str]:
-    """First column to the left, the others to the right."""
+def aligned(table: Table) -> list[str]:
+    """Return a table's lines: the first column to the left, the others to the right."""
     rows = [table.columns, *table.rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(table.columns))]
     lines = [

@@ -1,6 +1,6 @@
 """Logged decisions with what came of them, as arrays: what every estimate is made from."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -121,11 +121,7 @@ class LoggedData:
 
     @classmethod
     def from_decisions(
-        cls,
-        decisions: Iterable[LoggedDraw],
-        outcomes: Mapping[int, Outcome],
-        *,
-        explored: Collection[int] = (),
+        cls, decisions: Iterable[LoggedDraw], outcomes: Mapping[int, Outcome]
     ) -> Self:
         """Join decisions of one router with their outcomes.
 
@@ -135,9 +131,6 @@ class LoggedData:
             In the order in which they were made.
         outcomes : mapping of int to Outcome
             By decision id; a decision that it lacks has neither reward nor cost.
-        explored : collection of int
-            Ids of decisions whose model the caller drew evenly from the live ones, for exploration,
-            and asked for by ``allowed=[model]``. The log has them as certain.
 
         Raises
         ------
@@ -152,9 +145,7 @@ class LoggedData:
                 arms.setdefault(name, len(arms))
         probabilities = np.zeros((len(decisions), len(arms)))
         for row, decision in zip(probabilities, decisions, strict=True):
-            live = [arms[name] for name in decision.models]
-            even = 1.0 / len(live)
-            row[live] = even if decision.id in explored else decision.probabilities
+            row[[arms[name] for name in decision.models]] = decision.probabilities
         joined = [outcomes.get(decision.id, Outcome()) for decision in decisions]
         groups = np.array([outcome.group for outcome in joined])
         return cls(

@@ -57,10 +57,10 @@ def read_log(
     log : path-like
         What a sink wrote: a ``.jsonl`` file or a folder of parquet files (or one of these).
     outcomes : path-like, optional
-        A ``.jsonl``, ``.csv`` or ``.parquet`` file with the field ``id`` and any of ``reward`` (in
-        [0, 1]), ``cost`` (USD) and ``explored`` (see `LoggedData.from_decisions`); an id may have
-        several rows, such as one with its cost and a later one with its reward. Missing and null
-        values are not known. The log itself may have these fields instead.
+        A ``.jsonl``, ``.csv`` or ``.parquet`` file with the field ``id`` and ``reward`` (in
+        [0, 1]), ``cost`` (USD) or both; an id may have several rows, such as one with its cost and
+        a later one with its reward. Missing and null values are not known. The log itself may have
+        these fields instead.
     group : str, optional
         The field, of the outcomes or the log, that holds the decision's group.
 
@@ -83,12 +83,11 @@ def read_log(
                 "without a journal counts from 0 again: evaluate the log of each apart"
             )
     known: dict[int, Outcome] = {}
-    explored: set[int] = set()
-    repeated = sum(_take(row, known, explored, group) for row in [*more, *rows])
+    repeated = sum(_take(row, known, group) for row in [*more, *rows])
     ungrouped = sum(not outcome.group for outcome in known.values())
     if group is not None and ungrouped:
         raise DatasetError(f"group = {group!r}: {ungrouped:,} decisions have no such field")
-    data = LoggedData.from_decisions(draws, known, explored=explored)
+    data = LoggedData.from_decisions(draws, known)
     unmatched = len(known.keys() - {draw.id for draw in draws})
     return JoinedLog(data, broken + more_broken, repeated, unmatched)
 
@@ -103,7 +102,7 @@ def _as_draw(row: Row, log: str | Path) -> _Draw:
         ) from error
 
 
-def _take(row: Row, known: dict[int, Outcome], explored: set[int], group: str | None) -> int:
+def _take(row: Row, known: dict[int, Outcome], group: str | None) -> int:
     """Add what a row says; return how many values were there already."""
     try:
         number = int(row["id"])
@@ -121,8 +120,6 @@ def _take(row: Row, known: dict[int, Outcome], explored: set[int], group: str | 
     )
     if not math.isnan(new.reward) or not math.isnan(new.cost) or new.group:
         known[number] = new
-    if str(row.get("explored", "")).lower() in {"true", "1"}:
-        explored.add(number)
     return _is_repeated(old.reward, reward) + _is_repeated(old.cost, cost)
 
 

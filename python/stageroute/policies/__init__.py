@@ -19,9 +19,16 @@ from stageroute.policies.indices import (
 )
 from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
 from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
-from stageroute.policies.oracles import StageOraclePolicy
+from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.stageroute import PublishedStageRoutePolicy, StageRoutePolicy
+from stageroute.policies.stageroute import (
+    HoeffdingStageRoutePolicy,
+    KlStageRoutePolicy,
+    PaperStageRoutePolicy,
+    PublishedStageRoutePolicy,
+    StageRoutePolicy,
+    TheoryStageRoutePolicy,
+)
 from stageroute.rivals import RIVALS
 
 __all__ = [
@@ -34,6 +41,7 @@ __all__ = [
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
     "UniformPolicy",
     "make_policy",
 ]
@@ -41,7 +49,11 @@ __all__ = [
 POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         "stageroute": StageRoutePolicy,
+        "stageroute-paper": PaperStageRoutePolicy,
+        "stageroute-kl": KlStageRoutePolicy,
+        "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
+        "stageroute-theory": TheoryStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,
@@ -52,7 +64,9 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "linucb-task": TaskLinUcbPolicy,
         "greedy": GreedyPolicy,
         "uniform": UniformPolicy,
+        "static": StaticPolicy,
         "oracle": StageOraclePolicy,
+        "clairvoyant": ClairvoyantPolicy,
     }
 )
 """How each policy is made, by name."""

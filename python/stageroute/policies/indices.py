@@ -71,7 +71,11 @@ class Ucb1Policy(IndexPolicy):
 
 
 class KlUcbPolicy(IndexPolicy):
-    """KL-UCB (Garivier & Cappé 2011): the largest q with n kl(mean, q) <= ln t + c ln ln t."""
+    """KL-UCB (Garivier & Cappé 2011): the largest q with n kl(mean, q) <= ln t + c ln ln t.
+
+    c = 3 in their regret bound; c = 0, which they use in practice, is used here. On the surrogate c
+    = 3 costs about a third more regret.
+    """
 
     name = "kl-ucb"
     index = ("kl-ucb", 0.0)
@@ -89,7 +93,13 @@ class ThompsonPolicy(IndexPolicy):
 
 
 class EpsilonGreedyPolicy(IndexPolicy):
-    """The mean, and a live model at random with probability min(1, s K / t)."""
+    """ε_n-greedy (Auer et al. 2002): the mean; a random live model with probability c K / (d² t).
+
+    c / d² = 10: c = 0.1 is in the range of their experiments, and d = 0.1 a gap between models
+    that matters. On the surrogate, 5 to 20 do about alike, 2 locks models out, and 100 explores too
+    much. The schedule runs for each model from when it is first live, so that one that arrives late
+    is explored as well; for models that are there from the start it is as published.
+    """
 
     name = "epsilon-greedy"
     index = ("epsilon-greedy", 10.0)

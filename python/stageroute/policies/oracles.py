@@ -4,9 +4,11 @@ import numpy as np
 
 from stageroute._core import Mixture
 from stageroute.deployment import solve_deployment
+from stageroute.policies.allocation import StageProblem, allocate
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits, Setting
+from stageroute.streams import Stream
 
-__all__ = ["StageOraclePolicy", "optimum"]
+__all__ = ["ClairvoyantPolicy", "StageOraclePolicy", "StaticPolicy", "optimum"]
 
 
 def optimum(
@@ -54,3 +56,67 @@ class StageOraclePolicy(KernelPolicy):
         live, probabilities = optimum(candidates, regime.reward, regime.cost, self._limits)
         self._mixture.publish(live, probabilities)
         return live
+
+
+class StaticPolicy(KernelPolicy):
+    """The best mixture of the models present at the start, under their true means of then, frozen.
+
+    What a team has that evaluates once and never again. Where some of them retire, the best mixture
+    of those that are left takes over; where all have, it starts again with who is there then.
+    """
+
+    name = "static"
+
+    def __init__(self, setting: Setting) -> None:
+        self._limits = setting.limits
+        self._means = setting.stream.regimes[0]
+        self._known = setting.stream.candidates(0)
+        self.kernel = self._mixture = Mixture(setting.num_models, setting.seed)
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Publish the same mixture again; another one only if models have retired."""
+        left = np.intersect1d(self._known, candidates)
+        if left.size == 0:
+            left = self._known = candidates
+        means = self._means
+        live, probabilities = optimum(left, means.reward, means.cost, self._limits)
+        self._mixture.publish(live, probabilities)
+        return live
+
+
+class ClairvoyantPolicy(KernelPolicy):
+    """Knows the true means, every arrival, retirement and regime, and spends b T as is best.
+
+    One mixture for each stage, under its mean rewards and costs; money goes to the stages where it
+    brings most (`stageroute.policies.allocation`). Its stages may so cost more or less than b.
+    """
+
+    name = "clairvoyant"
+
+    def __init__(self, setting: Setting) -> None:
+        limits, caps = setting.limits, setting.caps()
+        problems = stage_problems(setting.stream, setting.num_stages, caps)
+        total = limits.budget * setting.stream.num_queries
+        self._mixtures = iter(allocate(problems, total, limits))
+        self.kernel = self._mixture = Mixture(setting.num_models, setting.seed)
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:  # noqa: ARG002
+        """Publish the mixture of the stage."""
+        live, probabilities = next(self._mixtures)
+        self._mixture.publish(live, probabilities)
+        return live
+
+
+def stage_problems(stream: Stream, num_stages: int, caps: Floats) -> list[StageProblem]:
+    """Return what can be done in each stage, under its mean rewards and costs."""
+    starts = stream.stage_starts(num_stages).tolist()
+    problems = []
+    for start, end in zip(starts, [*starts[1:], stream.num_queries], strict=True):
+        changes = [regime.start for regime in stream.regimes if start < regime.start < end]
+        parts = np.array([start, *changes])
+        weights = np.diff([*parts, end]) / (end - start)
+        regimes = [stream.regime(part) for part in parts.tolist()]
+        reward = weights @ np.array([regime.reward for regime in regimes])
+        cost = weights @ np.array([regime.cost for regime in regimes])
+        problems.append(StageProblem(end - start, stream.candidates(start), reward, cost, caps))
+    return problems

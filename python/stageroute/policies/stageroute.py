@@ -1,5 +1,6 @@
-"""StageRoute as it is installed, in a comparison."""
+"""StageRoute as it is installed, with other bounds, and as it was published."""
 
+import math
 from collections import deque
 from dataclasses import replace
 
@@ -8,7 +9,15 @@ from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router import StageRouter
 
-__all__ = ["PublishedStageRoutePolicy", "StageRoutePolicy", "as_published"]
+__all__ = [
+    "HoeffdingStageRoutePolicy",
+    "KlStageRoutePolicy",
+    "PaperStageRoutePolicy",
+    "PublishedStageRoutePolicy",
+    "StageRoutePolicy",
+    "TheoryStageRoutePolicy",
+    "as_published",
+]
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -20,6 +29,7 @@ class StageRoutePolicy(Policy):
     name = "stageroute"
 
     def __init__(self, setting: Setting) -> None:
+        setting = replace(setting, limits=self._limits_of(setting))
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
@@ -27,6 +37,11 @@ class StageRoutePolicy(Policy):
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        """Return what the limits of the comparison mean for this variant."""
+        return setting.limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -78,18 +93,76 @@ class StageRoutePolicy(Policy):
         return {status: getattr(counters, status) for status in statuses}
 
 
-def as_published(limits: Limits) -> Limits:
+def with_family(limits: Limits, family: str) -> Limits:
+    """Exchange the confidence family for another one with its own defaults."""
+    own = Confidence(family)
+    confidence = replace(
+        limits.confidence,
+        family=family,
+        gamma=own.gamma,
+        growth=own.growth,
+        min_visits=own.min_visits,
+    )
+    return replace(limits, confidence=confidence)
+
+
+class PaperStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
+
+    name = "stageroute-paper"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "paper")
+
+
+class KlStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with KL bounds."""
+
+    name = "stageroute-kl"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "kl")
+
+
+class HoeffdingStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with Hoeffding's bounds."""
+
+    name = "stageroute-hoeffding"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "hoeffding")
+
+
+def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
     """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
 
-    Their bounds with γ = 0.1, no forced visits, no pacing, and prices unknown.
+    Their bounds, with γ = 0.1 as in their experiments, no forced visits, no pacing, and prices
+    unknown.
     """
-    return replace(limits, confidence=Confidence("paper"), pacing_horizon=None, use_prices=False)
+    return replace(
+        limits, confidence=Confidence("paper", gamma=gamma), pacing_horizon=None, use_prices=False
+    )
 
 
 class PublishedStageRoutePolicy(StageRoutePolicy):
-    """StageRoute as published, whatever the limits say of bounds, pacing and prices."""
+    """The algorithm of Li & Li (2026) as published: γ = 0.1, no pacing, prices unknown."""
 
     name = "stageroute-published"
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(replace(setting, limits=as_published(setting.limits)))
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return as_published(setting.limits)
+
+
+class TheoryStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
+
+    name = "stageroute-theory"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
+        return as_published(setting.limits, gamma)

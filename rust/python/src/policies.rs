@@ -39,6 +39,11 @@ impl Mixture {
         lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
     }
 
+    /// The distribution of the stage, one number for each candidate.
+    fn probabilities(&self, py: Python<'_>) -> PyResult<Vec<f64>> {
+        Ok(lock(&self.inner, py)?.probabilities().to_vec())
+    }
+
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
     fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
         route(&mut *lock(&self.inner, py)?, row)
@@ -257,7 +262,7 @@ pub(crate) struct LinUcb {
 #[pymethods]
 impl LinUcb {
     #[new]
-    #[allow(clippy::needless_pass_by_value)]
+    #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
     fn new(
         width: f64,
         step: f64,
@@ -265,8 +270,9 @@ impl LinUcb {
         throughput_cap: Floats<'_>,
         priors: Vec<PriorDict>,
         budget: f64,
+        horizon: u64,
     ) -> PyResult<Self> {
-        let config = LinUcbConfig { width, step, budget };
+        let config = LinUcbConfig { width, step, budget, horizon };
         let d = features.as_array().ncols();
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();

@@ -12,7 +12,7 @@ import numpy as np
 from stageroute.errors import MissingExtraError
 from stageroute.lab.page.axes import height_for
 from stageroute.lab.page.heat_map import draw_heat_map, heat_map_height
-from stageroute.lab.page.lines import draw_lines
+from stageroute.lab.page.lines import draw_lines, line_figure_height
 from stageroute.lab.page.palette import COLOURS, GRID, INK, MUTED, Style
 from stageroute.lab.page.points import draw_points
 from stageroute.lab.page.wording import describe
@@ -58,7 +58,7 @@ RULES: Final = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
-    "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # names are names
 }
 
 FACTS: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -131,13 +131,12 @@ def _canvas(figure: Figure) -> "Canvas":
     from matplotlib.figure import Figure as Canvas
 
     if isinstance(figure, LineFigure):
-        height = height_for(len(figure.curves))
+        height = line_figure_height(figure)
     elif isinstance(figure, HeatMap):
         height = heat_map_height(figure)
     else:
         height = height_for(len(figure.points))
-    canvas = Canvas(figsize=(WIDTH / 72.0, height / 72.0), layout="constrained")
-    canvas.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    canvas = Canvas(figsize=(WIDTH / 72.0, height / 72.0))
     FigureCanvasAgg(canvas)  # measures text
     return canvas
 

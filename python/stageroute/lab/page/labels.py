@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -72,6 +73,9 @@ class Box:
 RINGS: Final = (7.0, 13.0, 21.0, 31.0, 43.0, 57.0)
 """How far from its point a label may be, nearest first."""
 
+NEAR: Final = 2
+"""How many of the rings are close."""
+
 DIRECTIONS: Final = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
@@ -79,8 +83,8 @@ def place(
     points: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[float, float]],
     room: Box,
-    taken: Sequence[Box] = (),
-) -> list[Box]:
+    num_always: int,
+) -> list[Box | None]:
     """Find a place near its point for each label, those given first having the first choice.
 
     Parameters
@@ -90,21 +94,26 @@ def place(
         Width and height of each label.
     room : Box
         Where labels may be.
-    taken : sequence of Box
-        What they should not cover, besides the points and each other.
+    num_always : int
+        The first so many labels are placed in any case, where nothing is free with the least
+        overlap; the others only close to their point, and where they cover nothing.
 
     Returns
     -------
-    list of Box
-        Where nothing is free, the place with the least overlap.
+    list of Box or None
+        None for labels that are left out.
     """
     marks = [Box(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in points]
-    placed: list[Box] = []
-    for point, size in zip(points, sizes, strict=True):
-        obstacles = [*marks, *taken, *placed]
-        candidates = [_beside(point, size, ring, way) for ring in RINGS for way in DIRECTIONS]
+    placed: list[Box | None] = []
+    for number, (point, size) in enumerate(zip(points, sizes, strict=True)):
+        obstacles = [*marks, *(box for box in placed if box is not None)]
+        rings = RINGS if number < num_always else RINGS[:NEAR]
+        candidates = [_beside(point, size, ring, way) for ring in rings for way in DIRECTIONS]
         # `min` keeps the first of equals, which is the nearest.
-        placed.append(min(candidates, key=lambda box: _cost(box, obstacles, room)))
+        cost, best = min(
+            ((_cost(box, obstacles, room), box) for box in candidates), key=itemgetter(0)
+        )
+        placed.append(best if number < num_always or cost == 0.0 else None)
     return placed
 
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stageroute.lab.page.axes import LABEL_HEIGHT, dress, set_scale
+from stageroute.lab.page.axes import LABEL_HEIGHT, dress, height_for, reserve, set_scale
 from stageroute.lab.page.labels import spread
 from stageroute.lab.page.palette import FAINT, INK, MUTED, Style
-from stageroute.lab.page.wording import shorten, shown
+from stageroute.lab.page.wording import shorten, shorten_lines, shown
 from stageroute.lab.summary import Curve, LineFigure
 
 if TYPE_CHECKING:
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from numpy.typing import NDArray
 
-__all__ = ["draw_lines"]
+__all__ = ["draw_lines", "line_figure_height"]
+
+KEY_LINE: Final = 15.0
+"""Height of a reference's line in the key below the axes."""
+
+MOST_WRAPPED: Final = 9
+"""Curves whose names may take two lines."""
 
 GUTTER: Final = 0.05
 """Between the axes and the labels, as a share of the axes' width."""
@@ -24,8 +30,17 @@ BACKGROUND: Final = Style(FAINT, (), 0.9)
 REFERENCE: Final = Style(INK, (1.0, 2.0), 1.2)
 
 
+def line_figure_height(figure: LineFigure) -> float:
+    """Return the height at which all labels, and the key, have room."""
+    curves = _labelled(figure)
+    lines = len(curves) * max(map(_num_lines, _names(curves)), default=1)
+    return height_for(lines) + KEY_LINE * len(_references(figure))
+
+
 def draw_lines(canvas: "Canvas", figure: LineFigure, styles: dict[str, Style]) -> None:
     """Draw the curves, those in focus on top."""
+    strip = KEY_LINE * len(_references(figure)) / line_figure_height(figure)
+    reserve(canvas, strip)
     axes = canvas.subplots()
     dress(axes, figure.x_label, figure.y_label)
     _scale(axes, figure)
@@ -36,6 +51,7 @@ def draw_lines(canvas: "Canvas", figure: LineFigure, styles: dict[str, Style]) -
     if figure.y_range is not None:
         axes.set_ylim(*figure.y_range)
     _label_ends(canvas, axes, figure, styles)
+    _explain_references(canvas, figure)
 
 
 def _style(curve: Curve, styles: dict[str, Style]) -> Style:
@@ -48,8 +64,8 @@ def _scale(axes: "Axes", figure: LineFigure) -> None:
     xs = np.concatenate([np.asarray(curve.x, dtype=np.float64) for curve in figure.curves])
     ys = np.concatenate([np.asarray(curve.y, dtype=np.float64) for curve in figure.curves])
     ys = ys[np.isfinite(ys)]
-    set_scale(axes.xaxis, float(xs.min()), float(xs.max()), is_log=figure.log_x)
-    set_scale(axes.yaxis, float(ys.min()), float(ys.max()), is_log=figure.log_y)
+    set_scale(axes, "x", float(xs.min()), float(xs.max()), is_log=figure.log_x)
+    set_scale(axes, "y", float(ys.min()), float(ys.max()), is_log=figure.log_y)
     if xs.min() < xs.max():
         axes.set_xlim(xs.min(), xs.max())
 
@@ -75,25 +91,26 @@ def _label_ends(
     canvas: "Canvas", axes: "Axes", figure: LineFigure, styles: dict[str, Style]
 ) -> None:
     """Write every curve's name beside its end, moved apart where ends are close."""
-    curves = [curve for curve in figure.curves if np.isfinite(_values(curve)).any()]
-    to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [to_axes.transform(_end(curve)) for curve in curves]
+    low, high = axes.get_ylim()
+    curves = _labelled(figure)
+    names = _names(curves)
     texts = [
         axes.text(
-            1.0 + GUTTER, 0.5, _end_label(curve, float(end[1])), transform=axes.transAxes,
-            va="center_baseline", color=_label_colour(curve, styles),
+            1.0 + GUTTER, 0.5, name + _value_outside(curve, low, high), transform=axes.transAxes,
+            va="center_baseline" if _num_lines(name) == 1 else "center", linespacing=1.0,
+            color=styles[curve.label].colour if curve.in_focus else MUTED,
         )
-        for curve, end in zip(curves, ends, strict=True)
+        for curve, name in zip(curves, names, strict=True)
     ]  # fmt: skip
     canvas.draw_without_rendering()  # lays out, so that the axes' height is known
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [to_axes.transform(_end(curve)) for curve in curves]
-    targets = [float(np.clip(end[1], 0.0, 1.0)) for end in ends]
-    gap = LABEL_HEIGHT / axes.get_window_extent().height
-    for end, height, text in zip(ends, spread(targets, gap, 0.0, 1.0), texts, strict=True):
+    ends = [np.clip(to_axes.transform(_end(curve)), 0.0, 1.0) for curve in curves]
+    gap = LABEL_HEIGHT * max(map(_num_lines, names), default=1) / axes.get_window_extent().height
+    heights = spread([float(end[1]) for end in ends], gap, 0.0, 1.0)
+    for (x, y), height, text in zip(ends, heights, texts, strict=True):
         text.set_y(height)
         axes.plot(
-            [end[0], 1.0, 1.0 + 0.8 * GUTTER], [*[float(np.clip(end[1], 0.0, 1.0))] * 2, height],
+            [x, 1.0, 1.0 + 0.8 * GUTTER], [y, y, height],
             transform=axes.transAxes, color=FAINT, linewidth=0.6, clip_on=False, zorder=1.0,
         )  # fmt: skip
 
@@ -109,14 +126,42 @@ def _end(curve: Curve) -> tuple[float, float]:
     return float(curve.x[last]), float(values[last])
 
 
-def _end_label(curve: Curve, height: float) -> str:
-    name = shorten(curve.label)
-    if 0.0 <= height <= 1.0:
-        return name
-    return f"{name} {'↑' if height > 1.0 else '↓'}{shown(_end(curve)[1])}"
+def _labelled(figure: LineFigure) -> list[Curve]:
+    return [c for c in figure.curves if not c.is_reference and np.isfinite(_values(c)).any()]
 
 
-def _label_colour(curve: Curve, styles: dict[str, Style]) -> str:
-    if curve.is_reference:
-        return INK
-    return styles[curve.label].colour if curve.in_focus else MUTED
+def _names(curves: list[Curve]) -> list[str]:
+    """Return what stands beside the curves: long names on two lines where there are few."""
+    if len(curves) > MOST_WRAPPED:
+        return [shorten(curve.label) for curve in curves]
+    return [shorten_lines(curve.label) for curve in curves]
+
+
+def _num_lines(name: str) -> int:
+    return name.count("\n") + 1
+
+
+def _value_outside(curve: Curve, low: float, high: float) -> str:
+    """Return the value at a curve's end where that is not shown."""
+    value = _end(curve)[1]
+    if low <= value <= high:
+        return ""
+    return f" {'↑' if value > high else '↓'}{shown(value)}"
+
+
+def _explain_references(canvas: "Canvas", figure: LineFigure) -> None:
+    """Say below the axes what the references are: they need more words than fit beside a line."""
+    from matplotlib.lines import Line2D
+
+    for number, curve in enumerate(reversed(_references(figure))):
+        y = KEY_LINE * (number + 0.5)
+        line = Line2D(
+            [4.0, 32.0], [y, y], color=REFERENCE.colour, linewidth=REFERENCE.width, transform=None
+        )
+        line.set_dashes(REFERENCE.dashes)
+        canvas.add_artist(line).set_in_layout(False)
+        canvas.text(38.0, y, curve.label, transform=None, va="center_baseline").set_in_layout(False)
+
+
+def _references(figure: LineFigure) -> list[Curve]:
+    return [curve for curve in figure.curves if curve.is_reference]

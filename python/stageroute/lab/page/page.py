@@ -1,5 +1,6 @@
 """Studies into one page of HTML, which loads nothing and needs no script."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -7,6 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from stageroute.checks import require
 from stageroute.errors import MissingExtraError
 from stageroute.lab.page.drawing import draw
 from stageroute.lab.page.palette import COLOURS, Style, styles
@@ -38,9 +40,12 @@ def to_html(sections: Sequence[Section]) -> str:
 
     Raises
     ------
+    InvalidInputError
+        If there is no section.
     MissingExtraError
         If jinja2 or matplotlib is not installed.
     """
+    require(len(sections) > 0, "len(sections)", len(sections), "must be at least 1")
     views = [_section(section, f"study-{n}") for n, section in enumerate(sections, start=1)]
     is_single = len(sections) == 1
     return _render(
@@ -81,6 +86,7 @@ def _section(section: Section, name: str) -> View:
     return {
         "name": name,
         "summary": section.summary,
+        "findings": [_unbroken(finding) for finding in section.summary.findings],
         "parts": parts,
         "settings": section.settings,
         "command": section.command,
@@ -117,7 +123,7 @@ def _figure(figure: Figure, name: str, drawn: dict[str, Style]) -> View:
     return {
         "name": name,
         "title": figure.title,
-        "note": figure.note,
+        "note": _unbroken(figure.note),
         "svg": draw(figure, drawn, name),
         "is_map": isinstance(figure, HeatMap),
     }
@@ -134,13 +140,27 @@ def _table(table: Table, name: str) -> View:
         "heads": table.heads,
         "columns": table.columns,
         "rows": rows,
-        "note": table.note,
+        "note": _unbroken(table.note),
     }
+
+
+def _minus(text: str) -> str:
+    """Write numbers below 0 with a minus sign, which is as wide as a plus."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def _unbroken(text: str) -> str:
+    """Keep numbers on the line of their unit, and symbols on that of what they are compared to."""
+    return re.sub(
+        r"(?<=\d) (?=(?:%|USD|b)(?![a-z]))|(?<=\bb) (?== \d)|(?<=\bb =) (?=\d)",
+        "\N{NO-BREAK SPACE}",
+        text,
+    )
 
 
 def _cell(text: str, *, is_best: bool) -> View:
     """Take a figure apart from its interval, as in "0.40 (0.32 to 0.48)"."""
     value, bracket, interval = text.partition(" (")
     if bracket and interval.endswith(")") and " to " in interval:
-        return {"value": value, "interval": interval[:-1], "is_best": is_best}
-    return {"value": text, "interval": "", "is_best": is_best}
+        return {"value": _minus(value), "interval": _minus(interval[:-1]), "is_best": is_best}
+    return {"value": _minus(text), "interval": "", "is_best": is_best}

@@ -1,12 +1,15 @@
-"""Labelled points with their intervals, and the front that no other point beats."""
+"""Points with their intervals, and the front that no other point beats.
+
+Those in focus have their names; the others where there is room near them.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from stageroute.lab.page.axes import LABEL_HEIGHT, dress, set_scale
+from stageroute.lab.page.axes import LABEL_HEIGHT, dress, reserve, set_scale
 from stageroute.lab.page.labels import Box, place
 from stageroute.lab.page.palette import FAINT, MUTED, Style
-from stageroute.lab.page.wording import shorten
+from stageroute.lab.page.wording import shorten, shown
 from stageroute.lab.summary import Point, PointFigure
 
 if TYPE_CHECKING:
@@ -29,22 +32,40 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 def draw_points(canvas: "Canvas", figure: PointFigure, styles: dict[str, Style]) -> None:
     """Draw the points, those in focus in colour."""
+    reserve(canvas)
     axes = canvas.subplots()
     dress(axes, figure.x_label, figure.y_label)
-    xs, ys = [point.x for point in figure.points], [point.y for point in figure.points]
-    set_scale(axes.xaxis, min(xs), max(xs), is_log=figure.log_x)
-    set_scale(axes.yaxis, min(ys), max(ys), is_log=False)
+    _scale(axes, figure)
     if figure.upright is not None:
         axes.axvline(figure.upright, color=MUTED, linewidth=1.0, zorder=1.5)
     if figure.front:
         best = front(figure.points)
         axes.plot([p.x for p in best], [p.y for p in best], color=MUTED, linewidth=1.0, zorder=1.8)
-    in_order = sorted(figure.points, key=lambda point: not point.in_focus)
-    for number, point in enumerate(in_order):
+    points = sorted(figure.points, key=lambda point: not point.in_focus)
+    for number, point in enumerate(points):
         style = styles[point.label] if point.in_focus else BACKGROUND
         _draw_point(axes, point, style, above=-0.01 * number)
+    _label(canvas, axes, points, styles)
+
+
+def _scale(axes: "Axes", figure: PointFigure) -> None:
+    xs, ys = [point.x for point in figure.points], [point.y for point in figure.points]
+    axes.plot(xs, ys, linestyle="none")  # room for all, but where a range says otherwise
     axes.margins(0.08)
-    _label(canvas, axes, in_order, styles)
+    x_low, x_high = figure.x_range or (min(xs), max(xs))
+    y_low, y_high = figure.y_range or (min(ys), max(ys))
+    set_scale(axes, "x", x_low, x_high, is_log=figure.log_x)
+    set_scale(axes, "y", y_low, y_high, is_log=False)
+    if figure.x_range is not None:
+        axes.set_xlim(x_low, x_high)
+    if figure.y_range is not None:
+        axes.set_ylim(y_low, y_high)
+
+
+def _shown_at(axes: "Axes", point: Point) -> tuple[float, float]:
+    """Return where a point is drawn: at the edge if it lies outside."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    return min(max(point.x, left), right), min(max(point.y, low), high)
 
 
 def _draw_point(axes: "Axes", point: Point, style: Style, above: float) -> None:
@@ -56,29 +77,40 @@ def _draw_point(axes: "Axes", point: Point, style: Style, above: float) -> None:
         ):
             if bounds is not None:
                 draw(at, *bounds, color=style.colour, linewidth=1.0, zorder=zorder)
-    size = 6.5 if point.in_focus else 4.5
+    x, y = _shown_at(axes, point)
+    is_outside = (x, y) != (point.x, point.y)
     axes.plot(
-        [point.x], [point.y], style.marker, color=style.colour, markersize=size, zorder=zorder
-    )
+        [x], [y], style.marker, color=style.colour, markersize=6.5 if point.in_focus else 4.5,
+        fillstyle="none" if is_outside else "full", clip_on=False, zorder=zorder,
+    )  # fmt: skip
+
+
+def _name(axes: "Axes", point: Point) -> str:
+    """Return a point's label, with its values if it lies outside."""
+    is_outside = _shown_at(axes, point) != (point.x, point.y)
+    values = f" ({shown(point.x)}, {shown(point.y)})" if is_outside else ""
+    return shorten(point.label) + values
 
 
 def _label(canvas: "Canvas", axes: "Axes", points: list[Point], styles: dict[str, Style]) -> None:
     """Write names beside the points, joined to them where they had to move away."""
     texts = [
         axes.text(
-            0, 0, shorten(point.label), transform=None,
+            0, 0, _name(axes, point), transform=None, in_layout=False,
             color=styles[point.label].colour if point.in_focus else MUTED,
         )
         for point in points
     ]  # fmt: skip
-    for text in texts:
-        text.set_in_layout(False)
-    canvas.draw_without_rendering()
+    canvas.draw_without_rendering()  # lays out, so that places in pixels are known
     sizes = [(text.get_window_extent().width, LABEL_HEIGHT) for text in texts]
-    at = [tuple(axes.transData.transform((point.x, point.y))) for point in points]
+    at = [tuple(axes.transData.transform(_shown_at(axes, point))) for point in points]
     window = axes.get_window_extent()
     room = Box(window.x0, window.y0, window.x1, window.y1)
-    for (x, y), box, text in zip(at, place(at, sizes, room), texts, strict=True):
+    boxes = place(at, sizes, room, num_always=sum(point.in_focus for point in points))
+    for (x, y), box, text in zip(at, boxes, texts, strict=True):
+        if box is None:
+            text.remove()
+            continue
         text.set(position=(box.left, box.bottom + 0.25 * LABEL_HEIGHT), va="baseline")
         near = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
         if abs(near[0] - x) + abs(near[1] - y) > 8.0:

@@ -3,12 +3,15 @@
 from types import MappingProxyType
 from typing import Final
 
+from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies.quality import Quality
 from stageroute.lab.studies.scaling import Scaling
+from stageroute.lab.studies.sweeps import Sweeps
 from stageroute.lab.study import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: Final = MappingProxyType[str, Study](
-    {study.name: study for study in (Comparison(), Scaling())}
+    {study.name: study for study in (Comparison(), Scaling(), Sweeps(), Checks(), Quality())}
 )

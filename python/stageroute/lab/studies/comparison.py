@@ -32,6 +32,9 @@ KNOWING: Final = ("oracle", "static", "clairvoyant")
 RIVALS_IN_FOCUS: Final = 3
 """How many of the best other policies figures show in colour."""
 
+NEAR_BEST: Final = 0.95
+"""Rewards that the figure of reward against cost shows, as a share of the highest."""
+
 HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 2))
 COLUMNS: Final = (
     "policy",
@@ -127,6 +130,7 @@ def _finding(results: StudyResults, budget: float) -> str:
 
 def _table(results: StudyResults, budget: float) -> Table:
     by_policy = _by_policy(results, budget)
+    rows = {policy: _row(policy, records) for policy, records in by_policy.items()}
     seeds = len(results.distinct("seed"))
     note = (
         f"Over {seeds} seeds; below a mean or median, what covers it with 95 % (bootstrap over "
@@ -138,10 +142,10 @@ def _table(results: StudyResults, budget: float) -> Table:
     return Table(
         f"All policies at b = {budget:g}",
         COLUMNS,
-        tuple(_row(policy, records) for policy, records in by_policy.items()),
+        tuple(rows.values()),
         note,
         heads=HEADS,
-        best=_best_cells(by_policy, _ranked(results, budget)),
+        best=_best_cells(rows, _ranked(results, budget)),
         part=_part(budget),
     )
 
@@ -158,24 +162,20 @@ def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
         mean_interval(spend).text(3),
         f"{spend.max():.3f}",
         f"{_column(records, 'worst_running_spend').max():.3f}",
-        f"{_column(records, 'largest_stage_violation').max():+.1%}",
+        f"{100 * _column(records, 'largest_stage_violation').max():+.1f} %",
         f"{_column(records, 'reward').mean():.4f}",
         f"{_column(records, 'starts').mean():.1f}",
     )
 
 
-def _best_cells(by_policy: dict[str, list[Record]], able: list[str]) -> frozenset[tuple[int, int]]:
+def _best_cells(rows: dict[str, tuple[str, ...]], able: list[str]) -> frozenset[tuple[int, int]]:
     """Return the cells with the least regret and the most reward among the policies `able`."""
-    if not able:
-        return frozenset()
-    order = list(by_policy)
-    regret = {policy: _column(by_policy[policy], "regret") for policy in able}
-    reward = {policy: _column(by_policy[policy], "reward").mean() for policy in able}
-    figures = (np.mean, np.median, lambda values: np.quantile(values, 0.9), np.max)
-    best = {(order.index(max(able, key=lambda policy: reward[policy])), REWARD)}
-    for column, figure in zip(REGRET, figures, strict=True):
-        lowest = min(able, key=lambda policy: float(figure(regret[policy])))
-        best.add((order.index(lowest), column))
+    best = set()
+    for column, sign in (*((column, 1.0) for column in REGRET), (REWARD, -1.0)):
+        values = {policy: sign * float(rows[policy][column].split()[0]) for policy in able}
+        lowest = min(values.values(), default=0.0)
+        ties = [policy for policy, value in values.items() if value == lowest]
+        best |= {(list(rows).index(policy), column) for policy in ties}
     return frozenset(best)
 
 
@@ -202,25 +202,29 @@ def _figures(results: StudyResults, budget: float) -> list[Figure]:
         cost = mean_interval(_column(records, "spend"))
         ranges = (cost.low, cost.high), (reward.low, reward.high)
         points.append(Point(policy, cost.value, reward.value, *ranges, in_focus=is_shown))
+    best = max(point.y for point in points)
     part, seeds = _part(budget), len(results.distinct("seed"))
     figures: list[Figure] = [
         LineFigure(
-            "Cumulative regret", "query", "expected reward lost against the oracle", tuple(regret),
-            log_y=True, part=part,
+            "Cumulative regret", "query", "expected reward lost against the oracle",
+            tuple(regret), log_y=True, part=part,
             note=f"Lower is better; logarithmic but about 0. Lines are means over {seeds} seeds, "
             "bands cover them with 95 %. A line that flattens has learned.",
         ),
         LineFigure(
             "Spend against the budget", "query", "spend so far / budget so far", tuple(spend),
-            level=1.0, y_range=(0.0, 2.0), part=part,
+            level=1.0, y_range=(0.5, 1.5), part=part,
             note="At 1 all of the budget is spent, above it more than was allowed. Arrows: where "
             "those end that leave the figure.",
         ),
         PointFigure(
             "Reward against cost", "spend / b", "mean reward", tuple(points),
-            log_x=True, front=True, upright=1.0, part=part,
+            front=True, upright=1.0, part=part, x_range=(0.8, 1.2),
+            y_range=(NEAR_BEST * best, best + 0.1 * (1.0 - NEAR_BEST) * best),
             note="Up and to the left is better; right of the upright line is over budget. The "
-            "line joins policies that none beats in both. Crosses cover the means with 95 %.",
+            "line joins policies that none beats in both. Crosses cover the means with 95 %. At "
+            "the edges, with their values: policies far away. Some grey points have no room for "
+            "their names; all are in the table.",
         ),
     ]  # fmt: skip
     return figures + _heat_maps(policies, focus, part)
@@ -238,13 +242,27 @@ def _heat_maps(policies: dict[str, list[Record]], focus: list[str], part: str) -
             tuple(str(stage + 1) for stage in range(len(policies[policy][0].stage_starts))),
             tuple(policies[policy][0].models),
             tuple(shares[policy]),
-            "Models from top to bottom in order of arrival; grey: not there yet. The same rows "
-            "as dark as the oracle's mean that the right models were found.",
+            _agreement(policies, policy),
             top=top,
             part=part,
         )
         for policy in compared
     ]
+
+
+def _agreement(policies: dict[str, list[Record]], policy: str) -> str:
+    """Say on how much of the traffic a policy agrees with the oracle, stage by stage."""
+    order = "Models in order of arrival; grey: not there yet."
+    if policy == "oracle" or "oracle" not in policies:
+        return order
+    both = zip(policies[policy], policies["oracle"], strict=True)
+    common = [
+        np.minimum(record.stage_shares, oracle.stage_shares).sum() / len(record.stage_starts)
+        for record, oracle in both
+    ]
+    return (
+        f"{order} Shares agree with the oracle's on {100 * np.mean(common):.0f} % of the traffic."
+    )
 
 
 def _mean_shares(records: list[Record]) -> np.ndarray:

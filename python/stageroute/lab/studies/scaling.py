@@ -7,12 +7,22 @@ from typing import Final
 from stageroute.datasets.routerbench import RELEASE_ORDER
 from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.scaling_summary import CUBE_ROOT, FIXED, SQUARE_ROOT, summarise
+from stageroute.lab.studies.scaling_summary import (
+    CUBE_ROOT,
+    FIXED,
+    GUESSING,
+    SQUARE_ROOT,
+    summarise,
+)
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Summary
 from stageroute.workloads import BuiltIn, NeedleArrivals, RandomArrivals, Workload
 
 __all__ = ["Scaling"]
+
+THEORY: Final = "stageroute-theory"
+ONE_RULE: Final = (THEORY, GUESSING)
+"""Policies to compare with: run with T^(1/3) stages alone."""
 
 LARGEST_NEEDLE: Final = 1_000_000
 """Needles with T^(1/2) stages end here: a boundary takes milliseconds where models are many."""
@@ -40,7 +50,7 @@ class Scaling(Study):
             super().settings(),
             workload=BuiltIn(arrival_order=RELEASE_ORDER),
             budgets=(0.001,),
-            policies=("stageroute-published", "stageroute", "uniform"),
+            policies=("stageroute", "stageroute-published", THEORY, GUESSING),
             num_queries=10_000_000,
         )
 
@@ -70,6 +80,7 @@ class Scaling(Study):
             for rule in instance.rules
             if num_queries <= longest(instance, rule)
             for policy in settings.policies
+            if rule == CUBE_ROOT or policy not in ONE_RULE
         ]
 
     def summarise(self, results: StudyResults) -> Summary:
@@ -85,7 +96,7 @@ def lengths(longest_stream: int) -> list[int]:
 
 def num_seeds(num_queries: int) -> int:
     """Return how many streams of this length: 20, or fewer where they are long, at least 4."""
-    return min(20, max(4, 10_000_000 // num_queries))
+    return min(20, max(4, 3_000_000 // num_queries))
 
 
 def num_stages(rule: str, num_queries: int, fixed: int) -> int:
@@ -118,6 +129,6 @@ def instances(settings: StudySettings, budget: float) -> list[Instance]:
     stochastic = RandomArrivals(settings.workload)
     return [
         Instance(f"{stochastic.label}, b = {budget:g}", stochastic),
-        Instance("needles, a = 0.25", NeedleArrivals(), 1.0),
+        Instance("needles, a = 0.25", NeedleArrivals(), 1.0, (CUBE_ROOT, SQUARE_ROOT)),
         Instance("needles, a = 1", NeedleArrivals(advantage=1.0), 1.0, (CUBE_ROOT,)),
     ]

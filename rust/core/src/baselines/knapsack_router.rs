@@ -42,8 +42,6 @@ pub struct KnapsackRouter {
     shares: Shares,
     purse: Purse,
     plan: StagePlan,
-    /// What the cheapest mixture of the live arms costs, as far as known, USD per query.
-    cheapest: f64,
     /// Sum of the money's price over the queries of the stage, and their number.
     price_sum: f64,
     priced: u64,
@@ -71,12 +69,11 @@ impl KnapsackRouter {
         }
         Ok(Self {
             duals: Duals::new(config.method, config.step, caps.len())?,
-            purse: Purse::new(config.budget, None, caps.len())?,
+            purse: Purse::for_horizon(config.budget, config.horizon, caps.len())?,
             shares: Shares::new(caps, config.stage_queries),
             config,
             learner,
             plan: StagePlan::default(),
-            cheapest: 0.0,
             price_sum: 0.0,
             priced: 0,
             drawer: Drawer::new(0),
@@ -105,40 +102,15 @@ impl KnapsackRouter {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.learner.len())?;
         self.shares.reset();
         (self.price_sum, self.priced) = (0.0, 0);
-        self.cheapest = self.cheapest_mixture();
+        let cost = |arm| self.learner.expected_cost(arm);
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
         Ok(())
-    }
-
-    /// The live arms' mean costs filled up to their caps in ascending order, USD per query.
-    fn cheapest_mixture(&self) -> f64 {
-        let mut live: Vec<(f64, f64)> = self
-            .plan
-            .arms()
-            .iter()
-            .map(|&arm| (self.learner.expected_cost(arm), self.shares.cap(arm)))
-            .collect();
-        live.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let mut mass = 1.0_f64;
-        let mut spend = 0.0;
-        for (cost, cap) in live {
-            spend += cost * mass.min(cap);
-            mass -= mass.min(cap);
-        }
-        spend
-    }
-
-    /// Whether what is left of the money pays for the cheapest mixture and no more.
-    fn is_broke(&self) -> bool {
-        let ledger = self.purse.ledger();
-        let queries_left = self.config.horizon.saturating_sub(ledger.queries) as f64;
-        let money = self.config.budget * self.config.horizon as f64;
-        ledger.committed() + self.cheapest * queries_left >= money
     }
 
     /// The best arm that may serve, ties towards the cheaper one, then the first; with its value.
     fn choose(&self) -> Option<(usize, f64)> {
         let bounds = self.learner.bounds();
-        let (budget, is_broke) = (self.config.budget, self.is_broke());
+        let (budget, is_broke) = (self.config.budget, self.purse.is_empty());
         let value = |arm: usize| {
             let Bounds { reward_ucb, cost_lcb } = bounds[arm];
             if is_broke {

@@ -1,4 +1,4 @@
-//! LinUCB with a budget pacer: linear rewards and costs of features that are known of each row.
+//! `LinUCB` with a budget pacer: linear rewards and costs of features that are known of each row.
 
 use super::Drawer;
 use super::purse::Purse;
@@ -12,6 +12,7 @@ use crate::plan::StagePlan;
 use crate::prior::Prior;
 use crate::replay::{Outcome, Policy};
 use crate::router::Decision;
+use crate::stats::Moments;
 
 /// Settings of a [`LinUcb`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +24,8 @@ pub struct LinUcbConfig {
     pub step: f64,
     /// b, USD per query.
     pub budget: f64,
+    /// T: the money for all of them is b T.
+    pub horizon: u64,
 }
 
 /// Features of every row of a table, row-major.
@@ -42,12 +45,16 @@ impl Features {
 }
 
 /// Disjoint `LinUCB` (Li, Chu, Langford & Schapire 2010, algorithm 1) on reward less priced cost, the
-/// price following what is billed (Agrawal & Devanur 2016).
+/// price following what is billed (Agrawal & Devanur 2016). An arm over its share of the stage is
+/// passed over; when what is left of the money just pays for the cheapest mixture, the cheapest arm
+/// serves.
 #[derive(Debug, Clone)]
 pub struct LinUcb {
     config: LinUcbConfig,
     features: Features,
     arms: Vec<Ridge>,
+    /// Costs of each arm whatever the features, priors included.
+    costs: Vec<Moments>,
     /// How often each row was asked about.
     seen: Vec<u64>,
     /// What b USD are worth in reward.
@@ -77,7 +84,7 @@ impl LinUcb {
         caps: &[f64],
         priors: &[Prior],
     ) -> Result<Self, Error> {
-        let LinUcbConfig { width, step, budget } = config;
+        let LinUcbConfig { width, step, budget, horizon } = config;
         check(width.is_finite() && width >= 0.0, "width", width, "must be finite, not negative")?;
         check(step.is_finite() && step > 0.0, "step", step, "must be finite and above 0")?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
@@ -93,12 +100,13 @@ impl LinUcb {
             config,
             features: Features { values: features.to_vec(), d },
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
+            costs: priors.iter().map(Prior::cost_moments).collect(),
             seen: vec![0; rows],
             price: 0.0,
             price_sum: 0.0,
             priced: 0,
             shares: Shares::new(caps, 0.0),
-            purse: Purse::new(budget, None, caps.len())?,
+            purse: Purse::for_horizon(budget, horizon, caps.len())?,
             plan: StagePlan::default(),
             drawer: Drawer::new(0),
             gain: vec![0.0; d],
@@ -133,6 +141,8 @@ impl LinUcb {
     pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
         self.shares.reset();
+        let cost = |arm: usize| self.costs[arm].mean();
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
         (self.price_sum, self.priced) = (0.0, 0);
         Ok(())
     }
@@ -149,6 +159,7 @@ impl Policy for LinUcb {
     fn route(&mut self, row: usize) -> Result<Decision, Error> {
         let x = self.features.row(row)?;
         let mut best: Option<(usize, f64, f64)> = None;
+        let is_broke = self.purse.is_empty();
         let mut fallback = None;
         if !self.plan.arms().iter().any(|&arm| self.shares.has_left(arm)) {
             fallback = self.shares.least_used(&self.plan);
@@ -158,6 +169,7 @@ impl Policy for LinUcb {
                 continue;
             }
             let (value, cost) = self.value(arm, x, self.price);
+            let value = if is_broke { -cost } else { value };
             // Ties towards the cheaper arm, then the first.
             if best.is_none_or(|(_, most, least)| value > most || (value == most && cost < least)) {
                 best = Some((arm, value, cost));
@@ -184,6 +196,7 @@ impl Policy for LinUcb {
         ridge.learn(x, reward, cost, &mut self.gain);
         let excess = cost / self.config.budget - 1.0;
         self.price = (self.price + self.config.step * excess).clamp(0.0, HIGHEST_PRICE);
+        self.costs[arm].push(cost);
         self.purse.settle(arm, cost);
         Ok(())
     }

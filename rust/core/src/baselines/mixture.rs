@@ -49,6 +49,12 @@ impl Mixture {
         self.probabilities.copy_from_slice(probabilities);
         Ok(())
     }
+
+    /// The distribution of the stage, one number for each candidate.
+    #[must_use]
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
 }
 
 impl Policy for Mixture {

@@ -19,6 +19,10 @@ pub(super) struct Purse {
     ledger: Ledger,
     billed: CompensatedSum,
     open: Vec<Open>,
+    /// T and what the cheapest mixture of the live arms costs, USD per query, where the money has to
+    /// last for a horizon.
+    horizon: Option<u64>,
+    cheapest: f64,
 }
 
 impl Purse {
@@ -30,7 +34,27 @@ impl Purse {
             pacing.validate()?;
         }
         let (ledger, billed) = (Ledger::default(), CompensatedSum::default());
-        Ok(Self { budget, pacing, ledger, billed, open: vec![Open::default(); arms] })
+        let open = vec![Open::default(); arms];
+        Ok(Self { budget, pacing, ledger, billed, open, horizon: None, cheapest: 0.0 })
+    }
+
+    /// A purse of b T USD for T queries.
+    pub(super) fn for_horizon(budget: f64, horizon: u64, arms: usize) -> Result<Self, Error> {
+        Ok(Self { horizon: Some(horizon), ..Self::new(budget, None, arms)? })
+    }
+
+    /// Keeps so much back for each query to come, which the cheapest mixture costs.
+    pub(super) fn keep_back(&mut self, cheapest: f64) {
+        self.cheapest = cheapest;
+    }
+
+    /// Whether what is left just pays for the cheapest mixture up to the horizon, or less.
+    pub(super) fn is_empty(&self) -> bool {
+        self.horizon.is_some_and(|horizon| {
+            let queries_left = horizon.saturating_sub(self.ledger.queries) as f64;
+            let kept_back = self.cheapest * queries_left;
+            self.ledger.committed() + kept_back >= self.budget * horizon as f64
+        })
     }
 
     /// Notes a decision for an arm, which is expected to cost so much.

@@ -37,6 +37,19 @@ impl Shares {
         plan.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))
     }
 
+    /// What the cheapest mixture of the live arms costs at these mean costs, USD per query.
+    pub(super) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(usize) -> f64) -> f64 {
+        let mut live = plan.arms().to_vec();
+        live.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+        let (mut mass, mut spend) = (1.0_f64, 0.0);
+        for arm in live {
+            let share = mass.min(self.caps[arm]);
+            spend += cost(arm) * share;
+            mass -= share;
+        }
+        spend
+    }
+
     /// An arm serves a query.
     pub(super) fn serve(&mut self, arm: usize) {
         self.served[arm] += 1;
