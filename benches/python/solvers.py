@@ -5,8 +5,8 @@
 Each instance is solved by HiGHS alone, by `solve_deployment` with HiGHS and by `solve_deployment`
 with the native solver, one after the other; an instance gives one ratio. Instances that the LP
 relaxation answers are counted and left out. Times are CPU time of the process with all its threads,
-for ours the median of several calls. HiGHS gets half a minute for an instance; where that is not enough,
-the ratio is a lower bound.
+for ours the median of several calls. HiGHS gets half a minute for an instance; where that is not
+enough, the ratio is a lower bound.
 """
 
 import argparse
