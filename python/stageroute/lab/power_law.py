@@ -35,8 +35,9 @@ def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw
     Returns
     -------
     PowerLaw or None
-        None where a size has fewer than two values, which leave no interval; and where a mean, or more than a few of its resamples, is not positive: then there is no
-        logarithm, and a power law would be the wrong picture.
+        None where a size has fewer than two values, which leave no interval; and where a mean, or
+        more than a few of its resamples, is not positive: then there is no logarithm, and a power
+        law would be the wrong picture.
 
     Raises
     ------
