@@ -142,6 +142,7 @@ def test_sweeps_say_how_often_to_redeploy(
     assert f"(K = {enough}) is often enough" in finding
     assert f"which then loses {0.03 + waiting * 20 / enough:.2%} in all" in finding
     assert "to the power of 1.00" in finding
+    assert f"there are {enough * 4 / 11:.0f} slots for each candidate" in finding
 
 
 def test_sweeps_find_where_a_loss_is_largest(results: dict[str, StudyResults]) -> None:
