@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.lab.columns import column, loss, waiting
+from stageroute.lab.columns import column, loss, short_name, waiting
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats, bands, mean_interval
 from stageroute.lab.power_law import fit_power_law
@@ -156,19 +156,20 @@ def _range_finding(groups: Groups, name: str) -> str:
 
 def _interval_figure(groups: Groups, part: str) -> Figure:
     """Loss over the interval: in all for every policy, its parts for ours."""
+    groups = dict(reversed(groups.items()))  # short intervals first
     x = _interval(groups)
     curves = []
     for who in _policies(groups):
-        curves.append(_curve(groups, who, who, x, loss, in_focus=who == OURS))
+        curves.append(_curve(groups, who, short_name(who), x, loss, in_focus=who == OURS))
         if who == OURS:
-            curves.append(_curve(groups, who, f"{who}: waiting", x, waiting))
-            curves.append(_curve(groups, who, f"{who}: learning", x, _learning))
+            curves.append(_curve(groups, who, "waiting", x, waiting))
+            curves.append(_curve(groups, who, "learning", x, _learning))
     return LineFigure(
         f"Loss over the update interval, b = {part.rpartition('= ')[2]}",
         "queries between two boundaries", "loss, %", tuple(curves), log_x=True, log_y=True,
-        note="Long intervals lose by waiting, which grows with the interval; short ones are no "
-        "worse as long as learning stays level. The interval to choose is where the line of the "
-        "whole loss bends upwards.",
+        note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals lose twice: "
+        "arrivals wait for a boundary, and models can be exchanged, hence tried, less often. "
+        "Choose an interval where the line of the whole loss is still level.",
         part=part,
     )  # fmt: skip
 
@@ -179,7 +180,7 @@ def _learning(records: Sequence[Record]) -> Floats:
 
 def _figure(groups: Groups, name: str) -> Figure:
     x = np.array(list(groups))
-    curves = tuple(_curve(groups, who, who, x, loss) for who in _policies(groups))
+    curves = tuple(_curve(groups, who, short_name(who), x, loss) for who in _policies(groups))
     return LineFigure(
         f"Loss over {name}", name, "loss, %", curves,
         log_x=bool(x[-1] / x[0] > 8), log_y=True,
