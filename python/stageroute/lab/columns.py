@@ -7,17 +7,12 @@ import numpy as np
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats
 
-__all__ = ["column", "loss", "priced_regret", "short_name", "waiting"]
+__all__ = ["column", "loss", "priced_regret", "waiting"]
 
 
 def column(records: Sequence[Record], name: str) -> Floats:
     """Return a field of every record, shape (records,)."""
     return np.array([getattr(record, name) for record in records], dtype=np.float64)
-
-
-def short_name(policy: str) -> str:
-    """Return a policy's name without that of its family, for labels in figures."""
-    return policy.removeprefix("stageroute-")
 
 
 def priced_regret(records: Sequence[Record]) -> Floats:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.lab.columns import column, priced_regret, short_name
+from stageroute.lab.columns import column, priced_regret
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats, bands, mean_interval
 from stageroute.lab.results import StudyResults
@@ -120,9 +120,9 @@ def _spend_figures(policies: dict[str, list[Record]], part: str) -> list[Figure]
     for policy, records in policies.items():
         violations = 100 * np.array([record.stage_violation for record in records])
         stages = np.arange(1, violations.shape[1] + 1)
-        by_stage.append(Curve(short_name(policy), stages, *bands(violations)))
+        by_stage.append(Curve(policy, stages, *bands(violations)))
         largest = np.quantile(violations, QUANTILES)
-        spread.append(Curve(short_name(policy), 100 * QUANTILES, largest))
+        spread.append(Curve(policy, 100 * QUANTILES, largest))
     return [
         LineFigure(
             f"{part}: mean violation", "stage", "violation of b, %", tuple(by_stage), part=part,
@@ -263,7 +263,7 @@ def _caps_figure(caps: Caps) -> Figure:
     for policy in next(iter(caps.values())):
         rewards = [bands(column(caps[label][policy], "reward")[:, None]) for label in equal]
         mean, low, high = (np.ravel(part) for part in zip(*rewards, strict=True))
-        curves.append(Curve(short_name(policy), x, mean, low, high))
+        curves.append(Curve(policy, x, mean, low, high))
     return LineFigure(
         "Reward over throughput caps", "α, the same for all models", "mean reward", tuple(curves),
         note="What the oracle loses towards the left is the price of the caps; the distance to it "

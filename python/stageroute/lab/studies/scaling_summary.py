@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.lab.columns import column, short_name
+from stageroute.lab.columns import column
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats, bands, mean_interval
 from stageroute.lab.power_law import PowerLaw, fit_power_law
@@ -266,7 +266,8 @@ def _curve(
         for values in zip(*(bands(quantity(group, name)[:, None]) for group in groups), strict=True)
     )
     shown = (mean > 0) & (low > 0)
-    exponent = "" if fit is None else f" T^{fit.exponent.value:.2f}"
+    # Parts have their exponents in the table: beside a line there is little room.
+    detail = "" if fit is None or text else f"T^{fit.exponent.value:.2f}"
     return Curve(
-        text or short_name(policy) + exponent, sizes[shown], mean[shown], low[shown], high[shown]
-    )
+        text or policy, sizes[shown], mean[shown], low[shown], high[shown], detail=detail
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.lab.columns import column, loss, short_name, waiting
+from stageroute.lab.columns import column, loss, waiting
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats, bands, mean_interval
 from stageroute.lab.power_law import fit_power_law
@@ -160,7 +160,7 @@ def _interval_figure(groups: Groups, part: str) -> Figure:
     x = _interval(groups)
     curves = []
     for who in _policies(groups):
-        curves.append(_curve(groups, who, short_name(who), x, loss, in_focus=who == OURS))
+        curves.append(_curve(groups, who, who, x, loss, in_focus=who == OURS))
         if who == OURS:
             curves.append(_curve(groups, who, "waiting", x, waiting))
             curves.append(_curve(groups, who, "learning", x, _learning))
@@ -180,7 +180,7 @@ def _learning(records: Sequence[Record]) -> Floats:
 
 def _figure(groups: Groups, name: str) -> Figure:
     x = np.array(list(groups))
-    curves = tuple(_curve(groups, who, short_name(who), x, loss) for who in _policies(groups))
+    curves = tuple(_curve(groups, who, who, x, loss) for who in _policies(groups))
     return LineFigure(
         f"Loss over {name}", name, "loss, %", curves,
         log_x=bool(x[-1] / x[0] > 8), log_y=True,
