@@ -12,7 +12,9 @@ from typing import Final
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
 from stageroute.policies.contextual import (
+    FamilyPolicy,
     LinearPolicy,
+    OwnBudgetFamilyPolicy,
     OwnBudgetLinearPolicy,
     OwnBudgetTaskPolicy,
     TaskPolicy,
@@ -81,7 +83,14 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
 CONTEXTUAL: Final = MappingProxyType[str, Callable[[Setting], Policy]](
     {
         policy.name: policy
-        for policy in (TaskPolicy, LinearPolicy, OwnBudgetTaskPolicy, OwnBudgetLinearPolicy)
+        for policy in (
+            FamilyPolicy,
+            TaskPolicy,
+            LinearPolicy,
+            OwnBudgetFamilyPolicy,
+            OwnBudgetTaskPolicy,
+            OwnBudgetLinearPolicy,
+        )
     }
 )
 """Policies that see more of a query than the others, and need a table that shows it."""

@@ -9,7 +9,7 @@ import re
 import zlib
 from collections import Counter
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Floats
 
-__all__ = ["families", "family_features", "prompt_features"]
+__all__ = ["families", "family_features", "prompt_features", "task_features"]
 
 SHRINKAGE: Final = 10.0
 """Pooled observations that a family's own ones are added to."""
@@ -64,10 +64,19 @@ def families(table: OutcomeTable) -> NDArray[np.str_]:
 
 
 def family_features(table: OutcomeTable) -> Floats:
-    """Return the intercept and which family each row is of, shape (rows, 1 + families)."""
-    names, of_row = np.unique(families(table), return_inverse=True)
-    own = np.eye(names.size)[of_row] / np.sqrt(SHRINKAGE)
-    return np.hstack([np.ones((table.num_rows, 1)), own])
+    """Return the intercept and the family of each row, shape (rows, 1 + families)."""
+    return np.hstack([np.ones((table.num_rows, 1)), _indicators(families(table))])
+
+
+def task_features(table: OutcomeTable) -> Floats:
+    """Return intercept, family and task of each row, shape (rows, 1 + families + tasks)."""
+    tasks = np.zeros(table.num_rows) if table.task is None else table.task
+    return np.hstack([family_features(table), _indicators(tasks)])
+
+
+def _indicators(labels: NDArray[Any]) -> Floats:
+    values, of_row = np.unique(labels, return_inverse=True)
+    return np.asarray(np.eye(values.size)[of_row] / np.sqrt(SHRINKAGE))
 
 
 def prompt_features(table: OutcomeTable) -> Floats:

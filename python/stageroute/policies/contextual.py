@@ -8,13 +8,15 @@ import numpy as np
 from stageroute._core import ContextRouter
 from stageroute.datasets import OutcomeTable
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
-from stageroute.policies.contexts import family_features, prompt_features
+from stageroute.policies.contexts import family_features, prompt_features, task_features
 from stageroute.policies.indices import PACING_BURST, STATUSES
 from stageroute.policies.oracles import optimum, relaxed_price
 
 __all__ = [
     "ContextualPolicy",
+    "FamilyPolicy",
     "LinearPolicy",
+    "OwnBudgetFamilyPolicy",
     "OwnBudgetLinearPolicy",
     "OwnBudgetTaskPolicy",
     "TaskPolicy",
@@ -28,8 +30,9 @@ class ContextualPolicy(KernelPolicy):
     first is the intercept: estimates are shrunk to the pooled ones while there are few. Routing adds
     `width` standard errors to the reward; forced visits are those of `Limits.confidence`.
 
-    Deployment is the MIP on one pair of estimates for each model, as without context: what the
-    regression says of the mean query so far.
+    Deployment is the same as without context: the MIP on one pair of bounds for each model, from
+    all that it has served. A router with context gives a model the queries that suit it, which
+    makes it look better than it is; on the surrogate that did no harm.
 
     Money is shared by prices that all queries have in common (`SharedPrices` in the core): a query
     goes to the live model of the highest μ(x) - λ c(x) - ν. So money moves from queries that any
@@ -43,7 +46,7 @@ class ContextualPolicy(KernelPolicy):
     """Bernstein's 2 sqrt(γ v), at its default γ = 0.15 and the largest variance, 1/4."""
 
     shares_prices: ClassVar[bool] = True
-    money_step: ClassVar[float] = 0.01
+    money_step: ClassVar[float] = 0.03
     share_step: ClassVar[float] = 0.002
 
     def __init__(self, setting: Setting) -> None:
@@ -69,7 +72,7 @@ class ContextualPolicy(KernelPolicy):
         """Features of every row, shape (rows, d), the first of them 1."""
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        """Deploy the optimum of the MIP for the mean query."""
+        """Deploy the optimum of the MIP on the pooled bounds."""
         reward, cost = map(np.array, self._router.begin_stage())
         price = self._router.budget_price()
         price = price if np.isfinite(price) else 0.0
@@ -84,11 +87,18 @@ class ContextualPolicy(KernelPolicy):
         return {} if self.shares_prices else counts
 
 
-class TaskPolicy(ContextualPolicy):
+class FamilyPolicy(ContextualPolicy):
     """Knows each query's family of tasks; it needs a table with tasks."""
 
-    name = "stageroute-task"
+    name = "stageroute-family"
     _features = staticmethod(family_features)
+
+
+class TaskPolicy(ContextualPolicy):
+    """Knows each query's family and task: a task is shrunk to its family, that to the pooled mean."""
+
+    name = "stageroute-task"
+    _features = staticmethod(task_features)
 
 
 class LinearPolicy(ContextualPolicy):
@@ -102,6 +112,13 @@ class OwnBudgetTaskPolicy(TaskPolicy):
     """The same with a budget and caps for each query on its own."""
 
     name = "stageroute-task-own-budget"
+    shares_prices = False
+
+
+class OwnBudgetFamilyPolicy(FamilyPolicy):
+    """The same with a budget and caps for each query on its own."""
+
+    name = "stageroute-family-own-budget"
     shares_prices = False
 
 

@@ -353,9 +353,13 @@ impl ContextRouter {
         Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
     }
 
-    /// Begin a stage; (reward bound, cost) of every arm for the mean query so far.
+    /// Begin a stage; (`reward_ucb`, `cost_lcb`) of every arm.
     fn begin_stage(&self, py: Python<'_>) -> PyResult<(Vec<f64>, Vec<f64>)> {
-        Ok(lock(&self.inner, py)?.begin_stage())
+        let mut router = lock(&self.inner, py)?;
+        router.begin_stage();
+        let bounds = router.learner().bounds();
+        let column = |get: fn(&Bounds) -> f64| bounds.iter().map(get).collect();
+        Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
     }
 
     /// Publish the live arms of the stage, and where the budget's price starts.

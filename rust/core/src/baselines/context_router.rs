@@ -58,18 +58,15 @@ enum Routing {
 }
 
 /// `StageRoute` whose routing knows features of each query. Every arm has a ridge regression of
-/// reward and cost; the first feature is the intercept, so that estimates are shrunk to the pooled
-/// ones. Deployment gets one pair of bounds for each arm, those of the mean query.
+/// reward and cost on them; with an intercept among the features its estimates are shrunk to the
+/// pooled ones.
 #[derive(Debug, Clone)]
 pub struct ContextRouter {
     config: ContextConfig,
     features: Features,
-    /// Whatever the features: forced visits.
+    /// Estimates whatever the query: for deployments and forced visits.
     learner: Learner,
     arms: Vec<Ridge>,
-    /// Sum of the features of all queries so far, and their number.
-    context_sum: Vec<f64>,
-    queries: u64,
     routing: Routing,
     purse: Purse,
     plan: StagePlan,
@@ -118,8 +115,6 @@ impl ContextRouter {
             features,
             learner,
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
-            context_sum: vec![0.0; d],
-            queries: 0,
             routing,
             purse: Purse::new(budget, pacing, caps.len())?,
             plan: StagePlan::default(),
@@ -132,14 +127,15 @@ impl ContextRouter {
         })
     }
 
-    /// Begins a stage: (reward bound, cost) of every arm for the mean query so far, which is what a
-    /// deployment is decided from. Means of what each arm has served would not do: a good router
-    /// gives an arm the queries that suit it.
-    pub fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+    /// Begins a new stage for what is known of the arms; see [`Learner::begin_stage`].
+    pub fn begin_stage(&mut self) {
         self.learner.begin_stage();
-        let queries = self.queries.max(1) as f64;
-        let mean: Vec<f64> = self.context_sum.iter().map(|sum| sum / queries).collect();
-        (0..self.arms.len()).map(|arm| self.estimate(arm, &mean)).unzip()
+    }
+
+    /// What is known of each arm whatever the query: what a deployment is decided from.
+    #[must_use]
+    pub fn learner(&self) -> &Learner {
+        &self.learner
     }
 
     /// Publishes the live set of the next stage; before the first query, `price` (reward per USD) is
@@ -162,7 +158,7 @@ impl ContextRouter {
                 })?);
             }
             Routing::Prices(prices) => {
-                if self.queries == 0 {
+                if self.purse.ledger().queries == 0 {
                     prices.start_at(price * budget);
                 }
                 prices.begin_stage();
@@ -227,10 +223,6 @@ impl ContextRouter {
 impl Policy for ContextRouter {
     fn route(&mut self, row: usize) -> Result<Decision, Error> {
         let x = self.features.row(row)?;
-        for (sum, feature) in self.context_sum.iter_mut().zip(x) {
-            *sum += feature;
-        }
-        self.queries += 1;
         for (slot, &arm) in self.plan.arms().iter().enumerate() {
             (self.reward[slot], self.cost[slot]) = self.estimate(arm, x);
         }
