@@ -11,6 +11,11 @@ from typing import Final
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.context_oracles import (
+    FamilyOraclePolicy,
+    OwnBudgetFamilyOraclePolicy,
+    TaskOraclePolicy,
+)
 from stageroute.policies.contextual import (
     FamilyPolicy,
     LinearPolicy,
@@ -90,6 +95,9 @@ CONTEXTUAL: Final = MappingProxyType[str, Callable[[Setting], Policy]](
             OwnBudgetFamilyPolicy,
             OwnBudgetTaskPolicy,
             OwnBudgetLinearPolicy,
+            FamilyOraclePolicy,
+            OwnBudgetFamilyOraclePolicy,
+            TaskOraclePolicy,
         )
     }
 )

@@ -28,18 +28,21 @@ STEP: Final = 0.995
 """Part of the way to the boundary that is gone at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class JointOptimum:
     """The optimum of the joint LP.
 
     Attributes
     ----------
+    probabilities : ndarray, shape (F, M)
+        Distribution over the models in each context.
     reward, cost : float
-        Mean reward, and mean cost in USD.
+        Its mean reward, and mean cost in USD.
     budget_price : float
         Dual of the budget: reward per USD.
     """
 
+    probabilities: Floats
     reward: float
     cost: float
     budget_price: float
@@ -84,10 +87,17 @@ def joint_optimum(
     x, y = _interior_point(matrix, right, objective)
     served = x[:size]
     return JointOptimum(
+        probabilities=_distributions(served.reshape(contexts, models)),
         reward=float(reward.ravel() @ served),
         cost=float(cost.ravel() @ served),
         budget_price=max(0.0, -float(y[contexts]) / budget),
     )
+
+
+def _distributions(served: Floats) -> Floats:
+    """Scale rows to sum to 1; an interior point is a little off every 0."""
+    sure = np.where(served > 1e-7 * served.sum(axis=1, keepdims=True), served, 0.0)
+    return np.asarray(sure / sure.sum(axis=1, keepdims=True))
 
 
 def _cheapest(weights: Floats, cost: Floats, caps: Floats) -> float:
