@@ -199,7 +199,7 @@ def run_bench(
     MissingExtraError
         If a rival's package is not installed; nothing has run then.
     """
-    for policy in settings.policies:
+    for policy in set(settings.policies) & set(RIVALS):
         prepare(table, settings, policy, settings.limits[0], settings.seeds[0])
     jobs: list[Job] = [
         (policy, limits, seed)

@@ -1,5 +1,6 @@
 """Baselines against what is known of them, so that none is weak by a fault of ours."""
 
+import math
 from dataclasses import replace
 
 import highspy
@@ -53,7 +54,7 @@ def lai_robbins(means: list[float]) -> float:
     best = max(means)
 
     def kl(p: float) -> float:
-        return float(p * np.log(p / best) + (1 - p) * np.log((1 - p) / (1 - best)))
+        return p * math.log(p / best) + (1 - p) * math.log((1 - p) / (1 - best))
 
     return sum((best - mean) / kl(mean) for mean in means if mean < best)
 

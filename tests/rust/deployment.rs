@@ -1,13 +1,16 @@
-//! The deployment problem against brute force over all live sets, the exact LP on each.
+//! The deployment problem, with constraints and without, against brute force over all live sets, the
+//! exact LP on each.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use stageroute_core::deployment::{Deployment, solve_deployment};
+use stageroute_core::Error;
+use stageroute_core::deployment::{
+    Deployment, Goal, LIMIT_TOLERANCE, LiveSets, SetProblem, best_set, solve_deployment,
+};
 use stageroute_core::lp::{Problem, RoutingLp, Status};
-use stageroute_core::{Error, Sampler};
 
 const TOLERANCE: f64 = 1e-9;
 
@@ -179,16 +182,247 @@ fn check(instance: &Instance) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config(std::env::var("CASES").map_or(20_000, |n| n.parse().unwrap())))]
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn equals_brute_force(instance in instance(9)) {
         check(&instance)?;
     }
+
+    #[test]
+    fn ties_go_to_the_cheaper_arm(instance in tied(9), slots in 1_usize..4) {
+        let instance = Instance { slots, ..instance };
+        let found = instance.solve();
+        for &arm in &found.deployed {
+            let is_cheaper = |&other: &usize| {
+                let Instance { reward, cost, cap, .. } = &instance;
+                reward[other] == reward[arm]
+                    && cap[other] == cap[arm]
+                    && cost[other] < cost[arm]
+                    && !found.deployed.contains(&other)
+            };
+            let better = (0..instance.reward.len()).find(is_cheaper);
+            prop_assert_eq!(better, None, "in place of {} in {:?}", arm, &found);
+        }
+    }
+
+    #[test]
+    fn scaling_the_currency_by_a_power_of_two_changes_nothing(
+        instance in instance(40),
+        exponent in -30_i32..30,
+    ) {
+        let scale = 2_f64.powi(exponent);
+        let mut scaled = instance.clone();
+        scaled.cost.iter_mut().for_each(|cost| *cost *= scale);
+        scaled.budget *= scale;
+        let (before, after) = (instance.solve(), scaled.solve());
+        prop_assert_eq!(before.status, after.status);
+        prop_assert_eq!(before.deployed, after.deployed);
+        prop_assert_eq!(before.weights, after.weights);
+    }
+}
+
+// ---- constraints ------------------------------------------------------------------------------
+
+/// What an instance of the plain problem is asked besides.
+#[derive(Debug, Clone)]
+struct Demands {
+    start: Vec<f64>,
+    most: Vec<f64>,
+    uses: Vec<f64>,
+    pinned: Vec<bool>,
+    forbidden: Vec<bool>,
+    provider: Vec<usize>,
+    min_providers: usize,
+}
+
+impl Demands {
+    fn problem<'a>(&'a self, instance: &'a Instance, goal: Goal) -> SetProblem<'a> {
+        let sets = LiveSets {
+            max_deployed: instance.slots,
+            most: &self.most,
+            uses: &self.uses,
+            pinned: &self.pinned,
+            forbidden: &self.forbidden,
+            provider: &self.provider,
+            min_providers: self.min_providers,
+        };
+        SetProblem { mixture: instance.problem(), start: &self.start, sets, goal }
+    }
+
+    fn allows(&self, set: &[usize], slots: usize) -> bool {
+        let arms = self.pinned.len();
+        let sum = |uses: &[f64]| set.iter().map(|&arm| uses[arm]).sum::<f64>();
+        let mut providers: Vec<usize> = set.iter().map(|&arm| self.provider[arm]).collect();
+        providers.sort_unstable();
+        providers.dedup();
+        set.len() <= slots
+            && !set.is_empty()
+            && (0..arms).all(|arm| !self.pinned[arm] || set.contains(&arm))
+            && set.iter().all(|&arm| !self.forbidden[arm])
+            && providers.len() >= self.min_providers
+            && self
+                .uses
+                .chunks(arms)
+                .zip(&self.most)
+                .all(|(u, most)| sum(u) <= most + LIMIT_TOLERANCE)
+    }
+
+    /// The value of a set; None if it has no mixture.
+    fn value(&self, instance: &Instance, set: &[usize], goal: Goal) -> Option<f64> {
+        let start: f64 = set.iter().map(|&arm| self.start[arm]).sum();
+        let costs = self.start.iter().chain(&instance.cost).copied();
+        let unit = costs.fold(f64::MIN_POSITIVE, f64::max);
+        let left = instance.budget - start;
+        match goal {
+            Goal::Caps => Some(set.iter().map(|&arm| instance.cap[arm]).sum()),
+            Goal::Reward => {
+                let lp = Instance { budget: left.max(0.0), ..instance.clone() }.lp(set);
+                let is_met = lp.status() == Status::Optimal && left >= -LIMIT_TOLERANCE * unit;
+                is_met.then(|| lp.objective())
+            }
+            Goal::Thrift => {
+                let free = Instance { budget: 0.0, ..instance.clone() };
+                let lp = free.lp(set);
+                (lp.status() != Status::CapInfeasible).then(|| -(lp.spend() + start) / unit)
+            }
+        }
+    }
+}
+
+fn demands(arms: usize, unit: f64) -> impl Strategy<Value = Demands> {
+    let start = prop_oneof![
+        Just(vec![0.0; arms]),
+        prop::collection::vec(prop_oneof![Just(0.0), 0.0..0.2], arms)
+    ];
+    let limits = prop::collection::vec(
+        (
+            select(vec![1.0, 1.0, 2.0]),
+            prop::collection::vec(select(vec![0.0, 0.1, 0.25, 0.500_000_3, 1.0]), arms),
+        ),
+        0..3,
+    );
+    let flags =
+        |likely: u32| prop::collection::vec(prop::bool::weighted(f64::from(likely) / 100.0), arms);
+    let providers = prop::collection::vec(0_usize..3, arms);
+    (start, limits, flags(8), flags(12), providers, select(vec![1_usize, 1, 2, 3])).prop_map(
+        move |(start, limits, pinned, forbidden, provider, min_providers)| Demands {
+            start: start.into_iter().map(|share| share * unit).collect(),
+            most: limits.iter().map(|limit| limit.0).collect(),
+            uses: limits.into_iter().flat_map(|limit| limit.1).collect(),
+            pinned,
+            forbidden,
+            provider,
+            min_providers,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(config(10_000))]
+
+    #[test]
+    fn equals_brute_force_under_constraints(
+        (instance, demands) in prop_oneof![spread(8), tied(8), duplicates(8)]
+            .prop_flat_map(|instance| {
+                let (arms, unit) = (instance.reward.len(), instance.unit());
+                (Just(instance), demands(arms, unit), 1_usize..6)
+            })
+            .prop_map(|(instance, demands, slots)| (Instance { slots, ..instance }, demands)),
+        goal in select(vec![Goal::Reward, Goal::Thrift, Goal::Caps]),
+    ) {
+        let arms = instance.reward.len();
+        let sets = (1_u32..1 << arms)
+            .map(|mask| (0..arms).filter(|arm| mask >> arm & 1 == 1).collect::<Vec<_>>())
+            .filter(|set| demands.allows(set, instance.slots));
+        let best = sets
+            .filter_map(|set| demands.value(&instance, &set, goal))
+            .fold(f64::NEG_INFINITY, f64::max);
+        let found = best_set(&demands.problem(&instance, goal), &mut || false).unwrap();
+        let Some(set) = found.set else {
+            prop_assert_eq!(best, f64::NEG_INFINITY);
+            return Ok(());
+        };
+        prop_assert!(demands.allows(&set, instance.slots), "{set:?}");
+        let value = demands.value(&instance, &set, goal);
+        prop_assert!(value.is_some_and(|v| (v - best).abs() <= TOLERANCE), "{value:?}, not {best}");
+    }
+}
+
+// ---- ends and bad data ------------------------------------------------------------------------
+
+/// Four arms of which two are needed, and any two differ.
+fn small() -> Instance {
+    let arms = [(0.9, 3.0, 0.6), (0.8, 2.0, 0.55), (0.5, 1.0, 0.5), (0.3, 0.2, 0.45)];
+    Instance { slots: 2, ..new(&arms, 1.6) }
 }
 
 #[test]
-fn dummy() {
-    let _ = Sampler::new(1);
-    let _: Option<Error> = None;
+fn a_search_that_is_stopped_gives_no_answer() {
+    let instance = small();
+    assert!(instance.solve().nodes > 1);
+    let mut looks = 0;
+    let mut stop = || {
+        looks += 1;
+        true
+    };
+    let stopped = solve_deployment(instance.problem(), instance.slots, 0.0, &mut stop);
+    assert_eq!(stopped.unwrap_err(), Error::SearchStopped { nodes: 1 });
+    assert_eq!(looks, 1);
+}
+
+#[test]
+fn bad_data_are_refused_by_name() {
+    let instance = small();
+    let solve = |slots, price| {
+        solve_deployment(instance.problem(), slots, price, &mut || false).unwrap_err().to_string()
+    };
+    assert_eq!(solve(0, 0.0), "max_deployed = 0: must be at least 1");
+    let rule = "must be finite and not negative, in reward per USD";
+    assert_eq!(solve(2, -1.0), format!("current_price = -1: {rule}"));
+
+    let good = Demands {
+        start: vec![0.0; 4],
+        most: vec![1.0],
+        uses: vec![0.5; 4],
+        pinned: vec![false; 4],
+        forbidden: vec![false; 4],
+        provider: vec![0; 4],
+        min_providers: 1,
+    };
+    let refused = |change: &dyn Fn(&mut Demands), message: &str| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let error = best_set(&bad.problem(&instance, Goal::Reward), &mut || false).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    refused(&|d| d.start.truncate(3), "start has 3 elements; it must have 4, one for each arm");
+    refused(
+        &|d| d.uses.truncate(3),
+        "uses has 3 elements; it must have 4, one for each arm and limit",
+    );
+    refused(&|d| d.provider.push(0), "provider has 5 elements; it must have 4, one for each arm");
+    refused(
+        &|d| d.start[1] = -1.0,
+        "start[1] = -1: a cost must be finite and not negative, in USD",
+    );
+    refused(&|d| d.most[0] = f64::NAN, "most[0] = NaN: must be finite and not negative");
+}
+
+#[test]
+fn contradictions_allow_no_set() {
+    let instance = small();
+    let demands = Demands {
+        start: vec![0.0; 4],
+        most: vec![],
+        uses: vec![],
+        pinned: vec![true, false, false, false],
+        forbidden: vec![true, false, false, false],
+        provider: vec![0; 4],
+        min_providers: 1,
+    };
+    for goal in [Goal::Reward, Goal::Thrift, Goal::Caps] {
+        let found = best_set(&demands.problem(&instance, goal), &mut || false).unwrap();
+        assert_eq!(found.set, None);
+    }
 }

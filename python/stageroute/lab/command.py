@@ -1,29 +1,23 @@
 """``stageroute study``: run a study, keep its results, print what it says."""
 
 import argparse
-import json
-import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
 
 from tqdm import tqdm
 
 from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
 from stageroute.deployment import SOLVERS
-from stageroute.errors import InvalidInputError
 from stageroute.lab import compare_command
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
-from stageroute.lab.results import StudyResults
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import Study, StudySettings, run_study
 from stageroute.lab.text import to_markdown, to_text
 from stageroute.workloads import parse_workload
 
-__all__ = ["command_line", "register"]
+__all__ = ["read_settings", "register"]
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,7 +52,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
-def _settings(study: Study, options: argparse.Namespace) -> StudySettings:
+def read_settings(study: Study, options: argparse.Namespace) -> StudySettings:
     """Return the study's own settings, with what the options change."""
     settings = study.settings()
     if options.small:
@@ -99,57 +93,9 @@ class _Progress:
         self._bar.close()
 
 
-OPTIONS: Final[tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...]] = (
-    ("--workload", lambda settings: settings["workload"]["label"]),
-    ("--budget", lambda settings: settings["budgets"]),
-    ("--policies", lambda settings: settings["policies"]),
-    ("--seeds", lambda settings: len(settings["seeds"])),
-    ("--queries", lambda settings: settings["num_queries"]),
-    ("--stages", lambda settings: settings["num_stages"]),
-    ("--max-deployed", lambda settings: settings["limits"]["max_deployed"]),
-    ("--throughput-cap", lambda settings: settings["limits"]["throughput_cap"]),
-    ("--solver", lambda settings: settings["limits"]["solver"]),
-)
-"""What each option says of the settings that were written down."""
-
-
-def command_line(results: StudyResults) -> str | None:
-    """Return the command that runs a study again; None where options do not say its settings."""
-    study = STUDIES[results.study]
-    settings = study.settings()
-    arguments = ["study", study.name]
-    if results.settings["is_small"]:
-        settings = study.small(settings)
-        arguments.append("--small")
-    default = _plain(settings)
-    for option, value in OPTIONS:
-        if value(results.settings) != value(default):
-            values = value(results.settings)
-            arguments += [option, *map(str, values if isinstance(values, list) else [values])]
-    arguments += ["--out", "FOLDER"]
-    return shlex.join(["stageroute", *arguments]) if _says(arguments, results.settings) else None
-
-
-def _says(arguments: list[str], settings: dict[str, Any]) -> bool:
-    """Whether the settings are what these arguments stand for."""
-    parser = argparse.ArgumentParser()
-    register(parser.add_subparsers())
-    options = parser.parse_args(arguments)
-    try:
-        return _plain(_settings(STUDIES[options.study], options)) == settings
-    except InvalidInputError:
-        return False
-
-
-def _plain(settings: StudySettings) -> dict[str, Any]:
-    """Return settings as they are read from a file."""
-    values: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
-    return values
-
-
 def _run(options: argparse.Namespace) -> int:
     study = STUDIES[options.study]
-    settings = _settings(study, options)
+    settings = read_settings(study, options)
     for path in (options.json, options.figures, options.markdown):
         check_writable(path)
     engine = make_engine(options.engine, workers=options.workers, address=options.address)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stageroute.checks import require
-from stageroute.lab.intervals import Floats, Interval, Values, ends, resampled
+from stageroute.lab.intervals import RESAMPLES, SEED, Floats, Interval, Values, ends
 
 __all__ = ["PowerLaw", "fit_power_law"]
 
@@ -22,20 +22,22 @@ class PowerLaw:
 def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw | None:
     """Fit a power law to the means of samples, by least squares in logarithms.
 
-    Every size has the same weight. The interval comes from resampling each size's sample.
+    Every size has the same weight. The interval is that of the studentised bootstrap (Efron &
+    Tibshirani 1993, section 12.5), which takes account of how few values there are at some sizes.
 
     Parameters
     ----------
     sizes : sequence of float
         At least two different ones, above 0.
     samples : sequence of array_like
-        The figure at each size, over seeds; at least one value each.
+        The figure at each size, over seeds.
 
     Returns
     -------
     PowerLaw or None
-        None where a mean, or more than a few of its resamples, is not positive: then there is no
-        logarithm, and a power law would be the wrong picture.
+        None where a size has fewer than two values, which leave no interval; and where a mean, or
+        more than a few of its resamples, is not positive: then there is no logarithm, and a power
+        law would be the wrong picture.
 
     Raises
     ------
@@ -45,33 +47,43 @@ def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw
     require(len(samples) == len(sizes), "len(samples)", len(samples), "must be one for each size")
     require(len(set(sizes)) >= 2, "sizes", sizes, "must be at least two different ones")
     require(min(sizes) > 0, "sizes", sizes, "must be above 0")
-    means = np.array([np.mean(sample) for sample in samples])
-    if not np.all(means > 0):
+    arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    if not all(sample.size > 1 and sample.mean() > 0 for sample in arrays):
         return None
-    x, y = np.log(sizes), np.log(means)
-    slopes = _slope(x, _resampled_logs(y, samples))
+    x = np.log(sizes)
+    weights = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    logs, slope, error = _slope(weights, [sample[None, :] for sample in arrays])
+    generator = np.random.default_rng(SEED)
+    draws = [
+        sample[generator.integers(sample.size, size=(RESAMPLES, sample.size))] for sample in arrays
+    ]
+    _, slopes, errors = _slope(weights, draws)
+    is_usable = np.isfinite(slopes) & (errors > 0)
     if np.isnan(slopes).mean() > ends()[0]:
         return None
-    low, high = np.nanquantile(slopes, ends())
-    slope = float(_slope(x, y))
-    factor = float(np.exp(y.mean() - slope * x.mean()))
-    return PowerLaw(Interval(slope, float(low), float(high)), factor)
+    pivots = (slopes[is_usable] - slope) / errors[is_usable]
+    low, high = np.quantile(pivots, ends()) if pivots.size else (0.0, 0.0)
+    exponent = Interval(
+        float(slope[0]), float(slope[0] - high * error[0]), float(slope[0] - low * error[0])
+    )
+    return PowerLaw(exponent, float(np.exp(logs.mean() - slope[0] * x.mean())))
 
 
-def _resampled_logs(log_means: Floats, samples: Sequence[Values]) -> Floats:
-    """Return logarithms of resampled means, shape (resamples, sizes); NaN where not positive."""
-    columns = []
-    for log_mean, sample in zip(log_means, samples, strict=True):
-        means = resampled(sample).mean(axis=1)
-        logs = np.log(means, where=means > 0, out=np.full_like(means, np.nan))
-        # The bootstrap's variance of a mean is too small by (n - 1) / n, which matters here:
-        # large sizes have few seeds.
-        n = len(sample)
-        columns.append(log_mean + np.sqrt(n / max(1, n - 1)) * (logs - log_mean))
-    return np.column_stack(columns)
+def _slope(weights: Floats, samples: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    """Return log-means, their slope and its standard error, by the delta method.
 
-
-def _slope(x: Floats, y: Floats) -> Floats:
-    """Return the least-squares slope of y over its last axis."""
-    centred = x - x.mean()
-    return np.asarray(y @ centred / (centred @ centred))
+    Parameters
+    ----------
+    weights : ndarray, shape (sizes,)
+        What each log-mean counts for in the slope.
+    samples : sequence of ndarray, shape (resamples, n)
+        One for each size. Where a mean is not positive, all is NaN.
+    """
+    logs, variances = [], []
+    for sample in samples:
+        mean = sample.mean(axis=1)
+        mean = np.where(mean > 0, mean, np.nan)
+        logs.append(np.log(mean))
+        variances.append(sample.var(axis=1, ddof=1) / sample.shape[1] / mean**2)
+    columns = np.column_stack(logs)
+    return columns, columns @ weights, np.sqrt(np.column_stack(variances) @ weights**2)

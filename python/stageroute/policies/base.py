@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.checks import is_number, require
 from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
 from stageroute.models import Model
@@ -47,6 +48,10 @@ class Limits:
     pacing_horizon: float | None = 500.0
     use_prices: bool = False
     solver: str = "highs"
+
+    def __post_init__(self) -> None:
+        ok = is_number(self.budget) and self.budget > 0
+        require(ok, "budget", self.budget, "must be finite and above 0, in USD per query")
 
     def caps(self, num_models: int) -> Floats:
         """One cap for each model.

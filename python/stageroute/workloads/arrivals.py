@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stageroute.checks import is_number, require
-from stageroute.datasets import OutcomeTable
 from stageroute.streams import Stream
-from stageroute.workloads.base import Workload
+from stageroute.workloads.base import OnTop
 
 __all__ = ["RandomArrivals"]
 
@@ -16,7 +15,7 @@ ARRIVAL_STREAM = 0xA221
 
 
 @dataclass(frozen=True)
-class RandomArrivals(Workload):
+class RandomArrivals(OnTop):
     """Models arrive at random, whenever they are released, and not at even distances.
 
     Those that a base workload does not have at the start come at independent, uniformly random
@@ -31,11 +30,11 @@ class RandomArrivals(Workload):
         The share of the stream in which all of them come, in (0, 1]; the smaller, the faster.
     """
 
-    base: Workload
     within: float = 1.0
-    kind: str = field(default="random-arrivals", init=False)
+    kind: str = field(default="arrivals", init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         ok = is_number(self.within) and 0.0 < self.within <= 1.0
         require(ok, "within", self.within, "must be a share of the stream, in (0, 1]")
 
@@ -54,7 +53,3 @@ class RandomArrivals(Workload):
         generator = np.random.default_rng([seed, ARRIVAL_STREAM])
         arrivals[is_later] = np.sort(generator.integers(last, size=int(is_later.sum())))
         return replace(stream, arrivals=arrivals)
-
-    def table(self) -> OutcomeTable:
-        """Return the outcomes that rows are drawn from."""
-        return self.base.table()

@@ -23,11 +23,13 @@ def _by_kind(*classes: type[Any]) -> Mapping[str, type[Any]]:
 
 
 BASES: Final[Mapping[str, type[Workload]]] = _by_kind(
-    BuiltIn, TableFile, StateOfTheArt, LargePool, NeedleArrivals, RandomArrivals
+    BuiltIn, TableFile, StateOfTheArt, LargePool, NeedleArrivals
 )
 """Workloads of their own, by kind."""
 
-ON_TOP: Final[Mapping[str, type[OnTop]]] = _by_kind(Changing, Adversarial, Clocked, Noisy, Delayed)
+ON_TOP: Final[Mapping[str, type[OnTop]]] = _by_kind(
+    Changing, Adversarial, Clocked, Noisy, Delayed, RandomArrivals
+)
 """Workloads on top of another, by kind."""
 
 CHANGE_KINDS: Final[Mapping[str, type[Change]]] = _by_kind(*CHANGES)

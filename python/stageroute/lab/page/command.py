@@ -6,9 +6,8 @@ from pathlib import Path
 
 from stageroute.cli_common import check_writable
 from stageroute.errors import ResultsError
-from stageroute.lab.command import command_line
 from stageroute.lab.page.page import Section, to_html
-from stageroute.lab.page.settings import settings_rows
+from stageroute.lab.page.settings import command_line, settings_rows
 from stageroute.lab.results import STUDY, StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 

@@ -58,7 +58,7 @@ RULES: Final = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "text.color": INK,
-    "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # names are names
 }
 
 FACTS: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -210,18 +210,18 @@ def _against_guessing(results: StudyResults, label: str, learning: Sequence[str]
 
 def _figures(results: StudyResults, label: str) -> list[Figure]:
     policies = results.distinct("policy")
-    curves = [_curve(results, label, CUBE_ROOT, policy, "in all", policy) for policy in policies]
+    curves = [_curve(results, label, CUBE_ROOT, policy, "in all") for policy in policies]
     figures: list[Figure] = [_figure(f"Regret in all, K = {CUBE_ROOT}", label, curves)]
     for policy in policies:
         rules = [rule for rule in results.distinct("rule") if results.of(instance=label, rule=rule)]
         if policy == GUESSING or len(rules) == 1:
             continue
         parts = [
-            _curve(results, label, rule, policy, name, f"{name}, K = {_rule_text(rule, results)}")
+            _curve(results, label, rule, policy, name, f"{text}, {_rule_text(rule, results)}")
             for rule in rules
-            for name in ("learning, money priced", "waiting")
+            for name, text in (("learning, money priced", "learning"), ("waiting", "waiting"))
         ]
-        figures.append(_figure(f"What regret is made of: {policy}", label, parts))
+        figures.append(_figure(f"What regret is made of, by rule for K: {policy}", label, parts))
     return figures
 
 
@@ -235,15 +235,15 @@ def _figure(title: str, label: str, curves: Sequence[Curve]) -> LineFigure:
         reference = [Curve("T^(2/3)", x, slope, is_reference=True)]
     return LineFigure(
         title, "T, queries", "reward lost", (*drawn, *reference), log_x=True, log_y=True,
-        note="Straight lines are powers of T; the slope of the reference is that of the theory.",
+        note="Straight lines are powers of T; dotted: the slope of the theory, T^(2/3).",
         part=label,
     )  # fmt: skip
 
 
 def _curve(
-    results: StudyResults, label: str, rule: str, policy: str, name: str, text: str
+    results: StudyResults, label: str, rule: str, policy: str, name: str, text: str = ""
 ) -> Curve:
-    """Return the mean of a quantity over T where it is positive, with its exponent."""
+    """Return the mean of a quantity over T where it is positive; labelled by its exponent."""
     groups = _by_length(results, label, rule, policy)
     if not groups:
         return Curve(text, [], [])
@@ -254,5 +254,8 @@ def _curve(
         for values in zip(*(bands(quantity(group, name)[:, None]) for group in groups), strict=True)
     )
     shown = (mean > 0) & (low > 0)
-    labelled = text if fit is None else f"{text}: T^{fit.exponent.value:.2f}"
-    return Curve(labelled, sizes[shown], mean[shown], low[shown], high[shown])
+    # Parts have their exponents in the table: beside a line there is little room.
+    detail = "" if fit is None or text else f"T^{fit.exponent.value:.2f}"
+    return Curve(
+        text or policy, sizes[shown], mean[shown], low[shown], high[shown], detail=detail
+    )  # fmt: skip

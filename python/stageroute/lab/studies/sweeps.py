@@ -77,7 +77,7 @@ OTHER_SWEEPS: Final = (
     Sweep("arrivals within, share of the stream", (0.02, 0.05, 0.1, 0.25, 0.5, 1.0), _arrivals,
           (0.1, 1.0)),
 )  # fmt: skip
-UPDATES: Final = Sweep(INTERVAL, (5, 10, 20, 33, 50, 100, 200, 400, 1000), _stages, (5, 20))
+UPDATES: Final = Sweep(INTERVAL, (5, 10, 20, 33, 50, 100, 200, 400), _stages, (5, 20))
 """Swept at every budget, since it is what an operator asks first."""
 
 

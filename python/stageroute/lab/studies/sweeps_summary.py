@@ -45,7 +45,7 @@ def summarise(results: StudyResults, question: str) -> Summary:
     for budget in results.settings["budgets"]:
         groups = _groups(results.of(sweep=INTERVAL, budget=budget))
         part = f"{INTERVAL}, b = {budget:g}"
-        findings.append(_guidance(groups, part))
+        findings.append(_guidance(groups, part, results.settings["limits"]["max_deployed"]))
         tables.append(_table(groups, INTERVAL, part))
         figures.append(_interval_figure(groups, part))
     for name in results.distinct("sweep"):
@@ -112,7 +112,7 @@ def _interval(groups: Groups) -> Floats:
     return np.array([record.num_queries / record.num_stages for record in first])
 
 
-def _guidance(groups: Groups, part: str) -> str:
+def _guidance(groups: Groups, part: str, max_deployed: int) -> str:
     """Say how often is often enough, and what waiting longer costs."""
     policies = _policies(groups)
     who = OURS if OURS in policies else policies[0]
@@ -127,6 +127,10 @@ def _guidance(groups: Groups, part: str) -> str:
         f"K = {values[0]:g}; of that, waiting for boundaries is {waited[enough]:.2%}, "
         f"{waited[best]:.2%} and {waited[0]:.2%}"
     )
+    num_models = len(next(iter(groups.values()))[who][0].models)
+    if num_models:
+        slots = values[enough] * max_deployed / num_models
+        text += f"; in so many stages there are {slots:.0f} slots for each candidate to be tried in"
     samples = [waiting(by_policy[who]) for by_policy in groups.values()]
     fit = fit_power_law(intervals.tolist(), samples) if len(samples) > 1 else None
     if fit is None:

@@ -124,8 +124,8 @@ impl<'a> Search<'a> {
 
     fn run(&mut self, should_stop: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         loop {
-            if self.nodes.is_multiple_of(NODES_PER_LOOK) && should_stop() || self.nodes > NODE_LIMIT
-            {
+            let is_look = self.nodes % NODES_PER_LOOK == 1;
+            if is_look && should_stop() || self.nodes >= NODE_LIMIT {
                 return Err(Error::SearchStopped { nodes: self.nodes });
             }
             if let Some((arm, fate)) = self.visit()? {
