@@ -7,7 +7,7 @@ worth to routing alone.
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ __all__ = [
     "TaskOraclePolicy",
     "context_means",
 ]
+
+ORACLE: Final = 0x0AC1E
+"""Tells an oracle's randomness from the stream's, whose seed is the same."""
 
 
 def context_means(
@@ -76,7 +79,8 @@ class ContextOraclePolicy(Policy):
         self._table, self._limits = stream.table, setting.limits
         self._means = stream.regimes[0]
         self._context, *_ = context_means(self._table, self._labels(self._table))
-        self._generator = np.random.default_rng(setting.seed)
+        # Not the stream's own sequence: the draws would go with the queries.
+        self._generator = np.random.default_rng([setting.seed, ORACLE])
         self._live: tuple[int, ...] = ()
         self._probabilities = self._cumulative = np.empty((0, 0))
 
