@@ -5,6 +5,7 @@ from typing import Final
 
 from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies.context import Context
 from stageroute.lab.studies.quality import Quality
 from stageroute.lab.studies.scaling import Scaling
 from stageroute.lab.studies.sweeps import Sweeps
@@ -13,5 +14,5 @@ from stageroute.lab.study import Study
 __all__ = ["STUDIES"]
 
 STUDIES: Final = MappingProxyType[str, Study](
-    {study.name: study for study in (Comparison(), Scaling(), Sweeps(), Checks(), Quality())}
+    {study.name: study for study in (Comparison(), Scaling(), Sweeps(), Checks(), Quality(), Context())}
 )
