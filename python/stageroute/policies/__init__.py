@@ -21,12 +21,14 @@ from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPol
 from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
 from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
+from stageroute.policies.priors import RewardPrior
 from stageroute.policies.stageroute import (
     HoeffdingStageRoutePolicy,
     KlStageRoutePolicy,
     PaperStageRoutePolicy,
     PublishedStageRoutePolicy,
     StageRoutePolicy,
+    StartBlindStageRoutePolicy,
     TheoryStageRoutePolicy,
 )
 from stageroute.rivals import RIVALS
@@ -38,6 +40,7 @@ __all__ = [
     "Limits",
     "Policy",
     "PublishedStageRoutePolicy",
+    "RewardPrior",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
@@ -54,6 +57,7 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
         "stageroute-theory": TheoryStageRoutePolicy,
+        "stageroute-start-blind": StartBlindStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,

@@ -15,6 +15,7 @@ __all__ = [
     "PaperStageRoutePolicy",
     "PublishedStageRoutePolicy",
     "StageRoutePolicy",
+    "StartBlindStageRoutePolicy",
     "TheoryStageRoutePolicy",
     "as_published",
 ]
@@ -155,6 +156,16 @@ class PublishedStageRoutePolicy(StageRoutePolicy):
     @staticmethod
     def _limits_of(setting: Setting) -> Limits:
         return as_published(setting.limits)
+
+
+class StartBlindStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that is not told what starting a model costs, nor billed for it."""
+
+    name = "stageroute-start-blind"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return replace(setting.limits, start_cost=0.0)
 
 
 class TheoryStageRoutePolicy(StageRoutePolicy):
