@@ -66,9 +66,9 @@ class ReplayMetrics:
     overspend_charge : float
         What was spent beyond the budget over the whole stream, in expected costs and on starts, at
         the oracle's budget price of the moment: the reward that the money could have bought. At
-        least 0, since money saved buys nothing. Added to the total regret it takes the advantage out of
-        overspending; the sum is not negative for a policy that keeps to the throughput caps, where
-        they and not M_max decide the oracle's set (weak duality).
+        least 0, since money saved buys nothing. Added to the total regret it takes the advantage
+        out of overspending; the sum is not negative for a policy that keeps to the throughput
+        caps, where they and not M_max decide the oracle's set (weak duality).
     oracle_reward : float
         The oracle's mean expected reward.
     reward : float

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, require
+from stageroute.checks import is_number, is_whole, require
 from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
 from stageroute.models import Model
@@ -43,6 +43,9 @@ class Limits:
     start_cost : float, default 0.0
         What making a model live costs each time, USD, those of the first stage included. Every
         policy pays it; StageRoute and the stage oracle also weigh it.
+    start_stages : int, default 1
+        Over how many stages StageRoute and the stage oracle spread what a start costs: how long
+        they expect a model to stay live.
     reward_prior : RewardPrior, optional
         What StageRoute is told of each model's quality beforehand; nothing by default.
     """
@@ -55,11 +58,14 @@ class Limits:
     use_prices: bool = False
     solver: str = "highs"
     start_cost: float = 0.0
+    start_stages: int = 1
     reward_prior: RewardPrior | None = None
 
     def __post_init__(self) -> None:
         ok = is_number(self.start_cost) and self.start_cost >= 0.0
         require(ok, "start_cost", self.start_cost, "must be finite and not negative, in USD")
+        ok = is_whole(self.start_stages) and self.start_stages >= 1
+        require(ok, "start_stages", self.start_stages, "must be a whole number, at least 1")
 
     def caps(self, num_models: int) -> Floats:
         """One cap for each model.

@@ -56,7 +56,7 @@ class StageOraclePolicy(KernelPolicy):
     """Knows the true means and takes the optimum of every stage; regret is measured against it.
 
     Where the means change within a stage, it learns of it at the next boundary. Where starting
-    models costs, it starts one that pays within the stage.
+    models costs, it starts those that pay within the stages that a start is spread over.
     """
 
     name = "oracle"
@@ -78,7 +78,7 @@ class StageOraclePolicy(KernelPolicy):
             regime.cost,
             self._limits,
             live=self._live,
-            stage_queries=end - start,
+            stage_queries=(end - start) * self._limits.start_stages,
         )
         self._mixture.publish(self._live, probabilities)
         return self._live
