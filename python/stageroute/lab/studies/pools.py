@@ -24,6 +24,7 @@ HUGE: Final = 10_000
 HUGE_BUDGET: Final = 0.006
 """Below it no mixture of a huge pool's first models meets the budget; USD per query."""
 HUGE_SEEDS: Final = 3
+"""Seconds for an episode; shortlists, which retire almost every model one by one, take minutes."""
 
 SLOT_VALUES: Final = ((33, 4), (33, 20), (100, 4), (100, 20), (400, 4), (400, 20))
 """K and M_max."""
@@ -139,6 +140,7 @@ def _of_sizes(settings: StudySettings, budget: float, seed: int) -> list[Episode
         for size in sizes
         if size < HUGE or seed < HUGE_SEEDS
         for contestant in contestants
+        if size < HUGE or contestant.policy != SHORTLIST
     ]  # fmt: skip
 
 

@@ -153,8 +153,9 @@ def _figures(results: StudyResults, budget: float) -> list[Figure]:
     return [
         PointFigure(
             f"Starts and regret, {part}", "starts", "reward kept, % of the oracle's", points,
-            front=True, note="To the left: fewer starts; upwards: less regret. Labels end with what "
-            "a start costs, in units of what a stage may spend.", part=part,
+            front=True, part=part,
+            note="To the left: fewer starts; upwards: less regret. Labels end with what a start "
+            "costs, in units of what a stage may spend.",
         ),
         LineFigure(
             f"Regret over start costs, {part}", "a start / (b T / K)", "regret, %", lines,
