@@ -62,7 +62,9 @@ class ContextualPolicy(KernelPolicy):
             budget=limits.budget,
             pacing=None if horizon is None else (horizon, PACING_BURST),
             confidence=limits.confidence.resolved(limits.budget, present),
-            prices=(self.money_step, self.share_step, stage_queries) if self.shares_prices else None,
+            prices=(self.money_step, self.share_step, stage_queries)
+            if self.shares_prices
+            else None,
             seed=setting.seed,
         )
 
