@@ -52,6 +52,14 @@ bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the cor
 	$(BIN)/python benches/python/guarded.py
 	cargo bench -p stageroute-core -p stageroute-journal --locked
 
+.PHONY: baseline
+baseline: $(STAMP) ## Renew the baseline of decision quality that the tests compare with
+	@rm -rf out/quality
+	@mkdir -p out tests/baselines
+	$(BIN)/stageroute study quality --out out/quality --figures out/quality.json
+	-$(BIN)/stageroute compare tests/baselines/quality.json out/quality.json
+	cp out/quality.json tests/baselines/quality.json
+
 .PHONY: wheel
 wheel: $(STAMP) ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist

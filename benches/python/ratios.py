@@ -30,9 +30,9 @@ from numba_rival import NumbaRouter
 from rivals import KeptLp, NumpyHighsRouter, Settings, TunedHighsRouter, solve_plain_mip
 from stageroute import __version__, solve_deployment, solve_routing_lp
 from stageroute.datasets import routerbench_synthetic
-from stageroute.policies import Limits, make_policy
-from stageroute.replay import replay, stage_starts
-from stageroute.streams import Stream, draw_stream
+from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
+from stageroute.streams import Stream, draw_stream, stage_starts
 from steps import MODEL_COUNTS, step_numba, step_ours, step_rows
 from workloads import BUDGET, deployment_instances, make_workload
 
@@ -107,12 +107,9 @@ def lp_rows(effort: Effort) -> Iterator[Row]:
 
 def replay_ours(stream: Stream, limits: Limits) -> Batch:
     """Time the native loop over the whole stream, without the boundaries."""
-    table = stream.table
 
     def batch() -> float:
-        policy = make_policy(
-            "stageroute", table.models, table.mean_reward(), table.mean_cost(), limits, 1
-        )
+        policy = make_policy("stageroute", Setting(stream, limits, REPLAY_STAGES, 1))
         return replay(policy, stream, REPLAY_STAGES).seconds_routing / stream.num_queries
 
     return batch

@@ -12,16 +12,23 @@ from stageroute.settings import CoreSettings
 
 __all__ = [
     "IS_DEBUG_BUILD",
+    "ContextRouter",
     "Decision",
     "FeedbackBatch",
     "Greedy",
+    "IndexRouter",
+    "KnapsackRouter",
+    "LateFeedback",
+    "LinUcb",
     "Mixture",
     "Router",
     "RoutingSolution",
     "Tail",
     "__version__",
+    "best_live_set",
     "decisions_to_json",
     "replay",
+    "solve_plain_deployment",
     "solve_routing_lp",
 ]
 
@@ -54,6 +61,36 @@ class RoutingSolution:
 def solve_routing_lp(
     reward: ArrayLike, cost: ArrayLike, throughput_cap: ArrayLike, budget: float
 ) -> RoutingSolution: ...
+def solve_plain_deployment(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    max_deployed: int,
+    current_price: float,
+    time_limit: float | None,
+) -> tuple[str, list[int], NDArray[np.float64], float, float, float, int]: ...
+
+@type_check_only
+class CoreSets(TypedDict):
+    max_deployed: int
+    most: NDArray[np.float64]
+    uses: NDArray[np.float64]
+    pinned: NDArray[np.bool_]
+    forbidden: NDArray[np.bool_]
+    provider: list[int]
+    min_providers: int
+
+def best_live_set(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    start: ArrayLike,
+    sets: CoreSets,
+    goal: str,
+    time_limit: float | None,
+) -> list[int] | None: ...
 
 @final
 class Decision:
@@ -250,22 +287,104 @@ class Greedy:
     def publish(self, deployed: Sequence[int]) -> None: ...
     def refresh_bounds(self) -> None: ...
     def bounds(self) -> tuple[list[float], list[float]]: ...
-    def route(self) -> tuple[int, float, float]: ...
-    def observe(self, arm: int, reward: float, cost: float) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
 class Mixture:
     def __new__(cls, arms: int, seed: int) -> Self: ...
     def publish(self, deployed: Sequence[int], probabilities: ArrayLike) -> None: ...
-    def route(self) -> tuple[int, float, float]: ...
-    def observe(self, arm: int, reward: float, cost: float) -> None: ...
+    def probabilities(self) -> list[float]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class IndexRouter:
+    def __new__(
+        cls,
+        index: tuple[str, float],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        pacing: tuple[float, float] | None,
+        seed: int,
+    ) -> Self: ...
+    def estimates(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class KnapsackRouter:
+    def __new__(
+        cls,
+        method: str,
+        step: float,
+        confidence: CoreConfidence,
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        horizon: int,
+        stage_queries: float,
+    ) -> Self: ...
+    def begin_stage(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class LinUcb:
+    def __new__(
+        cls,
+        width: float,
+        step: float,
+        features: NDArray[np.float64],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        budget: float,
+        horizon: int,
+    ) -> Self: ...
+    def seen(self) -> list[int]: ...
+    def values(self, rows: Sequence[int]) -> list[float]: ...
+    def publish(self, deployed: Sequence[int]) -> None: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class ContextRouter:
+    def __new__(
+        cls,
+        features: NDArray[np.float64],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        *,
+        width: float,
+        budget: float,
+        pacing: tuple[float, float] | None,
+        confidence: CoreConfidence,
+        prices: tuple[float, float, float] | None,
+        seed: int,
+    ) -> Self: ...
+    def begin_stage(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int], price: float) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
+class LateFeedback:
+    def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture,
+    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb | ContextRouter,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],
     arm: NDArray[np.uint32],
     probability: NDArray[np.float64],
     budget_price: NDArray[np.float64],
+    late: LateFeedback | None = None,
 ) -> None: ...

@@ -10,7 +10,7 @@ from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.metrics import measure
 from stageroute.parallel import run_jobs
-from stageroute.policies import POLICIES, Limits, Policy, make_policy
+from stageroute.policies import POLICIES, RIVALS, Limits, Policy, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.streams import Stream, draw_stream
 
@@ -41,7 +41,7 @@ class BenchSettings:
     limits : tuple of Limits
         One comparison for each.
     policies : tuple of str
-        Names in `POLICIES`.
+        Names in `POLICIES` or `RIVALS`.
     seeds : tuple of int
         One stream and one run of each policy for each seed.
     num_queries, num_stages : int
@@ -65,7 +65,8 @@ class BenchSettings:
             value = getattr(self, argument)
             require(len(value) > 0, argument, value, "must name at least one")
         for name in self.policies:
-            require(name in POLICIES, "policies", name, f"must be among {', '.join(POLICIES)}")
+            known = (*POLICIES, *RIVALS)
+            require(name in known, "policies", name, f"must be among {', '.join(known)}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -140,8 +141,7 @@ def prepare(
         arrival_order=settings.arrival_order,
         retirements=settings.retirements,
     )
-    means = stream.table.mean_reward(), stream.table.mean_cost()
-    return stream, make_policy(policy, stream.table.models, *means, limits, seed)
+    return stream, make_policy(policy, Setting(stream, limits, settings.num_stages, seed))
 
 
 def run_episode(
@@ -193,7 +193,14 @@ def run_bench(
     ----------
     workers : int, optional
         Processes; as many as there are cores by default. The figures do not depend on it.
+
+    Raises
+    ------
+    MissingExtraError
+        If a rival's package is not installed; nothing has run then.
     """
+    for policy in set(settings.policies) & set(RIVALS):
+        prepare(table, settings, policy, settings.limits[0], settings.seeds[0])
     jobs: list[Job] = [
         (policy, limits, seed)
         for limits in settings.limits

@@ -1,4 +1,4 @@
-"""The command line: ``stageroute bench``, ``replay``, ``scenarios``, ``drill``, ``evaluate``."""
+"""The command line: every subcommand of ``stageroute``."""
 
 import argparse
 import csv
@@ -22,11 +22,14 @@ from stageroute.cli_common import (
 )
 from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
+from stageroute.deployment import SOLVERS
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
+from stageroute.lab import command as lab_command
+from stageroute.lab.page import command as page_command
 from stageroute.off_policy.command import register as register_evaluate
-from stageroute.parallel import silence_router
-from stageroute.policies import POLICIES, Limits
+from stageroute.parallel import show_losses, silence_router
+from stageroute.policies import POLICIES, RIVALS, Limits
 from stageroute.replay import ReplayResult, replay
 from stageroute.report import format_result, save_plot
 from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
@@ -38,9 +41,13 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage."""
+    """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage.
+
+    ``compare`` adds 3 (something got worse); 130 says that Ctrl-C ended it.
+    """
     options = _parser().parse_args(arguments)
     silence_router()
+    show_losses()
     try:
         status: int = options.run(options)
     except StageRouteError as error:
@@ -71,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--policies", nargs="+", default=["stageroute", "greedy", "uniform", "oracle"],
-        choices=list(POLICIES), metavar="POLICY", help=f"of {', '.join(POLICIES)}",
+        choices=[*POLICIES, *RIVALS], metavar="POLICY",
+        help=f"of {', '.join(POLICIES)}; with stageroute[rivals] also {', '.join(RIVALS)}",
     )  # fmt: skip
     add_run_options(bench)
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw regret and spend (PNG, SVG)")
@@ -86,12 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     single.set_defaults(run=_replay)
     single.add_argument("--budget", type=float, default=0.001, help="b, USD per query")
-    single.add_argument("--policy", default="stageroute", choices=list(POLICIES))
+    single.add_argument("--policy", default="stageroute", choices=[*POLICIES, *RIVALS])
     single.add_argument("--seed", type=int, default=0)
     single.add_argument("--out", type=Path, required=True, help="decisions: .csv or .npz")
     add_table_options(single)
     _add_problem_options(single)
     add_drill_command(commands)
+    lab_command.register(commands)
+    page_command.register(commands)
     cli_scenarios.register(commands)
     register_evaluate(commands)
     return parser
@@ -123,6 +133,7 @@ def _add_problem_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--max-deployed", type=int, default=4, metavar="M_MAX")
     limits.add_argument("--throughput-cap", type=float, nargs="+", default=[0.5], metavar="ALPHA",
                         help="one for all models, or one for each in order of arrival")  # fmt: skip
+    limits.add_argument("--solver", choices=SOLVERS, default=SOLVERS[0], help="of the deployments")
     limits.add_argument(
         "--pacing-horizon",
         default="500",
@@ -166,6 +177,7 @@ def _limits(options: argparse.Namespace, budget: float) -> Limits:
         ),
         pacing_horizon=_pacing_horizon(options.pacing_horizon),
         use_prices=options.know_prices,
+        solver=options.solver,
     )
 
 

@@ -6,12 +6,12 @@
 with s, what starting an arm costs, and the allowed sets, those that satisfy the operator's
 constraints; as published there are neither. The answer is exact in four steps. (1) Without
 constraints and cardinality the MIP is the routing LP over all candidates; its optimum uses at most
-two fractional arms, so it often fits into M_max. (2) Where not, HiGHS chooses the set. (3) If that
-answer's arms with weight, with pinned arms and stand-ins, satisfy the constraints and lose nothing
-to start costs, it is optimal for the constrained problem too; otherwise HiGHS solves that.
-(4) Arms are exchanged one by one as the exact LP likes better, since HiGHS cannot tell sets apart
-that differ by less than about 1e-6; free slots are filled; and what is reported is the exact LP on
-the final set.
+two fractional arms, so it often fits into M_max. (2) Where not, a MIP solver chooses the set. (3)
+If that answer's arms with weight, with pinned arms and stand-ins, satisfy the constraints and lose
+nothing to start costs, it is optimal for the constrained problem too; otherwise the solver solves
+that. (4) Arms are exchanged one by one as the exact LP likes better, since HiGHS cannot tell sets
+apart that differ by less than about 1e-6; free slots are filled; and what is reported is the exact
+LP on the final set. Without constraints the native solver does all of this in one call.
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute._core import RoutingSolution, solve_routing_lp
-from stageroute.checks import is_number, is_whole, require
+from stageroute._core import RoutingSolution, solve_plain_deployment, solve_routing_lp
+from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.constraints import DeploymentConstraints
-from stageroute.deployment_mip import SolverTime, allows_any, best_deployment
+from stageroute.deployment_mip import HighsMip
+from stageroute.deployment_native import NativeMip
 from stageroute.deployment_problem import SUPPORT_TOLERANCE, Problem
 from stageroute.errors import DeploymentConflictError, SolverError
 from stageroute.live_sets import LiveSets, minimal_conflict
 
-__all__ = ["DeploymentSolution", "caps_suffice", "solve_deployment"]
+__all__ = ["SOLVERS", "DeploymentSolution", "caps_suffice", "solve_deployment"]
 
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
 
+Mip = HighsMip | NativeMip
+
+SOLVERS: Final = ("highs", "native")
+"""What can solve the MIP."""
+
 BOUNDARY: Final = 1e-6
-"""A set that spends this share less than the budget is one that HiGHS must find."""
+"""A set that spends this share less than the budget is one that a solver must find."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,9 +70,9 @@ class DeploymentSolution:
         Dual price of the budget within the live set, reward per USD; infinite when it cannot be
         met.
     solved_by : str
-        ``"lp"`` when the relaxation fitted into `max_deployed`, ``"highs"`` when not; both when
-        constraints turned out to cost nothing. ``"highs_constrained"`` when HiGHS had to choose
-        among the sets that satisfy them.
+        ``"lp"`` when the relaxation fitted into `max_deployed`, the solver's name when not; both
+        when constraints turned out to cost nothing. ``"highs_constrained"`` or
+        ``"native_constrained"`` when the solver had to choose among the sets that satisfy them.
     """
 
     status: str
@@ -101,18 +107,20 @@ def solve_deployment(
         Average USD per query; finite and not negative.
     max_deployed : int
         How many arms can be live at once; at least 1.
-    solver : {"highs"}
-        What solves the MIP.
+    solver : {"highs", "native"}
+        What solves the MIP: HiGHS, or a branch and bound over live sets, which is faster by orders
+        of magnitude. Objectives agree within 1e-8; among sets that are as good as each other the
+        two may choose differently, each the same way every time.
     previous : sequence of int, optional
-        The live set of the last stage: a starting point for the solver, and what `constraints`
-        count as live now. Indices of no arm are passed over.
+        The live set of the last stage: a starting point for HiGHS, and what `constraints` count as
+        live now. Indices of no arm are passed over.
     current_price : float, default 0.0
         Price of the budget within the set that is live now, reward per USD, finite and not
         negative. Free slots are valued at this price where it is above the optimum's: they hold
         the stand-ins for arms that turn out worse than their optimistic estimates, and then the
         budget is as scarce as it is now.
     time_limit : float, optional
-        Seconds that HiGHS may take.
+        Seconds that the solver may take.
     constraints : DeploymentConstraints, optional
         What the live set must satisfy besides; start costs.
 
@@ -127,9 +135,13 @@ def solve_deployment(
     DeploymentConflictError
         If no set satisfies `constraints` and `max_deployed`, whatever it costs.
     SolverError
-        If HiGHS stopped, at the time limit or otherwise, without a proven optimum.
+        If the solver stopped, at the time limit or otherwise, without a proven optimum.
     """
     _check_arguments(max_deployed, solver, current_price, time_limit)
+    if solver == "native" and constraints is None:
+        return _plain_native(
+            reward, cost, throughput_cap, budget, max_deployed, current_price, time_limit
+        )
     # The LP over all candidates checks the arrays before anything is done with them.
     relaxed = solve_routing_lp(reward, cost, throughput_cap, budget)
     size = np.size(reward)
@@ -148,17 +160,34 @@ def solve_deployment(
     )
     free = DeploymentConstraints().live_sets(size, previous, max_deployed)
     plain = replace(problem, start=np.zeros(size), sets=free)
-    time = SolverTime(time_limit)
-    arms, solved_by = _without_constraints(plain, relaxed, previous, time)
+    mip: Mip = NativeMip(time_limit) if solver == "native" else HighsMip(previous, time_limit)
+    arms, solved_by = _without_constraints(plain, relaxed, mip)
     completed = problem.complete(arms)
     if completed is not None and problem.is_as_good(completed, plain.outcome(arms)):
         return _report(problem, completed, solved_by)
-    return _report(problem, _by_mip(problem, previous, time), "highs_constrained")
+    return _report(problem, _by_mip(problem, mip), f"{mip.name}_constrained")
 
 
-def _without_constraints(
-    plain: Problem, relaxed: RoutingSolution, previous: Sequence[int] | None, time: SolverTime
-) -> tuple[Arms, str]:
+def _plain_native(
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    max_deployed: int,
+    current_price: float,
+    time_limit: float | None,
+) -> DeploymentSolution:
+    status, deployed, weights, objective, spend, budget_price, nodes = solve_plain_deployment(
+        reward, cost, throughput_cap, budget, max_deployed, current_price, time_limit
+    )
+    weights.setflags(write=False)
+    solved_by = "native" if nodes else "lp"
+    return DeploymentSolution(
+        status, tuple(deployed), weights, objective, spend, budget_price, solved_by
+    )
+
+
+def _without_constraints(plain: Problem, relaxed: RoutingSolution, mip: Mip) -> tuple[Arms, str]:
     """Choose the arms that matter where only the number of live arms is limited, and say how."""
     slots = int(min(plain.sets.limits[0].most, plain.size))
     if not caps_suffice(plain.cap, slots):
@@ -167,27 +196,27 @@ def _without_constraints(
     support = np.flatnonzero(relaxed.probabilities > SUPPORT_TOLERANCE)
     if support.size <= slots:
         return support, "lp"
-    return _by_mip(plain, previous, time), "highs"
+    return _by_mip(plain, mip), mip.name
 
 
-def _by_mip(problem: Problem, previous: Sequence[int] | None, time: SolverTime) -> Arms:
+def _by_mip(problem: Problem, mip: Mip) -> Arms:
     """Choose the best allowed set; the cheapest where none meets the budget; else the largest."""
-    chosen = best_deployment(problem, previous, time)
+    chosen = mip.best(problem)
     if chosen is not None:
         return _polish(problem, problem, chosen)
-    chosen = best_deployment(problem.cheapest(), previous, time)
+    chosen = mip.cheapest(problem)
     if chosen is not None:
         found = problem.outcome(chosen)
         if found.status != "optimal":
             return _polish(problem, problem.cheapest(), chosen)
         if found.spend <= problem.budget * (1.0 - BOUNDARY):
-            raise SolverError("HiGHS finds no set that meets the budget although one exists")
+            raise SolverError(f"{mip.name} finds no set that meets the budget although one exists")
         return _polish(problem, problem, chosen)
-    chosen = best_deployment(problem.largest(), previous, time)
+    chosen = mip.largest(problem)
     if chosen is None:
-        raise _conflict(problem.sets, time)
+        raise _conflict(problem.sets, mip)
     if problem.outcome(chosen).status != "cap_infeasible":
-        raise SolverError("HiGHS finds no mixture within the caps although one exists")
+        raise SolverError(f"{mip.name} finds no mixture within the caps although one exists")
     return _polish(problem, problem.largest(), chosen)
 
 
@@ -206,8 +235,8 @@ def _polish(problem: Problem, goal: Problem, chosen: Arms) -> Arms:
             return arms
 
 
-def _conflict(sets: LiveSets, time: SolverTime) -> DeploymentConflictError:
-    names, remedy = minimal_conflict(sets, lambda fewer: allows_any(fewer, time))
+def _conflict(sets: LiveSets, mip: Mip) -> DeploymentConflictError:
+    names, remedy = minimal_conflict(sets, mip.allows_any)
     return DeploymentConflictError(
         f"no set of models satisfies {' and '.join(names)}; to resolve this conflict, {remedy}",
         names,
@@ -236,7 +265,7 @@ def _check_arguments(
 ) -> None:
     require(is_whole(max_deployed), "max_deployed", max_deployed, "must be a whole number")
     require(max_deployed >= 1, "max_deployed", max_deployed, "must be at least 1")
-    require(solver == "highs", "solver", solver, "must be 'highs'")
+    require_one_of("solver", solver, SOLVERS)
     rule = "must be finite and not negative, in reward per USD"
     ok = is_number(current_price) and current_price >= 0
     require(ok, "current_price", current_price, rule)

@@ -16,7 +16,7 @@ from stageroute.deployment_problem import Problem
 from stageroute.errors import SolverError
 from stageroute.live_sets import LiveSets
 
-__all__ = ["SolverTime", "allows_any", "best_deployment"]
+__all__ = ["HighsMip"]
 
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
@@ -44,60 +44,77 @@ ROUNDING: Final = 1e-6
 """In grains: what division adds to or takes from a whole number of them."""
 
 
-class SolverTime:
+class HighsMip:
+    """HiGHS, with what time it may still take over all its runs.
+
+    Parameters
+    ----------
+    previous : sequence of int or None
+        A set to start from, if it is allowed. Indices of no arm are passed over.
+    time_limit : float or None
+        Seconds.
+    """
+
+    name: Final = "highs"
+
+    def __init__(self, previous: Sequence[int] | None, time_limit: float | None) -> None:
+        self._previous = previous
+        self._time = _SolverTime(time_limit)
+
+    def best(self, problem: Problem) -> Arms | None:
+        """Choose the allowed set of the highest value; None when none meets budget and caps.
+
+        Raises
+        ------
+        SolverError
+            If HiGHS stopped without a proven optimum.
+        """
+        n = problem.size
+        model = _Model(self._time)
+        weight = model.add_columns(problem.reward, np.zeros(n), problem.cap)
+        live = model.add_live_columns(-problem.charge, problem.sets)
+        unit = problem.budget or float(max(problem.cost.max(), problem.start.max())) or 1.0
+        money = np.concatenate([problem.cost, problem.start]) / unit
+        used = np.flatnonzero(money)
+        model.add_row(-np.inf, problem.budget / unit, np.append(weight, live)[used], money[used])
+        model.add_row(1.0, 1.0, weight, np.ones(n))
+        providers = model.add_set_rows(problem.sets, live)
+        for arm, cap in enumerate(problem.cap):
+            model.add_row(-np.inf, 0.0, np.array([weight[arm], live[arm]]), np.array([1.0, -cap]))
+        model.load()
+        if self._previous is not None:
+            previous = np.unique([arm for arm in self._previous if 0 <= arm < n])
+            _start_from(model, problem, previous, providers)
+
+        def is_feasible(arms: Arms) -> bool:
+            return problem.outcome(arms).status == "optimal"
+
+        return _first_exact(model, live, problem.sets, is_feasible, problem.start > 0.0)
+
+    def cheapest(self, problem: Problem) -> Arms | None:
+        """Choose the allowed set of the lowest spend; None when the caps of none suffice."""
+        return self.best(problem.cheapest())
+
+    def largest(self, problem: Problem) -> Arms | None:
+        """Choose the allowed set of the largest caps; None when no set is allowed."""
+        return self.best(problem.largest())
+
+    def allows_any(self, sets: LiveSets) -> bool:
+        """Whether there is a set that may be live, whatever it costs and can take."""
+        model = _Model(self._time)
+        live = model.add_live_columns(np.zeros(sets.size), sets)
+        model.add_row(1.0, np.inf, live, np.ones(sets.size))
+        model.add_set_rows(sets, live)
+        model.load()
+        no_start = np.zeros(sets.size, dtype=np.bool_)
+        return _first_exact(model, live, sets, lambda _: True, no_start) is not None
+
+
+class _SolverTime:
     """Seconds that HiGHS may still take for one deployment, over all its runs."""
 
     def __init__(self, limit: float | None) -> None:
         self.left = None if limit is None else float(limit)
-
-
-def best_deployment(
-    problem: Problem, previous: Sequence[int] | None, time: SolverTime
-) -> Arms | None:
-    """Choose the allowed set of the highest value; None when none meets budget and caps.
-
-    Raises
-    ------
-    SolverError
-        If HiGHS stopped without a proven optimum.
-    """
-    n = problem.size
-    model = _Model(time)
-    weight = model.add_columns(problem.reward, np.zeros(n), problem.cap)
-    live = model.add_live_columns(-problem.charge, problem.sets)
-    unit = problem.budget or float(max(problem.cost.max(), problem.start.max())) or 1.0
-    money = np.concatenate([problem.cost, problem.start]) / unit
-    used = np.flatnonzero(money)
-    model.add_row(-np.inf, problem.budget / unit, np.append(weight, live)[used], money[used])
-    model.add_row(1.0, 1.0, weight, np.ones(n))
-    providers = model.add_set_rows(problem.sets, live)
-    for arm, cap in enumerate(problem.cap):
-        model.add_row(-np.inf, 0.0, np.array([weight[arm], live[arm]]), np.array([1.0, -cap]))
-    model.load()
-    if previous is not None:
-        _start_from(model, problem, np.unique([a for a in previous if 0 <= a < n]), providers)
-
-    def is_feasible(arms: Arms) -> bool:
-        return problem.outcome(arms).status == "optimal"
-
-    return _first_exact(model, live, problem.sets, is_feasible, problem.start > 0.0)
-
-
-def allows_any(sets: LiveSets, time: SolverTime) -> bool:
-    """Whether there is a set that may be live, whatever it costs and can take.
-
-    Raises
-    ------
-    SolverError
-        If HiGHS stopped without an answer.
-    """
-    model = _Model(time)
-    live = model.add_live_columns(np.zeros(sets.size), sets)
-    model.add_row(1.0, np.inf, live, np.ones(sets.size))
-    model.add_set_rows(sets, live)
-    model.load()
-    no_start = np.zeros(sets.size, dtype=np.bool_)
-    return _first_exact(model, live, sets, lambda _: True, no_start) is not None
 
 
 def _first_exact(
@@ -145,7 +162,7 @@ def _start_from(model: "_Model", problem: Problem, arms: Arms, providers: Arms) 
 class _Model:
     """A model in HiGHS, put together column by column and row by row."""
 
-    def __init__(self, time: SolverTime) -> None:
+    def __init__(self, time: _SolverTime) -> None:
         self._time = time
         self._columns: list[tuple[Floats, Floats, Floats]] = []
         self._integer: list[bool] = []

@@ -6,6 +6,7 @@ also derives from it, so ``except ValueError`` keeps working.
 
 __all__ = [
     "AlreadyObservedError",
+    "ClusterError",
     "DatasetError",
     "DecisionError",
     "DeploymentConflictError",
@@ -22,6 +23,7 @@ __all__ = [
     "OverlapError",
     "RateLimitedError",
     "RefusedError",
+    "ResultsError",
     "SnapshotCorruptError",
     "SnapshotError",
     "SnapshotMismatchError",
@@ -31,6 +33,7 @@ __all__ = [
     "StalePlanError",
     "UnknownDecisionError",
     "UnknownModelError",
+    "WorkerLostError",
 ]
 
 
@@ -128,6 +131,18 @@ class DeploymentConflictError(StageRouteError, ValueError):
 
 class MissingExtraError(StageRouteError, ImportError):
     """An optional dependency is needed; the message says what to install."""
+
+
+class ResultsError(StageRouteError, ValueError):
+    """A folder of results cannot be read, or holds those of something else; it was not changed."""
+
+
+class WorkerLostError(StageRouteError, RuntimeError):
+    """A job ended its process again and again; what other jobs brought is kept."""
+
+
+class ClusterError(StageRouteError, ConnectionError):
+    """A cluster cannot be reached, or one of its nodes cannot do what is asked of it."""
 
 
 class OverlapError(StageRouteError, ValueError):

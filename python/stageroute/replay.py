@@ -1,17 +1,18 @@
 """Replay a stream through a policy, stage by stage, in the native loop or step by step."""
 
+import itertools
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stageroute import _core
-from stageroute.checks import require
 from stageroute.policies import Policy
 from stageroute.streams import Stream
 
-__all__ = ["ReplayResult", "replay", "stage_starts"]
+__all__ = ["ReplayResult", "replay"]
 
 Floats = NDArray[np.float64]
 
@@ -49,26 +50,14 @@ class ReplayResult:
     seconds_routing: float
     seconds_deploying: float
 
-
-def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
-    """Return the first query of each of `num_stages` stages of equal length, up to one query.
-
-    Raises
-    ------
-    InvalidInputError
-        If `num_stages` is not in [1, num_queries].
-    """
-    require(
-        1 <= num_stages <= num_queries,
-        "num_stages",
-        num_stages,
-        f"must be in [1, {num_queries}], the number of queries",
-    )
-    return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
+    def num_started(self) -> NDArray[np.int64]:
+        """Return how many models each stage started, those of the first included, shape (K,)."""
+        pairs = itertools.pairwise(((), *self.deployments))
+        return np.array([len(set(live) - set(before)) for before, live in pairs])
 
 
 def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = True) -> ReplayResult:
-    """Replay a stream; feedback comes at once.
+    """Replay a stream; feedback comes as the stream says.
 
     Parameters
     ----------
@@ -76,16 +65,18 @@ def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = Tr
         A fresh one: it learns while it is replayed.
     stream : Stream
     num_stages : int
-        K; boundaries are at equal distances.
+        K; see `Stream.stage_starts`.
     native : bool, default True
         Whether each stage runs as one call of the native loop, where the policy has a native
         kernel, or query by query from Python: the same decisions.
     """
-    starts = stage_starts(stream.num_queries, num_stages)
-    num_queries, table = stream.num_queries, stream.table
+    starts = stream.stage_starts(num_stages)
+    num_queries, table, told = stream.num_queries, stream.table, stream.told_reward()
     arm = np.zeros(num_queries, dtype=np.uint32)
     probability, budget_price = np.zeros(num_queries), np.zeros(num_queries)
     deployments: list[tuple[int, ...]] = []
+    waiting: deque[tuple[int, int]] = deque()
+    late = _core.LateFeedback(stream.delay) if stream.delay else None
     seconds_routing = seconds_deploying = 0.0
     for start, end in zip(starts, [*starts[1:], num_queries], strict=True):
         before = time.perf_counter()
@@ -94,9 +85,9 @@ def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = Tr
         part = slice(int(start), int(end))
         outputs = arm[part], probability[part], budget_price[part]
         if native and policy.kernel is not None:
-            _core.replay(policy.kernel, table.reward, table.cost, stream.rows[part], *outputs)
+            _core.replay(policy.kernel, told, table.cost, stream.rows[part], *outputs, late)
         else:
-            _replay_steps(policy, stream, part, *outputs)
+            _replay_steps(policy, stream, part, waiting, *outputs)
         seconds_deploying += between - before
         seconds_routing += time.perf_counter() - between
     return ReplayResult(
@@ -117,13 +108,17 @@ def _replay_steps(
     policy: Policy,
     stream: Stream,
     part: slice,
+    waiting: deque[tuple[int, int]],
     arm: NDArray[np.uint32],
     probability: Floats,
     budget_price: Floats,
 ) -> None:
-    """Do what the native loop does, in Python."""
-    table = stream.table
-    for t, row in enumerate(stream.rows[part]):
-        chosen, p, price = policy.route()
-        policy.observe(chosen, float(table.reward[row, chosen]), float(table.cost[row, chosen]))
+    """Do what the native loop does, in Python; `waiting` is the feedback that is on its way."""
+    reward, cost = stream.told_reward(), stream.table.cost
+    for t, row in enumerate(stream.rows[part].tolist()):
+        chosen, p, price = policy.route(row)
+        waiting.append((row, chosen))
+        if len(waiting) > stream.delay:
+            at = waiting.popleft()
+            policy.observe(*at, float(reward[at]), float(cost[at]))
         arm[t], probability[t], budget_price[t] = chosen, p, price

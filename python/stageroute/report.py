@@ -78,7 +78,8 @@ def _format_settings(result: BenchResult) -> str:
             f"confidence = {confidence.family} (gamma {confidence.gamma:g}, "
             f"growth {confidence.growth:g}, "
             f"{confidence.min_visits} forced visits), pacing = {pacing}, "
-            f"prices {'known' if limits.use_prices else 'unknown'}; stageroute {result.version}",
+            f"prices {'known' if limits.use_prices else 'unknown'}; solver {limits.solver}; "
+            f"stageroute {result.version}",
         ]
     )
 

@@ -77,6 +77,8 @@ class StageRouter(RouterStages):
         `open_decisions` by default.
     time_limit : float, optional
         Seconds that the deployment MIP may take; see `solve_deployment`.
+    solver : {"highs", "native"}, default "highs"
+        What solves it.
     journal : path-like or JournalSettings, optional
         Keeps every call: a router that is made with the path of a journal goes on where the last
         one stood, even if that was killed. Its settings must be the same; models that it does not
@@ -136,6 +138,7 @@ class StageRouter(RouterStages):
         open_decisions: int = 65_536,
         max_age: float | None = None,
         time_limit: float | None = None,
+        solver: str = "highs",
         journal: str | Path | JournalSettings | None = None,
         decision_log: DecisionLog | None = None,
         clock: Callable[[], float] | None = None,
@@ -162,6 +165,7 @@ class StageRouter(RouterStages):
             open_decisions=open_decisions,
             max_age=max_age,
             time_limit=time_limit,
+            solver=solver,
             seed=_random_seed() if seed is None else seed,
         )
         _check_caps(candidates, max_deployed)

@@ -9,13 +9,12 @@ from stageroute._core import __version__
 from stageroute.datasets import OutcomeTable
 from stageroute.feedback_modes import Mailbox
 from stageroute.parallel import run_jobs
-from stageroute.replay import stage_starts
 from stageroute.rivals import paretobandit
 from stageroute.scenario_worlds import Arms, World, change_world
 from stageroute.scenarios import SCENARIOS, SERVICES, Job, Scenario, ScenarioSettings
 from stageroute.services import Service, ServiceSettings
 from stageroute.settings import Drift
-from stageroute.streams import draw_stream
+from stageroute.streams import draw_stream, stage_starts
 
 __all__ = ["ScenarioResult", "ScenarioRun", "collect_runs", "run_scenario", "run_scenarios"]
 
@@ -103,8 +102,8 @@ def run_scenario(table: OutcomeTable, settings: ScenarioSettings, job: Job) -> S
     service = SERVICES[service_name](
         ServiceSettings(
             models=stream.table.models,
-            mean_reward=stream.table.mean_reward(),
-            mean_cost=stream.table.mean_cost(),
+            mean_reward=stream.regimes[0].reward,
+            mean_cost=stream.regimes[0].cost,
             limits=limits,
             seed=seed,
             drift=settings.drift if scenario.handles_drift else Drift(),
@@ -142,7 +141,7 @@ def drive(
     begins = set(stage_starts(stream.num_queries, num_stages).tolist())
     reward, cost = (matrix.tolist() for matrix in world.outcomes())
     generator = np.random.default_rng([seed, FEEDBACK_STREAM])
-    arms = np.zeros(stream.num_queries, dtype=np.intp)
+    arms = np.zeros(stream.num_queries, dtype=np.uint32)
     for query in range(stream.num_queries):
         if query in begins:
             service.begin_stage(stream.candidates(query))

@@ -1,107 +1,31 @@
-"""Worlds that change in the middle of a stream, and the stage oracle of such a world."""
+"""Worlds that change in the middle of a stream, and what a run in one amounts to."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, require
-from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
-from stageroute.metrics import RUNNING_SPEND_FROM, oracle_rewards
+from stageroute.metrics import RUNNING_SPEND_FROM, expected_rewards, oracle_rewards
 from stageroute.policies import Limits
 from stageroute.streams import Stream
+from stageroute.workloads.changes import Change, PriceCut, change_stream
 
-__all__ = ["Change", "PriceCut", "SilentRegression", "World", "WorldFigures", "change_world"]
+__all__ = ["World", "WorldFigures", "change_world"]
 
 Floats = NDArray[np.float64]
-Arms = NDArray[np.intp]
+Arms = NDArray[np.uint32]
 Stages = NDArray[np.int64]
-
-FACTOR_RULE = "must be in (0, 1): what is left"
-
-
-class Change(Protocol):
-    """What happens to one model in the middle of a stream."""
-
-    def victim(self, table: OutcomeTable, arrived: Arms, budget: float) -> int:
-        """Choose the model, of those that have arrived."""
-
-    def apply(self, table: OutcomeTable, arm: int) -> OutcomeTable:
-        """Return the outcomes from the change on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SilentRegression:
-    """The best affordable model gets worse and nobody says so: its rewards are scaled down.
-
-    Affordable is what costs at most the budget on average; the cheapest model, if none does.
-    """
-
-    factor: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(is_number(self.factor) and 0 < self.factor < 1, "factor", self.factor, FACTOR_RULE)
-
-    def victim(self, table: OutcomeTable, arrived: Arms, budget: float) -> int:
-        """Choose the model of highest mean reward among the affordable."""
-        return _best_of(table, arrived, lambda cost: cost <= budget, np.argmin)
-
-    def apply(self, table: OutcomeTable, arm: int) -> OutcomeTable:
-        """Scale the model's rewards."""
-        reward = table.reward.copy()
-        reward[:, arm] *= self.factor
-        return replace(table, reward=reward)
-
-
-@dataclass(frozen=True, slots=True)
-class PriceCut:
-    """The best of the dear models becomes cheap: its costs are scaled down.
-
-    Dear is what costs more than the budget on average; the dearest model, if none does.
-    """
-
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        require(is_number(self.factor) and 0 < self.factor < 1, "factor", self.factor, FACTOR_RULE)
-
-    def victim(self, table: OutcomeTable, arrived: Arms, budget: float) -> int:
-        """Choose the model of highest mean reward among the dear."""
-        return _best_of(table, arrived, lambda cost: cost > budget, np.argmax)
-
-    def apply(self, table: OutcomeTable, arm: int) -> OutcomeTable:
-        """Scale the model's costs."""
-        cost = table.cost.copy()
-        cost[:, arm] *= self.factor
-        return replace(table, cost=cost)
-
-
-def _best_of(
-    table: OutcomeTable,
-    arrived: Arms,
-    qualifies: Callable[[Floats], NDArray[np.bool_]],
-    otherwise: Callable[[Floats], np.intp],
-) -> int:
-    cost = table.mean_cost()[arrived]
-    chosen = arrived[qualifies(cost)]
-    if chosen.size == 0:
-        return int(arrived[otherwise(cost)])
-    return int(chosen[np.argmax(table.mean_reward()[chosen])])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class World:
-    """A stream of queries whose outcomes may change on the way.
+    """A stream of queries, and what changes on the way.
 
     Attributes
     ----------
     stream : Stream
-        With the outcomes of the beginning.
-    table : OutcomeTable
-        The outcomes from `change_at` on.
+        Its regimes say when means change.
     change_at : int or None
         The first query after the change.
     victim : int or None
@@ -111,20 +35,14 @@ class World:
     """
 
     stream: Stream
-    table: OutcomeTable
     change_at: int | None = None
     victim: int | None = None
     change: Change | None = None
 
     def outcomes(self) -> tuple[Floats, Floats]:
         """Return reward and cost of every model on every query, each of shape (T, N)."""
-        rows, before, after = self.stream.rows, self.stream.table, self.table
-        split = self.stream.num_queries if self.change_at is None else self.change_at
-        early, late = rows[:split], rows[split:]
-        return (
-            np.concatenate([before.reward[early], after.reward[late]]),
-            np.concatenate([before.cost[early], after.cost[late]]),
-        )
+        table, rows = self.stream.table, self.stream.rows
+        return table.reward[rows], table.cost[rows]
 
     def new_price(self) -> tuple[int, float]:
         """Return the model whose price changes, and what its price is multiplied by.
@@ -142,18 +60,12 @@ class World:
 
     def measure(self, arm: Arms, limits: Limits, starts: Stages) -> "WorldFigures":
         """Compute what the decisions of a run amount to; `starts` are those of the stages."""
-        stream, queries = self.stream, np.arange(self.stream.num_queries)
-        cost = self.outcomes()[1][queries, arm]
+        stream, has_change = self.stream, self.change_at is not None
+        cost = stream.table.cost[stream.rows, arm]
         split = stream.num_queries if self.change_at is None else self.change_at
         best = oracle_rewards(stream, limits, starts)
-        reward = stream.table.mean_reward()[arm]
-        has_change = self.change_at is not None
-        if has_change:
-            # The oracle knows the change at once, and redeploys in the middle of the stage.
-            later = replace(stream, table=self.table)
-            best[split:] = oracle_rewards(later, limits, starts)[split:]
-            reward[split:] = self.table.mean_reward()[arm[split:]]
-        running = np.cumsum(cost) / (limits.budget * (queries + 1))
+        reward = expected_rewards(stream, arm)
+        running = np.cumsum(cost) / (limits.budget * np.arange(1, stream.num_queries + 1))
         first = min(RUNNING_SPEND_FROM, stream.num_queries) - 1
         lost = best - reward
         return WorldFigures(
@@ -196,9 +108,9 @@ class WorldFigures:
 
 
 def change_world(stream: Stream, change: Change | None, budget: float) -> World:
-    """Let something change in the middle of a stream."""
+    """Let something change in the middle of a stream; affordable is what the budget pays for."""
     if change is None:
-        return World(stream, stream.table)
+        return World(stream)
     middle = stream.num_queries // 2
-    victim = change.victim(stream.table, stream.candidates(middle), budget)
-    return World(stream, change.apply(stream.table, victim), middle, victim, change)
+    victim = replace(change, budget=budget).victim(stream.regimes[0], stream.candidates(middle))
+    return World(change_stream(stream, change, middle, victim), middle, victim, change)

@@ -16,10 +16,10 @@ from stageroute.feedback_modes import (
     TwiceShuffled,
 )
 from stageroute.policies import Limits
-from stageroute.rivals.paretobandit import ParetoBanditService
-from stageroute.scenario_worlds import Change, PriceCut, SilentRegression
+from stageroute.rivals.paretobandit_service import ParetoBanditService
 from stageroute.services import Service, StageRouteService
 from stageroute.settings import ChangeTest, Drift
+from stageroute.workloads.changes import Change, PriceCut, SilentRegression
 
 __all__ = [
     "DRIFT",

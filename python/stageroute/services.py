@@ -169,6 +169,7 @@ class StageRouteService(Service):
                 confidence=limits.confidence,
                 pacing_horizon=limits.pacing_horizon,
                 drift=self._settings.drift,
+                solver=limits.solver,
                 seed=self._settings.seed,
             )
             return

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.confidence import Confidence
+from stageroute.deployment import SOLVERS
 from stageroute.errors import InvalidInputError
 from stageroute.fleet import Fleet
 from stageroute.models import Model
@@ -224,6 +225,7 @@ class RouterSettings:
     open_decisions: int = 65_536
     max_age: float | None = None
     time_limit: float | None = None
+    solver: str = "highs"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -241,6 +243,7 @@ class RouterSettings:
         rule = "cannot be combined with stage_queries: choose one of them"
         require(ok, "stage_seconds", self.stage_seconds, rule)
         require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
+        require_one_of("solver", self.solver, SOLVERS)
         ok = is_whole(self.seed) and 0 <= self.seed < 2**64
         require(ok, "seed", self.seed, "must be a whole number in [0, 2**64)")
         self._check_parts()

@@ -168,6 +168,7 @@ def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
         share,
         settings.budget,
         settings.max_deployed,
+        solver=settings.solver,
         previous=slots.tolist(),
         current_price=current_price,
         time_limit=settings.time_limit,

@@ -1,7 +1,8 @@
 """Streams of queries drawn from an outcome table, and when each model comes and goes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,15 @@ from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 
-__all__ = ["ARRIVAL_ORDERS", "STREAM_ORDERS", "Stream", "draw_stream", "even_arrivals"]
+__all__ = [
+    "ARRIVAL_ORDERS",
+    "STREAM_ORDERS",
+    "Regime",
+    "Stream",
+    "draw_stream",
+    "even_arrivals",
+    "stage_starts",
+]
 
 STREAM_ORDERS: Final = ("iid", "shuffled", "in_order")
 ARRIVAL_ORDERS: Final = ("table", "shuffled")
@@ -21,8 +30,25 @@ NEVER: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Regime:
+    """The true means from a query on, which oracles know and regret is measured by.
+
+    Attributes
+    ----------
+    start : int
+        The first query.
+    reward, cost : ndarray, shape (N,)
+        Mean of every model; USD for costs.
+    """
+
+    start: int
+    reward: NDArray[np.float64]
+    cost: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Stream:
-    """A sequence of queries and the lives of the models.
+    """A sequence of queries, the lives of the models, and how feedback comes back.
 
     Attributes
     ----------
@@ -33,12 +59,25 @@ class Stream:
     arrivals, retirements : ndarray of int64, shape (N,)
         The query index from which each model can be deployed, ascending, and from which it no
         longer can be.
+    regimes : tuple of Regime
+        The true means, by start; those of the table throughout by default. Where they change, rows
+        of other parts of the table follow.
+    times : ndarray, shape (T,), optional
+        When each query comes, in seconds, ascending; then stages are equally long by the clock.
+    reported_reward : ndarray, shape (rows, N), optional
+        What feedback says where it is not what was earned, in [0, 1].
+    delay : int, default 0
+        How many further queries are routed before the feedback of one arrives.
     """
 
     table: OutcomeTable
     rows: NDArray[np.uint32]
     arrivals: NDArray[np.int64]
     retirements: NDArray[np.int64]
+    regimes: tuple[Regime, ...] = ()
+    times: NDArray[np.float64] | None = field(default=None, kw_only=True)
+    reported_reward: NDArray[np.float64] | None = field(default=None, kw_only=True)
+    delay: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         models = self.table.num_models
@@ -57,6 +96,24 @@ class Stream:
             self.retirements,
             "each must be after the model's arrival",
         )
+        if not self.regimes:
+            means = self.table.mean_reward(), self.table.mean_cost()
+            object.__setattr__(self, "regimes", (Regime(0, *means),))
+        self._check_environment()
+
+    def _check_environment(self) -> None:
+        starts = [regime.start for regime in self.regimes]
+        ascending = starts[0] == 0 and all(a < b for a, b in itertools.pairwise(starts))
+        require(ascending, "regimes", starts, "must start at 0, one after the other")
+        require(self.delay >= 0, "delay", self.delay, "must be a number of queries, at least 0")
+        if self.times is not None:
+            shape = self.times.shape
+            require(shape == self.rows.shape, "times.shape", shape, "one per query")
+            step = float(np.diff(self.times).min(initial=0.0))
+            require(step >= 0, "smallest step of times", step, "times must be ascending")
+        if self.reported_reward is not None:
+            shape = self.reported_reward.shape
+            require(shape == self.table.reward.shape, "reported_reward.shape", shape, "the table's")
 
     @property
     def num_queries(self) -> int:
@@ -66,6 +123,49 @@ class Stream:
     def candidates(self, t: int) -> NDArray[np.intp]:
         """Return the models that have arrived and not retired at query `t`, ascending."""
         return np.flatnonzero((self.arrivals <= t) & (t < self.retirements))
+
+    def regime(self, t: int) -> Regime:
+        """Return the true means at query `t`."""
+        return next(regime for regime in reversed(self.regimes) if regime.start <= t)
+
+    def told_reward(self) -> NDArray[np.float64]:
+        """Return what feedback says of every model on every row of the table."""
+        return self.table.reward if self.reported_reward is None else self.reported_reward
+
+    def stage_starts(self, num_stages: int) -> NDArray[np.int64]:
+        """Return the first query of each stage.
+
+        Stages have as many queries each, up to one, or are equally long by the clock where the
+        times of the queries are known; one in which no query comes is left out then.
+
+        Raises
+        ------
+        InvalidInputError
+            If `num_stages` is not in [1, T].
+        """
+        starts = stage_starts(self.num_queries, num_stages)
+        if self.times is None:
+            return starts
+        clock = np.linspace(self.times[0], self.times[-1], num_stages, endpoint=False)
+        first = np.searchsorted(self.times, clock)
+        return np.unique(np.append(0, first[first < self.num_queries])).astype(np.int64)
+
+
+def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
+    """Return the first query of each of `num_stages` stages of equal length, up to one query.
+
+    Raises
+    ------
+    InvalidInputError
+        If `num_stages` is not in [1, num_queries].
+    """
+    require(
+        1 <= num_stages <= num_queries,
+        "num_stages",
+        num_stages,
+        f"must be in [1, {num_queries}], the number of queries",
+    )
+    return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
 
 
 def even_arrivals(num_models: int, num_initial: int, num_queries: int) -> NDArray[np.int64]:

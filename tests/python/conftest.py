@@ -52,7 +52,8 @@ def small_table() -> OutcomeTable:
     generator = np.random.default_rng(5)
     reward = (generator.random((200, 3)) < [0.4, 0.6, 0.8]).astype(float)
     cost = generator.uniform(0.5, 1.5, (200, 3)) * [0.0001, 0.0005, 0.003]
-    return OutcomeTable("small", ("cheap", "middling", "dear"), reward, cost)
+    task = np.resize(["sums", "poems"], 200)
+    return OutcomeTable("small", ("cheap", "middling", "dear"), reward, cost, task=task)
 
 
 @pytest.fixture(scope="session")

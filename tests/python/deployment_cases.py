@@ -31,13 +31,14 @@ class Case:
     def size(self) -> int:
         return self.reward.size
 
-    def solve(self) -> DeploymentSolution:
+    def solve(self, solver: str = "highs") -> DeploymentSolution:
         return solve_deployment(
             self.reward,
             self.cost,
             self.cap,
             self.budget,
             self.slots,
+            solver=solver,
             previous=self.previous,
             constraints=self.constraints,
         )
@@ -164,15 +165,15 @@ def check_conflict(case: Case, names: tuple[str, ...]) -> None:
         assert has_member([other for other in names if other != name]), (name, names)
 
 
-def check(case: Case) -> tuple[str, str, float]:
+def check(case: Case, solver: str = "highs") -> tuple[str, str, float]:
     """Compare one case with brute force: its status, how it was solved, and the error."""
     status, best = brute_force(case)
     if status == "conflict":
         with pytest.raises(DeploymentConflictError) as caught:
-            case.solve()
+            case.solve(solver)
         check_conflict(case, caught.value.constraints)
         return status, "", 0.0
-    solution = case.solve()
+    solution = case.solve(solver)
     live = frozenset(solution.deployed)
     assert all(rule(live) for rule in case.rules().values())
     assert solution.status == status

@@ -8,7 +8,7 @@ import pytest
 from stageroute import Confidence
 from stageroute.bench import BenchSettings, Episode, run_episode
 from stageroute.datasets import OutcomeTable, routerbench_synthetic
-from stageroute.policies import Limits, make_policy
+from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.streams import draw_stream
 
@@ -81,8 +81,7 @@ def test_an_unlucky_start(confidence: Confidence, is_locked_out: bool) -> None:
     table = unlucky_table()
     limits = Limits(budget=0.002, max_deployed=2, throughput_cap=1.0, confidence=confidence)
     stream = draw_stream(table, 0, order="in_order")
-    means = table.mean_reward(), table.mean_cost()
-    policy = make_policy("stageroute", table.models, *means, limits, 0)
+    policy = make_policy("stageroute", Setting(stream, limits, 27, 0))
     share = (replay(policy, stream, 27).arm == 0).mean()
     assert (share < 0.01) if is_locked_out else (share > 0.95)
 

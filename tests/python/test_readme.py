@@ -16,7 +16,9 @@ from stageroute import _core
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/off_policy.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/operations.md", "docs/off_policy.md", "docs/lab.md"]
+)
 def test_every_python_example_runs(
     root: Path, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

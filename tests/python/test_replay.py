@@ -1,5 +1,8 @@
 """Streams, replay, metrics: the native loop against a plain one, figures by their definition."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,17 +10,16 @@ from stageroute import Confidence, solve_deployment
 from stageroute.confidence import CONFIDENCE_FAMILIES
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
-from stageroute.metrics import measure, oracle_rewards
-from stageroute.policies import POLICIES, Limits, Policy, make_policy
-from stageroute.replay import replay, stage_starts
-from stageroute.streams import Stream, draw_stream, even_arrivals
+from stageroute.metrics import expected_rewards, measure, oracle_rewards
+from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
+from stageroute.replay import replay
+from stageroute.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
 
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
 
 
-def policy_for(name: str, stream: Stream, limits: Limits, seed: int = 3) -> Policy:
-    table = stream.table
-    return make_policy(name, table.models, table.mean_reward(), table.mean_cost(), limits, seed)
+def policy_for(name: str, stream: Stream, limits: Limits, num_stages: int, seed: int = 3) -> Policy:
+    return make_policy(name, Setting(stream, limits, num_stages, seed))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -29,12 +31,27 @@ def test_native_replay_equals_step_by_step(
     stream = draw_stream(
         small_table, 1, num_queries=1_500, num_initial=2, retirements={"middling": 1_200}
     )
-    native = replay(policy_for(policy, stream, limits), stream, 10)
-    steps = replay(policy_for(policy, stream, limits), stream, 10, native=False)
+    native = replay(policy_for(policy, stream, limits, 10), stream, 10)
+    steps = replay(policy_for(policy, stream, limits, 10), stream, 10, native=False)
     assert native.deployments == steps.deployments
     for field in ("arm", "probability", "budget_price", "reward", "cost"):
         np.testing.assert_array_equal(getattr(native, field), getattr(steps, field), field)
     assert native.lp_counts == steps.lp_counts
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_late_feedback_is_the_same_step_by_step(small_table: OutcomeTable, policy: str) -> None:
+    at_once = draw_stream(small_table, 1, num_queries=1_500, num_initial=2)
+    noisy = np.clip(small_table.reward + 0.2, 0.0, 1.0)
+    stream = replace(at_once, delay=70, reported_reward=noisy)
+    limits = Limits(0.0008, 2, 0.7)
+    native = replay(policy_for(policy, stream, limits, 10), stream, 10)
+    steps = replay(policy_for(policy, stream, limits, 10), stream, 10, native=False)
+    for field in ("arm", "probability", "budget_price", "reward", "cost"):
+        np.testing.assert_array_equal(getattr(native, field), getattr(steps, field), field)
+    # What was earned is what counts, whatever was reported.
+    earned = small_table.reward[stream.rows, native.arm]
+    np.testing.assert_array_equal(native.reward, earned)
 
 
 class CheapestPolicy(Policy):
@@ -51,13 +68,83 @@ class CheapestPolicy(Policy):
         self.live = tuple(candidates.tolist())
         return self.live
 
-    def route(self) -> tuple[int, float, float]:
+    def route(self, row: int) -> tuple[int, float, float]:
         mean = self.total / np.maximum(self.count, 1)
         return min(self.live, key=lambda arm: mean[arm]), 1.0, 0.0
 
-    def observe(self, arm: int, reward: float, cost: float) -> None:
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
         self.total[arm] += cost
         self.count[arm] += 1
+
+
+class Diary(CheapestPolicy):
+    """Writes down when it hears of which query."""
+
+    def __init__(self, num_models: int) -> None:
+        super().__init__(num_models)
+        self.asked: list[int] = []
+        self.heard: list[tuple[int, int, float]] = []
+
+    def route(self, row: int) -> tuple[int, float, float]:
+        self.asked.append(row)
+        return super().route(row)
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
+        self.heard.append((len(self.asked), row, reward))
+        super().observe(row, arm, reward, cost)
+
+
+def test_feedback_comes_so_many_queries_late(small_table: OutcomeTable) -> None:
+    reported = 1.0 - small_table.reward
+    stream = replace(draw_stream(small_table, 0, num_queries=50), delay=7, reported_reward=reported)
+    diary = Diary(3)
+    result = replay(diary, stream, 5)
+    assert diary.asked == stream.rows.tolist()
+    expected = [
+        (t + 8, int(row), float(reported[row, arm]))
+        for t, (row, arm) in enumerate(zip(stream.rows, result.arm, strict=True))
+    ]
+    assert diary.heard == expected[:43]
+
+
+def test_regret_follows_the_means_of_the_time(small_table: OutcomeTable) -> None:
+    stream = draw_stream(small_table, 0, num_queries=100)
+    first = stream.regimes[0]
+    swapped = replace(stream, regimes=(first, Regime(45, first.reward[::-1], first.cost[::-1])))
+    limits = Limits(1.0, 1, 1.0)
+    starts = swapped.stage_starts(4)
+    best = oracle_rewards(swapped, limits, starts)
+    np.testing.assert_allclose(best, first.reward.max())
+    result = replay(policy_for("oracle", swapped, limits, 4), swapped, 4)
+    # At query 45 the means are swapped; the oracle redeploys at the boundary, at query 50.
+    good = int(np.argmax(first.reward))
+    assert result.arm.tolist() == [good] * 50 + [2 - good] * 50
+    expected = expected_rewards(swapped, result.arm)
+    lost = first.reward.max() - first.reward[2 - good]
+    np.testing.assert_allclose(best - expected, [0.0] * 45 + [lost] * 5 + [0.0] * 50)
+
+
+def test_stages_by_the_clock(small_table: OutcomeTable) -> None:
+    stream = draw_stream(small_table, 0, num_queries=10)
+    times = np.array([0, 0, 1, 2, 3, 3, 3, 80, 90, 100], dtype=np.float64)
+    assert replace(stream, times=times).stage_starts(4).tolist() == [0, 7]
+    assert replace(stream, times=times).stage_starts(10).tolist() == [0, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"delay": -1}, "delay = -1: must be a number of queries"),
+        ({"times": np.zeros(3)}, r"times.shape = \(3,\)"),
+        ({"times": -np.arange(200.0)}, "smallest step of times = -1.0: times must be ascending"),
+        ({"reported_reward": np.zeros((2, 2))}, "reported_reward.shape"),
+        ({"regimes": (Regime(1, np.zeros(3), np.zeros(3)),)}, "regimes = .*must start at 0"),
+    ],
+)
+def test_bad_environments(small_table: OutcomeTable, changes: dict[str, Any], message: str) -> None:
+    stream = draw_stream(small_table, 0)
+    with pytest.raises(InvalidInputError, match=message):
+        replace(stream, **changes)
 
 
 def test_a_policy_written_in_python_runs_in_the_same_replay(small_table: OutcomeTable) -> None:
@@ -72,7 +159,7 @@ def test_only_arrived_and_staying_models_serve(small_table: OutcomeTable) -> Non
     stream = draw_stream(small_table, 0, num_queries=900, num_initial=1, retirements={"cheap": 700})
     limits = Limits(budget=0.01, max_deployed=3, throughput_cap=1.0)
     for policy in POLICIES:
-        result = replay(policy_for(policy, stream, limits), stream, 9)
+        result = replay(policy_for(policy, stream, limits, 9), stream, 9)
         assert stream.arrivals.tolist() == [0, 300, 600]
         for start, live in zip(result.stage_starts, result.deployments, strict=True):
             served = set(result.arm[start : start + 100].tolist())
@@ -81,7 +168,7 @@ def test_only_arrived_and_staying_models_serve(small_table: OutcomeTable) -> Non
 
 def test_metrics_by_their_definition(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 2, num_queries=2_000, num_initial=2)
-    result = replay(policy_for("stageroute", stream, LIMITS), stream, 7)
+    result = replay(policy_for("stageroute", stream, LIMITS, 7), stream, 7)
     metrics = measure(result, stream, LIMITS)
     mean_reward = small_table.mean_reward()
     regret = 0.0
@@ -108,7 +195,7 @@ def test_metrics_by_their_definition(small_table: OutcomeTable) -> None:
 def test_the_oracle_has_no_regret_and_keeps_to_the_budget(small_table: OutcomeTable) -> None:
     limits = Limits(budget=0.0008, max_deployed=3, throughput_cap=0.7)
     stream = draw_stream(small_table, 0, num_queries=50_000)
-    result = replay(policy_for("oracle", stream, limits), stream, 5)
+    result = replay(policy_for("oracle", stream, limits, 5), stream, 5)
     metrics = measure(result, stream, limits)
     assert abs(metrics.regret) < 0.01
     assert metrics.spend == pytest.approx(1.0, abs=0.02)
@@ -163,11 +250,11 @@ def test_bad_streams(small_table: OutcomeTable, changes: dict[str, object], mess
 def test_bad_limits(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 0)
     with pytest.raises(InvalidInputError, match=r"num_stages = 0: must be in \[1, 200\]"):
-        replay(policy_for("uniform", stream, LIMITS), stream, 0)
+        replay(policy_for("uniform", stream, LIMITS, 0), stream, 0)
     with pytest.raises(InvalidInputError, match="throughput_cap has 2 elements"):
-        policy_for("uniform", stream, Limits(1.0, throughput_cap=(0.5, 0.5)))
+        policy_for("uniform", stream, Limits(1.0, throughput_cap=(0.5, 0.5)), 1)
     with pytest.raises(InvalidInputError, match="policy = 'best': must be one of stageroute"):
-        policy_for("best", stream, LIMITS)
+        policy_for("best", stream, LIMITS, 1)
 
 
 def test_stage_starts_are_even_and_arrivals_lie_inside() -> None:

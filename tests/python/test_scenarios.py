@@ -29,12 +29,14 @@ from stageroute.feedback_modes import (
 )
 from stageroute.policies import Limits
 from stageroute.rivals import paretobandit
+from stageroute.rivals.paretobandit_service import ParetoBanditService
 from stageroute.scenario_runs import ScenarioRun, collect_runs, drive, run_scenarios
-from stageroute.scenario_worlds import PriceCut, SilentRegression, World, change_world
+from stageroute.scenario_worlds import World, change_world
 from stageroute.scenarios import DRIFT, SCENARIOS, Scenario, ScenarioSettings
 from stageroute.services import ServiceSettings, StageRouteService
 from stageroute.settings import Drift
-from stageroute.streams import draw_stream
+from stageroute.streams import Stream, draw_stream
+from stageroute.workloads import PriceCut, SilentRegression
 
 QUERIES = 2_000
 BUDGET = 0.0003
@@ -129,12 +131,12 @@ def world(change: Any = None, num_queries: int = 4_000, budget: float = BUDGET) 
 
 def start(world: World, **settings: Any) -> StageRouteService:
     limits = Limits(BUDGET, use_prices=True)
-    return StageRouteService(known(world.stream.table, limits, Drift(), **settings))
+    return StageRouteService(known(world.stream, limits, Drift(), **settings))
 
 
-def known(table: OutcomeTable, limits: Limits, drift: Drift, **settings: Any) -> ServiceSettings:
-    means = table.mean_reward(), table.mean_cost()
-    return ServiceSettings(table.models, *means, limits, 5, drift, **settings)
+def known(stream: Stream, limits: Limits, drift: Drift, **settings: Any) -> ServiceSettings:
+    means = stream.regimes[0].reward, stream.regimes[0].cost
+    return ServiceSettings(stream.table.models, *means, limits, 5, drift, **settings)
 
 
 def test_what_changes_in_a_world_and_when() -> None:
@@ -338,7 +340,7 @@ def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, name, module)
     table = built_in()
-    service = paretobandit.ParetoBanditService(known(table, Limits(BUDGET), DRIFT))
+    service = ParetoBanditService(known(world().stream, Limits(BUDGET), DRIFT))
     service.begin_stage(np.arange(3))
     service.begin_stage(np.arange(5))
     assert list(recorder.registry) == list(table.models[:5])

@@ -140,7 +140,7 @@ fn play(router: &mut Router, world: &mut World, steps: usize) -> Vec<usize> {
         .map(|_| {
             let decision = router.route(&Query::default()).unwrap();
             let outcome = world.outcome(decision.arm);
-            Policy::observe(router, &decision, outcome).unwrap();
+            Policy::observe(router, 0, &decision, outcome).unwrap();
             decision.arm
         })
         .collect()
@@ -390,7 +390,8 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     prompt.retire_arm(0).unwrap();
     prompt.retire_arm(2).unwrap();
     assert!(prompt.plan().arms().is_empty() && prompt.lp().is_none());
-    let none = "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
+    let none =
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut prompt, none, |r| r.route(&Query::default()));
     let arm = prompt.add_arm(&spec(1.0)).unwrap();
     prompt.publish(&[arm], StartCost::NONE).unwrap();
@@ -408,7 +409,8 @@ fn a_bad_plan_keeps_the_old_one() {
     refused(&mut router, twice, |r| r.publish(&[1, 0, 1], StartCost::NONE).cloned());
     let retired = "deployed names arm 3, which has retired";
     refused(&mut router, retired, |r| r.publish(&[0, 3], StartCost::NONE).cloned());
-    let empty = "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
+    let empty =
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut router, empty, |r| r.publish(&[], StartCost::NONE).cloned());
     let plan = router.publish(&[2, 0], StartCost::NONE).unwrap();
     assert_eq!((plan.arms(), plan.stage()), (&[0, 2][..], 2));
@@ -659,7 +661,7 @@ fn a_replay_equals_its_steps() {
     let (mut arm, mut probability, mut price) = (vec![0; 1000], vec![0.0; 1000], vec![0.0; 1000]);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    replay(&mut replayed, &matrix, &rows, &mut trace).unwrap();
+    replay(&mut replayed, &matrix, &rows, &mut trace, None).unwrap();
     for (t, &row) in rows.iter().enumerate() {
         let decision = stepped.route(&Query::default()).unwrap();
         let Outcome { reward, cost } = matrix.outcome(row as usize, decision.arm);
@@ -692,12 +694,12 @@ fn bad_replays_are_refused() {
     let (mut arm, mut probability, mut price) = ([0; 2], [0.0; 2], [0.0; 3]);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    let error = replay(&mut router, &matrix, &[0, 1], &mut trace).unwrap_err();
+    let error = replay(&mut router, &matrix, &[0, 1], &mut trace, None).unwrap_err();
     let message = "trace.budget_price has 3 elements; it must have 2, one for each query";
     assert_eq!(error.to_string(), message);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price[..2] };
-    let error = replay(&mut router, &matrix, &[0, 4], &mut trace).unwrap_err();
+    let error = replay(&mut router, &matrix, &[0, 4], &mut trace, None).unwrap_err();
     assert_eq!(error.to_string(), "rows[1] = 4: must be a row of the outcome matrix");
     assert_eq!(state(&router), before);
 }
@@ -707,7 +709,7 @@ fn bad_replays_are_refused() {
 #[test]
 fn a_mixture_draws_what_it_was_given() {
     let mut mixture = Mixture::new(3, 1);
-    assert_eq!(mixture.route(), Err(Error::NoLiveArm));
+    assert_eq!(mixture.route(0), Err(Error::NoLiveArm));
     let refused = |mixture: &mut Mixture, deployed: &[usize], p: &[f64], message: &str| {
         assert_eq!(mixture.publish(deployed, p).unwrap_err().to_string(), message);
     };
@@ -723,14 +725,14 @@ fn a_mixture_draws_what_it_was_given() {
     refused(&mut mixture, &[0, 3], &[1.0, 0.0, 0.0], message);
     let message = "deployed names arm 0 twice; each arm may be named once";
     refused(&mut mixture, &[0, 0], &[1.0, 0.0, 0.0], message);
-    assert_eq!(mixture.route(), Err(Error::NoLiveArm), "nothing was published");
+    assert_eq!(mixture.route(0), Err(Error::NoLiveArm), "nothing was published");
     mixture.publish(&[0, 2], &[0.25, 0.0, 0.75]).unwrap();
     let mut counts = [0_u32; 3];
     for id in 0..10_000 {
-        let decision = mixture.route().unwrap();
+        let decision = mixture.route(0).unwrap();
         assert_eq!((decision.id, decision.stage), (id, 1));
         assert_eq!(decision.probability, [0.25, 0.0, 0.75][decision.arm]);
-        mixture.observe(&decision, Outcome { reward: 1.0, cost: 1.0 }).unwrap();
+        mixture.observe(0, &decision, Outcome { reward: 1.0, cost: 1.0 }).unwrap();
         counts[decision.arm] += 1;
     }
     assert_eq!(counts[1], 0);
@@ -746,16 +748,16 @@ fn greedy_ranks_by_utility_within_the_caps() {
     };
     assert!(Greedy::new(confidence, &[0.5, 1.5], 1).is_err());
     let mut greedy = Greedy::new(confidence, &[0.5, 0.3, 0.6, 1.0], 1).unwrap();
-    assert_eq!(greedy.route(), Err(Error::NoLiveArm));
+    assert_eq!(greedy.route(0), Err(Error::NoLiveArm));
     assert!(greedy.publish(&[0, 4]).is_err() && greedy.publish(&[1, 1]).is_err());
     greedy.publish(&[2, 0, 1]).unwrap();
     // Utilities once learnt: arm 0 at 50, arm 1 at 300, arm 2 at 200 per USD.
     let outcome = [(0.9, 18e-3), (0.3, 1e-3), (0.6, 3e-3)];
     let mut counts = [0_u32; 4];
     for step in 0..30_000 {
-        let decision = greedy.route().unwrap();
+        let decision = greedy.route(0).unwrap();
         let (reward, cost) = outcome[decision.arm];
-        greedy.observe(&decision, Outcome { reward, cost }).unwrap();
+        greedy.observe(0, &decision, Outcome { reward, cost }).unwrap();
         if step >= 10_000 {
             counts[decision.arm] += 1;
         }
@@ -767,7 +769,7 @@ fn greedy_ranks_by_utility_within_the_caps() {
     assert_eq!(greedy.learner().stats()[3].reward.count(), 0);
     // Caps that fall short are scaled up together.
     greedy.publish(&[0, 1]).unwrap();
-    let decision = greedy.route().unwrap();
+    let decision = greedy.route(0).unwrap();
     let expected = [0.5 / 0.8, 0.3 / 0.8][decision.arm];
     assert!((decision.probability - expected).abs() < 1e-12, "{decision:?}");
 }

@@ -17,12 +17,12 @@ published).
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.datasets.portable import bell, bisect, exp, logistic
 from stageroute.datasets.table import OutcomeTable
 from stageroute.errors import InvalidInputError
 
@@ -168,10 +168,10 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
         if not len(rows):
             continue
         difficulty = _stratified(rng, len(rows))
-        length = _LENGTH_SPREAD * _bell(rng, len(rows))
+        length = _LENGTH_SPREAD * bell(rng, len(rows))
         for column, model in enumerate(models):
             reward[rows, column] = _rewards(rng, difficulty, name, means[column][name])
-            spread = _exp(length + _OWN_SPREAD * _bell(rng, len(rows)))
+            spread = exp(length + _OWN_SPREAD * bell(rng, len(rows)))
             mean = math.fsum(spread) / len(rows)
             cost[rows, column] = _family_cost(name, model) * spread / mean
     order = rng.permutation(num_queries)
@@ -211,10 +211,10 @@ def _family_rewards(column: int, model: PublishedModel) -> dict[str, float]:
     tilt = _FAMILY_SPREAD * math.sqrt(3) * (2 * uniform - 1)
 
     def total(shift: float) -> float:
-        return math.fsum(sizes * _logistic(shift + tilt))
+        return math.fsum(sizes * logistic(shift + tilt))
 
-    shift = _bisect(total, left)
-    return means | dict(zip(others, _logistic(shift + tilt).tolist(), strict=True))
+    shift = bisect(total, left)
+    return means | dict(zip(others, logistic(shift + tilt).tolist(), strict=True))
 
 
 def _family_cost(name: str, model: PublishedModel) -> float:
@@ -253,21 +253,9 @@ def _success_probability(mean: float, difficulty: FloatArray) -> FloatArray:
     """Logistic in the difficulty, shifted so that its average is `mean`."""
 
     def average(shift: float) -> float:
-        return math.fsum(_logistic(shift - _DIFFICULTY_SLOPE * _GRID)) / len(_GRID)
+        return math.fsum(logistic(shift - _DIFFICULTY_SLOPE * _GRID)) / len(_GRID)
 
-    return _logistic(_bisect(average, mean) - _DIFFICULTY_SLOPE * difficulty)
-
-
-def _bisect(increasing: Callable[[float], float], value: float) -> float:
-    """Where an increasing function of log odds takes a value."""
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if increasing(middle) < value:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    return logistic(bisect(average, mean) - _DIFFICULTY_SLOPE * difficulty)
 
 
 def _hits(rng: np.random.Generator, probability: FloatArray) -> NDArray[np.bool_]:
@@ -286,29 +274,3 @@ def _hits(rng: np.random.Generator, probability: FloatArray) -> NDArray[np.bool_
 def _stratified(rng: np.random.Generator, rows: int) -> FloatArray:
     """Uniform with mean 0 and variance 1, one value in each of `rows` equal slices."""
     return (2 * (rng.permutation(rows) + rng.random(rows)) / rows - 1) * math.sqrt(3)
-
-
-def _bell(rng: np.random.Generator, rows: int) -> FloatArray:
-    """Nearly normal with mean 0 and variance 1: a sum of four uniforms, in |x| < 3.5.
-
-    Not `rng.standard_normal`, whose tails call the platform's logarithm.
-    """
-    a, b, c, d = rng.random((4, rows))
-    total: FloatArray = ((a + b) + c) + d
-    return (total - 2) * math.sqrt(3)
-
-
-def _exp(x: FloatArray) -> FloatArray:
-    """Approximate e**x for |x| < 40 (to a relative x**2 / 8192), alike on every platform.
-
-    Only sums and products, which IEEE 754 rounds the same way everywhere; `np.exp` differs in
-    the last bit between processors.
-    """
-    power = 1 + x / 4096
-    for _ in range(12):
-        power = power * power
-    return power
-
-
-def _logistic(x: FloatArray) -> FloatArray:
-    return 1 / (1 + _exp(-x))

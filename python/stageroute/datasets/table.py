@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -35,6 +35,8 @@ class OutcomeTable:
         Task each query belongs to (the ``eval_name`` column of files).
     weights : array_like, shape (rows,), optional
         Share of each query, not negative; scaled here to sum to 1. ``None`` means equal shares.
+    prompts : sequence of str, optional
+        Text of each query, "" where it is not known.
 
     Raises
     ------
@@ -54,6 +56,8 @@ class OutcomeTable:
     query_id: NDArray[np.str_] | None = None
     task: NDArray[np.str_] | None = None
     weights: NDArray[np.float64] | None = None
+    prompts: tuple[str, ...] | None = None
+    _means: dict[str, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         models = _checked_models(self.models)
@@ -73,11 +77,12 @@ class OutcomeTable:
             "query_id": query_id,
             "task": _checked_labels("task", self.task, rows),
             "weights": _checked_weights(self.weights, rows),
+            "prompts": _checked_prompts(self.prompts, rows),
         }
-        for field, value in fields.items():
+        for name, value in fields.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
-            object.__setattr__(self, field, value)
+            object.__setattr__(self, name, value)
 
     @property
     def num_rows(self) -> int:
@@ -91,17 +96,23 @@ class OutcomeTable:
 
     def mean_reward(self) -> NDArray[np.float64]:
         """Weighted mean reward of each model, shape (models,), in [0, 1]."""
-        return self._mean(self.reward)
+        return self._mean("reward", self.reward)
 
     def mean_cost(self) -> NDArray[np.float64]:
         """Weighted mean cost of each model, shape (models,), USD per query."""
-        return self._mean(self.cost)
+        return self._mean("cost", self.cost)
 
-    def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Exact sums: the answer does not depend on how a platform orders additions.
-        if self.weights is None:
-            return np.array([math.fsum(column.tolist()) / self.num_rows for column in values.T])
-        return np.array([math.fsum((column * self.weights).tolist()) for column in values.T])
+    def _mean(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Exact sums: the answer does not depend on how a platform orders additions. They take a
+        # while, and many streams are drawn from one table: computed once.
+        if name not in self._means:
+            weights = np.full(self.num_rows, 1.0) if self.weights is None else self.weights
+            total = 1.0 if self.weights is not None else self.num_rows
+            sums = [math.fsum((column * weights).tolist()) / total for column in values.T]
+            means = np.array(sums)
+            means.setflags(write=False)
+            self._means[name] = means
+        return self._means[name]
 
     def select(self, models: Sequence[str]) -> Self:
         """Return a table of the named models only, in the order given.
@@ -117,6 +128,8 @@ class OutcomeTable:
             A name is unknown or given twice, or there is none.
         """
         index = model_positions(self.models, models)
+        if tuple(models) == self.models:
+            return self
         return type(self)(
             name=self.name,
             models=tuple(models),
@@ -125,6 +138,7 @@ class OutcomeTable:
             query_id=self.query_id,
             task=self.task,
             weights=self.weights,
+            prompts=self.prompts,
         )
 
 
@@ -132,10 +146,11 @@ def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Column of each wanted model; ``DatasetError`` lists the names when one is unknown."""
     if isinstance(wanted, str):
         raise DatasetError(f"models must be a sequence of names, got the string {wanted!r}")
-    unknown = [name for name in wanted if name not in known]
+    position = {name: column for column, name in enumerate(known)}
+    unknown = [name for name in wanted if name not in position]
     if unknown:
         raise DatasetError(f"unknown model {unknown[0]!r}; the table has: {', '.join(known)}")
-    return [list(known).index(name) for name in _checked_models(wanted)]
+    return [position[name] for name in _checked_models(wanted)]
 
 
 def _checked_models(models: Sequence[object]) -> tuple[str, ...]:
@@ -186,6 +201,15 @@ def _checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[
             f"{field} holds a label of more than {MAX_LABEL_CHARS} characters; shorten it"
         )
     return np.array(array, order="C")
+
+
+def _checked_prompts(values: Sequence[object] | None, rows: int) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    prompts = tuple(value for value in values if isinstance(value, str))
+    if len(prompts) != len(values) or len(prompts) != rows:
+        raise DatasetError(f"prompts must be {rows} strings, one per row; got {len(prompts)}")
+    return prompts
 
 
 def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:

@@ -114,7 +114,9 @@ pub enum Error {
         kind: &'static str,
     },
     /// No arm is live.
-    #[error("no arm is live: none was deployed, or all have left since; end the stage to deploy others")]
+    #[error(
+        "no arm is live: none was deployed, or all have left since; end the stage to deploy others"
+    )]
     NoLiveArm,
     /// Every live arm that may serve the query is at a limit of requests, tokens or queries under
     /// way.
@@ -168,6 +170,21 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The search for a live set was ended before its answer was proven.
+    #[error(
+        "the search for a live set ended without a proven optimum, after {nodes} nodes; raise \
+         time_limit, lower the number of candidates, or use solver = 'highs'"
+    )]
+    SearchStopped {
+        /// Sets of live sets looked at.
+        nodes: u64,
+    },
+    /// The search found no set whose caps suffice although there is one; a defect, never an answer.
+    #[error("no set of {max_deployed} arms was found whose caps suffice, although one exists")]
+    NoMixture {
+        /// How many arms can be live.
+        max_deployed: usize,
+    },
 }
 
 fn retry(after: Option<f64>) -> String {
@@ -198,6 +215,19 @@ pub(crate) fn check_all(
         None => Ok(()),
         Some(index) => Err(Error::InvalidElement { argument, index, value: values[index], rule }),
     }
+}
+
+/// Checks the length of an array.
+pub(crate) fn check_lengths(
+    argument: &'static str,
+    actual: usize,
+    expected: usize,
+    rule: &'static str,
+) -> Result<(), Error> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Error::WrongLength { argument, actual, expected, rule })
 }
 
 /// No count of a sound state is above this: it leaves room to go on counting.

@@ -38,6 +38,7 @@ mod baselines;
 mod command;
 mod confidence;
 mod decisions;
+pub mod deployment;
 mod drift;
 mod error;
 mod guard;
@@ -58,7 +59,10 @@ mod stats;
 mod throughput;
 mod usage;
 
-pub use baselines::{Greedy, Mixture};
+pub use baselines::{
+    ContextConfig, ContextRouter, DualMethod, Greedy, Index, IndexRouter, KnapsackConfig,
+    KnapsackRouter, LinUcb, LinUcbConfig, Mixture, Sharing, StatusCounts,
+};
 pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily};
 pub use drift::{ChangeTest, Drift, Forgetting};
@@ -71,7 +75,7 @@ pub use pacing::{Ledger, Pacing, StartCost};
 pub use period::Period;
 pub use plan::StagePlan;
 pub use prior::Prior;
-pub use replay::{Outcome, OutcomeMatrix, Policy, Trace, replay};
+pub use replay::{LateFeedback, Outcome, OutcomeMatrix, Policy, Trace, replay};
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Decision, FailureEffect,
     FailureReason, Observation, Query, Reasons, Router, RouterConfig,

@@ -1,5 +1,6 @@
 //! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 use crate::error::{BILL_RULE, Error, REWARD_RULE, check_all, is_bill, is_reward};
@@ -20,17 +21,18 @@ pub struct Outcome {
 /// Anything that routes queries and learns from what they bring. Every policy runs in the same
 /// loop, so that a comparison differs in the policy alone.
 pub trait Policy {
-    /// Decides which arm serves the next query.
+    /// Decides which arm serves the next query, whose row in the table of outcomes is given:
+    /// policies with context look up its features there, others do not use it.
     ///
     /// # Errors
     /// When no decision can be made; see the policy.
-    fn route(&mut self) -> Result<Decision, Error>;
+    fn route(&mut self, row: usize) -> Result<Decision, Error>;
 
-    /// Learns what a decision brought.
+    /// Learns what a decision on the query of that row brought.
     ///
     /// # Errors
     /// When the outcome is not valid for the decision.
-    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error>;
+    fn observe(&mut self, row: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error>;
 }
 
 /// Outcomes of every arm on every row of a table, both matrices in row-major order.
@@ -106,7 +108,30 @@ pub struct Trace<'a> {
     pub budget_price: &'a mut [f64],
 }
 
-/// Replays the queries in `rows` (each a row of `outcomes`) through a policy, feedback at once.
+/// Feedback that comes so many queries after its decision, from one stage to the next; what is
+/// still on its way at the end is never delivered.
+#[derive(Debug, Clone)]
+pub struct LateFeedback {
+    delay: usize,
+    waiting: VecDeque<(Decision, u32)>,
+}
+
+impl LateFeedback {
+    /// A queue for feedback that comes when `delay` further decisions have been made.
+    #[must_use]
+    pub fn new(delay: usize) -> Self {
+        Self { delay, waiting: VecDeque::new() }
+    }
+
+    /// Takes a new decision; returns the one whose feedback is due.
+    fn next_due(&mut self, decision: Decision, row: u32) -> Option<(Decision, u32)> {
+        self.waiting.push_back((decision, row));
+        if self.waiting.len() > self.delay { self.waiting.pop_front() } else { None }
+    }
+}
+
+/// Replays the queries in `rows` (each a row of `outcomes`) through a policy, feedback at once or
+/// late.
 ///
 /// # Errors
 /// [`Error::WrongLength`] if the trace does not fit; [`Error::InvalidElement`] for a row out of
@@ -116,6 +141,7 @@ pub fn replay<P: Policy + ?Sized>(
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
     trace: &mut Trace<'_>,
+    mut late: Option<&mut LateFeedback>,
 ) -> Result<(), Error> {
     for (argument, actual) in [
         ("trace.arm", trace.arm.len()),
@@ -136,8 +162,15 @@ pub fn replay<P: Policy + ?Sized>(
         if t % READ_AHEAD == 0 {
             outcomes.read_ahead(&rows[t..rows.len().min(t + READ_AHEAD)]);
         }
-        let decision = policy.route()?;
-        policy.observe(&decision, outcomes.outcome(row as usize, decision.arm))?;
+        let decision = policy.route(row as usize)?;
+        let due = match &mut late {
+            None => Some((decision, row)),
+            Some(late) => late.next_due(decision, row),
+        };
+        if let Some((decision, row)) = due {
+            let row = row as usize;
+            policy.observe(row, &decision, outcomes.outcome(row, decision.arm))?;
+        }
         // Arms are columns of a matrix in memory: far fewer than 2^32.
         #[allow(clippy::cast_possible_truncation)]
         {

@@ -15,6 +15,11 @@ impl Sampler {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// The generator itself, for distributions that draw from it as they need.
+    pub(crate) fn generator(&mut self) -> &mut Xoshiro256PlusPlus {
+        &mut self.0
+    }
+
     /// The next number in \[0, 1), a multiple of 2^-53.
     #[inline]
     pub fn unit(&mut self) -> f64 {

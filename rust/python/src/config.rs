@@ -160,10 +160,16 @@ pub(crate) struct PriorDict {
     tokens: Option<(TokensTuple, u64)>,
 }
 
+impl From<PriorDict> for Prior {
+    fn from(dict: PriorDict) -> Self {
+        let PriorDict { reward, cost, tokens } = dict;
+        let tokens = tokens.map(|(tokens, weight)| (tokens.into(), weight));
+        Self { reward, cost, tokens }
+    }
+}
+
 impl PriorDict {
     pub(crate) fn with(self, settings: ArmSettings) -> ArmSpec {
-        let Self { reward, cost, tokens } = self;
-        let tokens = tokens.map(|(tokens, weight)| (tokens.into(), weight));
-        ArmSpec { settings, prior: Prior { reward, cost, tokens } }
+        ArmSpec { settings, prior: self.into() }
     }
 }

@@ -49,7 +49,9 @@ fn with_message(error: &Error, message: String) -> PyErr {
         }
         Error::AllExcluded { .. } => ExcludedError::new_err(message),
         Error::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
-        Error::PivotLimit { .. } => SolverError::new_err(message),
+        Error::PivotLimit { .. } | Error::SearchStopped { .. } | Error::NoMixture { .. } => {
+            SolverError::new_err(message)
+        }
         _ => InvalidInputError::new_err(message),
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod convert;
 mod decision;
+mod deployment;
 mod errors;
 mod log;
 mod lp;
@@ -26,6 +27,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
     module.add_class::<lp::RoutingSolution>()?;
     module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
+    module.add_function(wrap_pyfunction!(deployment::solve_plain_deployment, module)?)?;
+    module.add_function(wrap_pyfunction!(deployment::best_live_set, module)?)?;
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;
@@ -33,6 +36,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;
     module.add_class::<policies::Mixture>()?;
+    module.add_class::<policies::IndexRouter>()?;
+    module.add_class::<policies::KnapsackRouter>()?;
+    module.add_class::<policies::LinUcb>()?;
+    module.add_class::<policies::ContextRouter>()?;
+    module.add_class::<replay::LateFeedback>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
-use stageroute_core::{OutcomeMatrix, Policy, Trace, replay as core_replay};
+use stageroute_core::{self as core, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
-use crate::policies::{Greedy, Mixture};
+use crate::policies::{ContextRouter, Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
 use crate::router::Router;
 
 /// Any policy kernel.
@@ -17,11 +17,31 @@ pub(crate) enum Kernel<'py> {
     Router(Bound<'py, Router>),
     Greedy(Bound<'py, Greedy>),
     Mixture(Bound<'py, Mixture>),
+    Index(Bound<'py, IndexRouter>),
+    Knapsack(Bound<'py, KnapsackRouter>),
+    LinUcb(Bound<'py, LinUcb>),
+    Context(Bound<'py, ContextRouter>),
 }
 
-/// Replay the queries in `rows` (indices into the outcome matrices) through a policy kernel, each
-/// outcome observed at once, without the interpreter. Decisions go to the three output arrays.
+/// Feedback that comes so many queries after its decision; kept from one stage to the next.
+#[pyclass(frozen, module = "stageroute._core")]
+pub(crate) struct LateFeedback {
+    inner: Mutex<core::LateFeedback>,
+}
+
+#[pymethods]
+impl LateFeedback {
+    #[new]
+    fn new(delay: usize) -> Self {
+        Self { inner: Mutex::new(core::LateFeedback::new(delay)) }
+    }
+}
+
+/// Replay the queries in `rows` (indices into the outcome matrices) through a policy kernel,
+/// without the interpreter; each outcome is observed at once, or late. Decisions go to the three
+/// output arrays.
 #[pyfunction]
+#[pyo3(signature = (kernel, reward, cost, rows, arm, probability, budget_price, late=None))]
 // One argument for each array; PyO3 passes them by value.
 #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(crate) fn replay(
@@ -33,6 +53,7 @@ pub(crate) fn replay(
     mut arm: PyReadwriteArray1<'_, u32>,
     mut probability: PyReadwriteArray1<'_, f64>,
     mut budget_price: PyReadwriteArray1<'_, f64>,
+    late: Option<Bound<'_, LateFeedback>>,
 ) -> PyResult<()> {
     let arms = reward.as_array().ncols();
     let rows = elements(&rows);
@@ -48,13 +69,20 @@ pub(crate) fn replay(
         probability: probability.as_slice_mut().map_err(|_| flat("probability"))?,
         budget_price: budget_price.as_slice_mut().map_err(|_| flat("budget_price"))?,
     };
+    let late = late.as_ref().map(Bound::get);
     match kernel {
         Kernel::Router(kernel) if kernel.get().lock(py)?.is_journaled() => {
             Err(invalid("a router with a journal cannot be replayed natively: route and observe"))
         }
-        Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace),
-        Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),
-        Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace),
+        Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace, late),
+        Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Index(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Knapsack(kernel) => {
+            run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late)
+        }
+        Kernel::LinUcb(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Context(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
     }
 }
 
@@ -65,9 +93,15 @@ fn run<P: Policy + Send>(
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
     trace: &mut Trace<'_>,
+    late: Option<&LateFeedback>,
 ) -> PyResult<()> {
     py.detach(|| {
         let mut policy = policy.lock().map_err(|_| poisoned())?;
-        core_replay(&mut *policy, outcomes, rows, trace).map_err(|error| to_py(&error))
+        let mut late = match late {
+            Some(late) => Some(late.inner.lock().map_err(|_| poisoned())?),
+            None => None,
+        };
+        core::replay(&mut *policy, outcomes, rows, trace, late.as_deref_mut())
+            .map_err(|error| to_py(&error))
     })
 }

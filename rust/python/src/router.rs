@@ -42,12 +42,17 @@ pub(crate) struct State {
 }
 
 impl Policy for State {
-    fn route(&mut self) -> Result<core::Decision, Error> {
-        Policy::route(&mut self.router)
+    fn route(&mut self, row: usize) -> Result<core::Decision, Error> {
+        Policy::route(&mut self.router, row)
     }
 
-    fn observe(&mut self, decision: &core::Decision, outcome: Outcome) -> Result<(), Error> {
-        Policy::observe(&mut self.router, decision, outcome)
+    fn observe(
+        &mut self,
+        row: usize,
+        decision: &core::Decision,
+        outcome: Outcome,
+    ) -> Result<(), Error> {
+        Policy::observe(&mut self.router, row, decision, outcome)
     }
 }
 

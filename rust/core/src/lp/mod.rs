@@ -298,6 +298,11 @@ impl RoutingLp {
         self.simplex.dual().mass_price
     }
 
+    /// The marginal arm of the last solve, and the partner that it shares the rest with, if any.
+    pub(crate) fn basic_arms(&self) -> (usize, Option<usize>) {
+        (self.simplex.marginal, self.simplex.partner)
+    }
+
     /// Residuals and gap of the last solve, computed from the data alone.
     #[must_use]
     pub fn certificate(&self) -> Certificate {

@@ -394,12 +394,12 @@ impl Router {
 
 impl Policy for Router {
     #[inline]
-    fn route(&mut self) -> Result<Decision, Error> {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
         Self::route(self, &Query::default())
     }
 
     #[inline]
-    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
+    fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
         let Outcome { reward, cost } = outcome;
         let (id, reward, cost) = (decision.id, Some(reward), Some(cost));
         Self::observe(self, 0.0, &Observation { id, reward, cost, tokens: None })

@@ -1,5 +1,6 @@
-//! Policies to compare with. They deploy outside, like the router, and route here.
+//! The paper's greedy baseline.
 
+use super::Drawer;
 use crate::confidence::Confidence;
 use crate::drift::Drift;
 use crate::error::{CAP_RULE, Error, check_all, is_cap};
@@ -7,90 +8,8 @@ use crate::learner::Learner;
 use crate::plan::StagePlan;
 use crate::prior::Prior;
 use crate::replay::{Outcome, Policy};
-use crate::router::{Decision, Reasons};
-use crate::sampling::Sampler;
+use crate::router::Decision;
 use crate::usage::CostFeedback;
-
-/// Draws and numbers the decisions of a baseline, which takes feedback at once and needs no table
-/// of them.
-#[derive(Debug, Clone)]
-struct Drawer {
-    sampler: Sampler,
-    next: u64,
-}
-
-impl Drawer {
-    fn new(seed: u64) -> Self {
-        Self { sampler: Sampler::new(seed), next: 0 }
-    }
-
-    fn draw(&mut self, arms: &[usize], p: &[f64], plan: &StagePlan) -> Result<Decision, Error> {
-        let arm = self.sampler.draw(arms, p).ok_or(Error::NoLiveArm)?;
-        let id = self.next;
-        self.next += 1;
-        let (probability, stage, reasons) = (p[arm], plan.stage(), Reasons::default());
-        Ok(Decision { id, arm, probability, stage, budget_price: 0.0, reasons })
-    }
-}
-
-/// A fixed routing distribution for each stage, without learning: uniform routing, and the stage
-/// oracle, whose distribution is the optimum under the true means.
-#[derive(Debug, Clone)]
-pub struct Mixture {
-    arms: usize,
-    plan: StagePlan,
-    probabilities: Vec<f64>,
-    drawer: Drawer,
-}
-
-impl Mixture {
-    /// A policy over `arms` candidates; nothing is live.
-    #[must_use]
-    pub fn new(arms: usize, seed: u64) -> Self {
-        Self {
-            arms,
-            plan: StagePlan::default(),
-            probabilities: vec![0.0; arms],
-            drawer: Drawer::new(seed),
-        }
-    }
-
-    /// Publishes the next stage: the live arms, and a probability for each of all candidates.
-    ///
-    /// # Errors
-    /// [`Error::WrongLength`], or [`Error::InvalidElement`] for a negative or non-finite
-    /// probability; as [`StagePlan::new`] for the arms. Mass outside the live set is an
-    /// [`Error::InvalidElement`] too.
-    pub fn publish(&mut self, deployed: &[usize], probabilities: &[f64]) -> Result<(), Error> {
-        let argument = "probabilities";
-        if probabilities.len() != self.arms {
-            let (actual, expected) = (probabilities.len(), self.arms);
-            let rule = "one for each candidate";
-            return Err(Error::WrongLength { argument, actual, expected, rule });
-        }
-        check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
-        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
-        let stray =
-            (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
-        if let Some(index) = stray {
-            let (value, rule) = (probabilities[index], "must be 0 for an arm that is not live");
-            return Err(Error::InvalidElement { argument, index, value, rule });
-        }
-        self.plan = plan;
-        self.probabilities.copy_from_slice(probabilities);
-        Ok(())
-    }
-}
-
-impl Policy for Mixture {
-    fn route(&mut self) -> Result<Decision, Error> {
-        self.drawer.draw(self.plan.arms(), &self.probabilities, &self.plan)
-    }
-
-    fn observe(&mut self, _: &Decision, _: Outcome) -> Result<(), Error> {
-        Ok(())
-    }
-}
 
 /// The paper's greedy baseline: arms are ranked by utility `μ^U / c^L`, and queries go to the
 /// ranking's head, each arm up to its cap. It never looks at the budget.
@@ -174,11 +93,11 @@ impl Greedy {
 }
 
 impl Policy for Greedy {
-    fn route(&mut self) -> Result<Decision, Error> {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
         self.drawer.draw(&self.ranking, &self.probabilities, &self.plan)
     }
 
-    fn observe(&mut self, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
+    fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
         let cost = CostFeedback::Usd(outcome.cost);
         self.learner.observe(decision.arm, Some(outcome.reward), Some(cost))?;
         self.rank();

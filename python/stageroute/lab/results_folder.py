@@ -1,0 +1,222 @@
+"""The folder of a study that runs, or goes on: what is finished is written down at once."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stageroute._core import __version__
+from stageroute.errors import InvalidInputError, ResultsError
+from stageroute.lab.episodes import Episode, Record
+from stageroute.lab.results import (
+    EPISODES,
+    FINISHED,
+    FORMAT,
+    LOCK,
+    STUDY,
+    TIMINGS,
+    StudyResults,
+    Timing,
+    differences,
+    read_json,
+    read_results,
+    write_json,
+    write_table,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing guards against two processes on one folder
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["ResultsFolder", "open_results"]
+
+
+@contextmanager
+def open_results(
+    path: Path, study: str, settings: dict[str, Any], episodes: Sequence[Episode]
+) -> Iterator["ResultsFolder"]:
+    """Begin with a folder of results, or go on with it; no other process can, meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it does not exist.
+    study : str
+    settings : dict
+        Plain values that fix the study's episodes.
+    episodes : sequence of Episode
+        All of the study's.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds something else (another study, this one under other settings or of
+        another version, other files), is damaged, or is in use. It was not changed.
+    InvalidInputError
+        If two episodes are the same.
+    """
+    keys = [episode.key() for episode in episodes]
+    if len(set(keys)) < len(keys):
+        raise InvalidInputError(f"study {study!r}: two of its episodes are the same")
+    header = {
+        "format": FORMAT,
+        "study": study,
+        "version": __version__,
+        "settings": settings,
+        "episodes": [
+            episode.to_json() | {"key": key} for key, episode in zip(keys, episodes, strict=True)
+        ],
+    }
+    _prepare(path)
+    with _locked(path):
+        if (path / STUDY).exists():
+            _require_same(path, json.loads(json.dumps(header)))
+        else:
+            write_json(path / STUDY, header)
+        yield ResultsFolder(path, keys)
+
+
+class ResultsFolder:
+    """The folder of a study that runs; see `open_results`.
+
+    Parameters
+    ----------
+    path : Path
+    keys : sequence of str
+        Of all episodes, in the order of the study.
+    """
+
+    def __init__(self, path: Path, keys: Sequence[str]) -> None:
+        self._path = path
+        self._keys = tuple(keys)
+        self._records: dict[str, Record] = {}
+        self._timings: dict[str, Timing] = {}
+        if (path / EPISODES).exists():
+            self._records = {record.key: record for record in read_results(path).records}
+            return
+        for record, timing in _read_finished(path / FINISHED, set(keys)):
+            self._records[record.key], self._timings[record.key] = record, timing
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """Keys of the episodes that need not run again."""
+        return frozenset(self._records)
+
+    def add(self, record: Record, timing: Timing) -> None:
+        """Write down a finished episode, so that it survives the end of this process.
+
+        Raises
+        ------
+        ResultsError
+            If it cannot be written; what was written before is kept.
+        """
+        line = json.dumps({"record": record.to_json(), "timing": timing})
+        try:
+            with (self._path / FINISHED).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise ResultsError(
+                f"{self._path / FINISHED}: cannot be written: {error}; what is finished is kept: "
+                "run the study again to go on"
+            ) from None
+        self._records[record.key], self._timings[record.key] = record, timing
+
+    def complete(self) -> StudyResults:
+        """Write the results, in the order of the study.
+
+        Raises
+        ------
+        ResultsError
+            If an episode is missing, or the results cannot be written.
+        """
+        missing = len(self._keys) - len(self._records)
+        if missing:
+            raise ResultsError(f"{self._path}: {missing} episodes are not finished; run it again")
+        try:
+            # What is finished goes last: until then, this can be done again from it.
+            if not (self._path / EPISODES).exists():
+                write_json(self._path / TIMINGS, {key: self._timings[key] for key in self._keys})
+                write_table(self._path / EPISODES, [self._records[key] for key in self._keys])
+            (self._path / FINISHED).unlink(missing_ok=True)
+        except OSError as error:
+            raise ResultsError(f"{self._path}: cannot be written: {error}") from None
+        return read_results(self._path)
+
+
+def _prepare(path: Path) -> None:
+    """Make the folder; refuse one that holds no study but something else."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        found = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be a folder of results: {error}") from None
+    foreign = sorted(found - {LOCK, f"{STUDY}.new"})
+    if STUDY not in found and foreign:
+        raise ResultsError(
+            f"{path} holds no {STUDY} but other files ({', '.join(foreign[:3])}); name a new folder"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from the folder; the system unlocks it when this process ends."""
+    try:
+        file = (path / LOCK).open("a")
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error}") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ResultsError(
+                    f"{path}: another process works on this folder; wait for it or end it"
+                ) from None
+        yield
+
+
+def _require_same(path: Path, header: dict[str, Any]) -> None:
+    """Refuse to go on with something else."""
+    kept = read_json(path / STUDY)
+    for name in header:
+        if kept.get(name) != header[name]:
+            changes = _changes(kept.get(name), header[name])
+            raise ResultsError(
+                f"{path} holds results of another run: its {name} differs{changes}; "
+                "name another folder, or remove this one"
+            )
+
+
+def _changes(kept: Any, wanted: Any) -> str:
+    if isinstance(kept, list):
+        return ""
+    if not isinstance(kept, dict):
+        return f" ({kept!r} there, {wanted!r} now)"
+    found = differences(kept, wanted)
+    return " (" + "; ".join(f"{name}: {old!r} there, {new!r} now" for name, old, new in found) + ")"
+
+
+def _read_finished(path: Path, keys: set[str]) -> list[tuple[Record, Timing]]:
+    """Read what is finished; then cut off a last line that was torn by a crash."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    finished = []
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+        try:
+            values = json.loads(line)
+            record, timing = Record.from_json(values["record"]), values["timing"]
+            if record.key not in keys:
+                raise ValueError(f"the study has no episode {record.key}")  # noqa: TRY301
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsError(
+                f"{path}, line {number}: not a finished episode ({error!r}); remove that line"
+            ) from None
+        finished.append((record, timing))
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return finished

@@ -1,0 +1,304 @@
+"""Which policy is best: regret and spend of all of them on the same streams."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from stageroute.lab.episodes import Episode, Record
+from stageroute.lab.intervals import bands, mean_interval, median_interval
+from stageroute.lab.results import StudyResults
+from stageroute.lab.study import Study, StudySettings
+from stageroute.lab.summary import (
+    Curve,
+    Figure,
+    HeatMap,
+    LineFigure,
+    Point,
+    PointFigure,
+    Summary,
+    Table,
+)
+from stageroute.policies import POLICIES
+
+__all__ = ["Comparison"]
+
+WITHIN_BUDGET: Final = 1.01
+"""A policy keeps to the budget if its mean spend / b over the seeds is no more."""
+
+WITHIN_CAPS: Final = 0.01
+"""A policy keeps to the caps if no model's share of a stream exceeds its cap by more, on average
+over the seeds."""
+
+KNOWING: Final = ("oracle", "static", "clairvoyant")
+"""Policies that are told what others must learn."""
+
+RIVALS_IN_FOCUS: Final = 3
+"""How many of the best other policies figures show in colour."""
+
+NEAR_BEST: Final = 0.95
+"""Rewards that the figure of reward against cost shows, as a share of the highest."""
+
+HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 3))
+COLUMNS: Final = (
+    "policy",
+    "mean",
+    "median",
+    "p90",
+    "worst",
+    "mean",
+    "worst",
+    "running",
+    "stage",
+    "over cap",
+    "reward",
+    "starts",
+)
+REGRET: Final = (1, 2, 3, 4)
+REWARD: Final = 10
+"""The columns in which the best is marked."""
+
+
+class Comparison(Study):
+    """All policies on the same streams, at several budgets."""
+
+    name = "comparison"
+    question = "Which policy loses least against the stage oracle, and which keeps to the budget?"
+
+    def settings(self) -> StudySettings:
+        """Return the full setting: every policy of our own; rivals are added by name."""
+        return replace(super().settings(), policies=tuple(POLICIES))
+
+    def episodes(self, settings: StudySettings) -> list[Episode]:
+        """Return every policy at every budget on the stream of every seed."""
+        return [
+            Episode(
+                workload=settings.workload,
+                policy=policy,
+                limits=settings.at_budget(budget),
+                num_queries=settings.num_queries,
+                num_stages=settings.num_stages,
+                seed=seed,
+            )
+            for seed in settings.seeds
+            for budget in settings.budgets
+            for policy in settings.policies
+        ]
+
+    def summarise(self, results: StudyResults) -> Summary:
+        """Compare at every budget."""
+        budgets = results.distinct("budget")
+        return Summary(
+            title="Comparison of policies",
+            question=self.question,
+            findings=tuple(_finding(results, budget) for budget in budgets),
+            tables=tuple(_table(results, budget) for budget in budgets),
+            figures=tuple(figure for budget in budgets for figure in _figures(results, budget)),
+        )
+
+
+def _by_policy(results: StudyResults, budget: float) -> dict[str, list[Record]]:
+    return {
+        policy: results.of(policy=policy, budget=budget) for policy in results.distinct("policy")
+    }
+
+
+def _column(records: list[Record], name: str) -> np.ndarray:
+    return np.array([getattr(record, name) for record in records])
+
+
+def _ranked(results: StudyResults, budget: float) -> list[str]:
+    """Return the policies that keep to budget and caps, oracles apart, least mean regret first."""
+    regret = {
+        policy: float(_column(records, "regret").mean())
+        for policy, records in _by_policy(results, budget).items()
+        if policy not in KNOWING
+        and _column(records, "spend").mean() <= WITHIN_BUDGET
+        and _over_cap(records) <= WITHIN_CAPS
+    }
+    return sorted(regret, key=lambda policy: regret[policy])
+
+
+def _over_cap(records: list[Record]) -> float:
+    """Return by how much a model's share of the stream exceeds its cap, mean over the seeds."""
+    return float(
+        np.mean(
+            [
+                max((share - cap for share, cap in zip(r.shares, r.caps, strict=True)), default=0.0)
+                for r in records
+            ]
+        )
+    )
+
+
+def _finding(results: StudyResults, budget: float) -> str:
+    """Say who is best among those that keep to budget and caps, oracles apart."""
+    ranked = _ranked(results, budget)
+    if not ranked:
+        return (
+            f"At b = {budget:g} no policy keeps to the caps and its mean spend within "
+            f"{WITHIN_BUDGET} b."
+        )
+    by_policy = _by_policy(results, budget)
+    regret = [100 * _column(by_policy[policy], "regret").mean() for policy in ranked[:2]]
+    text = (
+        f"At b = {budget:g}, {ranked[0]} has the lowest mean regret of the {len(ranked)} policies "
+        f"that keep to the caps and their mean spend within {WITHIN_BUDGET} b: {regret[0]:.2f} %"
+    )
+    if len(ranked) > 1:
+        text += f"; next is {ranked[1]} with {regret[1]:.2f} %"
+    return text + "."
+
+
+def _table(results: StudyResults, budget: float) -> Table:
+    by_policy = _by_policy(results, budget)
+    rows = {policy: _row(policy, records) for policy, records in by_policy.items()}
+    seeds = len(results.distinct("seed"))
+    note = (
+        f"Over {seeds} seeds; below a mean or median, what covers it with 95 % (bootstrap over "
+        f"seeds). Marked: the best of those that keep to the caps and their mean spend within "
+        f"{WITHIN_BUDGET} b, oracles apart. Regret is a share of the stage oracle's expected "
+        "reward and counts the mean reward of the models chosen: it can be negative where a "
+        "policy overspends or exceeds caps, and what a policy gains by knowing a query's task "
+        "shows in its reward alone. Over cap: the largest share of a model less its cap. Running: "
+        "the largest spend so far / budget so far from query 1,000 on. Stage: the largest "
+        "overspend of a stage. Starts: models started."
+    )
+    return Table(
+        f"All policies at b = {budget:g}",
+        COLUMNS,
+        tuple(rows.values()),
+        note,
+        heads=HEADS,
+        best=_best_cells(rows, _ranked(results, budget)),
+        part=_part(budget),
+    )
+
+
+def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
+    regret = 100 * _column(records, "regret")
+    spend = _column(records, "spend")
+    return (
+        policy,
+        mean_interval(regret).text(),
+        median_interval(regret).text(),
+        f"{np.quantile(regret, 0.9):.2f}",
+        f"{regret.max():.2f}",
+        mean_interval(spend).text(3),
+        f"{spend.max():.3f}",
+        f"{_column(records, 'worst_running_spend').max():.3f}",
+        f"{100 * _column(records, 'largest_stage_violation').max():+.1f} %",
+        f"{100 * max(_over_cap(records), 0.0):.1f} %",
+        f"{_column(records, 'reward').mean():.4f}",
+        f"{_column(records, 'starts').mean():.1f}",
+    )
+
+
+def _best_cells(rows: dict[str, tuple[str, ...]], able: list[str]) -> frozenset[tuple[int, int]]:
+    """Return the cells with the least regret and the most reward among the policies `able`."""
+    best = set()
+    for column, sign in (*((column, 1.0) for column in REGRET), (REWARD, -1.0)):
+        values = {policy: sign * float(rows[policy][column].split()[0]) for policy in able}
+        lowest = min(values.values(), default=0.0)
+        ties = [policy for policy, value in values.items() if value == lowest]
+        best |= {(list(rows).index(policy), column) for policy in ties}
+    return frozenset(best)
+
+
+def _part(budget: float) -> str:
+    return f"b = {budget:g} USD per query"
+
+
+def _in_focus(results: StudyResults, budget: float) -> list[str]:
+    """Return the policies that figures show in colour."""
+    rivals = [policy for policy in _ranked(results, budget) if policy != "stageroute"]
+    return ["stageroute", "oracle", *rivals[:RIVALS_IN_FOCUS]]
+
+
+def _figures(results: StudyResults, budget: float) -> list[Figure]:
+    policies, focus = _by_policy(results, budget), _in_focus(results, budget)
+    regret, spend, points = [], [], []
+    for policy, records in policies.items():
+        x, is_shown = records[0].curve_queries, policy in focus
+        curves = np.array([record.cumulative_regret for record in records])
+        regret.append(Curve(policy, x, *bands(curves), in_focus=is_shown))
+        curves = np.array([record.running_spend for record in records])
+        spend.append(Curve(policy, x, *bands(curves), in_focus=is_shown))
+        reward = mean_interval(_column(records, "reward"))
+        cost = mean_interval(_column(records, "spend"))
+        ranges = (cost.low, cost.high), (reward.low, reward.high)
+        points.append(Point(policy, cost.value, reward.value, *ranges, in_focus=is_shown))
+    best = max(point.y for point in points)
+    part, seeds = _part(budget), len(results.distinct("seed"))
+    figures: list[Figure] = [
+        LineFigure(
+            "Cumulative regret", "query", "expected reward lost against the oracle",
+            tuple(regret), log_y=True, part=part,
+            note=f"Lower is better; logarithmic but about 0. Lines are means over {seeds} seeds, "
+            "bands cover them with 95 %. A line that flattens has learned.",
+        ),
+        LineFigure(
+            "Spend against the budget", "query", "spend so far / budget so far", tuple(spend),
+            level=1.0, y_range=(0.5, 1.5), part=part,
+            note="At 1 all of the budget is spent, above it more than was allowed. Arrows: where "
+            "those end that leave the figure.",
+        ),
+        PointFigure(
+            "Reward against cost", "spend / b", "mean reward", tuple(points),
+            front=True, upright=1.0, part=part, x_range=(0.8, 1.2),
+            y_range=(NEAR_BEST * best, best + 0.1 * (1.0 - NEAR_BEST) * best),
+            note="Up and to the left is better; right of the upright line is over budget. The "
+            "line joins policies that none beats in both. Crosses cover the means with 95 %. At "
+            "the edges, with their values: policies far away. Some grey points have no room for "
+            "their names; all are in the table.",
+        ),
+    ]  # fmt: skip
+    return figures + _heat_maps(policies, focus, part)
+
+
+def _heat_maps(policies: dict[str, list[Record]], focus: list[str], part: str) -> list[Figure]:
+    """Share of every model in every stage: StageRoute's, the oracle's and the best rival's."""
+    compared = [policy for policy in focus[:3] if policy in policies and policies[policy][0].models]
+    shares = {policy: _mean_shares(policies[policy]) for policy in compared}
+    top = max((float(np.nanmax(rows)) for rows in shares.values()), default=1.0)
+    return [
+        HeatMap(
+            f"Who serves: {policy}",
+            "stage",
+            tuple(str(stage + 1) for stage in range(len(policies[policy][0].stage_starts))),
+            tuple(policies[policy][0].models),
+            tuple(shares[policy]),
+            _agreement(policies, policy),
+            top=top,
+            part=part,
+        )
+        for policy in compared
+    ]
+
+
+def _agreement(policies: dict[str, list[Record]], policy: str) -> str:
+    """Say on how much of the traffic a policy agrees with the oracle, stage by stage."""
+    order = "Models in order of arrival; grey: not there yet."
+    if policy == "oracle" or "oracle" not in policies:
+        return order
+    both = zip(policies[policy], policies["oracle"], strict=True)
+    common = [
+        np.minimum(record.stage_shares, oracle.stage_shares).sum() / len(record.stage_starts)
+        for record, oracle in both
+    ]
+    return (
+        f"{order} Shares agree with the oracle's on {100 * np.mean(common):.0f} % of the traffic."
+    )
+
+
+def _mean_shares(records: list[Record]) -> np.ndarray:
+    """Return the share of each model (rows) in each stage, mean over seeds.
+
+    NaN where a model had not arrived when the stage began, whatever the seed.
+    """
+    shape = len(records[0].stage_starts), len(records[0].models)
+    shares = np.mean([np.reshape(record.stage_shares, shape) for record in records], axis=0)
+    arrivals = np.min([record.arrivals for record in records], axis=0)
+    absent = np.asarray(records[0].stage_starts)[:, None] < arrivals
+    rows: np.ndarray = np.where(absent, np.nan, shares).T
+    return rows

@@ -1,0 +1,136 @@
+"""What a study is, and how one is run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from stageroute.checks import require
+from stageroute.lab.episodes import Episode, Record, run_episode
+from stageroute.lab.results import StudyResults
+from stageroute.lab.results_folder import open_results
+from stageroute.lab.summary import Summary
+from stageroute.policies import Limits
+from stageroute.workloads import BuiltIn, Workload
+
+__all__ = ["Engine", "Study", "StudySettings", "run_study"]
+
+Finished = tuple[Record, dict[str, float]]
+Engine = Callable[[Callable[[Episode], Finished], Sequence[Episode]], Iterator[Finished]]
+"""Runs a function over episodes somewhere; yields what comes back, in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudySettings:
+    """What a study runs under. Studies that vary one of these go round its value here.
+
+    Parameters
+    ----------
+    workload : Workload
+    budgets : tuple of float
+        USD per query.
+    policies : tuple of str
+    seeds : tuple of int
+    num_queries, num_stages : int
+        T and K.
+    limits : Limits
+        Everything but the budget.
+    is_small : bool
+        Whether the study takes a few cells only, as tests do.
+    """
+
+    workload: Workload = field(default_factory=BuiltIn)
+    budgets: tuple[float, ...] = (0.0003, 0.001, 0.002)
+    policies: tuple[str, ...] = ("stageroute",)
+    seeds: tuple[int, ...] = tuple(range(20))
+    num_queries: int = 36_497
+    num_stages: int = 33
+    limits: Limits = field(default_factory=lambda: Limits(budget=0.001, use_prices=True))
+    is_small: bool = False
+
+    def __post_init__(self) -> None:
+        for argument in ("budgets", "policies", "seeds"):
+            value = getattr(self, argument)
+            require(len(value) > 0, argument, value, "must name at least one")
+
+    def at_budget(self, budget: float) -> Limits:
+        """Return the limits with another budget."""
+        return replace(self.limits, budget=budget)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {
+            "workload": asdict(self.workload),
+            "limits": asdict(self.limits),
+        }
+
+
+class Study(ABC):
+    """A question, the episodes that answer it, and how they are summed up.
+
+    Attributes
+    ----------
+    name : str
+        How the command line calls it.
+    question : str
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+
+    def small(self, settings: StudySettings) -> StudySettings:
+        """Return the setting for tests: a few seconds on one core."""
+        return replace(
+            settings, is_small=True, budgets=settings.budgets[:1], seeds=settings.seeds[:3],
+            num_queries=2_000, num_stages=10,
+        )  # fmt: skip
+
+    def settings(self) -> StudySettings:
+        """Return the full setting."""
+        return StudySettings()
+
+    @abstractmethod
+    def episodes(self, settings: StudySettings) -> list[Episode]:
+        """Return all episodes, those on the same stream next to each other."""
+
+    @abstractmethod
+    def summarise(self, results: StudyResults) -> Summary:
+        """Sum up the records."""
+
+
+def run_study(
+    study: Study,
+    settings: StudySettings,
+    folder: Path,
+    engine: Engine,
+    on_finished: Callable[[int, int], None] = lambda _finished, _total: None,
+) -> StudyResults:
+    """Run what is missing of a study, and write its results.
+
+    Parameters
+    ----------
+    study : Study
+    settings : StudySettings
+    folder : Path
+        Where results are kept, and resumed from.
+    engine : callable
+        See `stageroute.lab.engines`.
+    on_finished : callable, optional
+        Called with the number of episodes that are finished and of all, first at the start.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds something else, or another process works on it.
+    """
+    episodes = study.episodes(settings)
+    with open_results(folder, study.name, settings.to_json(), episodes) as kept:
+        missing = [episode for episode in episodes if episode.key() not in kept.finished]
+        on_finished(len(kept.finished), len(episodes))
+        if missing:
+            for record, timing in engine(run_episode, missing):
+                kept.add(record, timing)
+                on_finished(len(kept.finished), len(episodes))
+        return kept.complete()

@@ -1,0 +1,158 @@
+"""What a study says: findings, tables and figures, as data. Reports draw them.
+
+Tables and figures of the same `part` stand together, under that heading. Where a figure holds many
+curves or points, those that are not `in_focus` are drawn in grey, behind the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Curve",
+    "Figure",
+    "HeatMap",
+    "LineFigure",
+    "Point",
+    "PointFigure",
+    "Summary",
+    "Table",
+]
+
+Numbers = Sequence[float] | NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under column heads; numbers are formatted already.
+
+    `heads` are headings over several columns, from the left: text and how many columns. `best` are
+    the cells that deserve a mark: row and column, from 0.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    heads: tuple[tuple[str, int], ...] = ()
+    best: frozenset[tuple[int, int]] = frozenset()
+    part: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Curve:
+    """A line, with a band around it where `low` and `high` are given; gaps are NaN.
+
+    A reference is no result: a slope to compare with, a fit. Curves of the same label look alike in
+    all figures; `detail` is written after the label, and differs from figure to figure.
+    """
+
+    label: str
+    x: Numbers
+    y: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+    is_reference: bool = False
+    in_focus: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineFigure:
+    """Curves over one axis; `level` is a horizontal line to compare with.
+
+    `y_range` is what is shown where a few curves would squeeze the others; those that end outside
+    are labelled with the value at their end.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    log_x: bool = False
+    log_y: bool = False
+    level: float | None = None
+    note: str = ""
+    y_range: tuple[float, float] | None = None
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point with its label; `x_range` and `y_range` are intervals around it."""
+
+    label: str
+    x: float
+    y: float
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    in_focus: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PointFigure:
+    """Labelled points; `front` joins those that no other beats on both axes (more y, less x).
+
+    `upright` is a vertical line to compare with. `x_range` and `y_range` are what is shown where a
+    few points would squeeze the others; those outside stand at the edge with their values.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    log_x: bool = False
+    front: bool = False
+    upright: float | None = None
+    note: str = ""
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    part: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeatMap:
+    """Values in [0, `top`] over columns and rows; NaN where there can be none.
+
+    `value_label` says what the values are.
+    """
+
+    title: str
+    x_label: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    values: tuple[Numbers, ...]
+    note: str = ""
+    top: float = 1.0
+    value_label: str = "share of the queries"
+    part: str = ""
+
+
+Figure = LineFigure | PointFigure | HeatMap
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything that a study says.
+
+    Attributes
+    ----------
+    title, question : str
+    findings : tuple of str
+        One sentence each, with the figures in it.
+    tables : tuple of Table
+    figures : tuple of Figure
+    """
+
+    title: str
+    question: str
+    findings: tuple[str, ...]
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+
+    @property
+    def parts(self) -> list[str]:
+        """Headings that tables and figures stand under, in order; "" for none."""
+        return list(dict.fromkeys(item.part for item in (*self.figures, *self.tables)))

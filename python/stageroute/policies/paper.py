@@ -1,0 +1,69 @@
+"""The paper's two baselines (Li & Li 2026)."""
+
+import numpy as np
+
+from stageroute._core import Greedy, Mixture
+from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
+
+__all__ = ["GreedyPolicy", "UniformPolicy"]
+
+
+class GreedyPolicy(KernelPolicy):
+    """The paper's greedy baseline: the `max_deployed` models of highest utility μ^U / c^L.
+
+    Queries go to the live models in that order too, each up to its cap. It never looks at the
+    budget. Li & Li (2026) do not publish its routing rule; this is ours.
+    """
+
+    name = "greedy"
+
+    def __init__(self, setting: Setting) -> None:
+        limits = setting.limits
+        confidence = limits.confidence.resolved(limits.budget, [])
+        self._max_deployed = limits.max_deployed
+        self.kernel = self._greedy = Greedy(confidence, setting.caps(), setting.seed)
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Deploy the candidates of highest utility, ties towards the first."""
+        self._greedy.refresh_bounds()
+        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self._greedy.bounds())
+        with np.errstate(divide="ignore"):
+            utility = reward_ucb / cost_lcb
+        order = np.lexsort((candidates, -reward_ucb, -utility))[: self._max_deployed]
+        live = tuple(sorted(candidates[order].tolist()))
+        self._greedy.publish(live)
+        return live
+
+
+class UniformPolicy(KernelPolicy):
+    """The paper's uniform baseline: a random live set, all alike within their caps."""
+
+    name = "uniform"
+
+    def __init__(self, setting: Setting) -> None:
+        self._caps = setting.caps()
+        self._max_deployed = setting.limits.max_deployed
+        set_seed, route_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
+        self._generator = np.random.default_rng(set_seed)
+        self.kernel = self._mixture = Mixture(setting.num_models, int(route_seed))
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Draw the live set."""
+        size = min(self._max_deployed, candidates.size)
+        live = np.sort(self._generator.choice(candidates, size=size, replace=False))
+        probabilities = np.zeros(self._caps.size)
+        probabilities[live] = even_within_caps(self._caps[live])
+        self._mixture.publish(live.tolist(), probabilities)
+        return tuple(live.tolist())
+
+
+def even_within_caps(caps: Floats) -> Floats:
+    """Equal shares; what a cap cuts off goes to the others. In proportion if the caps are short."""
+    if caps.sum() <= 1.0:
+        return np.asarray(caps / caps.sum())
+    shares = np.zeros_like(caps)
+    left = 1.0
+    for position, k in enumerate(np.argsort(caps, kind="stable")):
+        shares[k] = min(caps[k], left / (caps.size - position))
+        left -= shares[k]
+    return shares

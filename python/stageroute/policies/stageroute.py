@@ -1,0 +1,223 @@
+"""StageRoute as it is installed, with other bounds, and as it was published."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from stageroute.confidence import Confidence
+from stageroute.errors import InvalidInputError
+from stageroute.policies.base import Arms, Limits, Policy, Setting
+from stageroute.router import StageRouter
+
+__all__ = [
+    "HoeffdingStageRoutePolicy",
+    "KlStageRoutePolicy",
+    "PaperStageRoutePolicy",
+    "PublishedStageRoutePolicy",
+    "ShortlistStageRoutePolicy",
+    "StageRoutePolicy",
+    "StartBlindStageRoutePolicy",
+    "TheoryStageRoutePolicy",
+    "as_published",
+]
+
+LOT_STREAM = 0x107
+"""Keeps the lots of shortlists apart from the routing."""
+
+OPEN_DECISIONS = 1_024
+"""Feedback comes at once, or after a known delay: a small table stays in the cache."""
+
+
+class StageRoutePolicy(Policy):
+    """`StageRouter` as it is, stages ended by the replay."""
+
+    name = "stageroute"
+
+    def __init__(self, setting: Setting) -> None:
+        setting = replace(setting, limits=self._limits_of(setting))
+        self._models = setting.models()
+        self._limits = setting.limits
+        self._seed = setting.seed
+        stages, length = setting.limits.start_stages, setting.stream.num_queries
+        # Longer than any stage, so that the router never ends one by itself.
+        self._start_queries = None if stages == 1 else stages * -(-length // setting.num_stages)
+        self._open_decisions = OPEN_DECISIONS + setting.stream.delay
+        self._arm = {name: arm for arm, name in enumerate(setting.names)}
+        self._router: StageRouter | None = None
+        self._open: deque[int] = deque()
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        """Return what the limits of the comparison mean for this variant."""
+        return setting.limits
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Add models that have arrived, retire those that have gone, advance the stage."""
+        return self._begin_with(int(candidates[-1]) + 1, candidates.tolist())
+
+    def _begin_with(self, num_arrived: int, candidates: Sequence[int]) -> tuple[int, ...]:
+        arrived = self._models[:num_arrived]
+        if self._router is None:
+            self._router = StageRouter(
+                arrived,
+                budget=self._limits.budget,
+                max_deployed=self._limits.max_deployed,
+                confidence=self._limits.confidence,
+                pacing_horizon=self._limits.pacing_horizon,
+                open_decisions=self._open_decisions,
+                solver=self._limits.solver,
+                stage_queries=self._start_queries,
+                controller="inline",
+                seed=self._seed,
+            )
+            self.kernel = self._router
+            return tuple(self._arm[name] for name in self._router.deployment.models)
+        known = len(self._router.models)
+        for model in arrived[known:]:
+            self._router.add_model(model)
+        gone = set(range(num_arrived)) - set(candidates)
+        for arm in sorted(gone):
+            if not self._router.state(self._models[arm].name).is_retired:
+                self._router.retire_model(self._models[arm].name)
+        deployment = self._router.advance_stage()
+        return tuple(self._arm[name] for name in deployment.models)
+
+    @property
+    def router(self) -> StageRouter:
+        """The router, from the first stage on."""
+        if self._router is None:
+            raise InvalidInputError("begin_stage must come first: there is no router before it")
+        return self._router
+
+    def route(self, row: int) -> tuple[int, float, float]:  # noqa: ARG002
+        """Decide on the next query."""
+        decision = self.router.route()
+        self._open.append(decision.id)
+        return self._arm[decision.model], decision.probability, decision.budget_price
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
+        """Learn what the oldest open decision brought."""
+        self.router.observe(self._open.popleft(), reward=reward, cost=cost)
+
+    def counts(self) -> dict[str, int]:
+        """How many LPs ended in each status."""
+        counters = self.router.counters
+        statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
+        return {status: getattr(counters, status) for status in statuses}
+
+
+def with_family(limits: Limits, family: str) -> Limits:
+    """Exchange the confidence family for another one with its own defaults."""
+    own = Confidence(family)
+    confidence = replace(
+        limits.confidence,
+        family=family,
+        gamma=own.gamma,
+        growth=own.growth,
+        min_visits=own.min_visits,
+    )
+    return replace(limits, confidence=confidence)
+
+
+class PaperStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
+
+    name = "stageroute-paper"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "paper")
+
+
+class KlStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with KL bounds."""
+
+    name = "stageroute-kl"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "kl")
+
+
+class HoeffdingStageRoutePolicy(StageRoutePolicy):
+    """StageRoute with Hoeffding's bounds."""
+
+    name = "stageroute-hoeffding"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return with_family(setting.limits, "hoeffding")
+
+
+def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
+    """Return limits under which StageRoute is the algorithm of Li & Li (2026) as published.
+
+    Their bounds, with γ = 0.1 as in their experiments, no forced visits, no pacing, and prices
+    unknown.
+    """
+    return replace(
+        limits, confidence=Confidence("paper", gamma=gamma), pacing_horizon=None, use_prices=False
+    )
+
+
+class PublishedStageRoutePolicy(StageRoutePolicy):
+    """The algorithm of Li & Li (2026) as published: γ = 0.1, no pacing, prices unknown."""
+
+    name = "stageroute-published"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return as_published(setting.limits)
+
+
+class StartBlindStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that is not told what starting a model costs, nor billed for it."""
+
+    name = "stageroute-start-blind"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return replace(setting.limits, start_cost=0.0)
+
+
+class ShortlistStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that considers no more newcomers than it could try and still serve.
+
+    Of the models that arrived during a stage it takes half as many as can be live, by lot, and
+    never considers the others: what an operator can do who knows nothing of them, where more
+    arrive than slots are left. Models of the start are all considered.
+    """
+
+    name = "stageroute-shortlist"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._lots = np.random.default_rng([setting.seed, LOT_STREAM])
+        self._most = max(1, setting.limits.max_deployed // 2)
+        self._num_seen = 0
+        self._passed_over: set[int] = set()
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Draw the lots, retire who lost, advance the stage."""
+        arrived = int(candidates[-1]) + 1
+        new = np.arange(self._num_seen, arrived)
+        if self._num_seen > 0 and new.size > self._most:
+            taken = self._lots.choice(new, size=self._most, replace=False)
+            self._passed_over |= set(new.tolist()) - set(taken.tolist())
+        self._num_seen = arrived
+        kept = [arm for arm in candidates.tolist() if arm not in self._passed_over]
+        return self._begin_with(arrived, kept)
+
+
+class TheoryStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
+
+    name = "stageroute-theory"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
+        return as_published(setting.limits, gamma)

@@ -1,0 +1,38 @@
+"""Workloads: what policies are compared on, each a recipe for streams."""
+
+from stageroute.workloads.adversarial import Adversarial
+from stageroute.workloads.arrivals import RandomArrivals
+from stageroute.workloads.base import Workload
+from stageroute.workloads.changes import Change, Outage, PriceCut, SilentRegression, SlowDecline
+from stageroute.workloads.changing import Changing
+from stageroute.workloads.clock_and_feedback import Clocked, Delayed, Noisy
+from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
+from stageroute.workloads.newcomer import BetterNewcomer
+from stageroute.workloads.parsing import parse_workload
+from stageroute.workloads.registry import workload_from_json
+from stageroute.workloads.sota import LargePool, StateOfTheArt
+from stageroute.workloads.tables import BuiltIn, TableFile
+
+__all__ = [
+    "Adversarial",
+    "BetterNewcomer",
+    "BuiltIn",
+    "Change",
+    "Changing",
+    "Clocked",
+    "Delayed",
+    "LargePool",
+    "NeedleArrivals",
+    "Noisy",
+    "Outage",
+    "PriceCut",
+    "RandomArrivals",
+    "SilentRegression",
+    "SlowDecline",
+    "StateOfTheArt",
+    "TableFile",
+    "Workload",
+    "cube_root_stages",
+    "parse_workload",
+    "workload_from_json",
+]

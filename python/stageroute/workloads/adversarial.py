@@ -1,0 +1,120 @@
+"""Workloads in an order that hurts."""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.checks import is_number, require, require_one_of
+from stageroute.datasets import OutcomeTable
+from stageroute.errors import InvalidInputError
+from stageroute.streams import Regime, Stream
+from stageroute.workloads.base import OnTop
+
+__all__ = ["ADVERSARIAL_ORDERS", "Adversarial"]
+
+ADVERSARIAL_ORDERS: Final = ("bad_luck_first", "task_blocks", "best_last", "dear_first")
+
+
+@dataclass(frozen=True)
+class Adversarial(OnTop):
+    """The base's queries or models in an order that hurts those who learn from samples.
+
+    Guarantees for i.i.d. queries do not hold here: early samples say the wrong thing of the whole.
+    The means that oracles know, and regret is measured by, stay those of the whole table, so they
+    are not what the best policy with hindsight of the order would use.
+
+    Parameters
+    ----------
+    base : Workload
+    order : str
+        - ``"bad_luck_first"``: the queries on which good models did worst against poor ones come
+          first. A learner that trusts early samples is locked out of the good ones.
+        - ``"task_blocks"``: queries sorted by family of tasks, in the order of their names: what
+          was learnt of one block is wrong in the next.
+        - ``"best_last"``: models arrive in ascending order of mean reward, so that the best is not
+          there until the end, and each newcomer is worth a slot.
+        - ``"dear_first"``: models arrive in descending order of mean cost, so that the first stages
+          have the least choice under a budget.
+    share : float, default 0.1
+        Of ``"bad_luck_first"``: the share of the queries that is picked for the beginning, in
+        (0, 1]; the others follow as they were drawn.
+    """
+
+    order: str = "bad_luck_first"
+    share: float = 0.1
+    kind: str = field(default="adversarial", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_one_of("order", self.order, ADVERSARIAL_ORDERS)
+        ok = is_number(self.share) and 0 < self.share <= 1
+        require(ok, "share", self.share, "must be in (0, 1]: a share of the stream")
+
+    @property
+    def label(self) -> str:
+        """A few words, for tables of results."""
+        return f"{self.base.label}, {self.order.replace('_', ' ')}"
+
+    def stream(self, num_queries: int, seed: int) -> Stream:
+        """Draw from the base, and put it in order.
+
+        Raises
+        ------
+        InvalidInputError
+            If the order is one of queries and the base changes on the way, or has no tasks.
+        """
+        stream = self.base.stream(num_queries, seed)
+        means = stream.regimes[0]
+        if self.order == "best_last":
+            return _models_in_order(stream, np.argsort(means.reward, kind="stable"))
+        if self.order == "dear_first":
+            return _models_in_order(stream, np.argsort(-means.cost, kind="stable"))
+        if len(stream.regimes) > 1:
+            raise InvalidInputError(
+                f"order = {self.order!r}: queries of a base that changes cannot change places; "
+                "put the change on top: Changing(Adversarial(...), ...)"
+            )
+        order = _by_luck(stream, self.share) if self.order == "bad_luck_first" else _by_task(stream)
+        return replace(stream, rows=stream.rows[order])
+
+
+def _by_luck(stream: Stream, share: float) -> NDArray[np.intp]:
+    """Put the unluckiest queries first, the others as they come."""
+    mean = stream.regimes[0].reward
+    weights = (mean - mean.mean()).tolist()
+    of_row = np.zeros(stream.table.num_rows)
+    for column, weight in enumerate(weights):  # one order of additions, so the same everywhere
+        of_row += weight * stream.table.reward[:, column]
+    luck = of_row[stream.rows]
+    count = max(1, round(share * luck.size))
+    unlucky = np.argsort(luck, kind="stable")[:count]
+    return np.concatenate([unlucky, np.setdiff1d(np.arange(luck.size), unlucky)])
+
+
+def _by_task(stream: Stream) -> NDArray[np.intp]:
+    if stream.table.task is None:
+        raise InvalidInputError(
+            "order = 'task_blocks': the base's table says of no query to which task it belongs"
+        )
+    _, number = np.unique(stream.table.task, return_inverse=True)
+    return np.argsort(number[stream.rows], kind="stable")
+
+
+def _models_in_order(stream: Stream, order: NDArray[np.intp]) -> Stream:
+    """Let the models take each other's times of arrival; retirements stay with the models."""
+    reported = stream.reported_reward
+    return replace(
+        stream,
+        table=_selected(stream.table, tuple(stream.table.models[k] for k in order)),
+        retirements=stream.retirements[order],
+        regimes=tuple(Regime(r.start, r.reward[order], r.cost[order]) for r in stream.regimes),
+        reported_reward=None if reported is None else np.ascontiguousarray(reported[:, order]),
+    )
+
+
+@lru_cache(maxsize=2)
+def _selected(table: OutcomeTable, models: tuple[str, ...]) -> OutcomeTable:
+    return table.select(models)

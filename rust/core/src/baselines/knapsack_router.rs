@@ -1,0 +1,158 @@
+//! Bandits with knapsacks: the live arm of the best value at today's prices of money and shares.
+
+use super::Drawer;
+use super::duals::{DualMethod, Duals};
+use super::purse::Purse;
+use super::shares::Shares;
+use crate::confidence::{Bounds, Confidence};
+use crate::drift::Drift;
+use crate::error::{CAP_RULE, Error, check_all, check_lengths, is_cap};
+use crate::learner::Learner;
+use crate::plan::StagePlan;
+use crate::prior::Prior;
+use crate::replay::{Outcome, Policy};
+use crate::router::Decision;
+use crate::usage::CostFeedback;
+
+/// Settings of a [`KnapsackRouter`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KnapsackConfig {
+    /// How prices are found.
+    pub method: DualMethod,
+    /// Their step, above 0.
+    pub step: f64,
+    /// b, USD per query.
+    pub budget: f64,
+    /// T: the money for all of them is b T.
+    pub horizon: u64,
+    /// How many queries a stage is expected to have.
+    pub stage_queries: f64,
+}
+
+/// A bandit with knapsacks: money for the whole horizon, and each arm's share of a stage.
+///
+/// The published algorithms stop when a knapsack is empty. Here an arm whose share of the stage is
+/// used up is passed over until the next one; and the money is empty when what is left would just pay
+/// for the cheapest mixture: then the cheapest arm that may serves, from query to query.
+#[derive(Debug, Clone)]
+pub struct KnapsackRouter {
+    config: KnapsackConfig,
+    learner: Learner,
+    duals: Duals,
+    shares: Shares,
+    purse: Purse,
+    plan: StagePlan,
+    /// Sum of the money's price over the queries of the stage, and their number.
+    price_sum: f64,
+    priced: u64,
+    drawer: Drawer,
+}
+
+impl KnapsackRouter {
+    /// A policy over arms with the given caps and priors; nothing is live.
+    ///
+    /// # Errors
+    /// [`Error::InvalidElement`] for a cap outside (0, 1], [`Error::WrongLength`] unless there is
+    /// one prior for each; as [`Confidence::validate`]; [`Error::InvalidNumber`] for a setting or
+    /// a prior.
+    pub fn new(
+        config: KnapsackConfig,
+        confidence: Confidence,
+        caps: &[f64],
+        priors: &[Prior],
+    ) -> Result<Self, Error> {
+        check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
+        check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
+        let mut learner = Learner::new(confidence, Drift::default())?;
+        for prior in priors {
+            learner.add_arm(prior, None)?;
+        }
+        Ok(Self {
+            duals: Duals::new(config.method, config.step, caps.len())?,
+            purse: Purse::for_horizon(config.budget, config.horizon, caps.len())?,
+            shares: Shares::new(caps, config.stage_queries),
+            config,
+            learner,
+            plan: StagePlan::default(),
+            price_sum: 0.0,
+            priced: 0,
+            drawer: Drawer::new(0),
+        })
+    }
+
+    /// Begins a new stage for what is known of the arms; returns the value of each at the mean
+    /// price of money in the last stage, and its cost bound. Prices wander around the optimal ones;
+    /// it is their mean that converges.
+    pub fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+        self.learner.begin_stage();
+        let mean = self.price_sum / self.priced as f64;
+        let price = if self.priced > 0 { mean } else { self.duals.money_price() };
+        let value = |bounds: &Bounds| {
+            self.duals.value(bounds.reward_ucb, price * bounds.cost_lcb / self.config.budget)
+        };
+        let bounds = self.learner.bounds();
+        (bounds.iter().map(value).collect(), bounds.iter().map(|b| b.cost_lcb).collect())
+    }
+
+    /// Publishes the live set of the next stage.
+    ///
+    /// # Errors
+    /// As [`StagePlan::new`].
+    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+        self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.learner.len())?;
+        self.shares.reset();
+        (self.price_sum, self.priced) = (0.0, 0);
+        let cost = |arm| self.learner.expected_cost(arm);
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
+        Ok(())
+    }
+
+    /// The best arm that may serve, ties towards the cheaper one, then the first; with its value.
+    fn choose(&self) -> Option<(usize, f64)> {
+        let bounds = self.learner.bounds();
+        let (budget, is_broke) = (self.config.budget, self.purse.is_empty());
+        let value = |arm: usize| {
+            let Bounds { reward_ucb, cost_lcb } = bounds[arm];
+            if is_broke {
+                return -self.learner.expected_cost(arm);
+            }
+            let price = self.duals.query_price(arm, cost_lcb / budget, self.shares.cap(arm));
+            self.duals.value(reward_ucb, price)
+        };
+        let mut best: Option<(usize, f64)> = None;
+        for &arm in self.plan.arms().iter().filter(|&&arm| self.shares.has_left(arm)) {
+            let v = value(arm);
+            let is_better = best.is_none_or(|(other, most)| {
+                v > most || (v == most && bounds[arm].cost_lcb < bounds[other].cost_lcb)
+            });
+            if is_better {
+                best = Some((arm, v));
+            }
+        }
+        best.or_else(|| self.shares.least_used(&self.plan).map(|arm| (arm, value(arm))))
+    }
+}
+
+impl Policy for KnapsackRouter {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
+        let (arm, value) = self.choose().ok_or(Error::NoLiveArm)?;
+        self.price_sum += self.duals.money_price();
+        self.priced += 1;
+        let price = self.duals.exchange_rate(value) / self.config.budget;
+        for &live in self.plan.arms() {
+            let used = if live == arm { 1.0 / self.shares.cap(arm) } else { 0.0 };
+            self.duals.consume_share(live, used);
+        }
+        self.shares.serve(arm);
+        self.purse.open(arm, self.learner.expected_cost(arm));
+        Ok(self.drawer.decide(arm, 1.0, price, &self.plan))
+    }
+
+    fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
+        let Outcome { reward, cost } = outcome;
+        self.learner.observe(decision.arm, Some(reward), Some(CostFeedback::Usd(cost)))?;
+        self.duals.consume_money(cost / self.config.budget);
+        self.purse.settle(decision.arm, cost);
+        Ok(())
+    }
+}

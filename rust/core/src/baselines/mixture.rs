@@ -1,0 +1,68 @@
+//! Fixed routing distributions.
+
+use super::Drawer;
+use crate::error::{Error, check_all, check_lengths};
+use crate::plan::StagePlan;
+use crate::replay::{Outcome, Policy};
+use crate::router::Decision;
+
+/// A fixed routing distribution for each stage, without learning: uniform routing, and the stage
+/// oracle, whose distribution is the optimum under the true means.
+#[derive(Debug, Clone)]
+pub struct Mixture {
+    arms: usize,
+    plan: StagePlan,
+    probabilities: Vec<f64>,
+    drawer: Drawer,
+}
+
+impl Mixture {
+    /// A policy over `arms` candidates; nothing is live.
+    #[must_use]
+    pub fn new(arms: usize, seed: u64) -> Self {
+        Self {
+            arms,
+            plan: StagePlan::default(),
+            probabilities: vec![0.0; arms],
+            drawer: Drawer::new(seed),
+        }
+    }
+
+    /// Publishes the next stage: the live arms, and a probability for each of all candidates.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`], or [`Error::InvalidElement`] for a negative or non-finite
+    /// probability; as [`StagePlan::new`] for the arms. Mass outside the live set is an
+    /// [`Error::InvalidElement`] too.
+    pub fn publish(&mut self, deployed: &[usize], probabilities: &[f64]) -> Result<(), Error> {
+        let argument = "probabilities";
+        check_lengths(argument, probabilities.len(), self.arms, "one for each candidate")?;
+        check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
+        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
+        let stray =
+            (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
+        if let Some(index) = stray {
+            let (value, rule) = (probabilities[index], "must be 0 for an arm that is not live");
+            return Err(Error::InvalidElement { argument, index, value, rule });
+        }
+        self.plan = plan;
+        self.probabilities.copy_from_slice(probabilities);
+        Ok(())
+    }
+
+    /// The distribution of the stage, one number for each candidate.
+    #[must_use]
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
+}
+
+impl Policy for Mixture {
+    fn route(&mut self, _: usize) -> Result<Decision, Error> {
+        self.drawer.draw(self.plan.arms(), &self.probabilities, &self.plan)
+    }
+
+    fn observe(&mut self, _: usize, _: &Decision, _: Outcome) -> Result<(), Error> {
+        Ok(())
+    }
+}

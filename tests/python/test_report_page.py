@@ -1,0 +1,332 @@
+"""`stageroute report`: the page as text, and what it is made of."""
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from page_cases import HOSTILE, Outline, crowded, empty, hostile, page_of, scaling
+from stageroute.cli import main
+from stageroute.errors import InvalidInputError, MissingExtraError, ResultsError
+from stageroute.lab import command as lab_command
+from stageroute.lab.engines import local_engine
+from stageroute.lab.page.command import result_folders
+from stageroute.lab.page.labels import Box, place, spread
+from stageroute.lab.page.page import Section, to_html
+from stageroute.lab.page.palette import styles
+from stageroute.lab.page.points import front
+from stageroute.lab.page.settings import command_line
+from stageroute.lab.page.wording import describe, shorten, shorten_lines, shown
+from stageroute.lab.results import StudyResults, read_results
+from stageroute.lab.studies import STUDIES
+from stageroute.lab.study import StudySettings, run_study
+from stageroute.lab.summary import HeatMap, Point
+from stageroute.lab.text import to_markdown, to_text
+from stageroute.workloads import parse_workload
+
+SECTIONS = (crowded, scaling, hostile, empty)
+
+
+@pytest.fixture(scope="module")
+def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small comparison's results."""
+    folder = tmp_path_factory.mktemp("studies") / "comparison"
+    study = STUDIES["comparison"]
+    run_study(study, _small(), folder, local_engine(1))
+    return folder
+
+
+def _small() -> StudySettings:
+    study = STUDIES["comparison"]
+    policies = ("stageroute", "greedy", "uniform", "oracle")
+    return replace(study.small(study.settings()), policies=policies, seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def results(results_folder: Path) -> StudyResults:
+    """Return them as they are read."""
+    return read_results(results_folder)
+
+
+# --- the page
+
+
+def test_a_page_is_well_formed_and_its_references_lead_somewhere() -> None:
+    outline = Outline(page_of(*SECTIONS))
+    names = outline.values("id")
+    assert len(names) == len(set(names))
+    links = [value for value in outline.values("href") if value.startswith("#")]
+    clips = re.findall(r"url\(#([^)]+)\)", " ".join(outline.values("clip-path", "style")))
+    targets = [*(link[1:] for link in links), *clips, *outline.values("aria-labelledby")]
+    assert clips
+    assert set(targets) <= set(names)
+
+
+def test_a_page_loads_nothing() -> None:
+    page = page_of(*SECTIONS)
+    outline = Outline(page)
+    assert not {"script", "link", "img", "iframe", "object", "image"} & set(outline.tags)
+    assert outline.values("src", "srcset", "data", "action") == []
+    assert all(value.startswith("#") for value in outline.values("href"))
+    assert not re.search(r"https?:|@import|url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_names_are_escaped_wherever_they_stand() -> None:
+    page = page_of(hostile)
+    outline = Outline(page)
+    assert "b" not in outline.tags
+    assert "49" not in "".join(outline.texts)
+    unbroken = [text.replace("\N{NO-BREAK SPACE}", " ") for text in outline.texts]
+    # Title, heading, question, finding, contents, part, figures, notes, table, settings, command.
+    assert unbroken.count(HOSTILE) >= 20
+    assert all(HOSTILE in label for label in outline.values("aria-label"))
+    assert outline.drawn_texts.count(HOSTILE) >= 5
+    assert outline.drawn_texts.count(shorten(HOSTILE)) >= 1
+    assert set(shorten_lines(HOSTILE).splitlines()) <= set(outline.drawn_texts)
+
+
+def test_a_page_is_the_same_bytes_every_time() -> None:
+    first = page_of(scaling, hostile)
+    with mpl.rc_context({"lines.linewidth": 9.0, "font.size": 30.0, "svg.hashsalt": "other"}):
+        second = to_html([scaling(), hostile()])
+    assert first == second
+
+
+def test_a_full_page_stays_small() -> None:
+    # Two budgets here, three in a full study, which may take 2 MB.
+    assert len(page_of(crowded).encode()) < 1.2e6
+
+
+def test_what_is_missing_is_said() -> None:
+    texts = Outline(page_of(empty)).texts
+    assert texts.count("There is nothing to draw.") == 5
+    assert "This study sums up nothing in words; see its figures and tables." in texts
+    assert "No command line says these settings: they were made in Python." in texts
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        to_html([])
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=f"{package}: pip install 'stageroute"):
+        to_html([scaling()])
+
+
+def test_one_study_has_no_contents_and_several_do() -> None:
+    one = Outline(page_of(scaling))
+    several = Outline(page_of(*SECTIONS))
+    assert "nav" not in one.tags
+    assert several.tags.count("nav") == 1
+    assert "#study-1-part-1" in several.values("href")
+    assert [text for text in several.texts if text == "Studies"]
+    assert one.tags.count("h1") == several.tags.count("h1") == 1
+
+
+def test_tables_keep_their_heads_intervals_and_marks() -> None:
+    page = page_of(crowded)
+    assert page.count('<th colspan="4" scope="colgroup">regret, %</th>') == 2
+    assert page.count("−12.34<small>−13.00 to 11.00</small>") == 2 * 200
+    assert page.count('class="best"') == 2
+
+
+def test_figures_say_in_words_what_they_show() -> None:
+    labels = Outline(page_of(crowded)).values("aria-label")
+    assert len(labels) == 8
+    assert labels[0].startswith("Regret. Lines: reward lost over query. At the end: stageroute −21")
+    assert "rival-number-17" not in labels[0]
+    assert "Heat map: 11 rows over 33 of stage." in labels[3]
+
+
+def test_the_lines_in_focus_are_told_apart_without_colour() -> None:
+    styles_by_label = styles(crowded().summary)
+    looks = [(style.dashes, style.width) for style in styles_by_label.values()]
+    assert len(styles_by_label) == 5
+    assert len(set(looks)) == 5
+    assert len({style.marker for style in styles_by_label.values()}) == 5
+
+
+# --- placing and wording
+
+
+@given(st.lists(st.floats(-2.0, 3.0), max_size=30), st.floats(0.001, 0.2))
+def test_spread_labels_keep_order_distance_and_room(targets: list[float], gap: float) -> None:
+    heights = spread(targets, gap, 0.0, 1.0)
+    assert len(heights) == len(targets)
+    assert all(-1e-9 <= height <= 1.0 + 1e-9 for height in heights)
+    order = np.argsort(targets, kind="stable")
+    apart = np.diff(np.array(heights)[order])
+    least = min(gap, 1.0 / max(len(targets) - 1, 1))
+    assert (apart >= least - 1e-9).all()
+
+
+def test_labels_that_have_room_do_not_move() -> None:
+    assert spread([0.9, 0.1, 0.5], 0.1, 0.0, 1.0) == pytest.approx([0.9, 0.1, 0.5])
+    assert spread([0.5, 0.5], 0.1, 0.0, 1.0) == pytest.approx([0.45, 0.55])
+
+
+@given(st.lists(st.tuples(st.floats(0, 300), st.floats(0, 200)), max_size=20))
+def test_labels_by_choice_cover_nothing(points: list[tuple[float, float]]) -> None:
+    boxes = place(points, [(50.0, 11.0)] * len(points), Box(0, 0, 300, 200), num_always=0)
+    placed = [box for box in boxes if box is not None]
+    for number, box in enumerate(placed):
+        assert box.left >= 0
+        assert box.right <= 300 + 1e-6
+        assert all(box.overlap(other) < 1e-6 for other in placed[:number])
+
+
+def test_labels_in_focus_are_always_there() -> None:
+    crowd = [(50.0, 50.0)] * 12
+    boxes = place(crowd, [(40.0, 11.0)] * 12, Box(0, 0, 100, 100), num_always=3)
+    assert all(boxes[:3])
+    assert boxes.count(None) > 0
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    points = [Point(n, x, y) for n, x, y in [("a", 1, 1), ("b", 2, 3), ("c", 3, 2), ("d", 1, 0.5)]]
+    assert [point.label for point in front(points)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (36_497, "36,497"), (0.0003, "0.0003"), (-1.25, "−1.25"), (2e6, "2 M"),
+     (3e-7, "3e−07"), (1.5, "1.5"), (0.05, "0.05"), (19.27, "19.3")],
+)  # fmt: skip
+def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_a_description_names_no_more_than_can_be_listened_to() -> None:
+    rows = tuple(f"m{k}" for k in range(20))
+    figure = HeatMap("x", "stage", ("1",), rows, tuple([0.05] for _ in rows))
+    assert describe(figure).endswith("and 12 more.")
+
+
+# --- the comparison
+
+
+def test_the_comparison_fills_a_page(results: StudyResults) -> None:
+    summary = STUDIES["comparison"].summarise(results)
+    (part,) = summary.parts
+    assert part == "b = 0.0003 USD per query"
+    outline = Outline(to_html([Section(summary)]))
+    assert outline.tags.count("svg") == 6
+    assert {"Who serves: stageroute", "Who serves: oracle"} <= set(outline.texts)
+
+
+def test_marks_and_maps_of_the_comparison(results: StudyResults) -> None:
+    summary = STUDIES["comparison"].summarise(results)
+    (table,) = summary.tables
+    policies = [row[0] for row in table.rows]
+    assert table.best
+    # Greedy overspends in so short a stream; oracles are told what others learn.
+    for row, column in table.best:
+        spend = np.mean([record.spend for record in results.of(policy=policies[row])])
+        assert spend <= 1.01
+        assert policies[row] != "oracle"
+        assert column in (1, 2, 3, 4, 10)
+    maps = [figure for figure in summary.figures if isinstance(figure, HeatMap)]
+    shares = np.array([np.asarray(row) for row in maps[0].values])
+    assert np.isnan(shares).any()
+    assert np.nansum(shares, axis=0) == pytest.approx(np.ones(shares.shape[1]))
+    largest = [float(np.nanmax(np.asarray(row))) for figure in maps for row in figure.values[:5]]
+    assert maps[0].top == pytest.approx(max(largest))
+
+
+def test_heads_and_marks_in_text(results: StudyResults) -> None:
+    summary = STUDIES["comparison"].summarise(results)
+    lines = to_text(summary).splitlines()
+    heads = next(line for line in lines if "regret, %" in line)
+    columns = lines[lines.index(heads) + 1]
+    assert heads.index("spend / b") > columns.index("worst")
+    markdown = to_markdown(summary)
+    assert "| policy | regret, %: mean | regret, %: median |" in markdown
+    assert markdown.count("**") >= 2 * len(summary.tables[0].best)
+
+
+# --- the command
+
+
+def test_report_writes_a_page(
+    results_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    assert main(["report", str(results_folder), "--out", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Comparison of policies" in text
+    assert "stageroute study comparison --small --policies stageroute greedy" in text
+    assert "page.html" in capsys.readouterr().out
+    # The folder of folders gives the same page, and a folder that is named twice is shown once.
+    again = tmp_path / "again.html"
+    both = [str(results_folder.parent), str(results_folder)]
+    assert main(["report", *both, "--out", str(again)]) == 0
+    assert again.read_text(encoding="utf-8") == text
+
+
+def test_report_says_what_is_wrong(
+    results_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def error(*arguments: object) -> str:
+        assert main(["report", *map(str, arguments)]) == 1
+        return capsys.readouterr().err
+
+    page = tmp_path / "page.html"
+    assert "no study ran there" in error(tmp_path, "--out", page)
+    assert "there is no folder" in error(results_folder, "--out", tmp_path / "none" / "page.html")
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+    header = json.loads((results_folder / "study.json").read_text(encoding="utf-8"))
+    (stopped / "study.json").write_text(json.dumps(header), encoding="utf-8")
+    assert "its study was not finished" in error(stopped, "--out", page)
+    header["study"] = "another"
+    (stopped / "study.json").write_text(json.dumps(header), encoding="utf-8")
+    table = (results_folder / "episodes.parquet").read_bytes()
+    (stopped / "episodes.parquet").write_bytes(table)
+    assert "study 'another' is none of" in error(stopped, "--out", page)
+    assert not page.exists()
+
+
+def test_folders_are_found_in_the_order_named(tmp_path: Path) -> None:
+    for name in ("b", "a", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.json").write_text("{}", encoding="utf-8")
+    found = result_folders([tmp_path / "c", tmp_path])
+    assert [folder.name for folder in found] == ["c", "a", "b"]
+    with pytest.raises(ResultsError, match="no study ran there"):
+        result_folders([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        STUDIES["comparison"].settings(),
+        _small(),
+        replace(_small(), budgets=(0.0007, 0.002), policies=("uniform",), num_queries=900),
+        replace(_small(), workload=parse_workload("builtin:num_initial=3")),
+        replace(_small(), workload=parse_workload("sota:N=50+outage:at=0.3+noisy:flips=0.1")),
+    ],
+)
+def test_the_command_runs_the_same_again(settings: StudySettings) -> None:
+    written = json.loads(json.dumps(settings.to_json()))
+    command = command_line(StudyResults("comparison", "0", written, []))
+    assert command is not None
+    parser = argparse.ArgumentParser()
+    lab_command.register(parser.add_subparsers())
+    options = parser.parse_args(command.split()[1:])
+    again = lab_command.read_settings(STUDIES["comparison"], options)
+    assert json.loads(json.dumps(again.to_json())) == written
+
+
+def test_settings_beyond_the_options_have_no_command() -> None:
+    settings = replace(_small(), seeds=(5, 7))
+    written = json.loads(json.dumps(settings.to_json()))
+    assert command_line(StudyResults("comparison", "0", written, [])) is None

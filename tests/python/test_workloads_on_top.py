@@ -1,0 +1,318 @@
+"""Workloads on top of another: changes, orders, clocks, noise and delays."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stageroute.drill.trace import read_trace
+from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.metrics import measure
+from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
+from stageroute.streams import Stream
+from stageroute.workloads import (
+    Adversarial,
+    BuiltIn,
+    Change,
+    Changing,
+    Clocked,
+    Delayed,
+    LargePool,
+    NeedleArrivals,
+    Noisy,
+    Outage,
+    PriceCut,
+    SilentRegression,
+    SlowDecline,
+    StateOfTheArt,
+)
+
+QUERIES = 4_000
+BASE = BuiltIn()
+
+
+@cache
+def base_stream(num_queries: int = QUERIES) -> Stream:
+    return BASE.stream(num_queries, 3)
+
+
+def outcomes(stream: Stream) -> tuple[Any, Any]:
+    return stream.table.reward[stream.rows], stream.table.cost[stream.rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "victim", "factors"),
+    [
+        (SilentRegression(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.5, 1.0)]),
+        (PriceCut(0.2, budget=0.0003), "gpt-4-1106-preview", [(0.5, 1.0, 0.2)]),
+        (Outage(0.25, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.0, 1.0), (0.75, 1, 1)]),
+        (
+            SlowDecline(0.6, 0.4, 4, budget=0.0003),
+            "zero-one-ai/Yi-34B-Chat",
+            [(0.5, 0.9, 1.0), (0.6, 0.8, 1.0), (0.7, 0.7, 1.0), (0.8, 0.6, 1.0)],
+        ),
+    ],
+)
+def test_what_changes_and_when(
+    change: Change, victim: str, factors: list[tuple[float, float, float]]
+) -> None:
+    before, stream = base_stream(), Changing(BASE, change).stream(QUERIES, 3)
+    reward, cost = (matrix.copy() for matrix in outcomes(before))
+    arm = before.table.models.index(victim)
+    starts = [round(share * QUERIES) for share, *_ in factors]
+    assert [regime.start for regime in stream.regimes] == [0, *starts]
+    means = before.regimes[0]
+    for regime, (_, of_reward, of_cost), end in zip(
+        stream.regimes[1:], factors, [*starts[1:], QUERIES], strict=True
+    ):
+        reward[regime.start : end, arm] *= of_reward
+        cost[regime.start : end, arm] *= of_cost
+        scale = np.ones(means.reward.size)
+        scale[arm] = of_reward
+        np.testing.assert_allclose(regime.reward, means.reward * scale, rtol=1e-14)
+        scale[arm] = of_cost
+        np.testing.assert_allclose(regime.cost, means.cost * scale, rtol=1e-14)
+    changed = outcomes(stream)
+    np.testing.assert_allclose(changed[0], reward, rtol=1e-14)
+    np.testing.assert_allclose(changed[1], cost, rtol=1e-14)
+    np.testing.assert_array_equal(stream.arrivals, before.arrivals)
+
+
+def test_who_changes() -> None:
+    """The best affordable, the best of the dear, and who stands in where there is none."""
+    stream = base_stream()
+    means, arrived = stream.regimes[0], stream.candidates(2_000)
+    affordable = arrived[means.cost[arrived] <= np.median(means.cost[arrived])]
+    best = affordable[np.argmax(means.reward[affordable])]
+    for change in (SilentRegression(), Outage(), SlowDecline()):
+        assert change.victim(means, arrived) == best
+        cheapest = replace(change, budget=1e-9).victim(means, arrived)
+        assert cheapest == arrived[np.argmin(means.cost[arrived])]
+    dear = np.setdiff1d(arrived, affordable)
+    assert PriceCut().victim(means, arrived) == dear[np.argmax(means.reward[dear])]
+    dearest = PriceCut(budget=1.0).victim(means, arrived)
+    assert dearest == arrived[np.argmax(means.cost[arrived])]
+    # Only of those that are there.
+    early = Changing(BASE, SilentRegression(budget=1.0), at=0.01).stream(QUERIES, 3)
+    changed = np.flatnonzero(early.regimes[0].reward != early.regimes[1].reward)
+    assert changed.tolist() == [np.argmax(means.reward[:5])]
+
+
+def test_an_outage_ends_and_one_that_lasts_does_not() -> None:
+    ends = Changing(BASE, Outage(0.2), at=0.5).stream(QUERIES, 0)
+    first, _, last = ends.regimes
+    np.testing.assert_array_equal(first.reward, last.reward)
+    assert last.start == 2_800
+    lasts = Changing(BASE, Outage(0.5), at=0.5).stream(QUERIES, 0)
+    assert [regime.start for regime in lasts.regimes] == [0, 2_000]
+
+
+def test_changes_add_up() -> None:
+    twice = Changing(Changing(BASE, SilentRegression(0.5), at=0.3), SilentRegression(0.4), at=0.6)
+    stream = twice.stream(QUERIES, 0)
+    first, middle, last = stream.regimes
+    assert (middle.start, last.start) == (1_200, 2_400)
+    ratio = np.sort(last.reward / first.reward)
+    assert ratio[:2] == pytest.approx([0.4, 0.5])
+    assert stream.table.num_rows == 4 * BASE.table().num_rows
+
+
+def test_the_oracle_of_a_changed_stream_has_no_regret_worth_mentioning() -> None:
+    limits = Limits(0.001)
+    for change in (SilentRegression(), Outage(), SlowDecline(), PriceCut()):
+        stream = Changing(BASE, change).stream(36_497, 1)
+        oracle = make_policy("oracle", Setting(stream, limits, 33, 1))
+        metrics = measure(replay(oracle, stream, 33), stream, limits)
+        # It redeploys at the next boundary after a change only.
+        assert abs(metrics.regret) < 0.01
+
+
+def test_changes_go_below_noise_and_above_orders() -> None:
+    with pytest.raises(InvalidInputError, match="change it first, then add noise"):
+        Changing(Noisy(BASE), Outage()).stream(100, 0)
+    changing = Changing(BASE, Outage())
+    with pytest.raises(InvalidInputError, match="put the change on top"):
+        Adversarial(changing).stream(100, 0)
+    stream = Changing(Adversarial(Delayed(BASE, 7)), Outage()).stream(100, 0)
+    assert (len(stream.regimes), stream.delay) == (3, 7)
+    assert Changing(BASE, Outage()).stream(2, 0).regimes[1].start == 1
+    with pytest.raises(InvalidInputError, match=r"at = 1: must be a query in \[1, 0\]"):
+        Changing(BASE, Outage()).stream(1, 0)
+
+
+def test_bad_luck_first() -> None:
+    workload = Adversarial(BASE, "bad_luck_first")
+    stream, plain = workload.stream(20_000, 3), BASE.stream(20_000, 3)
+    np.testing.assert_array_equal(np.sort(stream.rows), np.sort(plain.rows))
+    reward = stream.table.reward[stream.rows]
+    true = stream.regimes[0].reward
+    # In the beginning the order of the models is upside down; afterwards it is better than true.
+    assert np.corrcoef(reward[:2_000].mean(axis=0), true)[0, 1] < 0.0
+    assert np.corrcoef(reward[2_000:].mean(axis=0), true)[0, 1] > 0.9
+    np.testing.assert_array_equal(true, plain.regimes[0].reward)
+    # Those that were not picked come as they were drawn.
+    rest = stream.rows[2_000:].tolist()
+    drawn = iter(plain.rows.tolist())
+    assert all(row in drawn for row in rest)
+
+
+def test_task_blocks() -> None:
+    stream = Adversarial(BASE, "task_blocks").stream(10_000, 3)
+    assert stream.table.task is not None
+    tasks = stream.table.task[stream.rows]
+    assert np.all(tasks[:-1] <= tasks[1:])
+    np.testing.assert_array_equal(np.sort(stream.rows), np.sort(BASE.stream(10_000, 3).rows))
+    with pytest.raises(InvalidInputError, match="says of no query to which task"):
+        Adversarial(NeedleArrivals(), "task_blocks").stream(100, 0)
+
+
+@pytest.mark.parametrize(("order", "sign"), [("best_last", 1), ("dear_first", -1)])
+def test_models_in_a_bad_order(order: str, sign: int) -> None:
+    retired = BuiltIn(num_initial=11, retirements=(("claude-v1", 3_000),))
+    stream = Adversarial(Noisy(retired), order).stream(QUERIES, 3)
+    plain = Noisy(retired).stream(QUERIES, 3)
+    means = stream.regimes[0].reward if order == "best_last" else stream.regimes[0].cost
+    assert np.all(np.diff(sign * means) >= 0)
+    np.testing.assert_array_equal(stream.table.mean_reward(), stream.regimes[0].reward)
+    assert stream.retirements[stream.table.models.index("claude-v1")] == 3_000
+    assert (stream.retirements == 3_000).sum() == 1
+    for arm, name in enumerate(stream.table.models):
+        other = plain.table.models.index(name)
+        np.testing.assert_array_equal(stream.told_reward()[:, arm], plain.told_reward()[:, other])
+    arriving = Adversarial(BASE, order).stream(QUERIES, 3)
+    np.testing.assert_array_equal(arriving.arrivals, base_stream().arrivals)
+
+
+@pytest.fixture
+def trace_file(tmp_path: Path) -> Path:
+    """An hour of 600 requests, 500 of them in its last tenth."""
+    seconds = np.concatenate([np.linspace(10, 3_250, 100), np.linspace(3_251, 3_610, 500)])
+    columns = {"t_s": seconds, "tokens_in": [5] * 600, "tokens_out": [5] * 600}
+    path = tmp_path / "trace.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("queries", [60, 600, 2_000])
+def test_the_clock(trace_file: Path, queries: int) -> None:
+    stream = Clocked(BASE, str(trace_file)).stream(queries, 4)
+    times = stream.times
+    assert times is not None
+    assert times.size == queries
+    assert np.all(np.diff(times) >= 0)
+    np.testing.assert_array_equal(stream.rows, BASE.stream(queries, 4).rows)
+    assert 0.8 < ((times % 3_606) > 3_240).mean() < 0.87
+    hours = -(-queries // 600)
+    assert times[-1] <= hours * 3_606.1
+    if queries == 2_000:
+        return
+    # The last tenth of the hour has five sixths of the requests.
+    assert queries - stream.stage_starts(10)[-1] == pytest.approx(5 / 6 * queries, rel=0.06)
+
+
+def test_the_clock_of_a_real_trace(shared_data: Path) -> None:
+    path = shared_data / "data" / "trace_azure_llm_2023" / "conv.parquet"
+    trace = read_trace(path)
+    whole = Clocked(BASE, str(path)).stream(len(trace), 0)
+    assert whole.times is not None
+    np.testing.assert_array_equal(whole.times, trace.seconds)
+    twice = Clocked(BASE, str(path)).stream(36_497, 0)
+    assert twice.times is not None
+    assert twice.times[-1] == pytest.approx(2 * trace.span, rel=0.01)
+    lengths = np.diff([*twice.stage_starts(33), 36_497])
+    assert lengths.max() > 1.2 * lengths.min()
+
+
+def test_a_generated_clock() -> None:
+    one, other = (Clocked(BASE).stream(500, seed).times for seed in (0, 1))
+    assert one is not None
+    assert other is not None
+    assert not np.array_equal(one, other)
+    assert Clocked(BASE).stream(1, 0).num_queries == 1
+    with pytest.raises(DatasetError, match="must be a parquet file"):
+        Clocked(BASE, "nowhere.parquet").stream(10, 0)
+
+
+def test_a_noisy_judge() -> None:
+    plain = base_stream()
+    exact = Noisy(BASE, noise=0.0).stream(QUERIES, 3)
+    np.testing.assert_array_equal(exact.told_reward(), plain.table.reward)
+    assert exact.table is plain.table
+    flips = Noisy(BASE, noise=0.0, flips=0.25).stream(QUERIES, 3).told_reward()
+    wrong = flips != plain.table.reward
+    np.testing.assert_allclose(flips[wrong], 1.0 - plain.table.reward[wrong])
+    share = wrong.mean() / (plain.table.reward != 0.5).mean()
+    assert share == pytest.approx(0.25, abs=0.005)
+    noisy = Noisy(BASE, noise=0.1).stream(QUERIES, 3).told_reward()
+    assert noisy.min() >= 0.0
+    assert noisy.max() <= 1.0
+    middle = plain.table.reward == 0.5
+    assert noisy[middle].std() == pytest.approx(0.1, rel=0.05)
+    assert noisy[middle].mean() == pytest.approx(0.5, abs=0.005)
+    for favourite in (None, "claude-v1"):
+        judge = Noisy(BASE, noise=0.0, bias=0.2, favourite=favourite)
+        raised = judge.stream(QUERIES, 3).told_reward() - plain.table.reward
+        for arm, name in enumerate(plain.table.models):
+            expected = np.minimum(0.2, 1.0 - plain.table.reward[:, arm])
+            if favourite not in (None, name):
+                expected = np.zeros_like(expected)
+            np.testing.assert_allclose(raised[:, arm], expected, atol=1e-12)
+
+
+def test_a_judge_with_a_favourite_misleads_and_regret_says_so() -> None:
+    limits = Limits(0.001)
+    regret = []
+    for base in (BASE, Noisy(BASE, noise=0.0, bias=0.5, favourite="claude-instant-v1")):
+        stream = base.stream(10_000, 1)
+        policy = make_policy("stageroute", Setting(stream, limits, 20, 1))
+        regret.append(measure(replay(policy, stream, 20), stream, limits).regret)
+    assert regret[1] > regret[0] + 0.02
+
+
+def test_delays_add_up() -> None:
+    assert Delayed(Delayed(BASE, 30), 12).stream(100, 0).delay == 42
+    assert Delayed(BASE, 0).stream(100, 0).delay == 0
+
+
+def test_any_base_will_do() -> None:
+    for base in (StateOfTheArt(num_models=15, num_rows=300), LargePool(60), NeedleArrivals()):
+        workload = Clocked(Delayed(Noisy(Changing(base, SlowDecline())), 5))
+        stream = workload.stream(1_500, 2)
+        assert stream.times is not None
+        assert len(stream.regimes) == 9
+        policy = make_policy("stageroute", Setting(stream, Limits(0.005), 10, 2))
+        assert replay(policy, stream, 10).arm.size == 1_500
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: SilentRegression(1.0), "factor = 1.0: must be in (0, 1)"),
+        (lambda: PriceCut(0.0), "factor = 0.0"),
+        (lambda: SilentRegression(budget=0.0), "budget = 0.0"),
+        (lambda: Outage(0.0), "duration = 0.0"),
+        (lambda: SlowDecline(duration=1.5), "duration = 1.5"),
+        (lambda: SlowDecline(num_steps=0), "num_steps = 0"),
+        (lambda: Changing(BASE, Outage(), at=1.0), "at = 1.0"),
+        (lambda: Changing(BASE, "outage"), "change = 'outage': must be a Change"),  # type: ignore[arg-type]
+        (lambda: Changing("builtin", Outage()), "base = 'builtin'"),  # type: ignore[arg-type]
+        (lambda: Adversarial(BASE, "worst"), "order = 'worst': must be one of bad_luck_first"),
+        (lambda: Adversarial(BASE, share=0.0), "share = 0.0"),
+        (lambda: Clocked(BASE, ""), "trace = ''"),
+        (lambda: Noisy(BASE, -0.1), "noise = -0.1"),
+        (lambda: Noisy(BASE, flips=1.5), "flips = 1.5"),
+        (lambda: Noisy(BASE, bias=-2.0), "bias = -2.0"),
+        (lambda: Noisy(BASE, favourite="gpt-9").stream(10, 0), "favourite = 'gpt-9'"),
+        (lambda: Delayed(BASE, -1), "queries = -1"),
+    ],
+)
+def test_bad_arguments(make: Any, text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        make()
+    assert text in str(caught.value)
