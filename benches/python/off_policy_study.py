@@ -30,6 +30,7 @@ from stageroute.cli_common import (
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import ExcludedError, InvalidInputError, OverlapError
 from stageroute.off_policy import LoggedData, Outcome, Target, as_target, best_mixture, evaluate
+from stageroute.off_policy.estimators import ESTIMATORS
 from stageroute.parallel import run_jobs, silence_router
 
 LITTLE_CARRIED: Final = 0.2
@@ -171,27 +172,43 @@ def _findings(
 
 
 def summarise(findings: Sequence[Finding]) -> str:
-    """Return one row for each kind of log, target, metric and estimator, in Markdown."""
-    rows = [
-        "| log | target | carried % | outcome | estimator | bias % | RMSE % | SE % | covers % "
-        "| covers %, where carried < 20 % (seeds) |",
-        "|---|---|---:|---|---|---:|---:|---:|---:|---:|",
+    """Return tables in Markdown: by log and target, and where little is carried."""
+    little = [finding for finding in findings if finding.carried < LITTLE_CARRIED]
+    estimators = list(ESTIMATORS)
+    lines = [
+        f"| log | target | seeds | carried % | outcome | {' | '.join(estimators)} |",
+        "|---|---|---:|---:|---|" + "---:|" * len(estimators),
     ]
-    keys = dict.fromkeys((f.logging, f.target, f.metric, f.estimator) for f in findings)
-    for key in sorted(keys):
-        found = [f for f in findings if (f.logging, f.target, f.metric, f.estimator) == key]
-        error = np.array([f.value / f.truth - 1.0 for f in found])
-        spread = np.median([f.standard_error / f.truth for f in found])
-        little = [f.covers for f in found if f.carried < LITTLE_CARRIED]
-        covered = f"{100 * np.mean(little):.1f} ({len(little)})" if little else "-"
-        logging, target, metric, estimator = key
-        rows.append(
-            f"| {logging} | {target} | {100 * np.mean([f.carried for f in found]):.0f} | {metric} "
-            f"| {estimator} | {100 * error.mean():+.2f} "
-            f"| {100 * np.sqrt(np.square(error).mean()):.2f} | {100 * spread:.2f} "
-            f"| {100 * np.mean([f.covers for f in found]):.1f} | {covered} |"
+    for logging, target, metric in sorted({(f.logging, f.target, f.metric) for f in findings}):
+        group = [
+            f for f in findings if (f.logging, f.target, f.metric) == (logging, target, metric)
+        ]
+        seeds, carried = len({f.seed for f in group}), np.mean([f.carried for f in group])
+        cells = " | ".join(_cell(group, estimator) for estimator in estimators)
+        lines.append(
+            f"| {logging} | {target} | {seeds} | {100 * carried:.0f} | {metric} | {cells} |"
         )
-    return "\n".join(rows)
+    lines += [
+        "",
+        f"| less than {LITTLE_CARRIED:.0%} carried | outcome | {' | '.join(estimators)} |",
+        "|---|---|" + "---:|" * len(estimators),
+    ]
+    for logging, metric in sorted({(f.logging, f.metric) for f in little}):
+        group = [f for f in little if (f.logging, f.metric) == (logging, metric)]
+        cells = " | ".join(_cell(group, estimator) for estimator in estimators)
+        lines.append(f"| {logging} | {metric} | {cells} |")
+    return "\n".join(lines)
+
+
+def _cell(findings: Sequence[Finding], estimator: str) -> str:
+    """Bias, RMSE and median standard error in percent of the truth, and coverage in percent."""
+    mine = [f for f in findings if f.estimator == estimator]
+    error = np.array([f.value / f.truth - 1.0 for f in mine])
+    spread = np.median([f.standard_error / f.truth for f in mine])
+    covered = np.mean([f.covers for f in mine])
+    rmse = np.sqrt(np.square(error).mean())
+    percent = f"{100 * error.mean():+.2f} / {100 * rmse:.2f} / {100 * spread:.2f}"
+    return f"{percent} / {100 * covered:.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finished, interrupted = gather(runs, len(jobs), no_progress=options.no_progress)
     findings = [finding for found in finished for finding in found]
     print(f"{table.name}: T = {options.queries:,}, b = {BUDGET:g}, {options.seeds} seeds a log")
+    print("bias / RMSE / median standard error / coverage, in percent")
     print(summarise(findings))
     write_json(options.json, [asdict(finding) for finding in findings])
     return EXIT_INTERRUPTED if interrupted else 0

@@ -266,20 +266,26 @@ def _radius(gamma: float, moments: PlainMoments, unit: float) -> float:
 
 
 def solve_plain_mip(
-    reward: Floats, cost: Floats, cap: Floats, budget: float, max_deployed: int
+    reward: Floats,
+    cost: Floats,
+    cap: Floats,
+    budget: float,
+    max_deployed: int,
+    time_limit: float = math.inf,
 ) -> tuple[float, Floats]:
     """Solve the deployment MIP with HiGHS alone: a new object, the MIP as it stands, gap 0.
 
     Returns
     -------
     objective : float
-        As HiGHS reports it; NaN where it finds no mixture.
+        As HiGHS reports it; NaN where it finds no mixture, or is not done in `time_limit` seconds.
     weights : ndarray, shape (N,)
     """
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)  # noqa: FBT003
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("mip_abs_gap", 1e-12)
+    highs.setOptionValue("time_limit", time_limit)
     highs.passModel(_mip_model(reward, cost / budget, cap, max_deployed))
     highs.run()
     if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from rivals import Settings
 from stageroute import Confidence, Model, StageRouter
 
-__all__ = ["Instance", "Outcomes", "Workload", "deployment_instances", "make_workload"]
+__all__ = [
+    "HARD_KINDS",
+    "Instance",
+    "Outcomes",
+    "Workload",
+    "deployment_instances",
+    "hard_instance",
+    "make_workload",
+]
 
 Floats = NDArray[np.float64]
 Outcomes = list[tuple[float, float]]
@@ -107,3 +115,40 @@ def deployment_instances(num_models: int, count: int, seed: int = 0) -> Sequence
         cost = BUDGET * 10.0 ** (2.0 * quality - 1.3 + generator.normal(0.0, 0.2, num_models))
         instances.append(Instance(reward, cost, cap, BUDGET))
     return instances
+
+
+HARD_KINDS = ("fleet", "tight", "uneven", "near ties", "frontier", "ties")
+"""What makes a deployment problem hard; see `hard_instance`."""
+
+
+def hard_instance(
+    kind: str, num_models: int, generator: np.random.Generator
+) -> tuple[Instance, int]:
+    """Draw a problem in which the number of live models tends to matter, and that number.
+
+    "fleet" is what `deployment_instances` draws, with four slots. In the others eight slots hardly
+    suffice: "tight" has caps around one eighth; "uneven" caps over two orders of magnitude; "near
+    ties" rewards and costs that differ by 1e-5 and 1e-3 of themselves; "frontier" no model that is
+    both worse and dearer than another; "ties" few distinct values.
+    """
+    if kind == "fleet":
+        seed = int(generator.integers(2**32))
+        return deployment_instances(num_models, 1, seed)[0], 4
+    size, slots = num_models, 8
+    quality = generator.random(size)
+    reward = np.clip(0.3 + 0.6 * quality + generator.normal(0.0, 0.05, size), 0.0, 1.0)
+    cost = BUDGET * 10.0 ** (2.0 * quality - 1.3 + generator.normal(0.0, 0.2, size))
+    cap = generator.uniform(0.8 / slots, 1.4 / slots, size)
+    if kind == "uneven":
+        cap = 10.0 ** -generator.uniform(0.0, 2.0, size)
+        slots = 5
+    elif kind == "near ties":
+        reward = 0.5 * (1.0 + 1e-5 * generator.random(size))
+        cost = BUDGET * (1.0 + 1e-3 * generator.normal(size=size))
+    elif kind == "frontier":
+        reward, cost = 0.2 + 0.7 * quality, 3.0 * BUDGET * quality**2
+    elif kind == "ties":
+        reward = generator.choice([0.25, 0.5, 0.75, 1.0], size)
+        cost = BUDGET * generator.choice([0.25, 0.5, 1.0, 2.0], size)
+        cap = generator.choice([0.9, 1.1, 1.2, 1.3], size) / slots
+    return Instance(reward, cost, cap, BUDGET), slots

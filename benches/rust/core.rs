@@ -6,6 +6,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use stageroute_core::deployment::solve_deployment;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, OutcomeMatrix, Pacing, Query,
@@ -101,6 +102,18 @@ fn lp_cold(bencher: Bencher<'_, '_>, arms: usize) {
             black_box(lp.solve_cold().unwrap());
         }
     });
+}
+
+/// A deployment problem of which eight arms with caps around 1/8 hardly suffice.
+#[divan::bench(args = [11, 100, 1_000, 10_000], sample_size = 1)]
+fn deployment(bencher: Bencher<'_, '_>, arms: usize) {
+    let mut sampler = Sampler::new(3);
+    let mut draw = |low: f64, high: f64| -> Vec<f64> {
+        (0..arms).map(|_| low + (high - low) * sampler.unit()).collect()
+    };
+    let (reward, cost, cap) = (draw(0.2, 0.9), draw(1e-5, 2e-3), draw(0.1, 0.175));
+    let problem = Problem { reward: &reward, cost: &cost, cap: &cap, budget: 3e-4 };
+    bencher.bench_local(|| solve_deployment(black_box(problem), 8, 0.0, &mut || false).unwrap());
 }
 
 fn config(family: ConfidenceFamily) -> RouterConfig {

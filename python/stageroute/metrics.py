@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute._core import solve_routing_lp
 from stageroute.policies import Limits
 from stageroute.policies.base import Arms
-from stageroute.policies.oracles import optimum
+from stageroute.policies.oracles import optimum, relaxed_price
 from stageroute.replay import ReplayResult
 from stageroute.streams import Regime, Stream
 
@@ -149,11 +148,8 @@ def oracle_parts(
 
 def _value_and_price(candidates: Arms, regime: Regime, limits: Limits) -> tuple[float, float]:
     _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
-    # Within a live set that M_max forces, money may have no price at all: take that of all.
-    caps = limits.caps(regime.reward.size)[candidates]
-    means = regime.reward[candidates], regime.cost[candidates]
-    relaxed = solve_routing_lp(*means, caps, limits.budget)
-    return float(regime.reward @ mixture), relaxed.budget_price
+    price = relaxed_price(candidates, regime.reward, regime.cost, limits)
+    return float(regime.reward @ mixture), price
 
 
 def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:

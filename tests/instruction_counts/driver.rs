@@ -10,6 +10,7 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use stageroute_core::deployment::solve_deployment;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
@@ -19,11 +20,12 @@ use stageroute_core::{
 
 type Scenario = fn(usize) -> Result<(), Error>;
 
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 15] = [
     ("lp_kept_11", |steps| lp_kept(11, steps)),
     ("lp_warm_11", |steps| lp_warm(11, steps)),
     ("lp_cold_11", |steps| lp_cold(11, steps)),
     ("lp_cold_32", |steps| lp_cold(32, steps)),
+    ("deployment_11", |steps| deployment(11, steps)),
     ("step_bernstein_5", |steps| step(ConfidenceFamily::Bernstein, 5, steps)),
     ("step_bernstein_11", |steps| step(ConfidenceFamily::Bernstein, 11, steps)),
     ("step_bernstein_32", |steps| step(ConfidenceFamily::Bernstein, 32, steps)),
@@ -108,6 +110,28 @@ fn lp_cold(arms: usize, steps: usize) -> Result<(), Error> {
         lp.set_budget(if step % 2 == 0 { 2e-4 } else { 3e-4 });
         black_box(lp.solve_cold()?);
     }
+    Ok(())
+}
+
+/// Deployment problems of which five arms with caps around 1/5 hardly suffice, so that most need a
+/// search. One step is one of them.
+fn deployment(arms: usize, steps: usize) -> Result<(), Error> {
+    const PROBLEMS: usize = 16;
+    let mut sampler = Sampler::new(3);
+    let mut draw = |low: f64, high: f64| -> Vec<f64> {
+        (0..PROBLEMS * arms).map(|_| low + (high - low) * sampler.unit()).collect()
+    };
+    let (reward, cost, cap) = (draw(0.2, 0.9), draw(1e-5, 2e-3), draw(0.12, 0.25));
+    let mut searched = 0;
+    for step in 0..steps {
+        let first = step % PROBLEMS * arms;
+        let own = first..first + arms;
+        let (reward, cost, cap) = (&reward[own.clone()], &cost[own.clone()], &cap[own]);
+        let problem = Problem { reward, cost, cap, budget: 5e-4 };
+        let found = black_box(solve_deployment(problem, 5, 0.0, &mut || false)?);
+        searched += usize::from(found.nodes > 0);
+    }
+    assert!(2 * searched > steps, "{searched} of {steps} needed a search");
     Ok(())
 }
 

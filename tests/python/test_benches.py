@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 
 import guarded
 import ratios
+import solvers
 from numba_rival import NumbaRouter, make_jitclass_router
 from rivals import KeptLp, NumpyHighsRouter, TunedHighsRouter, solve_plain_mip
 from workloads import Workload, deployment_instances, make_workload
@@ -186,3 +187,18 @@ def test_the_guarded_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert all(row["what"] in printed and row["cpu"] > 0.0 for row in rows)
+
+
+def test_the_solvers_script_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(solvers, "QUICK_SIZES", {11: 1})
+    file = tmp_path / "solvers.json"
+    assert solvers.main(["--quick", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    printed = capsys.readouterr().out
+    assert len(rows) >= 5
+    for row in rows:
+        assert row["kind"] in printed
+        assert 0.0 < row["native"] <= row["native_worst"]
+        assert 0.0 < row["ratio_min"] <= row["ratio"]

@@ -63,6 +63,21 @@ def test_figures_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+def test_bench_with_another_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Uniform routing has no use for the solver: its regret is measured against an oracle that has.
+    regrets = []
+    for solver in ("highs", "native"):
+        path = tmp_path / f"{solver}.json"
+        # Caps that four live models can hardly meet, so that the number of live models matters.
+        limits = ["--max-deployed", "3", "--throughput-cap", "0.36", "--solver", solver]
+        assert main(["bench", *QUICK, *limits, "--workers", "1", "--json", str(path)]) == 0
+        assert f"solver {solver};" in capsys.readouterr().out
+        result = json.loads(path.read_text())
+        assert result["settings"]["limits"][0]["solver"] == solver
+        regrets.append([e["regret"] for e in result["episodes"] if e["policy"] == "uniform"])
+    assert regrets[0] == pytest.approx(regrets[1], abs=1e-8)
+
+
 def test_bench_over_a_table_of_ones_own(
     table_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,33 +9,39 @@ import numpy as np
 import pytest
 
 from deployment_cases import Case, check, jittered, make_case
-from stageroute import DeploymentSolution, deployment, solve_deployment
+from stageroute import DeploymentSolution, solve_deployment
 from stageroute.constraints import DeploymentConstraints
+from stageroute.deployment_mip import HighsMip
+from stageroute.deployment_native import NativeMip
 from stageroute.errors import DeploymentConflictError, InvalidInputError, SolverError
 
 PROBLEMS, NEAR_TIES = 1000, 300
+SOLVERS = pytest.mark.parametrize("solver", ["highs", "native"])
 
 
-def test_equals_brute_force() -> None:
+@SOLVERS
+def test_equals_brute_force(solver: str) -> None:
     seen: Counter[tuple[str, str]] = Counter()
     for seed in range(PROBLEMS):
-        status, solved_by, error = check(make_case(seed))
+        status, solved_by, error = check(make_case(seed), solver)
         assert error <= 1e-9, (seed, status)
         seen[status, solved_by] += 1
     for status in ("optimal", "budget_infeasible", "cap_infeasible"):
         assert seen[status, "lp"] > 50
-        assert seen[status, "highs_constrained"] > 50
-    assert seen["optimal", "highs"] > 5
+        assert seen[status, f"{solver}_constrained"] > 50
+    assert seen["optimal", solver] > 5
     assert seen["conflict", ""] > 100
 
 
-def test_equals_brute_force_at_near_ties() -> None:
+@pytest.mark.parametrize(("solver", "tolerance"), [("highs", 1e-8), ("native", 1e-9)])
+def test_equals_brute_force_at_near_ties(solver: str, tolerance: float) -> None:
     for seed in range(NEAR_TIES):
         case = jittered(make_case(seed), seed)
-        assert check(case)[2] <= 1e-8, seed
+        assert check(case, solver)[2] <= tolerance, seed
 
 
-def test_a_model_that_takes_all_but_a_trifle_of_the_memory() -> None:
+@SOLVERS
+def test_a_model_that_takes_all_but_a_trifle_of_the_memory(solver: str) -> None:
     # Arm 2 alone takes all but 1e-8 of the memory, and arms 1 and 5 hardly any: with the row as it
     # is, HiGHS 1.15.1 calls the problem infeasible.
     memory = [40.500024, 1.6e-5, 79.9999992, 80, 7.999976, 2.4e-5, 16.099976, 7.999992, 8.000016]
@@ -54,10 +60,11 @@ def test_a_model_that_takes_all_but_a_trifle_of_the_memory() -> None:
             max_changes=1,
         ),
     )
-    assert check(case) == ("optimal", "highs_constrained", 0.0)
+    assert check(case, solver) == ("optimal", f"{solver}_constrained", 0.0)
 
 
-def test_memory_that_many_sets_exceed_by_a_trifle() -> None:
+@SOLVERS
+def test_memory_that_many_sets_exceed_by_a_trifle(solver: str) -> None:
     # Any five of these twelve exceed the limit by 6e-6 of it, which HiGHS is not told.
     rng = np.random.default_rng(3)
     case = Case(
@@ -71,12 +78,13 @@ def test_memory_that_many_sets_exceed_by_a_trifle() -> None:
             memory=np.append(np.full(11, 16.0001), 15.999), memory_capacity=80.0
         ),
     )
-    assert check(case) == ("optimal", "highs_constrained", 0.0)
+    assert check(case, solver) == ("optimal", f"{solver}_constrained", 0.0)
     full = replace(case.constraints, memory=np.full(12, 16.0001))
-    assert check(replace(case, constraints=full))[0] == "cap_infeasible"
+    assert check(replace(case, constraints=full), solver)[0] == "cap_infeasible"
 
 
-def test_sets_that_differ_by_two_arms_and_very_little() -> None:
+@SOLVERS
+def test_sets_that_differ_by_two_arms_and_very_little(solver: str) -> None:
     # Arms 1 and 4 are better than 0, 2 and 4, by 3.2e-8; no single exchange leads from one to the
     # other.
     case = Case(
@@ -93,12 +101,13 @@ def test_sets_that_differ_by_two_arms_and_very_little() -> None:
             groups=((0, 3),),
         ),
     )
-    status, _, error = check(case)
+    status, _, error = check(case, solver)
     assert status == "optimal"
     assert error <= 1e-12
 
 
-def test_caps_that_sum_to_one_within_the_tolerance_of_highs_only() -> None:
+@SOLVERS
+def test_caps_that_sum_to_one_within_the_tolerance_of_highs_only(solver: str) -> None:
     # Presolve of HiGHS 1.15.1 ends in a point that it then finds to be outside its tolerance.
     case = Case(
         reward=np.array([0.47294, 0.0, 1.0, 0.999999, 0.611435, 0.292093, 1.0, 0.0, 0.500002]),
@@ -113,14 +122,40 @@ def test_caps_that_sum_to_one_within_the_tolerance_of_highs_only() -> None:
             max_changes=0,
         ),
     )
-    assert check(case) == ("cap_infeasible", "highs_constrained", 0.0)
+    assert check(case, solver) == ("cap_infeasible", f"{solver}_constrained", 0.0)
 
 
-def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch) -> None:
+@SOLVERS
+def test_a_set_whose_caps_sum_to_exactly_one_is_the_only_one(solver: str) -> None:
+    # The only allowed set with enough caps needs all of them: rounding decides whether the rows of
+    # the relaxation can be satisfied.
+    case = Case(
+        reward=np.array([0.076086, 0.0, 1.0, 0.924268, 0.649631, 0.25]),
+        cost=np.array([0.00022809, 0.0, 0.00013971, 0.0, 0.00044286, 0.0]),
+        cap=np.array([0.2, 0.3, 0.3, 0.2, 0.2, 0.2]),
+        budget=0.0007,
+        slots=5,
+        previous=[3, 4, 2, 1],
+        constraints=DeploymentConstraints(
+            start_cost=np.array([2.79067e-05, 1e-4, 0.0, 0.0, 0.0, 3.2286e-05]),
+            memory=np.array([16.1, 40.5, 8.0, 8.0, 80.0, 16.1]),
+            memory_capacity=160.0,
+            forbidden=(0, 4),
+            provider=("a", "b", "b", "a", "a", "c"),
+            min_providers=3,
+            max_changes=1,
+        ),
+    )
+    assert check(case, solver) == ("optimal", f"{solver}_constrained", 0.0)
+
+
+@SOLVERS
+def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch, solver: str) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("HiGHS was called")
+        raise AssertionError("a MIP was solved")
 
-    monkeypatch.setattr(deployment, "best_deployment", refuse)
+    for mip in (HighsMip, NativeMip):
+        monkeypatch.setattr(mip, "best", refuse)
     # Arms 0 and 1 are optimal. Memory has room for them and the pinned arm 2, not for the better
     # stand-in 3; money is left to start arm 1.
     constraints = DeploymentConstraints(
@@ -139,6 +174,7 @@ def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch) ->
         [0.6] * 4,
         0.4,
         4,
+        solver=solver,
         previous=[0, 2],
         constraints=constraints,
     )
@@ -149,16 +185,17 @@ def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch) ->
     assert solution.spend == pytest.approx(0.6 * 0.2 + 0.4 * 0.3 + 0.1)
 
 
-def test_what_is_optimal_anyway_costs_no_constrained_mip() -> None:
+@SOLVERS
+def test_what_is_optimal_anyway_costs_no_constrained_mip(solver: str) -> None:
     # Three of these six must be chosen by HiGHS; what it chooses fits into the memory.
     arguments = [0.0, 1e-6, 0.25, 0.0, 0.25, 0.0], [0.0] * 6, [0.3, 1.0, 0.2, 0.2, 0.2, 1.0], 0.0, 2
-    free = solve_deployment(*arguments)
-    assert free.solved_by == "highs"
+    free = solve_deployment(*arguments, solver=solver)
+    assert free.solved_by == solver
     memory = np.full(6, 50.0)
     memory[list(free.deployed)] = 40.0
     constraints = DeploymentConstraints(memory=memory, memory_capacity=80.0)
-    solution = solve_deployment(*arguments, constraints=constraints)
-    assert solution.solved_by == "highs"
+    solution = solve_deployment(*arguments, solver=solver, constraints=constraints)
+    assert solution.solved_by == solver
     assert solution.deployed == free.deployed
 
 
@@ -286,7 +323,10 @@ def test_reasons_name_what_keeps_an_arm_live_or_not() -> None:
     )
 
 
-def test_time_limit_ends_in_an_error_that_says_so() -> None:
+@pytest.mark.parametrize(
+    ("solver", "message"), [("highs", "Time limit reached"), ("native", "after 1 nodes")]
+)
+def test_time_limit_ends_in_an_error_that_says_so(solver: str, message: str) -> None:
     generator = np.random.default_rng(0)
     size = 300
     constraints = DeploymentConstraints(
@@ -294,8 +334,9 @@ def test_time_limit_ends_in_an_error_that_says_so() -> None:
     )
     reward, cost = generator.random(size), generator.random(size)
     cap = generator.uniform(0.1, 0.3, size)
-    with pytest.raises(SolverError, match=r"without a proven optimum: Time limit reached"):
-        solve_deployment(reward, cost, cap, 0.3, 16, time_limit=1e-4, constraints=constraints)
+    arguments = reward, cost, cap, 0.3, 16
+    with pytest.raises(SolverError, match=rf"without a proven optimum.*{message}"):
+        solve_deployment(*arguments, solver=solver, time_limit=1e-9, constraints=constraints)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from stageroute.lab.episodes import Episode, run_episode
 from stageroute.lab.studies.comparison import Comparison
 from stageroute.lab.study import Engine
 
+POLICIES = ("stageroute", "greedy", "uniform", "oracle")
+
 SECONDS = 120
 """Most that a Ray cluster on this machine may take."""
 
@@ -25,8 +27,8 @@ SECONDS = 120
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
     study = Comparison()
-    small = study.small(study.settings())
-    return study.episodes(replace(small, seeds=tuple(range(6)), num_queries=400, num_stages=3))
+    small = replace(study.small(study.settings()), policies=POLICIES, seeds=tuple(range(6)))
+    return study.episodes(replace(small, num_queries=400, num_stages=3))
 
 
 def json_of(engine: Engine, work: Any, episodes: list[Episode]) -> dict[str, str]:
@@ -51,7 +53,9 @@ def test_an_episode_that_always_ends_its_process_is_named(
     tmp_path: Path, episodes: list[Episode]
 ) -> None:
     work = DieAt(tmp_path, "greedy", times=99)
-    with pytest.raises(WorkerLostError, match=r"^episode \w+ \(greedy, b = 0.0003, builtin, seed"):
+    with pytest.raises(
+        WorkerLostError, match=r"^episode \w+ \(greedy, b = 0\.0003, built-in, seed"
+    ):
         list(local_engine(2)(work, episodes))
 
 
@@ -133,7 +137,7 @@ def test_stopping_early_cancels_what_ray_has_not_done(
 
 
 def test_the_command_gives_the_same_bytes_on_ray(ray: Any, tmp_path: Path) -> None:
-    study = ["study", "comparison", "--small", "--no-progress"]
+    study = ["study", "comparison", "--small", "--no-progress", "--policies", *POLICIES]
     for engine in (["--workers", "1"], ["--engine", "ray", "--workers", "2"]):
         folder = ["--out", str(tmp_path / engine[1])]
         subprocess.run(

@@ -59,9 +59,12 @@ def test_no_exponent_where_the_figure_is_not_positive(middle: list[float]) -> No
         ([10, 10], [[1.0, 2.0], [2.0, 3.0]], "sizes"),
         ([0, 10], [[1.0, 2.0], [2.0, 3.0]], "sizes"),
         ([10, 100], [[1.0, 2.0]], "samples"),
-        ([10, 100], [[1.0, 2.0], [3.0]], "samples"),
     ],
 )
 def test_refusals(sizes: list[float], samples: list[list[float]], argument: str) -> None:
     with pytest.raises(InvalidInputError, match=argument):
         fit_power_law(sizes, samples)
+
+
+def test_no_interval_over_one_value() -> None:
+    assert fit_power_law([10, 100], [[1.0, 2.0], [3.0]]) is None

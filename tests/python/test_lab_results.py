@@ -24,8 +24,18 @@ from stageroute.lab.study import StudySettings, run_study
 
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
-STUDY = ["study", "comparison", "--small", "--seeds", "16", "--no-progress"]
-EPISODES = 16 * 4
+POLICIES = ("stageroute", "greedy", "uniform", "oracle")
+STUDY = [
+    "study",
+    "comparison",
+    "--small",
+    "--seeds",
+    "16",
+    "--no-progress",
+    "--policies",
+    *POLICIES,
+]
+EPISODES = 16 * len(POLICIES)
 KILLS = 4
 """For each number of workers."""
 
@@ -130,7 +140,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
 @pytest.fixture(scope="module")
 def settings() -> StudySettings:
     study = Comparison()
-    return replace(study.small(study.settings()), num_queries=500, num_stages=3)
+    small = study.small(study.settings())
+    return replace(small, policies=POLICIES, num_queries=500, num_stages=3)
 
 
 def run(folder: Path, settings: StudySettings) -> Files:

@@ -95,6 +95,20 @@ def test_scaling_tells_a_known_exponent(
     assert all(verdict in finding for finding in summary.findings if ", K = T^(1/3)" in finding)
 
 
+def test_scaling_does_not_judge_what_varies_too_much(results: dict[str, StudyResults]) -> None:
+    generator = np.random.default_rng(2)
+    summary = changed(
+        results["scaling"],
+        lambda record: replace(
+            record,
+            total_regret=record.num_queries * generator.lognormal(0.0, 1.5),
+            overspend_charge=0.0,
+            waiting_cost=0.0,
+        ),
+    )
+    assert "too uncertain to be held against" in " ".join(summary.findings)
+
+
 def test_scaling_says_that_there_is_no_exponent(results: dict[str, StudyResults]) -> None:
     summary = changed(
         results["scaling"],
@@ -142,6 +156,7 @@ def test_sweeps_say_how_often_to_redeploy(
     assert f"(K = {enough}) is often enough" in finding
     assert f"which then loses {0.03 + waiting * 20 / enough:.2%} in all" in finding
     assert "to the power of 1.00" in finding
+    assert f"there are {enough * 4 / 11:.0f} slots for each candidate" in finding
 
 
 def test_sweeps_find_where_a_loss_is_largest(results: dict[str, StudyResults]) -> None:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ def test_the_wheel_installs_and_runs_in_an_empty_environment(root: Path, tmp_pat
     )
     (wheel,) = tmp_path.glob("*.whl")
     assert "-cp311-abi3-" in wheel.name
+    files = zipfile.ZipFile(wheel).namelist()
+    assert {"stageroute/lab/page/page.css", "stageroute/lab/page/page.html.jinja"} <= set(files)
     environment = tmp_path / "env"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"

@@ -30,13 +30,14 @@ def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw
     sizes : sequence of float
         At least two different ones, above 0.
     samples : sequence of array_like
-        The figure at each size, over seeds; at least two values each.
+        The figure at each size, over seeds.
 
     Returns
     -------
     PowerLaw or None
-        None where a mean, or more than a few of its resamples, is not positive: then there is no
-        logarithm, and a power law would be the wrong picture.
+        None where a size has fewer than two values, which leave no interval; and where a mean, or
+        more than a few of its resamples, is not positive: then there is no logarithm, and a power
+        law would be the wrong picture.
 
     Raises
     ------
@@ -46,10 +47,8 @@ def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw
     require(len(samples) == len(sizes), "len(samples)", len(samples), "must be one for each size")
     require(len(set(sizes)) >= 2, "sizes", sizes, "must be at least two different ones")
     require(min(sizes) > 0, "sizes", sizes, "must be above 0")
-    fewest = min(len(sample) for sample in samples)
-    require(fewest >= 2, "samples", fewest, "must be at least two values at each size")
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    if not all(sample.mean() > 0 for sample in arrays):
+    if not all(sample.size > 1 and sample.mean() > 0 for sample in arrays):
         return None
     x = np.log(sizes)
     weights = (x - x.mean()) / np.sum((x - x.mean()) ** 2)

@@ -45,7 +45,8 @@ class Table:
 class Curve:
     """A line, with a band around it where `low` and `high` are given; gaps are NaN.
 
-    A reference is no result: a slope to compare with, a fit.
+    A reference is no result: a slope to compare with, a fit. Curves of the same label look alike in
+    all figures; `detail` is written after the label, and differs from figure to figure.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Curve:
     high: Numbers | None = None
     is_reference: bool = False
     in_focus: bool = True
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

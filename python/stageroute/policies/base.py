@@ -62,6 +62,8 @@ class Limits:
     reward_prior: RewardPrior | None = None
 
     def __post_init__(self) -> None:
+        ok = is_number(self.budget) and self.budget > 0
+        require(ok, "budget", self.budget, "must be finite and above 0, in USD per query")
         ok = is_number(self.start_cost) and self.start_cost >= 0.0
         require(ok, "start_cost", self.start_cost, "must be finite and not negative, in USD")
         ok = is_whole(self.start_stages) and self.start_stages >= 1

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stageroute._core import Mixture
+from stageroute._core import Mixture, solve_routing_lp
 from stageroute.constraints import DeploymentConstraints
 from stageroute.deployment import solve_deployment
 from stageroute.policies.allocation import StageProblem, allocate
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits, Setting
 from stageroute.streams import Stream
 
-__all__ = ["ClairvoyantPolicy", "StageOraclePolicy", "StaticPolicy", "optimum"]
+__all__ = ["ClairvoyantPolicy", "StageOraclePolicy", "StaticPolicy", "optimum", "relaxed_price"]
 
 
 def optimum(
@@ -50,6 +50,19 @@ def optimum(
     probabilities = np.zeros(mean_reward.size)
     probabilities[candidates] = solution.weights
     return tuple(int(candidates[slot]) for slot in solution.deployed), probabilities
+
+
+def relaxed_price(
+    candidates: Arms, mean_reward: Floats, mean_cost: Floats, limits: Limits
+) -> float:
+    """Return the budget's price over all candidates, M_max apart, reward per USD.
+
+    Within a live set that M_max forces, money may have no price at all. Infinite where no mixture
+    meets the budget.
+    """
+    caps = limits.caps(mean_reward.size)[candidates]
+    means = mean_reward[candidates], mean_cost[candidates]
+    return solve_routing_lp(*means, caps, limits.budget).budget_price
 
 
 class StageOraclePolicy(KernelPolicy):

@@ -7,7 +7,7 @@ import numpy as np
 from stageroute.lab.page.axes import LABEL_HEIGHT, dress, height_for, reserve, set_scale
 from stageroute.lab.page.labels import spread
 from stageroute.lab.page.palette import FAINT, INK, MUTED, Style
-from stageroute.lab.page.wording import shorten, shown
+from stageroute.lab.page.wording import shorten, shorten_lines, shown
 from stageroute.lab.summary import Curve, LineFigure
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ __all__ = ["draw_lines", "line_figure_height"]
 KEY_LINE: Final = 15.0
 """Height of a reference's line in the key below the axes."""
 
+MOST_WRAPPED: Final = 9
+"""Curves whose names may take several lines."""
+
 GUTTER: Final = 0.05
 """Between the axes and the labels, as a share of the axes' width."""
 
@@ -29,8 +32,9 @@ REFERENCE: Final = Style(INK, (1.0, 2.0), 1.2)
 
 def line_figure_height(figure: LineFigure) -> float:
     """Return the height at which all labels, and the key, have room."""
-    num_references = len(_references(figure))
-    return height_for(len(figure.curves) - num_references) + KEY_LINE * num_references
+    curves = _labelled(figure)
+    lines = len(curves) * max(map(_num_lines, _names(curves)), default=1)
+    return height_for(lines) + KEY_LINE * len(_references(figure))
 
 
 def draw_lines(canvas: "Canvas", figure: LineFigure, styles: dict[str, Style]) -> None:
@@ -88,18 +92,20 @@ def _label_ends(
 ) -> None:
     """Write every curve's name beside its end, moved apart where ends are close."""
     low, high = axes.get_ylim()
-    curves = [c for c in figure.curves if not c.is_reference and np.isfinite(_values(c)).any()]
+    curves = _labelled(figure)
+    names = _names(curves)
     texts = [
         axes.text(
-            1.0 + GUTTER, 0.5, _end_label(curve, low, high), transform=axes.transAxes,
-            va="center_baseline", color=styles[curve.label].colour if curve.in_focus else MUTED,
+            1.0 + GUTTER, 0.5, name + _value_outside(curve, low, high), transform=axes.transAxes,
+            va="center_baseline" if _num_lines(name) == 1 else "center", linespacing=1.0,
+            color=styles[curve.label].colour if curve.in_focus else MUTED,
         )
-        for curve in curves
+        for curve, name in zip(curves, names, strict=True)
     ]  # fmt: skip
     canvas.draw_without_rendering()  # lays out, so that the axes' height is known
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [np.clip(to_axes.transform(_end(curve)), 0.0, 1.0) for curve in curves]
-    gap = LABEL_HEIGHT / axes.get_window_extent().height
+    gap = LABEL_HEIGHT * max(map(_num_lines, names), default=1) / axes.get_window_extent().height
     heights = spread([float(end[1]) for end in ends], gap, 0.0, 1.0)
     for (x, y), height, text in zip(ends, heights, texts, strict=True):
         text.set_y(height)
@@ -120,12 +126,31 @@ def _end(curve: Curve) -> tuple[float, float]:
     return float(curve.x[last]), float(values[last])
 
 
-def _end_label(curve: Curve, low: float, high: float) -> str:
-    """Return a curve's name; with the value at its end where that is not shown."""
-    name, value = shorten(curve.label), _end(curve)[1]
+def _labelled(figure: LineFigure) -> list[Curve]:
+    return [c for c in figure.curves if not c.is_reference and np.isfinite(_values(c)).any()]
+
+
+def _names(curves: list[Curve]) -> list[str]:
+    """Return what stands beside the curves: long names on several lines where there are few."""
+    if len(curves) > MOST_WRAPPED:
+        return [shorten(_name(curve)) for curve in curves]
+    return [shorten_lines(_name(curve)) for curve in curves]
+
+
+def _name(curve: Curve) -> str:
+    return f"{curve.label}: {curve.detail}" if curve.detail else curve.label
+
+
+def _num_lines(name: str) -> int:
+    return name.count("\n") + 1
+
+
+def _value_outside(curve: Curve, low: float, high: float) -> str:
+    """Return the value at a curve's end where that is not shown."""
+    value = _end(curve)[1]
     if low <= value <= high:
-        return name
-    return f"{name} {'↑' if value > high else '↓'}{shown(value)}"
+        return ""
+    return f" {'↑' if value > high else '↓'}{shown(value)}"
 
 
 def _explain_references(canvas: "Canvas", figure: LineFigure) -> None:

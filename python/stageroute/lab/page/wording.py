@@ -1,12 +1,13 @@
 """Numbers on axes, and figures in words for those who do not see them."""
 
 import math
+import textwrap
 
 import numpy as np
 
 from stageroute.lab.summary import Figure, HeatMap, LineFigure, PointFigure
 
-__all__ = ["describe", "shorten", "shown"]
+__all__ = ["describe", "shorten", "shorten_lines", "shown"]
 
 MOST_NAMED = 8
 """How many curves, points or rows a description names."""
@@ -31,6 +32,11 @@ def shown(value: float) -> str:
 def shorten(label: str, most: int = 18) -> str:
     """Return a label that fits beside a figure."""
     return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def shorten_lines(label: str, most: int = 20) -> str:
+    """Return a label on up to three lines that fit beside a figure."""
+    return "\n".join(textwrap.wrap(label, most, max_lines=3, placeholder="…")) or label
 
 
 def describe(figure: Figure) -> str:

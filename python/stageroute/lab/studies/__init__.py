@@ -5,6 +5,7 @@ from typing import Final
 
 from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies.context import Context
 from stageroute.lab.studies.feedback import Feedback
 from stageroute.lab.studies.newcomer import Newcomer
 from stageroute.lab.studies.pools import Pools
@@ -26,6 +27,7 @@ STUDIES: Final = MappingProxyType[str, Study](
             Checks(),
             Feedback(),
             Pools(),
+            Context(),
             Starts(),
             Newcomer(),
             Quality(),

@@ -35,7 +35,7 @@ class Quality(Study):
         return replace(super().settings(), seeds=tuple(range(16)), num_queries=8_000, num_stages=16)
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every family, with its own defaults, at every budget on the stream of every seed."""
+        """Return every family, as it is by default, at every budget on every seed's stream."""
         return [
             Episode(
                 workload=settings.workload,

@@ -45,7 +45,7 @@ def summarise(results: StudyResults, question: str) -> Summary:
     for budget in results.settings["budgets"]:
         groups = _groups(results.of(sweep=INTERVAL, budget=budget))
         part = f"{INTERVAL}, b = {budget:g}"
-        findings.append(_guidance(groups, part))
+        findings.append(_guidance(groups, part, results.settings["limits"]["max_deployed"]))
         tables.append(_table(groups, INTERVAL, part))
         figures.append(_interval_figure(groups, part))
     for name in results.distinct("sweep"):
@@ -112,7 +112,7 @@ def _interval(groups: Groups) -> Floats:
     return np.array([record.num_queries / record.num_stages for record in first])
 
 
-def _guidance(groups: Groups, part: str) -> str:
+def _guidance(groups: Groups, part: str, max_deployed: int) -> str:
     """Say how often is often enough, and what waiting longer costs."""
     policies = _policies(groups)
     who = OURS if OURS in policies else policies[0]
@@ -127,6 +127,10 @@ def _guidance(groups: Groups, part: str) -> str:
         f"K = {values[0]:g}; of that, waiting for boundaries is {waited[enough]:.2%}, "
         f"{waited[best]:.2%} and {waited[0]:.2%}"
     )
+    num_models = len(next(iter(groups.values()))[who][0].models)
+    if num_models:
+        slots = values[enough] * max_deployed / num_models
+        text += f"; in so many stages there are {slots:.0f} slots for each candidate to be tried in"
     samples = [waiting(by_policy[who]) for by_policy in groups.values()]
     fit = fit_power_law(intervals.tolist(), samples) if len(samples) > 1 else None
     if fit is None:
@@ -152,19 +156,20 @@ def _range_finding(groups: Groups, name: str) -> str:
 
 def _interval_figure(groups: Groups, part: str) -> Figure:
     """Loss over the interval: in all for every policy, its parts for ours."""
+    groups = dict(reversed(groups.items()))  # short intervals first
     x = _interval(groups)
     curves = []
     for who in _policies(groups):
         curves.append(_curve(groups, who, who, x, loss, in_focus=who == OURS))
         if who == OURS:
-            curves.append(_curve(groups, who, f"{who}: waiting", x, waiting))
-            curves.append(_curve(groups, who, f"{who}: learning", x, _learning))
+            curves.append(_curve(groups, who, "waiting", x, waiting))
+            curves.append(_curve(groups, who, "learning", x, _learning))
     return LineFigure(
         f"Loss over the update interval, b = {part.rpartition('= ')[2]}",
         "queries between two boundaries", "loss, %", tuple(curves), log_x=True, log_y=True,
-        note="Long intervals lose by waiting, which grows with the interval; short ones are no "
-        "worse as long as learning stays level. The interval to choose is where the line of the "
-        "whole loss bends upwards.",
+        note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals lose twice: "
+        "arrivals wait for a boundary, and models can be exchanged, hence tried, less often. "
+        "Choose an interval where the line of the whole loss is still level.",
         part=part,
     )  # fmt: skip
 

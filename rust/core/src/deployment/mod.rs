@@ -6,8 +6,10 @@
 //!
 //! An optimal mixture without the limit on live arms has at most two fractional arms, so it often
 //! keeps the limit by itself. Where not, `search.rs` branches on arms, bounded by the LP in which an
-//! arm is live as far as it is used (`program.rs`, `relaxation.rs`).
+//! arm is live as far as it is used (`program.rs`, `relaxation.rs`, `dual_simplex.rs`).
 
+mod basis;
+mod dual_simplex;
 mod incumbent;
 mod plain;
 mod program;

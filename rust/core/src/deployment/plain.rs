@@ -49,7 +49,7 @@ pub fn solve_deployment(
     let mut lp = RoutingLp::new(problem)?;
     lp.solve_cold()?;
     let (set, nodes) = needed_arms(&lp, max_deployed, should_stop)?;
-    let filled = fill(&problem, set, max_deployed.min(problem.cap.len()), current_price)?;
+    let filled = fill(&problem, &set, max_deployed.min(problem.cap.len()), current_price)?;
     report(&problem, filled, nodes)
 }
 
@@ -113,11 +113,11 @@ fn largest_if_short(problem: &Problem<'_>, max_deployed: usize) -> Option<Vec<us
 /// Keeps the arms with weight and adds others by reduced value, up to `size` arms.
 fn fill(
     problem: &Problem<'_>,
-    set: Vec<usize>,
+    set: &[usize],
     size: usize,
     current_price: f64,
 ) -> Result<Vec<usize>, Error> {
-    let lp = solve_on(problem, &set)?;
+    let lp = solve_on(problem, set)?;
     let weights = set.iter().zip(lp.probabilities());
     let mut filled: Vec<usize> =
         weights.filter(|(_, p)| **p > SUPPORT_TOLERANCE).map(|(&arm, _)| arm).collect();
