@@ -37,7 +37,9 @@ def optimum(
     return tuple(int(candidates[slot]) for slot in solution.deployed), probabilities
 
 
-def relaxed_price(candidates: Arms, mean_reward: Floats, mean_cost: Floats, limits: Limits) -> float:
+def relaxed_price(
+    candidates: Arms, mean_reward: Floats, mean_cost: Floats, limits: Limits
+) -> float:
     """Return the budget's price over all candidates, M_max apart, reward per USD.
 
     Within a live set that M_max forces, money may have no price at all. Infinite where no mixture

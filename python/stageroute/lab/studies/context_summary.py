@@ -81,9 +81,7 @@ def _gains(groups: Groups, policy: str) -> Floats:
 def _learning(groups: Groups) -> list[str]:
     """Return the policies that learn with context and share the budget, most reward first."""
     names = [
-        policy
-        for policy in groups
-        if policy.startswith("stageroute-") and not policy.endswith(OWN)
+        policy for policy in groups if policy.startswith("stageroute-") and not policy.endswith(OWN)
     ]
     return sorted(names, key=lambda policy: -float(_gains(groups, policy).mean()))
 
@@ -207,9 +205,7 @@ def _curves(by_x: dict[float, Groups]) -> tuple[Curve, ...]:
     groups = list(by_x.values())
     names = [name for name in groups[0] if name != YARDSTICK and name != "oracle-family-own-budget"]
     xs = list(by_x)
-    return tuple(
-        _curve(name, xs, groups, is_bound=name.startswith("oracle")) for name in names
-    )
+    return tuple(_curve(name, xs, groups, is_bound=name.startswith("oracle")) for name in names)
 
 
 def _budget_figure(at_budget: dict[float, Groups]) -> LineFigure:
