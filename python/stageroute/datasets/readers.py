@@ -238,17 +238,18 @@ def _from_frame(frame: Any) -> _Outcomes:
     for model in models:
         if model not in names:
             raise DatasetError(f"column '{model}{_FRAME_COST}' has no column {model!r} beside it")
-    labels = [
+    query_id, task = (
         text_array(key, frame[key].tolist()) if key in names else None
         for key in ("sample_id", "eval_name")
-    ]
+    )
     return _Outcomes(
         models,
         np.column_stack([_frame_numbers(model, frame[model]) for model in models]),
         np.column_stack(
             [_frame_numbers(model + _FRAME_COST, frame[model + _FRAME_COST]) for model in models]
         ),
-        *labels,
+        query_id,
+        task,
     )
 
 

@@ -17,7 +17,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, Limits, Policy, Setting
 from stageroute.policies.contexts import families
-from stageroute.policies.joint_lp import joint_optimum
+from stageroute.policies.joint_lp import cheapest_spend, joint_optimum
 from stageroute.policies.oracles import optimum
 
 __all__ = [
@@ -54,14 +54,18 @@ def context_means(
     """
     _, context = np.unique(labels, return_inverse=True)
     rows = np.full(table.num_rows, 1.0 / table.num_rows) if table.weights is None else table.weights
-    share = np.bincount(context, weights=rows)
+    share = np.bincount(context, weights=rows).astype(np.float64)
 
     def means(values: Floats) -> Floats:
         sums = [np.bincount(context, weights=rows * column) for column in values.T]
         # A context without weight is never drawn: whatever its means.
         return np.asarray(np.array(sums).T / np.maximum(share, np.finfo(np.float64).tiny)[:, None])
 
-    return context, share, means(table.reward), means(table.cost)
+    return context.astype(np.intp), share, means(table.reward), means(table.cost)
+
+
+ROOM: Final = 1e-6
+"""Relative: by so much caps and budget are loosened where they leave no room."""
 
 
 class ContextOraclePolicy(Policy):
@@ -78,7 +82,7 @@ class ContextOraclePolicy(Policy):
             )
         self._table, self._limits = stream.table, setting.limits
         self._means = stream.regimes[0]
-        self._context, *_ = context_means(self._table, self._labels(self._table))
+        self._context, *_ = context_means(self._table, self.labels(self._table))
         # Not the stream's own sequence: the draws would go with the queries.
         self._generator = np.random.default_rng([setting.seed, ORACLE])
         self._live: tuple[int, ...] = ()
@@ -86,15 +90,13 @@ class ContextOraclePolicy(Policy):
 
     @staticmethod
     @abstractmethod
-    def _labels(table: OutcomeTable) -> NDArray[np.str_]:
-        """Return the context of each row."""
+    def labels(table: OutcomeTable) -> NDArray[np.str_]:
+        """Return the context of each row, shape (rows,)."""
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy like the stage oracle; fix a mixture for every context."""
         live, _ = optimum(candidates, self._means.reward, self._means.cost, self._limits)
-        mixtures = _mixtures(
-            self._table, type(self)._labels, live, self._limits, self.shares_budget
-        )
+        mixtures = _mixtures(self._table, type(self).labels, live, self._limits, self.shares_budget)
         self._live, self._probabilities = live, mixtures
         self._cumulative = mixtures.cumsum(axis=1)
         return live
@@ -114,7 +116,7 @@ class FamilyOraclePolicy(ContextOraclePolicy):
     """Knows the means of every family of tasks."""
 
     name = "oracle-family"
-    _labels = staticmethod(families)
+    labels = staticmethod(families)
 
 
 class OwnBudgetFamilyOraclePolicy(FamilyOraclePolicy):
@@ -130,7 +132,8 @@ class TaskOraclePolicy(ContextOraclePolicy):
     name = "oracle-task"
 
     @staticmethod
-    def _labels(table: OutcomeTable) -> NDArray[np.str_]:
+    def labels(table: OutcomeTable) -> NDArray[np.str_]:
+        """Return the task of each row."""
         families(table)  # says so if there are no tasks
         return np.asarray(table.task)
 
@@ -152,6 +155,10 @@ def _mixtures(
         return np.array([solve_routing_lp(*row, caps, limits.budget).probabilities for row in rows])
     drawn = weights > 0
     mixtures = np.full(reward.shape, 1.0 / len(live))
-    joint = joint_optimum(weights[drawn], reward[drawn], cost[drawn], caps, limits.budget)
+    # The method needs room within caps and budget; where money is too short, it gets what the
+    # cheapest mixture costs.
+    caps *= max(1.0, (1.0 + ROOM) / caps.sum())
+    budget = max(limits.budget, (1.0 + ROOM) * cheapest_spend(weights @ cost, caps))
+    joint = joint_optimum(weights[drawn], reward[drawn], cost[drawn], caps, budget)
     mixtures[drawn] = joint.probabilities
     return mixtures

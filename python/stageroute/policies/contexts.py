@@ -5,6 +5,7 @@ The first feature is the intercept. The others are scaled so that ridge regressi
 would.
 """
 
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -39,9 +40,9 @@ DIMENSION: Final = 24
 def families(table: OutcomeTable) -> NDArray[np.str_]:
     """Return the family of each row's task: what its name begins with, up to a hyphen or a slash.
 
-    ``mmlu-anatomy`` and ``mmlu-virology`` are ``mmlu``. Names of which the beginning says nothing
-    are families of their own: a beginning makes a family where at least two tasks share it. Families
-    with less than half a percent of the queries are put together.
+    ``mmlu-anatomy`` and ``mmlu-virology`` are ``mmlu``. A beginning makes a family where at least
+    two tasks share it; other tasks are families of their own. Families with less than half a
+    percent of the queries are put together.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def families(table: OutcomeTable) -> NDArray[np.str_]:
     shared = Counter(begins.values())
     family = np.array([begins[task] if shared[begins[task]] > 1 else task for task in tasks])
     weights = np.full(family.size, 1.0 / family.size) if table.weights is None else table.weights
-    names, of_row = np.unique(family, return_inverse=True)
+    _, of_row = np.unique(family, return_inverse=True)
     share = np.bincount(of_row, weights=weights)
     return np.where(share[of_row] < RARE, OTHER, family)
 
@@ -106,7 +107,7 @@ def _reduced(prompts: tuple[str, ...]) -> Floats:
     counts = np.zeros((len(prompts), BUCKETS), dtype=np.float32)
     for row, prompt in enumerate(prompts):
         words = re.findall(r"[a-z]+|[0-9]+|[^\sa-z0-9]", prompt.lower())
-        pairs = map(" ".join, zip(words, words[1:], strict=False))
+        pairs = map(" ".join, itertools.pairwise(words))
         for term in (*words, *pairs):
             counts[row, zlib.crc32(term.encode()) % BUCKETS] += 1.0
     seen = (counts > 0).sum(axis=0)

@@ -27,8 +27,8 @@ class ContextualPolicy(KernelPolicy):
     """StageRoute whose routing has estimates for each query.
 
     Every model has a ridge regression of reward and cost on the features of a query, of which the
-    first is the intercept: estimates are shrunk to the pooled ones while there are few. Routing adds
-    `width` standard errors to the reward; forced visits are those of `Limits.confidence`.
+    first is the intercept: estimates are shrunk to the pooled ones while there are few. Routing
+    adds `width` standard errors to the reward; forced visits are those of `Limits.confidence`.
 
     Deployment is the same as without context: the MIP on one pair of bounds for each model, from
     all that it has served. A router with context gives a model the queries that suit it, which
@@ -97,7 +97,7 @@ class FamilyPolicy(ContextualPolicy):
 
 
 class TaskPolicy(ContextualPolicy):
-    """Knows each query's family and task: a task is shrunk to its family, that to the pooled mean."""
+    """Knows each query's family and task: tasks are shrunk to families, these to the pooled."""
 
     name = "stageroute-task"
     _features = staticmethod(task_features)

@@ -16,7 +16,7 @@ from stageroute.checks import require
 from stageroute.errors import SolverError
 from stageroute.policies.base import Floats
 
-__all__ = ["JointOptimum", "joint_optimum"]
+__all__ = ["JointOptimum", "cheapest_spend", "joint_optimum"]
 
 ITERATIONS: Final = 100
 """Far more than the method takes: some 15."""
@@ -73,7 +73,7 @@ def joint_optimum(
     """
     contexts, models = reward.shape
     require(caps.sum() > 1.0, "sum of the caps", caps.sum(), "must be above 1")
-    least = _cheapest(weights, cost, caps)
+    least = cheapest_spend(weights @ cost, caps)
     require(least < budget, "cost of the cheapest mixture", least, "must be below the budget")
     # Variables w_f p_fm, then the slacks of budget and caps; costs in budgets.
     size = contexts * models
@@ -100,12 +100,12 @@ def _distributions(served: Floats) -> Floats:
     return np.asarray(sure / sure.sum(axis=1, keepdims=True))
 
 
-def _cheapest(weights: Floats, cost: Floats, caps: Floats) -> float:
-    """Return a bound from above on the cost of the cheapest mixture: the same in every context."""
-    mean, left, total = weights @ cost, 1.0, 0.0
-    for model in np.argsort(mean).tolist():
+def cheapest_spend(cost: Floats, caps: Floats) -> float:
+    """Return what the cheapest mixture costs that is the same in every context, USD per query."""
+    left, total = 1.0, 0.0
+    for model in np.argsort(cost).tolist():
         share = min(left, float(caps[model]))
-        left, total = left - share, total + share * float(mean[model])
+        left, total = left - share, total + share * float(cost[model])
     return total
 
 
@@ -124,7 +124,7 @@ def _interior_point(matrix: Floats, right: Floats, objective: Floats) -> tuple[F
             complementarity: Floats, primal: Floats = primal, dual: Floats = dual
         ) -> tuple[Floats, Floats, Floats]:
             side = primal + matrix @ ((x * dual - complementarity) / z)  # noqa: B023
-            dy = np.linalg.solve(normal, side)  # noqa: B023
+            dy = np.asarray(np.linalg.solve(normal, side), dtype=np.float64)  # noqa: B023
             dz = dual - matrix.T @ dy
             return (complementarity - x * dz) / z, dy, dz  # noqa: B023
 
@@ -147,7 +147,7 @@ def _start(matrix: Floats, right: Floats, objective: Floats) -> tuple[Floats, Fl
     """Return Mehrotra's starting point."""
     normal = matrix @ matrix.T
     x = matrix.T @ np.linalg.solve(normal, right)
-    y = np.linalg.solve(normal, matrix @ objective)
+    y = np.asarray(np.linalg.solve(normal, matrix @ objective), dtype=np.float64)
     z = objective - matrix.T @ y
     x, z = x + max(0.0, -1.5 * x.min()) + 0.1, z + max(0.0, -1.5 * z.min()) + 0.1
     return x + 0.5 * (x @ z) / z.sum(), y, z + 0.5 * (x @ z) / x.sum()

@@ -3,10 +3,12 @@
 from types import MappingProxyType
 from typing import Final
 
+from stageroute.lab.studies.budget_price import BudgetPrice
 from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
 from stageroute.lab.studies.context import Context
 from stageroute.lab.studies.feedback import Feedback
+from stageroute.lab.studies.gamma import Gamma
 from stageroute.lab.studies.newcomer import Newcomer
 from stageroute.lab.studies.pools import Pools
 from stageroute.lab.studies.quality import Quality
@@ -25,9 +27,11 @@ STUDIES: Final = MappingProxyType[str, Study](
             Scaling(),
             Sweeps(),
             Checks(),
+            Gamma(),
+            Context(),
+            BudgetPrice(),
             Feedback(),
             Pools(),
-            Context(),
             Starts(),
             Newcomer(),
             Quality(),
