@@ -182,7 +182,8 @@ def test_the_newcomer_is_as_much_better_as_it_says() -> None:
     assert min(moments) >= 200
     assert max(moments) < 400
     assert len(set(moments)) > 10
-    assert workload_from_json({"kind": "newcomer", "base": {"kind": "builtin"}}).stream(10, 0)
+    rebuilt = workload_from_json({"kind": "newcomer", "base": {"kind": "builtin"}})
+    assert rebuilt == BetterNewcomer(BuiltIn())
 
 
 @pytest.mark.parametrize(

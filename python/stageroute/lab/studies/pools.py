@@ -23,7 +23,7 @@ SIZES: Final = (11, 100, 1_000, 10_000)
 HUGE: Final = 10_000
 HUGE_BUDGET: Final = 0.006
 """Below it no mixture of a huge pool's first models meets the budget; USD per query."""
-HUGE_SEEDS: Final = 3
+HUGE_SEEDS: Final = 2
 """Seconds for an episode; shortlists, which retire almost every model one by one, take minutes."""
 
 SLOT_VALUES: Final = ((33, 4), (33, 20), (100, 4), (100, 20), (400, 4), (400, 20))
@@ -92,7 +92,7 @@ class Pools(Study):
             super().settings(),
             workload=LargePool(1_000),
             budgets=(0.003,),
-            seeds=tuple(range(10)),
+            seeds=tuple(range(8)),
             limits=Limits(budget=0.003, use_prices=True, solver="native"),
         )
 
