@@ -12,6 +12,7 @@ from stageroute.settings import CoreSettings
 
 __all__ = [
     "IS_DEBUG_BUILD",
+    "ContextRouter",
     "Decision",
     "FeedbackBatch",
     "Greedy",
@@ -352,11 +353,33 @@ class LinUcb:
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
 @final
+class ContextRouter:
+    def __new__(
+        cls,
+        features: NDArray[np.float64],
+        throughput_cap: ArrayLike,
+        priors: Sequence[CorePrior],
+        *,
+        width: float,
+        budget: float,
+        pacing: tuple[float, float] | None,
+        confidence: CoreConfidence,
+        prices: tuple[float, float, float] | None,
+        seed: int,
+    ) -> Self: ...
+    def begin_stage(self) -> tuple[list[float], list[float]]: ...
+    def publish(self, deployed: Sequence[int], price: float) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int]: ...
+    def route(self, row: int) -> tuple[int, float, float]: ...
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
+
+@final
 class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb,
+    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb | ContextRouter,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],

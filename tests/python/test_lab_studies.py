@@ -1,4 +1,4 @@
-"""Scaling, sweeps and checks: they run, and what they say follows the records."""
+"""Studies: they run, and what they say follows the records."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import run_study
 from stageroute.lab.summary import LineFigure, Summary
 
-NAMES = ("scaling", "sweeps", "checks")
+NAMES = ("scaling", "sweeps", "checks", "feedback", "pools", "starts", "newcomer")
 
 
 @pytest.fixture(scope="module")

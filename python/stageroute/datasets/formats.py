@@ -20,8 +20,10 @@ from stageroute.errors import DatasetError, MissingExtraError
 
 __all__ = ["Columns", "Role", "read_csv", "read_npz", "read_parquet"]
 
-Role = Literal["text", "number"] | None
-"""What a column is read as; ``None``: it is not read at all."""
+Role = Literal["text", "number", "prompt"] | None
+"""What a column is read as; ``None``: it is not read at all.
+
+Texts are labels, short and in every row; prompts are of any length, "" where there is none."""
 
 MAX_CELL_CHARS = 16_000_000
 # What a damaged .npz can raise, from the zip container down to the array header.
@@ -47,6 +49,7 @@ class Columns:
 
     text: dict[str, NDArray[np.str_]] = field(default_factory=dict)
     number: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    prompt: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _check_header(header: Sequence[str]) -> None:
@@ -79,6 +82,8 @@ def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
         cells = [row[index] for row in rows]
         if kind == "text":
             columns.text[name] = text_array(name, cells)
+        elif kind == "prompt":
+            columns.prompt[name] = tuple(cells)
         else:
             columns.number[name] = _parse_numbers(name, cells, lines)
     return columns
@@ -138,6 +143,14 @@ def text_array(name: str, values: Sequence[object]) -> NDArray[np.str_]:
     return np.array(values, dtype=np.str_)
 
 
+def prompts(name: str, values: Sequence[object]) -> tuple[str, ...]:
+    """Texts of any length, "" for a missing one; what is no text is a ``DatasetError``."""
+    for row, value in enumerate(values):
+        if not (value is None or isinstance(value, str)):
+            raise DatasetError(f"column {name!r}, row {row}: {value!r} is not text")
+    return tuple(str(value or "") for value in values)
+
+
 def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
     """Read the columns that have a role from a parquet file; a null number is NaN.
 
@@ -172,6 +185,8 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
         column = table.column(name)
         if role(name) == "text":
             columns.text[name] = text_array(name, column.to_pylist())
+        elif role(name) == "prompt":
+            columns.prompt[name] = prompts(name, column.to_pylist())
         else:
             columns.number[name] = _arrow_numbers(name, column, pa)
     return columns

@@ -1,5 +1,6 @@
 """Read an outcome table from a file."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class _Outcomes:
     query_id: NDArray[np.str_] | None
     task: NDArray[np.str_] | None
     weights: NDArray[Any] | None = None
+    prompts: tuple[str, ...] | None = None
 
 
 def read_table(
@@ -50,7 +52,8 @@ def read_table(
     """Read an outcome table; the suffix of the file says its format.
 
     ``.csv`` and ``.parquet`` files have a ``reward:<model>`` and a ``cost:<model>`` column per
-    model and, if wanted, ``query_id`` and ``eval_name`` (the task); other columns are ignored.
+    model and, if wanted, ``query_id``, ``eval_name`` (the task) and ``prompt``; other columns are
+    ignored.
     ``.npz`` files hold the arrays ``models``, ``reward``, ``cost`` and, if wanted, ``query_id``,
     ``eval_name`` and ``weights``. ``.pkl`` is the RouterBench table as its authors publish it
     (``routerbench_0shot.pkl``), and no other pickle.
@@ -114,19 +117,23 @@ def _build(
         outcomes.task,
         outcomes.weights,
     ]
+    prompts = outcomes.prompts
     if drop_missing:
         keep = ~(np.isnan(reward) | np.isnan(cost)).any(axis=1)
         if len(keep) and not keep.any():
             raise DatasetError("drop_missing leaves no row: every row misses one of the models")
         reward, cost = reward[keep], cost[keep]
         labels_and_weights = [x if x is None else x[keep] for x in labels_and_weights]
+        prompts = None if prompts is None else tuple(itertools.compress(prompts, keep.tolist()))
     query_id, task, weights = labels_and_weights
-    return OutcomeTable(name, chosen, reward, cost, query_id, task, weights)
+    return OutcomeTable(name, chosen, reward, cost, query_id, task, weights, prompts)
 
 
 def _outcome_role(column: str) -> Role:
     if column.startswith((_REWARD, _COST)):
         return "number"
+    if column == "prompt":
+        return "prompt"
     return "text" if column in {"query_id", "eval_name"} else None
 
 
@@ -147,6 +154,7 @@ def _from_columns(columns: Columns) -> _Outcomes:
         np.column_stack([columns.number[_COST + model] for model in models]),
         columns.text.get("query_id"),
         columns.text.get("eval_name"),
+        prompts=columns.prompt.get("prompt"),
     )
 
 
@@ -230,17 +238,18 @@ def _from_frame(frame: Any) -> _Outcomes:
     for model in models:
         if model not in names:
             raise DatasetError(f"column '{model}{_FRAME_COST}' has no column {model!r} beside it")
-    labels = [
+    query_id, task = (
         text_array(key, frame[key].tolist()) if key in names else None
         for key in ("sample_id", "eval_name")
-    ]
+    )
     return _Outcomes(
         models,
         np.column_stack([_frame_numbers(model, frame[model]) for model in models]),
         np.column_stack(
             [_frame_numbers(model + _FRAME_COST, frame[model + _FRAME_COST]) for model in models]
         ),
-        *labels,
+        query_id,
+        task,
     )
 
 

@@ -35,6 +35,8 @@ class OutcomeTable:
         Task each query belongs to (the ``eval_name`` column of files).
     weights : array_like, shape (rows,), optional
         Share of each query, not negative; scaled here to sum to 1. ``None`` means equal shares.
+    prompts : sequence of str, optional
+        Text of each query, "" where it is not known.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class OutcomeTable:
     query_id: NDArray[np.str_] | None = None
     task: NDArray[np.str_] | None = None
     weights: NDArray[np.float64] | None = None
+    prompts: tuple[str, ...] | None = None
     _means: dict[str, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +77,7 @@ class OutcomeTable:
             "query_id": query_id,
             "task": _checked_labels("task", self.task, rows),
             "weights": _checked_weights(self.weights, rows),
+            "prompts": _checked_prompts(self.prompts, rows),
         }
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
@@ -134,6 +138,7 @@ class OutcomeTable:
             query_id=self.query_id,
             task=self.task,
             weights=self.weights,
+            prompts=self.prompts,
         )
 
 
@@ -196,6 +201,15 @@ def _checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[
             f"{field} holds a label of more than {MAX_LABEL_CHARS} characters; shorten it"
         )
     return np.array(array, order="C")
+
+
+def _checked_prompts(values: Sequence[object] | None, rows: int) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    prompts = tuple(value for value in values if isinstance(value, str))
+    if len(prompts) != len(values) or len(prompts) != rows:
+        raise DatasetError(f"prompts must be {rows} strings, one per row; got {len(prompts)}")
+    return prompts
 
 
 def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:

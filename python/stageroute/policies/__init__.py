@@ -11,6 +11,19 @@ from typing import Final
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.context_oracles import (
+    FamilyOraclePolicy,
+    OwnBudgetFamilyOraclePolicy,
+    TaskOraclePolicy,
+)
+from stageroute.policies.contextual import (
+    FamilyPolicy,
+    LinearPolicy,
+    OwnBudgetFamilyPolicy,
+    OwnBudgetLinearPolicy,
+    OwnBudgetTaskPolicy,
+    TaskPolicy,
+)
 from stageroute.policies.indices import (
     EpsilonGreedyPolicy,
     KlUcbPolicy,
@@ -21,23 +34,28 @@ from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPol
 from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
 from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
+from stageroute.policies.priors import RewardPrior
 from stageroute.policies.stageroute import (
     HoeffdingStageRoutePolicy,
     KlStageRoutePolicy,
     PaperStageRoutePolicy,
     PublishedStageRoutePolicy,
+    ShortlistStageRoutePolicy,
     StageRoutePolicy,
+    StartBlindStageRoutePolicy,
     TheoryStageRoutePolicy,
 )
 from stageroute.rivals import RIVALS
 
 __all__ = [
+    "CONTEXTUAL",
     "POLICIES",
     "RIVALS",
     "GreedyPolicy",
     "Limits",
     "Policy",
     "PublishedStageRoutePolicy",
+    "RewardPrior",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
@@ -54,6 +72,8 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
         "stageroute-theory": TheoryStageRoutePolicy,
+        "stageroute-shortlist": ShortlistStageRoutePolicy,
+        "stageroute-start-blind": StartBlindStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,
@@ -71,9 +91,27 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
 )
 """How each policy is made, by name."""
 
+CONTEXTUAL: Final = MappingProxyType[str, Callable[[Setting], Policy]](
+    {
+        policy.name: policy
+        for policy in (
+            FamilyPolicy,
+            TaskPolicy,
+            LinearPolicy,
+            OwnBudgetFamilyPolicy,
+            OwnBudgetTaskPolicy,
+            OwnBudgetLinearPolicy,
+            FamilyOraclePolicy,
+            OwnBudgetFamilyOraclePolicy,
+            TaskOraclePolicy,
+        )
+    }
+)
+"""Policies that see more of a query than the others, and need a table that shows it."""
+
 
 def make_policy(name: str, setting: Setting) -> Policy:
-    """Make the policy `name` of `POLICIES` or `RIVALS`.
+    """Make the policy `name` of `POLICIES`, `CONTEXTUAL` or `RIVALS`.
 
     Raises
     ------
@@ -82,7 +120,7 @@ def make_policy(name: str, setting: Setting) -> Policy:
     MissingExtraError
         If it is a rival whose package is not installed.
     """
-    makers = {**POLICIES, **RIVALS}
+    makers = {**POLICIES, **CONTEXTUAL, **RIVALS}
     if name not in makers:
         raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(makers)}")
     return makers[name](setting)

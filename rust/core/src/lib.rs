@@ -60,8 +60,8 @@ mod throughput;
 mod usage;
 
 pub use baselines::{
-    DualMethod, Greedy, Index, IndexRouter, KnapsackConfig, KnapsackRouter, LinUcb, LinUcbConfig,
-    Mixture, StatusCounts,
+    ContextConfig, ContextRouter, DualMethod, Greedy, Index, IndexRouter, KnapsackConfig,
+    KnapsackRouter, LinUcb, LinUcbConfig, Mixture, Sharing, StatusCounts,
 };
 pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily};

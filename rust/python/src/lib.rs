@@ -39,6 +39,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policies::IndexRouter>()?;
     module.add_class::<policies::KnapsackRouter>()?;
     module.add_class::<policies::LinUcb>()?;
+    module.add_class::<policies::ContextRouter>()?;
     module.add_class::<replay::LateFeedback>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
     Ok(())

@@ -6,8 +6,8 @@ use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use stageroute_core::{
-    self as core, Bounds, Decision, DualMethod, Index, KnapsackConfig, LinUcbConfig, Outcome,
-    Pacing, Policy, Prior,
+    self as core, Bounds, ContextConfig, Decision, DualMethod, Index, KnapsackConfig, LinUcbConfig,
+    Outcome, Pacing, Policy, Prior, Sharing,
 };
 
 use crate::config::{PriorDict, named};
@@ -296,6 +296,87 @@ impl LinUcb {
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
         lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    }
+
+    /// Decide which arm serves the query of a row: (arm, probability, budget price).
+    fn route(&self, py: Python<'_>, row: usize) -> PyResult<Routed> {
+        route(&mut *lock(&self.inner, py)?, row)
+    }
+
+    /// Learn what the given arm brought on the query of a row.
+    fn observe(
+        &self,
+        py: Python<'_>,
+        row: usize,
+        arm: usize,
+        reward: f64,
+        cost: f64,
+    ) -> PyResult<()> {
+        observe(&mut *lock(&self.inner, py)?, row, arm, Outcome { reward, cost })
+    }
+}
+
+/// `StageRoute` that routes by features of each query.
+#[pyclass(frozen, module = "stageroute._core")]
+pub(crate) struct ContextRouter {
+    pub(crate) inner: Mutex<core::ContextRouter>,
+}
+
+#[pymethods]
+impl ContextRouter {
+    #[new]
+    #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+    #[pyo3(signature = (features, throughput_cap, priors, *, width, budget, pacing, confidence,
+                        prices, seed))]
+    fn new(
+        features: PyReadonlyArray2<'_, f64>,
+        throughput_cap: Floats<'_>,
+        priors: Vec<PriorDict>,
+        width: f64,
+        budget: f64,
+        pacing: Option<(f64, f64)>,
+        confidence: ConfidenceSettings,
+        prices: Option<(f64, f64, f64)>,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let sharing = prices.map_or(Sharing::Own, |(money_step, share_step, stage_queries)| {
+            Sharing::Prices { money_step, share_step, stage_queries }
+        });
+        let pacing = pacing.map(|(horizon, burst)| Pacing { horizon, burst });
+        let confidence = confidence.try_into()?;
+        let config = ContextConfig { sharing, width, budget, pacing, confidence };
+        let d = features.as_array().ncols();
+        let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
+        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let caps = elements(&throughput_cap);
+        let router = core::ContextRouter::new(config, features, d, &caps, &priors, seed);
+        Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
+    }
+
+    /// Begin a stage; (`reward_ucb`, `cost_lcb`) of every arm.
+    fn begin_stage(&self, py: Python<'_>) -> PyResult<(Vec<f64>, Vec<f64>)> {
+        let mut router = lock(&self.inner, py)?;
+        router.begin_stage();
+        let bounds = router.learner().bounds();
+        let column = |get: fn(&Bounds) -> f64| bounds.iter().map(get).collect();
+        Ok((column(|b| b.reward_ucb), column(|b| b.cost_lcb)))
+    }
+
+    /// Publish the live arms of the stage, and where the budget's price starts.
+    #[allow(clippy::needless_pass_by_value)]
+    fn publish(&self, py: Python<'_>, deployed: Vec<usize>, price: f64) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&deployed, price).map_err(|error| to_py(&error))
+    }
+
+    /// The budget's price for the last query.
+    fn budget_price(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(lock(&self.inner, py)?.budget_price())
+    }
+
+    /// How often the LP ended in each status: optimal, throttled, budget or cap infeasible.
+    fn counts(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64)> {
+        let c = lock(&self.inner, py)?.counts();
+        Ok((c.optimal, c.throttled, c.budget_infeasible, c.cap_infeasible))
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).

@@ -8,7 +8,7 @@ use stageroute_core::{self as core, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
-use crate::policies::{Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
+use crate::policies::{ContextRouter, Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
 use crate::router::Router;
 
 /// Any policy kernel.
@@ -20,6 +20,7 @@ pub(crate) enum Kernel<'py> {
     Index(Bound<'py, IndexRouter>),
     Knapsack(Bound<'py, KnapsackRouter>),
     LinUcb(Bound<'py, LinUcb>),
+    Context(Bound<'py, ContextRouter>),
 }
 
 /// Feedback that comes so many queries after its decision; kept from one stage to the next.
@@ -81,6 +82,7 @@ pub(crate) fn replay(
             run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late)
         }
         Kernel::LinUcb(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Context(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
     }
 }
 

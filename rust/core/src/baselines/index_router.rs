@@ -28,6 +28,18 @@ pub struct StatusCounts {
     pub cap_infeasible: u64,
 }
 
+impl StatusCounts {
+    /// Counts a status; one that misses the paced budget may meet the budget itself.
+    pub(super) fn count(&mut self, status: Status, meets_budget: bool) {
+        match status {
+            Status::Optimal => self.optimal += 1,
+            Status::CapInfeasible => self.cap_infeasible += 1,
+            Status::BudgetInfeasible if meets_budget => self.throttled += 1,
+            Status::BudgetInfeasible => self.budget_infeasible += 1,
+        }
+    }
+}
+
 /// A bandit index for the reward, the empirical mean for the cost; the routing LP and the pacing of
 /// [`crate::Router`] for the rest. So it differs from `StageRoute` in the index alone.
 #[derive(Debug, Clone)]
@@ -157,12 +169,7 @@ impl Policy for IndexRouter {
         lp.set_budget(self.purse.paced_budget());
         let status = lp.solve()?;
         let (price, spend) = (lp.budget_price(), lp.spend());
-        match status {
-            Status::Optimal => self.counts.optimal += 1,
-            Status::CapInfeasible => self.counts.cap_infeasible += 1,
-            Status::BudgetInfeasible if spend <= self.purse.budget => self.counts.throttled += 1,
-            Status::BudgetInfeasible => self.counts.budget_infeasible += 1,
-        }
+        self.counts.count(status, spend <= self.purse.budget);
         let (slot, probability) = self.draw()?;
         let arm = self.plan.arms()[slot];
         self.purse.open(arm, self.costs[arm].mean());

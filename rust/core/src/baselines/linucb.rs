@@ -1,6 +1,7 @@
 //! `LinUCB` with a budget pacer: linear rewards and costs of features that are known of each row.
 
 use super::Drawer;
+use super::features::Features;
 use super::purse::Purse;
 use super::ridge::Ridge;
 use super::shares::Shares;
@@ -26,22 +27,6 @@ pub struct LinUcbConfig {
     pub budget: f64,
     /// T: the money for all of them is b T.
     pub horizon: u64,
-}
-
-/// Features of every row of a table, row-major.
-#[derive(Debug, Clone)]
-struct Features {
-    values: Vec<f64>,
-    d: usize,
-}
-
-impl Features {
-    fn row(&self, row: usize) -> Result<&[f64], Error> {
-        let (d, rows) = (self.d, self.values.len() / self.d);
-        let (argument, rule) = ("row", "must be a row of the features");
-        check(row < rows, argument, row as f64, rule)?;
-        Ok(&self.values[row * d..(row + 1) * d])
-    }
 }
 
 /// Disjoint `LinUCB` (Li, Chu, Langford & Schapire 2010, algorithm 1) on reward less priced cost, the
@@ -88,20 +73,17 @@ impl LinUcb {
         check(width.is_finite() && width >= 0.0, "width", width, "must be finite, not negative")?;
         check(step.is_finite() && step > 0.0, "step", step, "must be finite and above 0")?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
-        check_all("features", features, "must be finite", f64::is_finite)?;
-        check(d > 0, "dimension", d as f64, "must be at least 1")?;
-        let rows = features.len() / d;
-        check_lengths("features", features.len(), rows * d, "d for each row")?;
+        let features = Features::new(features, d)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
         for (arm, prior) in priors.iter().enumerate() {
             prior.validate(arm, false)?;
         }
         Ok(Self {
             config,
-            features: Features { values: features.to_vec(), d },
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
             costs: priors.iter().map(Prior::cost_moments).collect(),
-            seen: vec![0; rows],
+            seen: vec![0; features.rows()],
+            features,
             price: 0.0,
             price_sum: 0.0,
             priced: 0,

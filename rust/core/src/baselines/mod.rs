@@ -1,6 +1,9 @@
 //! Policies to compare with. They deploy outside, like the router, and route here.
 
+mod context_prices;
+mod context_router;
 mod duals;
+mod features;
 mod greedy;
 mod index;
 mod index_router;
@@ -11,6 +14,7 @@ mod purse;
 mod ridge;
 mod shares;
 
+pub use context_router::{ContextConfig, ContextRouter, Sharing};
 pub use duals::DualMethod;
 pub use greedy::Greedy;
 pub use index::Index;

@@ -1,0 +1,164 @@
+"""Upper bounds for routing with context: oracles that know the means of each family or task.
+
+They deploy what the stage oracle deploys, which knows no context, so that they show what context is
+worth to routing alone.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute._core import solve_routing_lp
+from stageroute.datasets import OutcomeTable
+from stageroute.errors import InvalidInputError
+from stageroute.policies.base import Arms, Floats, Limits, Policy, Setting
+from stageroute.policies.contexts import families
+from stageroute.policies.joint_lp import cheapest_spend, joint_optimum
+from stageroute.policies.oracles import optimum
+
+__all__ = [
+    "ContextOraclePolicy",
+    "FamilyOraclePolicy",
+    "OwnBudgetFamilyOraclePolicy",
+    "TaskOraclePolicy",
+    "context_means",
+]
+
+ORACLE: Final = 0x0AC1E
+"""Tells an oracle's randomness from the stream's, whose seed is the same."""
+
+
+def context_means(
+    table: OutcomeTable, labels: NDArray[np.str_]
+) -> tuple[NDArray[np.intp], Floats, Floats, Floats]:
+    """Return what a table says of each context.
+
+    Parameters
+    ----------
+    table : OutcomeTable
+    labels : ndarray of str, shape (rows,)
+        The context of each row.
+
+    Returns
+    -------
+    context : ndarray of int, shape (rows,)
+        The number of each row's context.
+    weights : ndarray, shape (F,)
+        Share of each context.
+    reward, cost : ndarray, shape (F, N)
+        Weighted means of every model in each context; USD for costs.
+    """
+    _, context = np.unique(labels, return_inverse=True)
+    rows = np.full(table.num_rows, 1.0 / table.num_rows) if table.weights is None else table.weights
+    share = np.bincount(context, weights=rows).astype(np.float64)
+
+    def means(values: Floats) -> Floats:
+        sums = [np.bincount(context, weights=rows * column) for column in values.T]
+        # A context without weight is never drawn: whatever its means.
+        return np.asarray(np.array(sums).T / np.maximum(share, np.finfo(np.float64).tiny)[:, None])
+
+    return context.astype(np.intp), share, means(table.reward), means(table.cost)
+
+
+ROOM: Final = 1e-6
+"""Relative: by so much caps and budget are loosened where they leave no room."""
+
+
+class ContextOraclePolicy(Policy):
+    """Knows the true means of every context, on the live set of the stage oracle."""
+
+    shares_budget: ClassVar[bool] = True
+
+    def __init__(self, setting: Setting) -> None:
+        stream = setting.stream
+        if len(stream.regimes) > 1:
+            raise InvalidInputError(
+                f"policy {self.name!r}: the stream's means change at query "
+                f"{stream.regimes[1].start}, and it knows those of the table alone"
+            )
+        self._table, self._limits = stream.table, setting.limits
+        self._means = stream.regimes[0]
+        self._context, *_ = context_means(self._table, self.labels(self._table))
+        # Not the stream's own sequence: the draws would go with the queries.
+        self._generator = np.random.default_rng([setting.seed, ORACLE])
+        self._live: tuple[int, ...] = ()
+        self._probabilities = self._cumulative = np.empty((0, 0))
+
+    @staticmethod
+    @abstractmethod
+    def labels(table: OutcomeTable) -> NDArray[np.str_]:
+        """Return the context of each row, shape (rows,)."""
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Deploy like the stage oracle; fix a mixture for every context."""
+        live, _ = optimum(candidates, self._means.reward, self._means.cost, self._limits)
+        mixtures = _mixtures(self._table, type(self).labels, live, self._limits, self.shares_budget)
+        self._live, self._probabilities = live, mixtures
+        self._cumulative = mixtures.cumsum(axis=1)
+        return live
+
+    def route(self, row: int) -> tuple[int, float, float]:
+        """Draw from the mixture of the query's context."""
+        context = self._context[row]
+        draw = self._generator.random() * self._cumulative[context, -1]
+        slot = int(np.searchsorted(self._cumulative[context], draw, side="right"))
+        return self._live[slot], float(self._probabilities[context, slot]), 0.0
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
+        """Learn nothing."""
+
+
+class FamilyOraclePolicy(ContextOraclePolicy):
+    """Knows the means of every family of tasks."""
+
+    name = "oracle-family"
+    labels = staticmethod(families)
+
+
+class OwnBudgetFamilyOraclePolicy(FamilyOraclePolicy):
+    """The same where every family keeps to the budget and the caps on its own."""
+
+    name = "oracle-family-own-budget"
+    shares_budget = False
+
+
+class TaskOraclePolicy(ContextOraclePolicy):
+    """Knows the means of every task."""
+
+    name = "oracle-task"
+
+    @staticmethod
+    def labels(table: OutcomeTable) -> NDArray[np.str_]:
+        """Return the task of each row."""
+        families(table)  # says so if there are no tasks
+        return np.asarray(table.task)
+
+
+@lru_cache(maxsize=256)
+def _mixtures(
+    table: OutcomeTable,
+    labels: Callable[[OutcomeTable], NDArray[np.str_]],
+    live: tuple[int, ...],
+    limits: Limits,
+    shares_budget: bool,  # noqa: FBT001
+) -> Floats:
+    """Distribution over the live models for each context; the same for all seeds of a table."""
+    _, weights, reward, cost = context_means(table, labels(table))
+    reward, cost = reward[:, live], cost[:, live]
+    caps = limits.caps(table.num_models)[list(live)]
+    if not shares_budget:
+        rows = zip(reward, cost, strict=True)
+        return np.array([solve_routing_lp(*row, caps, limits.budget).probabilities for row in rows])
+    drawn = weights > 0
+    mixtures = np.full(reward.shape, 1.0 / len(live))
+    # The method needs room within caps and budget; where money is too short, it gets what the
+    # cheapest mixture costs.
+    caps *= max(1.0, (1.0 + ROOM) / caps.sum())
+    budget = max(limits.budget, (1.0 + ROOM) * cheapest_spend(weights @ cost, caps))
+    joint = joint_optimum(weights[drawn], reward[drawn], cost[drawn], caps, budget)
+    mixtures[drawn] = joint.probabilities
+    return mixtures

@@ -1,0 +1,125 @@
+"""What is known of a query before it is answered, as features: its task, or its prompt.
+
+The first feature is the intercept. The others are scaled so that ridge regression with a penalty of
+1 shrinks what they say towards the intercept, the pooled estimate, as `SHRINKAGE` observations
+would.
+"""
+
+import itertools
+import re
+import zlib
+from collections import Counter
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.checks import require
+from stageroute.datasets import OutcomeTable
+from stageroute.errors import InvalidInputError
+from stageroute.policies.base import Floats
+
+__all__ = ["families", "family_features", "prompt_features", "task_features"]
+
+SHRINKAGE: Final = 10.0
+"""Pooled observations that a family's own ones are added to."""
+
+RARE: Final = 0.005
+"""Families with a smaller share of the queries are one family together."""
+
+OTHER: Final = "other"
+
+BUCKETS: Final = 2_048
+"""Into which words and pairs of words are hashed."""
+
+DIMENSION: Final = 24
+"""Directions that are kept of the hashed prompts."""
+
+
+def families(table: OutcomeTable) -> NDArray[np.str_]:
+    """Return the family of each row's task: what its name begins with, up to a hyphen or a slash.
+
+    ``mmlu-anatomy`` and ``mmlu-virology`` are ``mmlu``. A beginning makes a family where at least
+    two tasks share it; other tasks are families of their own. Families with less than half a
+    percent of the queries are put together.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table has no tasks.
+    """
+    if table.task is None:
+        raise InvalidInputError(
+            f"table {table.name!r} has no tasks, which routing by task needs; give it a task for "
+            "each row (the column eval_name of a file)"
+        )
+    tasks = table.task.tolist()
+    begins = {task: re.split(r"[-/]", task, maxsplit=1)[0] for task in dict.fromkeys(tasks)}
+    shared = Counter(begins.values())
+    family = np.array([begins[task] if shared[begins[task]] > 1 else task for task in tasks])
+    weights = np.full(family.size, 1.0 / family.size) if table.weights is None else table.weights
+    _, of_row = np.unique(family, return_inverse=True)
+    share = np.bincount(of_row, weights=weights)
+    return np.where(share[of_row] < RARE, OTHER, family)
+
+
+def family_features(table: OutcomeTable) -> Floats:
+    """Return the intercept and the family of each row, shape (rows, 1 + families)."""
+    return np.hstack([np.ones((table.num_rows, 1)), _indicators(families(table))])
+
+
+def task_features(table: OutcomeTable) -> Floats:
+    """Return intercept, family and task of each row, shape (rows, 1 + families + tasks)."""
+    tasks = np.zeros(table.num_rows) if table.task is None else table.task
+    return np.hstack([family_features(table), _indicators(tasks)])
+
+
+def _indicators(labels: NDArray[Any]) -> Floats:
+    values, of_row = np.unique(labels, return_inverse=True)
+    return np.asarray(np.eye(values.size)[of_row] / np.sqrt(SHRINKAGE))
+
+
+def prompt_features(table: OutcomeTable) -> Floats:
+    """Return the intercept and what each row's prompt is about, shape (rows, 1 + 24).
+
+    Words and pairs of words are hashed, weighted by how rare they are (TF-IDF; Spärck Jones 1972)
+    and reduced to the directions in which prompts differ most (latent semantic analysis; Deerwester
+    et al. 1990), with the length. Outcomes are not looked at.
+
+    Raises
+    ------
+    InvalidInputError
+        If a row has no prompt.
+    """
+    given = sum(map(bool, table.prompts or ()))
+    require(
+        given == table.num_rows,
+        "rows with a prompt",
+        given,
+        f"must be all {table.num_rows} for routing by prompt",
+    )
+    return _reduced(table.prompts or ())
+
+
+@lru_cache(maxsize=2)
+def _reduced(prompts: tuple[str, ...]) -> Floats:
+    counts = np.zeros((len(prompts), BUCKETS), dtype=np.float32)
+    for row, prompt in enumerate(prompts):
+        words = re.findall(r"[a-z]+|[0-9]+|[^\sa-z0-9]", prompt.lower())
+        pairs = map(" ".join, itertools.pairwise(words))
+        for term in (*words, *pairs):
+            counts[row, zlib.crc32(term.encode()) % BUCKETS] += 1.0
+    seen = (counts > 0).sum(axis=0)
+    weighted = np.log1p(counts) * np.log((1 + len(prompts)) / (1 + seen))
+    weighted /= np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
+    weighted -= weighted.mean(axis=0)
+    # The right singular vectors are eigenvectors of the Gram matrix, which is small.
+    _, vectors = np.linalg.eigh((weighted.T @ weighted).astype(np.float64))
+    kept = vectors[:, ::-1][:, : DIMENSION - 1]
+    length = np.log([len(prompt) for prompt in prompts])[:, None]
+    own = np.hstack([weighted @ kept, length - length.mean()])
+    own /= np.maximum(own.std(axis=0), 1e-12) * np.sqrt(SHRINKAGE)
+    features = np.hstack([np.ones((len(prompts), 1)), own])
+    features.setflags(write=False)
+    return features

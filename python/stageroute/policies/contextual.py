@@ -1,0 +1,131 @@
+"""StageRoute that routes by what it knows of each query; deployment as ever."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from stageroute._core import ContextRouter
+from stageroute.datasets import OutcomeTable
+from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
+from stageroute.policies.contexts import family_features, prompt_features, task_features
+from stageroute.policies.indices import PACING_BURST, STATUSES
+from stageroute.policies.oracles import optimum, relaxed_price
+
+__all__ = [
+    "ContextualPolicy",
+    "FamilyPolicy",
+    "LinearPolicy",
+    "OwnBudgetFamilyPolicy",
+    "OwnBudgetLinearPolicy",
+    "OwnBudgetTaskPolicy",
+    "TaskPolicy",
+]
+
+
+class ContextualPolicy(KernelPolicy):
+    """StageRoute whose routing has estimates for each query.
+
+    Every model has a ridge regression of reward and cost on the features of a query, of which the
+    first is the intercept: estimates are shrunk to the pooled ones while there are few. Routing
+    adds `width` standard errors to the reward; forced visits are those of `Limits.confidence`.
+
+    Deployment is the same as without context: the MIP on one pair of bounds for each model, from
+    all that it has served. A router with context gives a model the queries that suit it, which
+    makes it look better than it is; on the surrogate that did no harm.
+
+    Money is shared by prices that all queries have in common (`SharedPrices` in the core): a query
+    goes to the live model of the highest μ(x) - λ c(x) - ν. So money moves from queries that any
+    model answers to those that only dear ones do, and the throughput cap holds for a model's share
+    of a stage's queries, which is what it limits, rather than for each query's distribution. With
+    `shares_prices = False` each query solves the routing LP with the paced budget and the caps on
+    its own.
+    """
+
+    width: ClassVar[float] = 0.4
+    """Bernstein's 2 sqrt(γ v), at its default γ = 0.15 and the largest variance, 1/4."""
+
+    shares_prices: ClassVar[bool] = True
+    money_step: ClassVar[float] = 0.03
+    share_step: ClassVar[float] = 0.002
+
+    def __init__(self, setting: Setting) -> None:
+        self._limits = limits = setting.limits
+        models, horizon = setting.models(), limits.pacing_horizon
+        present = [models[arm] for arm in setting.stream.candidates(0)]
+        stage_queries = setting.stream.num_queries / setting.num_stages
+        self.kernel = self._router = ContextRouter(
+            self._features(setting.stream.table),
+            setting.caps(),
+            [model.core_prior() for model in models],
+            width=self.width,
+            budget=limits.budget,
+            pacing=None if horizon is None else (horizon, PACING_BURST),
+            confidence=limits.confidence.resolved(limits.budget, present),
+            prices=(self.money_step, self.share_step, stage_queries)
+            if self.shares_prices
+            else None,
+            seed=setting.seed,
+        )
+
+    @staticmethod
+    @abstractmethod
+    def _features(table: OutcomeTable) -> Floats:
+        """Features of every row, shape (rows, d), the first of them 1."""
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Deploy the optimum of the MIP on the pooled bounds."""
+        reward, cost = map(np.array, self._router.begin_stage())
+        price = self._router.budget_price()
+        price = price if np.isfinite(price) else 0.0
+        live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
+        start = relaxed_price(candidates, reward, cost, self._limits)
+        self._router.publish(live, start if np.isfinite(start) else 0.0)
+        return live
+
+    def counts(self) -> dict[str, int]:
+        """How many LPs ended in each status; empty where prices are shared."""
+        counts = dict(zip(STATUSES, self._router.counts(), strict=True))
+        return {} if self.shares_prices else counts
+
+
+class FamilyPolicy(ContextualPolicy):
+    """Knows each query's family of tasks; it needs a table with tasks."""
+
+    name = "stageroute-family"
+    _features = staticmethod(family_features)
+
+
+class TaskPolicy(ContextualPolicy):
+    """Knows each query's family and task: tasks are shrunk to families, these to the pooled."""
+
+    name = "stageroute-task"
+    _features = staticmethod(task_features)
+
+
+class LinearPolicy(ContextualPolicy):
+    """Knows each query's prompt; it needs a table with prompts."""
+
+    name = "stageroute-linear"
+    _features = staticmethod(prompt_features)
+
+
+class OwnBudgetTaskPolicy(TaskPolicy):
+    """The same with a budget and caps for each query on its own."""
+
+    name = "stageroute-task-own-budget"
+    shares_prices = False
+
+
+class OwnBudgetFamilyPolicy(FamilyPolicy):
+    """The same with a budget and caps for each query on its own."""
+
+    name = "stageroute-family-own-budget"
+    shares_prices = False
+
+
+class OwnBudgetLinearPolicy(LinearPolicy):
+    """The same with a budget and caps for each query on its own."""
+
+    name = "stageroute-linear-own-budget"
+    shares_prices = False

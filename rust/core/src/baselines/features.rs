@@ -1,0 +1,35 @@
+//! What is known of each query before it is answered.
+
+use crate::error::{Error, check, check_all, check_lengths};
+
+/// Features of every row of a table, row-major.
+#[derive(Debug, Clone)]
+pub(super) struct Features {
+    values: Vec<f64>,
+    d: usize,
+}
+
+impl Features {
+    /// # Errors
+    /// [`Error::InvalidElement`] for a feature that is not finite, [`Error::WrongLength`] unless
+    /// there are whole rows of d.
+    pub(super) fn new(values: &[f64], d: usize) -> Result<Self, Error> {
+        check_all("features", values, "must be finite", f64::is_finite)?;
+        check(d > 0, "dimension", d as f64, "must be at least 1")?;
+        check_lengths("features", values.len(), values.len() / d * d, "d for each row")?;
+        Ok(Self { values: values.to_vec(), d })
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.values.len() / self.d
+    }
+
+    /// # Errors
+    /// [`Error::InvalidNumber`] for a row out of range.
+    pub(super) fn row(&self, row: usize) -> Result<&[f64], Error> {
+        let (argument, rule) = ("row", "must be a row of the features");
+        check(row < self.rows(), argument, row as f64, rule)?;
+        Ok(&self.values[row * self.d..(row + 1) * self.d])
+    }
+}
