@@ -214,6 +214,7 @@ def _cell(findings: Sequence[Finding], estimator: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and print its table."""
     parser = argparse.ArgumentParser(description="Off-policy estimates against the truth.")
+    parser.add_argument("--logs", nargs="+", metavar="NAME", help="only these kinds of logs")
     parser.add_argument("--queries", type=int, default=20_000, metavar="T", help="of each log")
     add_run_options(parser)
     add_table_options(parser)
@@ -221,7 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_router()
     table = read_options_table(options)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    jobs = [(logging, seed) for logging in loggings(table.num_models) for seed in seeds]
+    kinds = [x for x in loggings(table.num_models) if x.name in (options.logs or [x.name])]
+    jobs = [(logging, seed) for logging in kinds for seed in seeds]
     runs = run_jobs(study, (table, options.queries), jobs, options.workers)
     finished, interrupted = gather(runs, len(jobs), no_progress=options.no_progress)
     findings = [finding for found in finished for finding in found]

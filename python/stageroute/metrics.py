@@ -63,17 +63,20 @@ class ReplayMetrics:
     regret : float
         Its last value as a share of the oracle's total.
     overspend_charge : float
-        What was spent beyond the budget over the whole stream, in expected costs, at the oracle's
-        budget price of the moment: the reward that the money could have bought. At least 0, since
-        money saved buys nothing. Added to the total regret it takes the advantage out of
-        overspending; the sum is not negative for a policy that keeps to the throughput caps, where
-        they and not M_max decide the oracle's set (weak duality).
+        What was spent beyond the budget over the whole stream, in expected costs and on starts, at
+        the oracle's budget price of the moment: the reward that the money could have bought. At
+        least 0, since money saved buys nothing. Added to the total regret it takes the advantage
+        out of overspending; the sum is not negative for a policy that keeps to the throughput
+        caps, where they and not M_max decide the oracle's set (weak duality).
     oracle_reward : float
         The oracle's mean expected reward.
     reward : float
         Mean reward observed.
     spend : float
-        Total spend / (b T).
+        Total spend / (b T). All spends include what starting models cost, at the first query of
+        their stage.
+    start_spend : float
+        What starting models cost / (b T).
     running_spend : ndarray, shape (T,)
         Spend up to each query / (b t).
     worst_running_spend : float
@@ -95,6 +98,7 @@ class ReplayMetrics:
     oracle_reward: float
     reward: float
     spend: float
+    start_spend: float
     running_spend: Floats
     worst_running_spend: float
     stage_violation: Floats
@@ -198,8 +202,11 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     parts = oracle_parts(stream, limits, starts)
     oracle = np.repeat(parts.reward, parts.lengths)
     cumulative_regret = np.cumsum(oracle - expected_rewards(stream, result.arm))
-    running_spend = np.cumsum(result.cost) / (limits.budget * queries)
-    stage_spend = np.add.reduceat(result.cost, starts) / lengths
+    start_costs = np.zeros(stream.num_queries)
+    start_costs[starts] = limits.start_cost * result.num_started()
+    cost = result.cost + start_costs
+    running_spend = np.cumsum(cost) / (limits.budget * queries)
+    stage_spend = np.add.reduceat(cost, starts) / lengths
     deployed = np.bincount(np.concatenate(result.deployments), minlength=num_models)
     is_finite = np.isfinite(result.budget_price)
     price_sum = np.add.reduceat(np.where(is_finite, result.budget_price, 0.0), starts)
@@ -208,11 +215,12 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
         cumulative_regret=cumulative_regret,
         regret=float(cumulative_regret[-1] / oracle.sum()),
         overspend_charge=_overspend_charge(
-            parts, expected_costs(stream, result.arm), limits.budget
+            parts, expected_costs(stream, result.arm) + start_costs, limits.budget
         ),
         oracle_reward=float(oracle.mean()),
         reward=float(result.reward.mean()),
         spend=float(running_spend[-1]),
+        start_spend=float(start_costs.sum() / (limits.budget * stream.num_queries)),
         running_spend=running_spend,
         worst_running_spend=float(
             running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1 :].max()

@@ -1,5 +1,6 @@
 """Replay a stream through a policy, stage by stage, in the native loop or step by step."""
 
+import itertools
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ class ReplayResult:
     lp_counts: dict[str, int]
     seconds_routing: float
     seconds_deploying: float
+
+    def num_started(self) -> NDArray[np.int64]:
+        """Return how many models each stage started, those of the first included, shape (K,)."""
+        pairs = itertools.pairwise(((), *self.deployments))
+        return np.array([len(set(live) - set(before)) for before, live in pairs])
 
 
 def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = True) -> ReplayResult:

@@ -121,7 +121,7 @@ fn deployment(arms: usize, steps: usize) -> Result<(), Error> {
     let mut draw = |low: f64, high: f64| -> Vec<f64> {
         (0..PROBLEMS * arms).map(|_| low + (high - low) * sampler.unit()).collect()
     };
-    let (reward, cost, cap) = (draw(0.2, 0.9), draw(1e-5, 2e-3), draw(0.15, 0.3));
+    let (reward, cost, cap) = (draw(0.2, 0.9), draw(1e-5, 2e-3), draw(0.12, 0.25));
     let mut searched = 0;
     for step in 0..steps {
         let first = step % PROBLEMS * arms;

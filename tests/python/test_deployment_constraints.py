@@ -126,6 +126,30 @@ def test_caps_that_sum_to_one_within_the_tolerance_of_highs_only(solver: str) ->
 
 
 @SOLVERS
+def test_a_set_whose_caps_sum_to_exactly_one_is_the_only_one(solver: str) -> None:
+    # The only allowed set with enough caps needs all of them: rounding decides whether the rows of
+    # the relaxation can be satisfied.
+    case = Case(
+        reward=np.array([0.076086, 0.0, 1.0, 0.924268, 0.649631, 0.25]),
+        cost=np.array([0.00022809, 0.0, 0.00013971, 0.0, 0.00044286, 0.0]),
+        cap=np.array([0.2, 0.3, 0.3, 0.2, 0.2, 0.2]),
+        budget=0.0007,
+        slots=5,
+        previous=[3, 4, 2, 1],
+        constraints=DeploymentConstraints(
+            start_cost=np.array([2.79067e-05, 1e-4, 0.0, 0.0, 0.0, 3.2286e-05]),
+            memory=np.array([16.1, 40.5, 8.0, 8.0, 80.0, 16.1]),
+            memory_capacity=160.0,
+            forbidden=(0, 4),
+            provider=("a", "b", "b", "a", "a", "c"),
+            min_providers=3,
+            max_changes=1,
+        ),
+    )
+    assert check(case, solver) == ("optimal", f"{solver}_constrained", 0.0)
+
+
+@SOLVERS
 def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch, solver: str) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a MIP was solved")

@@ -1,4 +1,4 @@
-"""Scaling, sweeps and checks: they run, and what they say follows the records."""
+"""Studies: they run, and what they say follows the records."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import run_study
 from stageroute.lab.summary import LineFigure, Summary
 
-NAMES = ("scaling", "sweeps", "checks")
+NAMES = ("scaling", "sweeps", "checks", "feedback", "pools", "starts", "newcomer")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,20 @@ def test_scaling_tells_a_known_exponent(
         for found in re.findall(r"T\^(\d\.\d\d)", finding):
             assert float(found) == pytest.approx(exponent, abs=0.05)
     assert all(verdict in finding for finding in summary.findings if ", K = T^(1/3)" in finding)
+
+
+def test_scaling_does_not_judge_what_varies_too_much(results: dict[str, StudyResults]) -> None:
+    generator = np.random.default_rng(2)
+    summary = changed(
+        results["scaling"],
+        lambda record: replace(
+            record,
+            total_regret=record.num_queries * generator.lognormal(0.0, 1.5),
+            overspend_charge=0.0,
+            waiting_cost=0.0,
+        ),
+    )
+    assert "too uncertain to be held against" in " ".join(summary.findings)
 
 
 def test_scaling_says_that_there_is_no_exponent(results: dict[str, StudyResults]) -> None:

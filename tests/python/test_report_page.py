@@ -233,7 +233,7 @@ def test_marks_and_maps_of_the_comparison(results: StudyResults) -> None:
         spend = np.mean([record.spend for record in results.of(policy=policies[row])])
         assert spend <= 1.01
         assert policies[row] != "oracle"
-        assert column in (1, 2, 3, 4, 9)
+        assert column in (1, 2, 3, 4, 10)
     maps = [figure for figure in summary.figures if isinstance(figure, HeatMap)]
     shares = np.array([np.asarray(row) for row in maps[0].values])
     assert np.isnan(shares).any()

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from stageroute.lab.traces import (
-    count_starts,
     first_live,
     largest_cap_excess,
+    newcomers_tried,
     stage_live,
     stage_shares,
 )
@@ -127,6 +127,9 @@ class Record:
         per USD; empty where it never is.
     lp_counts : str
         LPs by status, as JSON.
+    newcomers_tried : float or None
+        Share of the models that arrived after the start which served a query; None where none did
+        arrive.
     models : list of str
         In order of arrival.
     caps : list of float
@@ -164,6 +167,8 @@ class Record:
     largest_probability_excess: float
     largest_stage_violation: float
     starts: int
+    start_spend: float
+    newcomers_tried: float | None
     lp_counts: str
     budget_price: list[float]
     models: list[str]
@@ -265,7 +270,9 @@ def _record(
         largest_probability_excess=float((result.probability - caps[result.arm]).max()),
         worst_running_spend=metrics.worst_running_spend,
         largest_stage_violation=float(metrics.stage_violation.max()),
-        starts=count_starts(result.deployments),
+        starts=int(result.num_started().sum()),
+        start_spend=metrics.start_spend,
+        newcomers_tried=newcomers_tried(stream, result),
         lp_counts=json.dumps(result.lp_counts),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
         models=list(stream.table.models) if is_listed else [],

@@ -1,6 +1,5 @@
 """What a record keeps of a replay's stages and windows."""
 
-import itertools
 from typing import Final
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from stageroute.replay import ReplayResult
 from stageroute.streams import Stream
 
-__all__ = ["count_starts", "first_live", "largest_cap_excess", "stage_live", "stage_shares"]
+__all__ = ["first_live", "largest_cap_excess", "newcomers_tried", "stage_live", "stage_shares"]
 
 CAP_WINDOW: Final = 1_000
 """Shares are held against the throughput caps over so many queries."""
@@ -27,18 +26,24 @@ def largest_cap_excess(result: ReplayResult, caps: NDArray[np.float64]) -> float
     return largest
 
 
-def count_starts(deployments: tuple[tuple[int, ...], ...]) -> int:
-    """Return how often a model was started, those of the first stage included."""
-    pairs = itertools.pairwise(((), *deployments))
-    return sum(len(set(live) - set(before)) for before, live in pairs)
-
-
 def first_live(stream: Stream, result: ReplayResult) -> NDArray[np.int64]:
     """Return the query at which each model first became live, shape (N,); -1 for never."""
     first = np.full(stream.table.num_models, -1, dtype=np.int64)
     for start, live in zip(result.stage_starts[::-1], result.deployments[::-1], strict=True):
         first[list(live)] = start
     return first
+
+
+def newcomers_tried(stream: Stream, result: ReplayResult) -> float | None:
+    """Return the share of the models that came after the start which served a query.
+
+    None where none came.
+    """
+    is_new = stream.arrivals > 0
+    if not is_new.any():
+        return None
+    served = np.bincount(result.arm, minlength=stream.table.num_models) > 0
+    return float(served[is_new].mean())
 
 
 def stage_shares(stream: Stream, result: ReplayResult) -> NDArray[np.float64]:

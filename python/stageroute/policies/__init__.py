@@ -34,12 +34,15 @@ from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPol
 from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
 from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
+from stageroute.policies.priors import RewardPrior
 from stageroute.policies.stageroute import (
     HoeffdingStageRoutePolicy,
     KlStageRoutePolicy,
     PaperStageRoutePolicy,
     PublishedStageRoutePolicy,
+    ShortlistStageRoutePolicy,
     StageRoutePolicy,
+    StartBlindStageRoutePolicy,
     TheoryStageRoutePolicy,
 )
 from stageroute.rivals import RIVALS
@@ -52,6 +55,7 @@ __all__ = [
     "Limits",
     "Policy",
     "PublishedStageRoutePolicy",
+    "RewardPrior",
     "Setting",
     "StageOraclePolicy",
     "StageRoutePolicy",
@@ -68,6 +72,8 @@ POLICIES: Final = MappingProxyType[str, Callable[[Setting], Policy]](
         "stageroute-hoeffding": HoeffdingStageRoutePolicy,
         "stageroute-published": PublishedStageRoutePolicy,
         "stageroute-theory": TheoryStageRoutePolicy,
+        "stageroute-shortlist": ShortlistStageRoutePolicy,
+        "stageroute-start-blind": StartBlindStageRoutePolicy,
         "ucb1": Ucb1Policy,
         "kl-ucb": KlUcbPolicy,
         "thompson": ThompsonPolicy,

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, require
+from stageroute.checks import is_number, is_whole, require
 from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
 from stageroute.models import Model
+from stageroute.policies.priors import RewardPrior
 from stageroute.streams import Stream
 
 __all__ = ["Arms", "Floats", "KernelPolicy", "Limits", "Policy", "Setting"]
@@ -39,6 +40,14 @@ class Limits:
         Whether StageRoute is told each model's mean cost beforehand, as its list price would.
     solver : {"highs", "native"}, default "highs"
         What solves the deployments; see `solve_deployment`.
+    start_cost : float, default 0.0
+        What making a model live costs each time, USD, those of the first stage included. Every
+        policy pays it; StageRoute and the stage oracle also weigh it.
+    start_stages : int, default 1
+        Over how many stages StageRoute and the stage oracle spread what a start costs: how long
+        they expect a model to stay live.
+    reward_prior : RewardPrior, optional
+        What StageRoute is told of each model's quality beforehand; nothing by default.
     """
 
     budget: float
@@ -48,10 +57,17 @@ class Limits:
     pacing_horizon: float | None = 500.0
     use_prices: bool = False
     solver: str = "highs"
+    start_cost: float = 0.0
+    start_stages: int = 1
+    reward_prior: RewardPrior | None = None
 
     def __post_init__(self) -> None:
         ok = is_number(self.budget) and self.budget > 0
         require(ok, "budget", self.budget, "must be finite and above 0, in USD per query")
+        ok = is_number(self.start_cost) and self.start_cost >= 0.0
+        require(ok, "start_cost", self.start_cost, "must be finite and not negative, in USD")
+        ok = is_whole(self.start_stages) and self.start_stages >= 1
+        require(ok, "start_stages", self.start_stages, "must be a whole number, at least 1")
 
     def caps(self, num_models: int) -> Floats:
         """One cap for each model.
@@ -74,8 +90,8 @@ class Limits:
 class Setting:
     """What a policy is made for.
 
-    Learning policies read the names, the caps, the number of queries and, where `use_prices` says
-    so, the mean costs; what they may not know is in the stream for the oracles.
+    Learning policies read the names, the caps, the number of queries and, where the limits say so,
+    mean costs and expected rewards; what they may not know is in the stream for the oracles.
 
     Parameters
     ----------
@@ -109,10 +125,21 @@ class Setting:
 
     def models(self) -> list[Model]:
         """Return the models as a learning policy may know them, in order of arrival."""
-        mean_cost = self.stream.regimes[0].cost.tolist()
-        prices = mean_cost if self.limits.use_prices else [None] * self.num_models
-        caps = self.caps().tolist()
-        return [Model(*fields) for fields in zip(self.names, caps, prices, strict=True)]
+        unknown: list[float | None] = [None] * self.num_models
+        prior, limits = self.limits.reward_prior, self.limits
+        cost = self.stream.regimes[0].cost.tolist() if limits.use_prices else unknown
+        reward = prior.expected_rewards(self.stream, self.seed).tolist() if prior else unknown
+        return [
+            Model(
+                name,
+                cap,
+                expected_cost=cost[arm],
+                expected_reward=reward[arm],
+                expected_reward_weight=prior.weight if prior else 1,
+                start_cost=limits.start_cost,
+            )
+            for arm, (name, cap) in enumerate(zip(self.names, self.caps().tolist(), strict=True))
+        ]
 
 
 class Policy(ABC):

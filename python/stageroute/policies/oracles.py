@@ -1,8 +1,12 @@
 """Policies that know what others must learn."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 from stageroute._core import Mixture, solve_routing_lp
+from stageroute.constraints import DeploymentConstraints
 from stageroute.deployment import solve_deployment
 from stageroute.policies.allocation import StageProblem, allocate
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits, Setting
@@ -18,11 +22,20 @@ def optimum(
     limits: Limits,
     *,
     current_price: float = 0.0,
+    live: Sequence[int] = (),
+    stage_queries: int | None = None,
 ) -> tuple[tuple[int, ...], Floats]:
     """Return the best live set of the candidates, and its mixture, shape (N,), over all arms.
 
-    The means are over all arms; `current_price` as in `solve_deployment`.
+    The means are over all arms; `current_price` as in `solve_deployment`. Where the number of
+    queries of the stage is given, what starting arms costs that are not among the `live` ones is
+    spread over them, and counts against the budget.
     """
+    constraints, previous = None, None
+    if stage_queries is not None and limits.start_cost > 0.0:
+        start_cost = np.full(candidates.size, limits.start_cost / stage_queries)
+        constraints = DeploymentConstraints(start_cost=start_cost)
+        previous = np.flatnonzero(np.isin(candidates, live)).tolist()
     solution = solve_deployment(
         mean_reward[candidates],
         mean_cost[candidates],
@@ -30,7 +43,9 @@ def optimum(
         limits.budget,
         limits.max_deployed,
         solver=limits.solver,
+        previous=previous,
         current_price=current_price,
+        constraints=constraints,
     )
     probabilities = np.zeros(mean_reward.size)
     probabilities[candidates] = solution.weights
@@ -53,22 +68,33 @@ def relaxed_price(
 class StageOraclePolicy(KernelPolicy):
     """Knows the true means and takes the optimum of every stage; regret is measured against it.
 
-    Where the means change within a stage, it learns of it at the next boundary.
+    Where the means change within a stage, it learns of it at the next boundary. Where starting
+    models costs, it starts those that pay within the stages that a start is spread over.
     """
 
     name = "oracle"
 
     def __init__(self, setting: Setting) -> None:
         self._stream, self._limits = setting.stream, setting.limits
-        self._starts = iter(setting.stream.stage_starts(setting.num_stages).tolist())
+        starts = setting.stream.stage_starts(setting.num_stages).tolist()
+        self._stages = itertools.pairwise([*starts, setting.stream.num_queries])
+        self._live: tuple[int, ...] = ()
         self.kernel = self._mixture = Mixture(setting.num_models, setting.seed)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy and fix the mixture of the stage."""
-        regime = self._stream.regime(next(self._starts))
-        live, probabilities = optimum(candidates, regime.reward, regime.cost, self._limits)
-        self._mixture.publish(live, probabilities)
-        return live
+        start, end = next(self._stages)
+        regime = self._stream.regime(start)
+        self._live, probabilities = optimum(
+            candidates,
+            regime.reward,
+            regime.cost,
+            self._limits,
+            live=self._live,
+            stage_queries=(end - start) * self._limits.start_stages,
+        )
+        self._mixture.publish(self._live, probabilities)
+        return self._live
 
 
 class StaticPolicy(KernelPolicy):

@@ -2,7 +2,10 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from stageroute.confidence import Confidence
 from stageroute.errors import InvalidInputError
@@ -14,10 +17,15 @@ __all__ = [
     "KlStageRoutePolicy",
     "PaperStageRoutePolicy",
     "PublishedStageRoutePolicy",
+    "ShortlistStageRoutePolicy",
     "StageRoutePolicy",
+    "StartBlindStageRoutePolicy",
     "TheoryStageRoutePolicy",
     "as_published",
 ]
+
+LOT_STREAM = 0x107
+"""Keeps the lots of shortlists apart from the routing."""
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
@@ -33,6 +41,9 @@ class StageRoutePolicy(Policy):
         self._models = setting.models()
         self._limits = setting.limits
         self._seed = setting.seed
+        stages, length = setting.limits.start_stages, setting.stream.num_queries
+        # Longer than any stage, so that the router never ends one by itself.
+        self._start_queries = None if stages == 1 else stages * -(-length // setting.num_stages)
         self._open_decisions = OPEN_DECISIONS + setting.stream.delay
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
@@ -45,7 +56,10 @@ class StageRoutePolicy(Policy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
-        arrived = self._models[: int(candidates[-1]) + 1]
+        return self._begin_with(int(candidates[-1]) + 1, candidates.tolist())
+
+    def _begin_with(self, num_arrived: int, candidates: Sequence[int]) -> tuple[int, ...]:
+        arrived = self._models[:num_arrived]
         if self._router is None:
             self._router = StageRouter(
                 arrived,
@@ -55,6 +69,8 @@ class StageRoutePolicy(Policy):
                 pacing_horizon=self._limits.pacing_horizon,
                 open_decisions=self._open_decisions,
                 solver=self._limits.solver,
+                stage_queries=self._start_queries,
+                controller="inline",
                 seed=self._seed,
             )
             self.kernel = self._router
@@ -62,7 +78,7 @@ class StageRoutePolicy(Policy):
         known = len(self._router.models)
         for model in arrived[known:]:
             self._router.add_model(model)
-        gone = set(range(known)) - set(candidates.tolist())
+        gone = set(range(num_arrived)) - set(candidates)
         for arm in sorted(gone):
             if not self._router.state(self._models[arm].name).is_retired:
                 self._router.retire_model(self._models[arm].name)
@@ -155,6 +171,45 @@ class PublishedStageRoutePolicy(StageRoutePolicy):
     @staticmethod
     def _limits_of(setting: Setting) -> Limits:
         return as_published(setting.limits)
+
+
+class StartBlindStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that is not told what starting a model costs, nor billed for it."""
+
+    name = "stageroute-start-blind"
+
+    @staticmethod
+    def _limits_of(setting: Setting) -> Limits:
+        return replace(setting.limits, start_cost=0.0)
+
+
+class ShortlistStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that considers no more newcomers than it could try and still serve.
+
+    Of the models that arrived during a stage it takes half as many as can be live, by lot, and
+    never considers the others: what an operator can do who knows nothing of them, where more
+    arrive than slots are left. Models of the start are all considered.
+    """
+
+    name = "stageroute-shortlist"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._lots = np.random.default_rng([setting.seed, LOT_STREAM])
+        self._most = max(1, setting.limits.max_deployed // 2)
+        self._num_seen = 0
+        self._passed_over: set[int] = set()
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Draw the lots, retire who lost, advance the stage."""
+        arrived = int(candidates[-1]) + 1
+        new = np.arange(self._num_seen, arrived)
+        if self._num_seen > 0 and new.size > self._most:
+            taken = self._lots.choice(new, size=self._most, replace=False)
+            self._passed_over |= set(new.tolist()) - set(taken.tolist())
+        self._num_seen = arrived
+        kept = [arm for arm in candidates.tolist() if arm not in self._passed_over]
+        return self._begin_with(arrived, kept)
 
 
 class TheoryStageRoutePolicy(StageRoutePolicy):

@@ -7,6 +7,7 @@ from stageroute.workloads.changes import Change, Outage, PriceCut, SilentRegress
 from stageroute.workloads.changing import Changing
 from stageroute.workloads.clock_and_feedback import Clocked, Delayed, Noisy
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
+from stageroute.workloads.newcomer import BetterNewcomer
 from stageroute.workloads.parsing import parse_workload
 from stageroute.workloads.registry import workload_from_json
 from stageroute.workloads.sota import LargePool, StateOfTheArt
@@ -14,6 +15,7 @@ from stageroute.workloads.tables import BuiltIn, TableFile
 
 __all__ = [
     "Adversarial",
+    "BetterNewcomer",
     "BuiltIn",
     "Change",
     "Changing",

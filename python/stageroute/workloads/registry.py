@@ -12,6 +12,7 @@ from stageroute.workloads.changes import CHANGES, Change
 from stageroute.workloads.changing import Changing
 from stageroute.workloads.clock_and_feedback import Clocked, Delayed, Noisy
 from stageroute.workloads.needle import NeedleArrivals
+from stageroute.workloads.newcomer import BetterNewcomer
 from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
 
@@ -28,7 +29,7 @@ BASES: Final[Mapping[str, type[Workload]]] = _by_kind(
 """Workloads of their own, by kind."""
 
 ON_TOP: Final[Mapping[str, type[OnTop]]] = _by_kind(
-    Changing, Adversarial, Clocked, Noisy, Delayed, RandomArrivals
+    Changing, Adversarial, BetterNewcomer, Clocked, Noisy, Delayed, RandomArrivals
 )
 """Workloads on top of another, by kind."""
 

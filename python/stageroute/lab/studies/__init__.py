@@ -7,9 +7,13 @@ from stageroute.lab.studies.budget_price import BudgetPrice
 from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
 from stageroute.lab.studies.context import Context
+from stageroute.lab.studies.feedback import Feedback
 from stageroute.lab.studies.gamma import Gamma
+from stageroute.lab.studies.newcomer import Newcomer
+from stageroute.lab.studies.pools import Pools
 from stageroute.lab.studies.quality import Quality
 from stageroute.lab.studies.scaling import Scaling
+from stageroute.lab.studies.starts import Starts
 from stageroute.lab.studies.sweeps import Sweeps
 from stageroute.lab.study import Study
 
@@ -23,10 +27,14 @@ STUDIES: Final = MappingProxyType[str, Study](
             Scaling(),
             Sweeps(),
             Checks(),
-            Quality(),
             Gamma(),
             Context(),
             BudgetPrice(),
+            Feedback(),
+            Pools(),
+            Starts(),
+            Newcomer(),
+            Quality(),
         )
     }
 )

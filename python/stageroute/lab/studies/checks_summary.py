@@ -130,7 +130,9 @@ def _spend_figures(policies: dict[str, list[Record]], part: str) -> list[Figure]
         ),
         LineFigure(
             f"{part}: how large", "% of the stages", "violation of b, %", tuple(spread), part=part,
-            note="So many stages violate b by no more than that. What the oracle shows is chance.",
+            log_y=True,
+            note="So many stages violate b by no more than that; logarithmic but about 0. What the "
+            "oracle shows is chance.",
         ),
     ]  # fmt: skip
 

@@ -26,6 +26,10 @@ __all__ = ["Comparison"]
 WITHIN_BUDGET: Final = 1.01
 """A policy keeps to the budget if its mean spend / b over the seeds is no more."""
 
+WITHIN_CAPS: Final = 0.01
+"""A policy keeps to the caps if no model's share of a stream exceeds its cap by more, on average
+over the seeds."""
+
 KNOWING: Final = ("oracle", "static", "clairvoyant")
 """Policies that are told what others must learn."""
 
@@ -35,7 +39,7 @@ RIVALS_IN_FOCUS: Final = 3
 NEAR_BEST: Final = 0.95
 """Rewards that the figure of reward against cost shows, as a share of the highest."""
 
-HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 2))
+HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 3))
 COLUMNS: Final = (
     "policy",
     "mean",
@@ -46,11 +50,12 @@ COLUMNS: Final = (
     "worst",
     "running",
     "stage",
+    "over cap",
     "reward",
     "starts",
 )
 REGRET: Final = (1, 2, 3, 4)
-REWARD: Final = 9
+REWARD: Final = 10
 """The columns in which the best is marked."""
 
 
@@ -103,25 +108,42 @@ def _column(records: list[Record], name: str) -> np.ndarray:
 
 
 def _ranked(results: StudyResults, budget: float) -> list[str]:
-    """Return the policies that keep to the budget, oracles apart, lowest mean regret first."""
+    """Return the policies that keep to budget and caps, oracles apart, least mean regret first."""
     regret = {
         policy: float(_column(records, "regret").mean())
         for policy, records in _by_policy(results, budget).items()
-        if policy not in KNOWING and _column(records, "spend").mean() <= WITHIN_BUDGET
+        if policy not in KNOWING
+        and _column(records, "spend").mean() <= WITHIN_BUDGET
+        and _over_cap(records) <= WITHIN_CAPS
     }
     return sorted(regret, key=lambda policy: regret[policy])
 
 
+def _over_cap(records: list[Record]) -> float:
+    """Return by how much a model's share of the stream exceeds its cap, mean over the seeds."""
+    return float(
+        np.mean(
+            [
+                max((share - cap for share, cap in zip(r.shares, r.caps, strict=True)), default=0.0)
+                for r in records
+            ]
+        )
+    )
+
+
 def _finding(results: StudyResults, budget: float) -> str:
-    """Say who is best among those that keep to the budget, oracles apart."""
+    """Say who is best among those that keep to budget and caps, oracles apart."""
     ranked = _ranked(results, budget)
     if not ranked:
-        return f"At b = {budget:g} no policy keeps its mean spend within {WITHIN_BUDGET} b."
+        return (
+            f"At b = {budget:g} no policy keeps to the caps and its mean spend within "
+            f"{WITHIN_BUDGET} b."
+        )
     by_policy = _by_policy(results, budget)
     regret = [100 * _column(by_policy[policy], "regret").mean() for policy in ranked[:2]]
     text = (
         f"At b = {budget:g}, {ranked[0]} has the lowest mean regret of the {len(ranked)} policies "
-        f"that keep their mean spend within {WITHIN_BUDGET} b: {regret[0]:.2f} %"
+        f"that keep to the caps and their mean spend within {WITHIN_BUDGET} b: {regret[0]:.2f} %"
     )
     if len(ranked) > 1:
         text += f"; next is {ranked[1]} with {regret[1]:.2f} %"
@@ -134,10 +156,13 @@ def _table(results: StudyResults, budget: float) -> Table:
     seeds = len(results.distinct("seed"))
     note = (
         f"Over {seeds} seeds; below a mean or median, what covers it with 95 % (bootstrap over "
-        f"seeds). Marked: the best of those that keep their mean spend within {WITHIN_BUDGET} b, "
-        "oracles apart. Regret is a share of the stage oracle's expected reward; it can be "
-        "negative where a policy overspends. Running: the largest spend so far / budget so far "
-        "from query 1,000 on. Stage: the largest overspend of a stage. Starts: models started."
+        f"seeds). Marked: the best of those that keep to the caps and their mean spend within "
+        f"{WITHIN_BUDGET} b, oracles apart. Regret is a share of the stage oracle's expected "
+        "reward and counts the mean reward of the models chosen: it can be negative where a "
+        "policy overspends or exceeds caps, and what a policy gains by knowing a query's task "
+        "shows in its reward alone. Over cap: the largest share of a model less its cap. Running: "
+        "the largest spend so far / budget so far from query 1,000 on. Stage: the largest "
+        "overspend of a stage. Starts: models started."
     )
     return Table(
         f"All policies at b = {budget:g}",
@@ -163,6 +188,7 @@ def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
         f"{spend.max():.3f}",
         f"{_column(records, 'worst_running_spend').max():.3f}",
         f"{100 * _column(records, 'largest_stage_violation').max():+.1f} %",
+        f"{100 * max(_over_cap(records), 0.0):.1f} %",
         f"{_column(records, 'reward').mean():.4f}",
         f"{_column(records, 'starts').mean():.1f}",
     )

@@ -21,6 +21,12 @@ CUBE_ROOT, SQUARE_ROOT, FIXED = "T^(1/3)", "T^(1/2)", "fixed"
 THEORY: Final = 2.0 / 3.0
 """Exponent of the upper and of the lower bound (Li & Li 2026)."""
 
+CLOSE: Final = 0.02
+"""An exponent within this of the theory's agrees with it: needles come in whole rows, and K too."""
+
+VAGUE: Final = 0.5
+"""An interval wider than this says nothing."""
+
 SMALLEST: Final = 1_000
 ASYMPTOTIC_FROM: Final = 100_000
 """From this T on, the exponent is fitted once more: below, the first visits weigh most."""
@@ -155,6 +161,9 @@ def _growth(results: StudyResults, label: str, policy: str, smallest: int) -> st
     if total is None:
         return text + "is not positive throughout, and has no exponent."
     text += f"{_grows(total)}, {_against_theory(total)}"
+    whole = _fit(groups, "in all", SMALLEST)
+    if whole is not None and smallest > SMALLEST:
+        text += f" (over all T as T^{whole.exponent.text()})"
     if learned is None or waited is None:
         return text + "."
     share = quantity(groups[-1], "waiting").sum() / quantity(groups[-1], "in all").sum()
@@ -180,9 +189,12 @@ def _grows(fit: PowerLaw) -> str:
 
 
 def _against_theory(fit: PowerLaw) -> str:
-    if fit.exponent.low > THEORY:
+    low, high = fit.exponent.low, fit.exponent.high
+    if high - low > VAGUE:
+        return "too uncertain to be held against the T^(2/3) of the theory"
+    if low > THEORY + CLOSE:
         return "faster than the T^(2/3) of the theory"
-    if fit.exponent.high < THEORY:
+    if high < THEORY - CLOSE:
         return "slower than the T^(2/3) of the theory"
     return "in agreement with the T^(2/3) of the theory"
 

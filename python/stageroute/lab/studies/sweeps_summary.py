@@ -156,19 +156,20 @@ def _range_finding(groups: Groups, name: str) -> str:
 
 def _interval_figure(groups: Groups, part: str) -> Figure:
     """Loss over the interval: in all for every policy, its parts for ours."""
+    groups = dict(reversed(groups.items()))  # short intervals first
     x = _interval(groups)
     curves = []
     for who in _policies(groups):
         curves.append(_curve(groups, who, who, x, loss, in_focus=who == OURS))
         if who == OURS:
-            curves.append(_curve(groups, who, f"{who}: waiting", x, waiting))
-            curves.append(_curve(groups, who, f"{who}: learning", x, _learning))
+            curves.append(_curve(groups, who, "waiting", x, waiting))
+            curves.append(_curve(groups, who, "learning", x, _learning))
     return LineFigure(
         f"Loss over the update interval, b = {part.rpartition('= ')[2]}",
         "queries between two boundaries", "loss, %", tuple(curves), log_x=True, log_y=True,
-        note="Long intervals lose by waiting, which grows with the interval; short ones are no "
-        "worse as long as learning stays level. The interval to choose is where the line of the "
-        "whole loss bends upwards.",
+        note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals lose twice: "
+        "arrivals wait for a boundary, and models can be exchanged, hence tried, less often. "
+        "Choose an interval where the line of the whole loss is still level.",
         part=part,
     )  # fmt: skip
 

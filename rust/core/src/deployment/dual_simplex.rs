@@ -6,12 +6,17 @@
 
 use super::basis::{Basic, PIVOT_TOLERANCE};
 use super::relaxation::{COLUMN_TOLERANCE, Fate, ROUNDING, Relaxation};
+use crate::lp::FEASIBILITY_TOLERANCE;
 
 /// Pivots after which the inverse is computed anew.
 const REFRESH: usize = 30;
 /// Pivots allowed for each row: far more than are needed, but a circle at a tie must end. Stopping
 /// early costs nothing but a weaker bound.
 const PIVOTS_PER_ROW: usize = 40;
+
+/// Where D still falls by so little after the last breakpoint, the rows can be satisfied but for
+/// rounding, or nearly so: the exact LP is to judge that.
+const LEAST_FALL: f64 = FEASIBILITY_TOLERANCE;
 
 /// Where a nonbasic column changes sides, if prices move along an edge.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +41,14 @@ impl Relaxation {
             let Some((row, excess)) = self.leaving() else { break };
             self.list_breakpoints(row, excess);
             let bends: f64 = self.breakpoints.iter().map(|breakpoint| breakpoint.bend).sum();
-            if bends < excess.abs() {
+            let fall = excess.abs() - bends;
+            if fall > LEAST_FALL {
                 // D falls without end: no point satisfies the rows.
                 let reach = (self.bound() - enough).max(0.0) + 1.0;
-                self.move_prices(row, -excess.signum() * reach / (excess.abs() - bends));
+                self.move_prices(row, -excess.signum() * reach / fall);
+                break;
+            }
+            if fall > 0.0 {
                 break;
             }
             let last = self.pass_breakpoints(excess.abs());

@@ -168,14 +168,19 @@ impl Relaxation {
         self.reduced[arm].max(0.0)
     }
 
-    /// By how much the bound falls if a free arm is live for certain.
+    /// By how much the bound falls if a free arm is live for certain, with room for rounding.
     pub(super) fn loss_with(&self, arm: usize) -> f64 {
-        let arms = self.arms();
-        let by_life = (arm..arms * self.price.len()).step_by(arms).zip(&self.price);
-        let charge = by_life.map(|(place, price)| price * self.program.by_life[place]).sum::<f64>()
-            - self.program.gain_by_life[arm];
+        let (arms, program) = (self.arms(), &self.program);
         let reduced = self.reduced[arm];
-        reduced.max(0.0) - (reduced + charge).max(0.0) + charge
+        let mut charge = -program.gain_by_life[arm];
+        let mut size = self.gain[arm].abs();
+        for (row, price) in self.price.iter().enumerate() {
+            let place = row * arms + arm;
+            charge += price * program.by_life[place];
+            size += (price * self.matrix[place]).abs();
+        }
+        let loss = reduced.max(0.0) - (reduced + charge).max(0.0) + charge;
+        loss - ROUNDING * size
     }
 
     /// D at the present prices, from the data alone.

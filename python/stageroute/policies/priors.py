@@ -1,0 +1,60 @@
+"""What is known of the quality of models before they are tried."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.datasets.portable import bell
+from stageroute.streams import Stream
+
+__all__ = ["RewardPrior"]
+
+SOURCES: Final = ("scores", "prices")
+
+SCORE_STREAM: Final = 0x5C02
+"""Keeps the draws of scores apart from those of queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardPrior:
+    """Expected rewards that learning policies are told, as `Model.expected_reward`.
+
+    Parameters
+    ----------
+    source : {"scores", "prices"}
+        Scores on a public board: the true mean with an error that differs from model to model. Or
+        what prices tell: the least squares fit of mean rewards on the logarithm of the mean cost
+        and the order of arrival, over the stream's models; that is what someone knows who knows
+        the market, and three numbers of it must be known.
+    error : float, default 0.05
+        Standard deviation of the scores' error, in rewards, not negative.
+    weight : int, default 20
+        How many observations they are worth.
+    """
+
+    source: str = "scores"
+    error: float = 0.05
+    weight: int = 20
+
+    def __post_init__(self) -> None:
+        require_one_of("source", self.source, SOURCES)
+        ok = is_number(self.error) and self.error >= 0.0
+        require(ok, "error", self.error, "must be finite and not negative")
+        ok = is_whole(self.weight) and self.weight >= 1
+        require(ok, "weight", self.weight, "must be a whole number of observations, at least 1")
+
+    def expected_rewards(self, stream: Stream, seed: int) -> NDArray[np.float64]:
+        """Return the expected reward of each model, shape (N,), in [0, 1]."""
+        means = stream.regimes[0]
+        if self.source == "prices":
+            order = np.arange(means.reward.size) / means.reward.size
+            design = np.column_stack([np.ones_like(order), np.log(means.cost), order])
+            coefficients, *_ = np.linalg.lstsq(design, means.reward)
+            expected = design @ coefficients
+        else:
+            generator = np.random.Generator(np.random.PCG64([seed, SCORE_STREAM]))
+            expected = means.reward + self.error * bell(generator, means.reward.size)
+        return np.asarray(np.clip(expected, 0.0, 1.0))
