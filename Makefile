@@ -50,6 +50,7 @@ fuzz: $(STAMP) ## Fuzz for ten minutes
 bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the core alone
 	$(BIN)/python benches/python/ratios.py
 	$(BIN)/python benches/python/guarded.py
+	$(BIN)/python benches/python/solvers.py
 	cargo bench -p stageroute-core -p stageroute-journal --locked
 
 .PHONY: baseline
