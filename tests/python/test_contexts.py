@@ -14,6 +14,7 @@ from stageroute.policies.base import Floats
 from stageroute.policies.context_oracles import context_means
 from stageroute.policies.contexts import families, family_features, prompt_features, task_features
 from stageroute.policies.joint_lp import joint_optimum
+from stageroute.policies.oracles import optimum
 from stageroute.replay import ReplayResult, replay
 from stageroute.streams import Stream, draw_stream
 
@@ -110,6 +111,22 @@ def test_what_context_is_worth_on_the_surrogate(
     assert joint_optimum(weights, reward, cost, caps, 0.001).reward == pytest.approx(
         best, abs=0.001
     )
+
+
+@pytest.mark.parametrize("budget", [0.0003, 0.001, 0.002])
+def test_the_live_set_without_context_costs_context_little(
+    surrogate: OutcomeTable, budget: float
+) -> None:
+    _, weights, reward, cost = context_means(surrogate, families(surrogate))
+    every = np.arange(surrogate.num_models)
+    means = surrogate.mean_reward(), surrogate.mean_cost()
+    live, _ = optimum(every, *means, Limits(budget))
+
+    def best(models: list[int]) -> float:
+        caps = np.full(len(models), 0.5)
+        return joint_optimum(weights, reward[:, models], cost[:, models], caps, budget).reward
+
+    assert best(every.tolist()) - 0.003 < best(list(live)) < best(every.tolist())
 
 
 def test_families_are_what_task_names_begin_with() -> None:

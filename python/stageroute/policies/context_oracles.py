@@ -64,7 +64,7 @@ def context_means(
     return context.astype(np.intp), share, means(table.reward), means(table.cost)
 
 
-ROOM: Final = 1e-6
+ROOM: Final = 1e-3
 """Relative: by so much caps and budget are loosened where they leave no room."""
 
 

@@ -12,9 +12,12 @@ has the probability e^(-k γ), the deviation that a radius of that γ does not c
 
 the logarithm of how many queries' money there is for each exploratory visit. γ should so rise as b
 falls, but by its logarithm only: the price of money, which rises as 1 / b, has already made
-exploring dear models rarer. The rule here, with the family's default γ at b = c̄:
+exploring dear models rarer. The rule here, with a level γ0 that holds at b = c̄:
 
-    γ(b) = γ_default log(1 + T c̄ / (N b)) / log(1 + T / N)
+    γ(b) = γ0 log(1 + T c̄ / (N b)) / log(1 + T / N)
+
+Its level is set where it is fitted, so that the rule and the best fixed γ differ in the scaling
+alone.
 """
 
 import math
@@ -92,11 +95,11 @@ def summarise(results: StudyResults, question: str) -> Summary:
 
 
 def derived_gamma(
-    default: float, budgets: Floats, mean_cost: float, candidates: float, num_queries: int
+    level: float, budgets: Floats, mean_cost: float, candidates: float, num_queries: int
 ) -> Floats:
-    """Return the rule from first principles at each budget; see the module."""
+    """Return the rule from first principles at each budget, `level` at b = c̄; see the module."""
     visits = num_queries * mean_cost / (candidates * budgets)
-    return np.asarray(default * np.log1p(visits) / math.log1p(num_queries / candidates))
+    return np.asarray(level * np.log1p(visits) / math.log1p(num_queries / candidates))
 
 
 def _grid(records: Sequence[Record]) -> Grid:
@@ -140,16 +143,19 @@ def _rules(grid: Grid, bounds: str) -> dict[str, Rule]:
     default = Confidence(bounds).gamma
     best = float(grid.gammas[grid.regret.mean(axis=(0, 1)).argmin()])
     slope, intercept = _law(grid)
+    level = best / float(np.exp(np.log(_derived(1.0, grid)).mean()))
     return {
         f"best fixed γ = {best:g}": lambda g: np.full(g.budgets.size, best),
         f"default γ = {default:g}": lambda g: np.full(g.budgets.size, default),
-        "γ ~ log(T c / (N b))": lambda g: derived_gamma(
-            default, g.budgets, g.mean_cost, g.candidates, g.num_queries
-        ),
+        "γ ~ log(T c / (N b))": lambda g: _derived(level, g),
         f"fitted γ ~ b^{slope.value:.2f}": lambda g: np.exp(
             intercept + slope.value * np.log(g.budgets / g.mean_cost)
         ),
     }
+
+
+def _derived(level: float, grid: Grid) -> Floats:
+    return derived_gamma(level, grid.budgets, grid.mean_cost, grid.candidates, grid.num_queries)
 
 
 def _regret_at(grid: Grid, gammas: Floats) -> Floats:

@@ -11,8 +11,8 @@ use crate::plan::StagePlan;
 /// max  E[Σ μ_m(x) p_m(x)]   s.t.  E[Σ c_m(x) p_m(x)] ≤ b,  E[p_m(x)] ≤ α_m,  Σ p_m(x) = 1,
 /// ```
 ///
-/// which comes apart by query once money costs λ and a query of arm m costs ν_m: the arm of the
-/// highest μ_m(x) − λ c_m(x) − ν_m serves. Prices follow consumption by dual mirror descent
+/// which comes apart by query once money costs λ and a query of arm m costs `ν_m`: the arm of
+/// the highest `μ_m(x) − λ c_m(x) − ν_m` serves. Prices follow consumption by dual mirror descent
 /// (Balseiro, Lu & Mirrokni 2023): λ in multiples, since its size is not known beforehand, ν by
 /// projected steps. What is billed is held against the paced budget, so that overspending is made
 /// good, and an arm over its share of the stage is passed over.

@@ -53,7 +53,7 @@ pub struct ContextConfig {
 /// What is kept for the way the budget is shared.
 #[derive(Debug, Clone)]
 enum Routing {
-    Own { lp: Option<RoutingLp>, caps: Vec<f64> },
+    Own { lp: Option<Box<RoutingLp>>, caps: Vec<f64> },
     Prices(SharedPrices),
 }
 
@@ -150,12 +150,8 @@ impl ContextRouter {
         match &mut self.routing {
             Routing::Own { lp, caps } => {
                 let cap: Vec<f64> = plan.arms().iter().map(|&arm| caps[arm]).collect();
-                *lp = Some(RoutingLp::new(Problem {
-                    reward: &zeros,
-                    cost: &zeros,
-                    cap: &cap,
-                    budget,
-                })?);
+                let problem = Problem { reward: &zeros, cost: &zeros, cap: &cap, budget };
+                *lp = Some(Box::new(RoutingLp::new(problem)?));
             }
             Routing::Prices(prices) => {
                 if self.purse.ledger().queries == 0 {
