@@ -9,11 +9,11 @@ use std::borrow::Cow;
 use allocation_counter::measure;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, CostFeedback,
-    Decision, Drift, DualMethod, FailureReason, Forgetting, HardLimit, Index, IndexRouter,
-    KnapsackConfig, KnapsackRouter, Learner, LinUcb, LinUcbConfig, LogBatch, Observation, Outcome,
-    Pacing, Period, Policy, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost, Tokens,
-    TrafficLimits,
+    ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, ContextConfig,
+    ContextRouter, CostFeedback, Decision, Drift, DualMethod, FailureReason, Forgetting, HardLimit,
+    Index, IndexRouter, KnapsackConfig, KnapsackRouter, Learner, LinUcb, LinUcbConfig, LogBatch,
+    Observation, Outcome, Pacing, Period, Policy, Prices, Prior, Query, Router, RouterConfig,
+    Sampler, Sharing, StartCost, Tokens, TrafficLimits,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -268,4 +268,12 @@ fn baselines_do_not_allocate() {
     let mut linucb = LinUcb::new(settings, &features, 3, &caps, &priors).unwrap();
     linucb.publish(&live).unwrap();
     check_baseline(&mut linucb, "LinUCB");
+    let prices = Sharing::Prices { money_step: 0.03, share_step: 0.002, stage_queries: 1_000.0 };
+    for sharing in [Sharing::Own, prices] {
+        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+        let settings = ContextConfig { sharing, width: 0.4, budget: 1e-3, pacing, confidence };
+        let mut router = ContextRouter::new(settings, &features, 3, &caps, &priors, 7).unwrap();
+        router.publish(&live, 0.0).unwrap();
+        check_baseline(&mut router, &format!("{sharing:?}"));
+    }
 }

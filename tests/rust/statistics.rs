@@ -458,13 +458,10 @@ fn the_fair_share_is_taken_at_boundaries_only() {
 #[test]
 fn a_cost_above_the_ceiling_is_not_cut_off() {
     let stats = stats(&[], &[10.0 * CEILING; 1000]);
-    for family in [FAMILIES[0], FAMILIES[1], FAMILIES[3]] {
+    for family in FAMILIES {
         let bound = confidence(family, 0.1).bounds(&stats, 0.0).cost_lcb;
-        assert!(bound > 9.0 * CEILING, "{family:?}: {bound}");
+        assert!((9.0 * CEILING..=10.0 * CEILING).contains(&bound), "{family:?}: {bound}");
     }
-    // Between Bernoulli laws there is no mean above 1.
-    let bound = confidence(ConfidenceFamily::Kl, 0.1).bounds(&stats, 0.0).cost_lcb;
-    assert!((0.9 * CEILING..=CEILING).contains(&bound), "{bound}");
 }
 
 #[test]

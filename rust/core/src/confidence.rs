@@ -54,7 +54,11 @@ impl ConfidenceFamily {
     /// Lower bound on a mean of numbers between 0 and `unit`, not clipped. `n` is the weight + 1.
     fn lower(self, gamma: f64, n: f64, moments: &Moments, unit: f64) -> f64 {
         match self {
-            Self::Kl => unit - unit * kl_upper(1.0 - (moments.mean() / unit).min(1.0), gamma / n),
+            Self::Kl => {
+                // kl is defined up to the unit; what costs more is a unit of its own.
+                let unit = unit.max(moments.mean());
+                unit - unit * kl_upper(1.0 - moments.mean() / unit, gamma / n)
+            }
             _ => moments.mean() - self.radius(gamma, n, moments, unit),
         }
     }
@@ -136,8 +140,8 @@ pub struct Confidence {
     /// c1 ≥ 0: no mean cost is taken to be below it, USD per query.
     pub cost_floor: f64,
     /// c2 > c1: what a query can cost at most, USD: the unit of the cost radius. A mean above it is
-    /// taken as it is, since a bound cut off at c2 would only make such an arm look cheaper; `kl`
-    /// alone is defined up to c2 only and bounds such an arm from there.
+    /// taken as it is, since a bound cut off at c2 would only make such an arm look cheaper; for
+    /// `kl`, which is defined up to c2, such a mean is its own unit.
     pub cost_ceiling: f64,
 }
 

@@ -26,9 +26,9 @@ __all__ = ["Comparison"]
 WITHIN_BUDGET: Final = 1.01
 """A policy keeps to the budget if its mean spend / b over the seeds is no more."""
 
-WITHIN_CAPS: Final = 0.01
-"""A policy keeps to the caps if no model's share of a stream exceeds its cap by more, on average
-over the seeds."""
+WITHIN_CAPS: Final = 0.05
+"""A policy keeps to the caps if no more of the queries are served beyond them, stage by stage.
+Drawing from a mixture that respects them ends at 1 or 2 %, by chance."""
 
 KNOWING: Final = ("oracle", "static", "clairvoyant")
 """Policies that are told what others must learn."""
@@ -120,15 +120,15 @@ def _ranked(results: StudyResults, budget: float) -> list[str]:
 
 
 def _over_cap(records: list[Record]) -> float:
-    """Return by how much a model's share of the stream exceeds its cap, mean over the seeds."""
-    return float(
-        np.mean(
-            [
-                max((share - cap for share, cap in zip(r.shares, r.caps, strict=True)), default=0.0)
-                for r in records
-            ]
-        )
-    )
+    """Return the share of the queries that models served beyond their caps, stage by stage."""
+    return float(np.mean([_share_over_cap(record) for record in records]))
+
+
+def _share_over_cap(record: Record) -> float:
+    lengths = np.diff([*record.stage_starts, record.num_queries])
+    shares = np.reshape(record.stage_shares, (lengths.size, len(record.models)))
+    excess = np.maximum(shares - np.asarray(record.caps), 0.0).sum(axis=1)
+    return float(excess @ lengths / record.num_queries)
 
 
 def _finding(results: StudyResults, budget: float) -> str:
@@ -160,9 +160,10 @@ def _table(results: StudyResults, budget: float) -> Table:
         f"{WITHIN_BUDGET} b, oracles apart. Regret is a share of the stage oracle's expected "
         "reward and counts the mean reward of the models chosen: it can be negative where a "
         "policy overspends or exceeds caps, and what a policy gains by knowing a query's task "
-        "shows in its reward alone. Over cap: the largest share of a model less its cap. Running: "
-        "the largest spend so far / budget so far from query 1,000 on. Stage: the largest "
-        "overspend of a stage. Starts: models started."
+        "shows in its reward alone. Over cap: the share of the queries that models served beyond "
+        "their caps, stage by stage; 1 or 2 % is chance. Running: the largest spend so far / "
+        "budget so far from query 1,000 on. Stage: the largest overspend of a stage. Starts: "
+        "models started."
     )
     return Table(
         f"All policies at b = {budget:g}",
@@ -188,7 +189,7 @@ def _row(policy: str, records: list[Record]) -> tuple[str, ...]:
         f"{spend.max():.3f}",
         f"{_column(records, 'worst_running_spend').max():.3f}",
         f"{100 * _column(records, 'largest_stage_violation').max():+.1f} %",
-        f"{100 * max(_over_cap(records), 0.0):.1f} %",
+        f"{100 * _over_cap(records):.1f} %",
         f"{_column(records, 'reward').mean():.4f}",
         f"{_column(records, 'starts').mean():.1f}",
     )

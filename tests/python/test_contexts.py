@@ -1,0 +1,216 @@
+"""Routing with context: features, the joint LP, policies and oracles against what is known."""
+
+from dataclasses import replace
+
+import highspy
+import numpy as np
+import pytest
+
+from stageroute import solve_routing_lp
+from stageroute.datasets import OutcomeTable
+from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.policies import CONTEXTUAL, Limits, Setting, make_policy
+from stageroute.policies.base import Floats
+from stageroute.policies.context_oracles import context_means
+from stageroute.policies.contexts import families, family_features, prompt_features, task_features
+from stageroute.policies.joint_lp import joint_optimum
+from stageroute.replay import ReplayResult, replay
+from stageroute.streams import Stream, draw_stream
+
+LEARNING = [name for name in CONTEXTUAL if name.startswith("stageroute")]
+
+
+def world(rows: int = 6_000) -> OutcomeTable:
+    """Easy queries, which any model answers, and hard ones, where only the dear one does well."""
+    generator = np.random.default_rng(3)
+    hard = generator.random(rows) < 0.5
+    means = np.where(hard[:, None], [0.1, 0.2, 0.9], [0.88, 0.9, 0.92])
+    reward = (generator.random(means.shape) < means).astype(float)
+    cost = generator.uniform(0.5, 1.5, means.shape) * [0.0001, 0.0002, 0.002]
+    task = np.where(hard, "sums-long", "poems")
+    prompts = tuple(
+        f"add {a} and {b} and carry" if h else f"a poem about {a} in {b} lines"
+        for h, a, b in zip(hard, *generator.integers(100, size=(2, rows)), strict=True)
+    )
+    return OutcomeTable("world", ("small", "middling", "large"), reward, cost, task=task,
+                        prompts=prompts)  # fmt: skip
+
+
+def run(name: str, stream: Stream, limits: Limits, *, native: bool = True) -> ReplayResult:
+    policy = make_policy(name, Setting(stream, limits, 10, seed=4))
+    return replay(policy, stream, 10, native=native)
+
+
+def highs_joint(
+    weights: Floats, reward: Floats, cost: Floats, caps: Floats, budget: float
+) -> float:
+    """The joint LP's optimum by another solver."""
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    contexts, models = reward.shape
+    p = [[solver.addVariable(lb=0.0) for _ in range(models)] for _ in range(contexts)]
+    everything = [(f, m) for f in range(contexts) for m in range(models)]
+    for f in range(contexts):
+        solver.addConstr(sum(p[f]) == 1.0)
+    spend = sum(float(weights[f] * cost[f, m] / budget) * p[f][m] for f, m in everything)
+    solver.addConstr(spend <= 1.0)
+    for m in range(models):
+        share = sum(float(weights[f]) * p[f][m] for f in range(contexts))
+        solver.addConstr(share <= float(caps[m]))
+    solver.maximize(sum(float(weights[f] * reward[f, m]) * p[f][m] for f, m in everything))
+    return float(solver.getInfo().objective_function_value)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_joint_lp_finds_the_optimum_of_another_solver(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    contexts, models = generator.integers(1, 30), generator.integers(3, 9)
+    weights = generator.dirichlet(np.ones(contexts))
+    reward = generator.random((contexts, models))
+    cost = 1e-3 * generator.lognormal(sigma=1.5, size=(contexts, models))
+    caps = generator.uniform(0.4, 1.0, models)
+    budget = float(np.quantile(weights @ cost, generator.uniform(0.5, 0.95)))
+    ours = joint_optimum(weights, reward, cost, caps, budget)
+    assert ours.reward == pytest.approx(highs_joint(weights, reward, cost, caps, budget), abs=1e-7)
+    served = weights[:, None] * ours.probabilities
+    assert (served * cost).sum() <= budget * (1 + 1e-6)
+    assert np.all(served.sum(axis=0) <= caps + 1e-6)
+
+
+def test_with_one_context_the_joint_lp_is_the_routing_lp() -> None:
+    reward, cost = np.array([0.3, 0.6, 0.9]), np.array([0.0001, 0.0005, 0.003])
+    caps = np.array([0.9, 0.5, 0.5])
+    one = solve_routing_lp(reward, cost, caps, 0.001)
+    joint = joint_optimum(np.ones(1), reward[None], cost[None], caps, 0.001)
+    assert joint.reward == pytest.approx(one.objective, abs=1e-8)
+    assert joint.budget_price == pytest.approx(one.budget_price, rel=1e-5)
+    assert np.allclose(joint.probabilities[0], one.probabilities, atol=1e-6)
+
+
+def test_the_joint_lp_refuses_what_has_no_room() -> None:
+    rows = np.ones(1), np.array([[0.5, 0.6]]), np.array([[1.0, 2.0]])
+    with pytest.raises(InvalidInputError, match="sum of the caps = "):
+        joint_optimum(*rows, np.array([0.5, 0.5]), 2.0)
+    with pytest.raises(InvalidInputError, match="must be below the budget"):
+        joint_optimum(*rows, np.ones(2), 1.0)
+
+
+@pytest.mark.parametrize(("context", "best"), [("none", 0.675), ("family", 0.746), ("task", 0.774)])
+def test_what_context_is_worth_on_the_surrogate(
+    surrogate: OutcomeTable, context: str, best: float
+) -> None:
+    labels = {
+        "none": np.full(surrogate.num_rows, "all"),
+        "family": families(surrogate),
+        "task": surrogate.task,
+    }[context]
+    assert labels is not None
+    _, weights, reward, cost = context_means(surrogate, labels)
+    caps = np.full(surrogate.num_models, 0.5)
+    assert joint_optimum(weights, reward, cost, caps, 0.001).reward == pytest.approx(
+        best, abs=0.001
+    )
+
+
+def test_families_are_what_task_names_begin_with() -> None:
+    names = ["mmlu-law", "mmlu-virology", "arc-challenge", "bbh/a", "bbh/b", "rare-one"]
+    task = np.repeat(names, [100, 100, 100, 50, 50, 1])
+    values = np.full((task.size, 1), 0.5)
+    found = families(OutcomeTable("t", ("a",), values, values, task=task))
+    by_name = dict(zip(task.tolist(), found.tolist(), strict=True))
+    assert by_name == {
+        "mmlu-law": "mmlu", "mmlu-virology": "mmlu", "arc-challenge": "arc-challenge",
+        "bbh/a": "bbh", "bbh/b": "bbh", "rare-one": "other",
+    }  # fmt: skip
+
+
+def test_prompt_features_know_prompts_and_no_outcomes() -> None:
+    table = world(400)
+    other = replace(table, reward=1.0 - table.reward, cost=table.cost[::-1])
+    features = prompt_features(table)
+    assert np.array_equal(features, prompt_features(other))
+    assert np.all(features[:, 0] == 1.0)
+    hard = table.task == "sums-long"
+    assert features.shape == (400, 25)
+    apart = np.linalg.norm(features[hard].mean(axis=0) - features[~hard].mean(axis=0))
+    assert apart > 4 * np.abs(features[hard].std(axis=0)[1:]).min()
+    with pytest.raises(InvalidInputError, match="rows with a prompt = 0: must be all 400"):
+        prompt_features(replace(table, prompts=None))
+    with pytest.raises(InvalidInputError, match="has no tasks"):
+        family_features(replace(table, task=None))
+
+
+def test_a_table_refuses_prompts_that_do_not_fit(small_table: OutcomeTable) -> None:
+    with pytest.raises(DatasetError, match="prompts must be 200 strings"):
+        replace(small_table, prompts=("one",))
+
+
+@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("delay", [0, 30])
+def test_query_by_query_is_the_native_replay(name: str, delay: int) -> None:
+    stream = replace(draw_stream(world(600), 1, num_queries=1_500), delay=delay)
+    limits = Limits(0.0008, 3, 0.7, use_prices=True)
+    native, steps = (run(name, stream, limits, native=native) for native in (True, False))
+    assert np.array_equal(native.arm, steps.arm)
+    assert np.array_equal(native.budget_price, steps.budget_price)
+    assert np.array_equal(native.probability, steps.probability)
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, ReplayResult]:
+    """Every policy on the same stream of easy and hard queries."""
+    stream = draw_stream(world(), 2, num_queries=30_000)
+    limits = Limits(0.0008, 3, 0.8, use_prices=True)
+    return {name: run(name, stream, limits) for name in (*CONTEXTUAL, "oracle", "stageroute")}
+
+
+LIMITS = (0.0008, 0.8)
+
+
+def joint(labels: str) -> float:
+    table = world()
+    task = table.task if labels == "task" else np.full(table.num_rows, "all")
+    assert task is not None
+    _, weights, reward, cost = context_means(table, task)
+    return joint_optimum(weights, reward, cost, np.full(3, LIMITS[1]), LIMITS[0]).reward
+
+
+@pytest.mark.parametrize("name", ["stageroute-family", "stageroute-task", "stageroute-linear"])
+def test_policies_with_context_reach_the_joint_optimum(
+    runs: dict[str, ReplayResult], name: str
+) -> None:
+    """Money goes to the hard queries; without context it buys much less."""
+    blind, best = joint("none"), joint("task")
+    assert best > blind + 0.1
+    found = runs[name]
+    assert found.reward.mean() > blind + 0.93 * (best - blind)
+    assert found.cost.mean() <= 1.005 * LIMITS[0]
+    shares = np.bincount(found.arm, minlength=3) / found.arm.size
+    assert shares.max() <= LIMITS[1] + 0.001
+
+
+def test_a_budget_for_each_query_gains_less(runs: dict[str, ReplayResult]) -> None:
+    for context in ("family", "task", "linear"):
+        shared = runs[f"stageroute-{context}"].reward.mean()
+        own = runs[f"stageroute-{context}-own-budget"].reward.mean()
+        assert own < shared - 0.05
+    assert runs["oracle-family-own-budget"].reward.mean() < joint("task") - 0.05
+
+
+def test_oracles_with_context_earn_the_joint_optimum(runs: dict[str, ReplayResult]) -> None:
+    for name in ("oracle-family", "oracle-task"):
+        assert runs[name].reward.mean() == pytest.approx(joint("task"), abs=0.01)
+        assert runs[name].cost.mean() == pytest.approx(LIMITS[0], rel=0.02)
+
+
+def test_shares_hold_in_every_stage() -> None:
+    stream = draw_stream(world(2_000), 2, num_queries=6_000)
+    result = run("stageroute-task", stream, Limits(1.0, 3, 0.4, use_prices=True))
+    for part in np.split(result.arm, result.stage_starts[1:]):
+        assert np.bincount(part, minlength=3).max() <= 0.4 * part.size + 2
+
+
+def test_task_features_hold_the_family_as_well() -> None:
+    table = world(50)
+    assert family_features(table).shape == (50, 3)
+    assert np.array_equal(task_features(table)[:, :3], family_features(table))
