@@ -195,8 +195,8 @@ def _knowledge_figure(results: StudyResults) -> Figure:
     return PointFigure(
         "What it is told, and what it makes of the budget", "spend / b",
         "reward kept, % of the oracle's", tuple(points), upright=1.0, part=KNOWLEDGE,
-        note="Prices are known where nothing else is said. ±: scores with such an error, ×: of such "
-        "a weight, where it is not 20.",
+        note="Prices are known where nothing else is said. ±: scores with such an error, ×: of "
+        "such a weight, where it is not 20.",
     )  # fmt: skip
 
 
