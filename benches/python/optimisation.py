@@ -3,7 +3,7 @@
     python benches/python/optimisation.py [--quick]
 
 Contestants of a row run in one process in turn, as in ratios.py: a shared machine slows all of them
-down alike. Printed are tables in Markdown:
+down alike. Times are CPU time, of all threads where HiGHS takes part. Printed are tables:
 
 1. the routing LP by the number of live models: solved from arrays, and a whole routing step, in
    which it is kept warm;
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from measuring import Batch, format_time, interleave
-from replays import Row, median_ratio, reuse_rows, share_rows, warm_start_rows
+from replays import CASES, Case, Row, median_ratio, reuse_rows, share_rows, warm_start_rows
 from stageroute import solve_deployment, solve_routing_lp
 from stageroute.parallel import silence_router
 from workloads import BUDGET, Floats, Instance, deployment_instances, make_workload
@@ -41,12 +41,13 @@ class Scale:
     live: tuple[int, ...]
     candidates: tuple[int, ...]
     highs_up_to: int
+    cases: tuple[Case, ...]
 
 
 FULL: Final = Scale(
-    9, 2_000, 36_497, (2, 4, 8, 16, 32, 64), (10, 30, 100, 300, 1_000, 3_000, 10_000), 1_000
+    5, 2_000, 36_497, (2, 4, 8, 16, 32, 64), (10, 30, 100, 300, 1_000, 3_000, 10_000), 1_000, CASES
 )
-QUICK: Final = Scale(2, 100, 3_300, (4, 8), (10, 30), 30)
+QUICK: Final = Scale(2, 100, 3_300, (4, 8), (10, 30), 30, CASES[1:5:3])
 
 
 def table(columns: Row, rows: Sequence[Row]) -> str:
@@ -105,7 +106,7 @@ def deployment_rows(scale: Scale) -> Sequence[Row]:
     """Compare HiGHS with the native search on drawn problems."""
     rows: list[Row] = []
     for size in scale.candidates:
-        instances = deployment_instances(size, 10 if size <= 1_000 else 3)
+        instances = deployment_instances(size, 10 if size < 1_000 else 3)
         names = ("highs", "native") if size <= scale.highs_up_to else ("native",)
         taken = interleave([_deployments(instances, name) for name in names], scale.rounds)
         times = [format_time(statistics.median(one)) for one in taken]
@@ -116,10 +117,10 @@ def deployment_rows(scale: Scale) -> Sequence[Row]:
 
 def _deployments(instances: Sequence[Instance], solver: str) -> Batch:
     def batch() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for one in instances:
             solve_deployment(one.reward, one.cost, one.cap, one.budget, MAX_DEPLOYED, solver=solver)
-        return (time.perf_counter() - start) / len(instances)
+        return (time.process_time() - start) / len(instances)
 
     return batch
 
@@ -137,17 +138,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Starting from the last live set",
             ("replay", "by the LP alone", "HiGHS, cold", "HiGHS, warm", "native",
              "cold / warm", "cold / native"),
-            lambda scale: warm_start_rows(scale.queries, min(scale.rounds, 3)),
+            lambda scale: warm_start_rows(scale.cases, scale.queries, min(scale.rounds, 3)),
         ),
         (
             "Reuse",
             ("replay", "basis stays", "first third", "last third", "set stays", "of its members"),
-            lambda scale: reuse_rows(scale.queries),
+            lambda scale: reuse_rows(scale.cases, scale.queries),
         ),
         (
             "Share of a replay",
             ("replay", "solver", "a boundary", "a query", "share of boundaries"),
-            lambda scale: share_rows(scale.queries),
+            lambda scale: share_rows(scale.cases, scale.queries),
         ),
     )  # fmt: skip
     for title, columns, rows in parts:

@@ -17,7 +17,16 @@ from stageroute.policies import Limits, RewardPrior, Setting, StageRoutePolicy
 from stageroute.replay import ReplayResult, replay
 from stageroute.workloads import BuiltIn, LargePool, StateOfTheArt, Workload
 
-__all__ = ["Row", "median_ratio", "reuse_rows", "share_rows", "warm_start_rows"]
+__all__ = [
+    "CASES",
+    "Case",
+    "Row",
+    "Watched",
+    "median_ratio",
+    "reuse_rows",
+    "share_rows",
+    "warm_start_rows",
+]
 
 STAGES: Final = 33
 
@@ -102,10 +111,10 @@ def run(case: Case, queries: int) -> ReplayResult:
     return replay(StageRoutePolicy(Setting(stream, case.limits, STAGES, 0)), stream, STAGES)
 
 
-def warm_start_rows(queries: int, rounds: int) -> Sequence[Row]:
+def warm_start_rows(cases: Sequence[Case], queries: int, rounds: int) -> Sequence[Row]:
     """Compare HiGHS with and without the last live set, and the native search."""
     rows: list[Row] = []
-    for case in CASES:
+    for case in cases:
         problems = posed_problems(case, queries)
         searched = [one for one in problems if one.answer.solved_by != "lp"]
         by_lp = f"{len(problems) - len(searched)} of {len(problems)}"
@@ -127,10 +136,10 @@ def warm_start_rows(queries: int, rounds: int) -> Sequence[Row]:
 
 def _again(problems: Sequence[Posed], solver: str, *, is_warm: bool) -> Batch:
     def batch() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for problem in problems:
             problem.solve(solver, is_warm=is_warm)
-        return (time.perf_counter() - start) / len(problems)
+        return (time.process_time() - start) / len(problems)
 
     return batch
 
@@ -177,10 +186,10 @@ class Watched(StageRoutePolicy):
         return np.where(is_full, 2, (p > 1e-12).astype(int)).astype(np.int8).tobytes()
 
 
-def reuse_rows(queries: int) -> Sequence[Row]:
+def reuse_rows(cases: Sequence[Case], queries: int) -> Sequence[Row]:
     """Count how often bases and live sets stay."""
     rows: list[Row] = []
-    for case in CASES:
+    for case in cases:
         stream = case.workload.stream(queries, 0)
         policy = Watched(Setting(stream, case.limits, STAGES, 0))
         result = replay(policy, stream, STAGES, native=False)
@@ -201,10 +210,10 @@ def reuse_rows(queries: int) -> Sequence[Row]:
 # ---- the whole ---------------------------------------------------------------------------------
 
 
-def share_rows(queries: int) -> Sequence[Row]:
+def share_rows(cases: Sequence[Case], queries: int) -> Sequence[Row]:
     """Say what part of a replay is deployment: bounds, problem, solver, plan."""
     rows: list[Row] = []
-    for case in CASES:
+    for case in cases:
         for solver in ("highs", "native"):
             result = run(replace(case, limits=replace(case.limits, solver=solver)), queries)
             total = result.seconds_deploying + result.seconds_routing

@@ -10,13 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from stageroute import RoutingSolution, solve_deployment, solve_routing_lp
+from stageroute.policies import Setting, StageRoutePolicy
+from stageroute.replay import replay
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 
 import guarded
+import optimisation
 import ratios
 import solvers
 from numba_rival import NumbaRouter, make_jitclass_router
+from replays import CASES, Watched
 from rivals import KeptLp, NumpyHighsRouter, TunedHighsRouter, solve_plain_mip
 from workloads import Workload, deployment_instances, make_workload
 
@@ -202,3 +206,22 @@ def test_the_solvers_script_runs(
         assert row["kind"] in printed
         assert 0.0 < row["native"] <= row["native_worst"]
         assert 0.0 < row["ratio_min"] <= row["ratio"]
+
+
+def test_to_watch_the_basis_changes_no_decision() -> None:
+    case = CASES[1]
+    stream = case.workload.stream(1_500, 0)
+    setting = Setting(stream, case.limits, 10, 0)
+    watched = Watched(setting)
+    result = replay(watched, stream, 10, native=False)
+    plain = replay(StageRoutePolicy(setting), stream, 10)
+    np.testing.assert_array_equal(result.arm, plain.arm)
+    # One comparison for each query but the first of each stage, and most bases stay.
+    assert len(watched.kept) == 1_500 - 10
+    assert 0.8 < np.mean(watched.kept) < 1.0
+
+
+def test_the_bench_of_the_optimisation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    optimisation.main(["--quick"])
+    tables = capsys.readouterr().out.split("**")[1::2]
+    assert len(tables) == 5

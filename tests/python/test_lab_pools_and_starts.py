@@ -274,7 +274,7 @@ def test_feedback_findings_follow(results: dict[str, StudyResults]) -> None:
 
     delays, judges = findings(results["feedback"], change)
     assert "stageroute 1.00% and 6.00% (largest mean spend 1.000 b)" in delays
-    assert judges.count("from 1.00% to 30.00% (flips 20 %)") == 4
+    assert judges.count("from 1.00% to 30.00% (flips 20 %)") == 5
 
 
 def test_pool_findings_follow(results: dict[str, StudyResults]) -> None:

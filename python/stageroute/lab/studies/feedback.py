@@ -18,6 +18,7 @@ from stageroute.lab.studies.parts import (
 )
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Figure, LineFigure, Summary, Table
+from stageroute.policies import RewardPrior
 from stageroute.workloads import BuiltIn, Delayed, Noisy, Workload
 
 __all__ = ["DELAYS", "Feedback", "Judge"]
@@ -26,6 +27,11 @@ DELAYS: Final = (0, 50, 200, 1_000, 5_000)
 """In queries."""
 
 EXACT: Final = "exact"
+
+OURS: Final = "stageroute"
+TOLD: Final = "stageroute with scores"
+SCORES: Final = RewardPrior("scores", error=0.05, weight=100)
+"""What StageRoute is told in the second of its two entries."""
 
 FAVOURITE: Final = "gpt-3.5-turbo-1106"
 """Of the judge that has one; a model that costs as much as others and is no better."""
@@ -86,14 +92,14 @@ class Feedback(Study):
         """Return every policy under every delay and every judge, on the streams of every seed."""
         return [
             episode(
-                settings, policy, settings.at_budget(budget), seed,
-                (("delay", delay), ("judge", judge.label)),
+                settings, policy, replace(settings.at_budget(budget), reward_prior=prior), seed,
+                (("delay", delay), ("judge", judge.label), ("who", who)),
                 workload=_workload(settings.workload, delay, judge),
             )
             for seed in settings.seeds
             for delay, judge in _cells(is_small=settings.is_small)
             for budget in settings.budgets
-            for policy in settings.policies
+            for who, policy, prior in _contestants(settings)
         ]  # fmt: skip
 
     def summarise(self, results: StudyResults) -> Summary:
@@ -112,6 +118,14 @@ class Feedback(Study):
             tables=(replace(first, note=REGRET_NOTE), *others),
             figures=tuple(figure for budget in budgets for figure in _figures(results, budget)),
         )
+
+
+def _contestants(settings: StudySettings) -> list[tuple[str, str, RewardPrior | None]]:
+    """Return the policies, and StageRoute once more with scores: label, policy, prior."""
+    plain: list[tuple[str, str, RewardPrior | None]] = [
+        (who, who, None) for who in settings.policies
+    ]
+    return [*plain, (TOLD, OURS, SCORES)] if OURS in settings.policies else plain
 
 
 def _workload(base: Workload, delay: int, judge: Judge) -> Workload:
@@ -134,16 +148,15 @@ def _delays(results: StudyResults) -> list[int]:
     return sorted(delay for delay in delays if results.of(delay=delay, judge=EXACT))
 
 
-def _by_delay(results: StudyResults, budget: float, policy: str) -> list[list[Record]]:
+def _by_delay(results: StudyResults, budget: float, who: str) -> list[list[Record]]:
     return [
-        results.of(budget=budget, policy=policy, delay=delay, judge=EXACT)
-        for delay in _delays(results)
+        results.of(budget=budget, who=who, delay=delay, judge=EXACT) for delay in _delays(results)
     ]
 
 
 def _tables(results: StudyResults, budget: float) -> list[Table]:
-    policies = results.distinct("policy")
-    heads = (("", 1), *((policy, 3) for policy in policies))
+    everyone = results.distinct("who")
+    heads = (("", 1), *((who, 3) for who in everyone))
     delays = [(f"{delay:,}", delay, EXACT) for delay in _delays(results)]
     judges = [(judge, 0, judge) for judge in results.distinct("judge") if judge != EXACT]
     together = [
@@ -156,7 +169,7 @@ def _tables(results: StudyResults, budget: float) -> list[Table]:
     return [
         Table(
             f"{title}, {part}",
-            (column_name, *REGRET_COLUMNS * len(policies)),
+            (column_name, *REGRET_COLUMNS * len(everyone)),
             tuple(
                 (label, *_cells_of(results, budget, delay, judge))
                 for label, delay, judge in rows
@@ -175,8 +188,8 @@ def _tables(results: StudyResults, budget: float) -> list[Table]:
 def _cells_of(results: StudyResults, budget: float, delay: int, judge: str) -> list[str]:
     return [
         cell
-        for policy in results.distinct("policy")
-        for cell in regret_cells(results.of(budget=budget, policy=policy, delay=delay, judge=judge))
+        for who in results.distinct("who")
+        for cell in regret_cells(results.of(budget=budget, who=who, delay=delay, judge=judge))
     ]
 
 
@@ -184,11 +197,11 @@ def _delay_finding(results: StudyResults, budget: float) -> str:
     """Say what the longest delay adds for each policy, and whether the spend is kept."""
     longest = _delays(results)[-1]
     texts = []
-    for policy in results.distinct("policy"):
-        groups = _by_delay(results, budget, policy)
+    for who in results.distinct("who"):
+        groups = _by_delay(results, budget, who)
         spend = max(mean_spend(records) for records in groups)
         texts.append(
-            f"{policy} {mean_regret(groups[0]):.2%} and {mean_regret(groups[-1]):.2%} "
+            f"{who} {mean_regret(groups[0]):.2%} and {mean_regret(groups[-1]):.2%} "
             f"(largest mean spend {spend:.3f} b)"
         )
     return f"b = {budget:g}: regret with feedback at once and {longest:,} queries late: " + (
@@ -200,34 +213,34 @@ def _judge_finding(results: StudyResults, budget: float) -> str:
     """Say which judge does most harm to each policy."""
     judges = results.distinct("judge")
     texts = []
-    for policy in results.distinct("policy"):
+    for who in results.distinct("who"):
         regret = {
-            judge: mean_regret(results.of(budget=budget, policy=policy, delay=0, judge=judge))
+            judge: mean_regret(results.of(budget=budget, who=who, delay=0, judge=judge))
             for judge in judges
-            if results.of(budget=budget, policy=policy, delay=0, judge=judge)
+            if results.of(budget=budget, who=who, delay=0, judge=judge)
         }
-        worst = max(regret, key=lambda judge: regret[judge])
-        texts.append(f"{policy} from {regret[EXACT]:.2%} to {regret[worst]:.2%} ({worst})")
+        worst = max(regret.keys() - {EXACT}, key=lambda judge: (regret[judge], judge))
+        texts.append(f"{who} from {regret[EXACT]:.2%} to {regret[worst]:.2%} ({worst})")
     return f"b = {budget:g}: what judges that err do at most: {'; '.join(texts)}."
 
 
 def _figures(results: StudyResults, budget: float) -> list[Figure]:
     delays = _delays(results)
-    policies = results.distinct("policy")
+    everyone = results.distinct("who")
     part = f"b = {budget:g}"
-    groups = {policy: _by_delay(results, budget, policy) for policy in policies}
+    groups = {who: _by_delay(results, budget, who) for who in everyone}
     return [
         LineFigure(
             f"Regret over delay, {part}", "queries until feedback comes", "regret, %",
-            tuple(curve(policy, delays, groups[policy]) for policy in policies),
+            tuple(curve(who, delays, groups[who]) for who in everyone),
             log_x=True, part=part,
         ),
         LineFigure(
             f"Early spend over delay, {part}", "queries until feedback comes",
             "spend over the first 1,000 queries / b",
             tuple(
-                curve(policy, delays, groups[policy], lambda found: column(found, "early_spend"))
-                for policy in policies
+                curve(who, delays, groups[who], lambda found: column(found, "early_spend"))
+                for who in everyone
             ),
             log_x=True, level=1.0, part=part,
         ),

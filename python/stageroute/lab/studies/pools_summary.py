@@ -188,9 +188,19 @@ def _knowledge_figure(results: StudyResults) -> Figure:
         kept = mean_interval(100.0 - percent_regret(records))
         spend = mean_interval(column(records, "spend"))
         points.append(
-            Point(who, spend.value, kept.value, (spend.low, spend.high), (kept.low, kept.high))
+            Point(
+                _short(who), spend.value, kept.value, (spend.low, spend.high), (kept.low, kept.high)
+            )
         )
     return PointFigure(
         "What it is told, and what it makes of the budget", "spend / b",
         "reward kept, % of the oracle's", tuple(points), upright=1.0, part=KNOWLEDGE,
+        note="Prices are known where nothing else is said. ±: scores with such an error, ×: of "
+        "such a weight, where it is not 20.",
     )  # fmt: skip
+
+
+def _short(who: str) -> str:
+    """Return a label that has room in the figure."""
+    short = who.removeprefix("prices, ").replace("scores ", "").replace(", weight ", " × ")
+    return short.replace("and quality from them", "quality by price")

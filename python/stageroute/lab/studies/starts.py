@@ -15,11 +15,10 @@ from stageroute.lab.studies.parts import (
     episode,
     mean_regret,
     mean_spend,
-    percent_regret,
     regret_cells,
 )
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Figure, LineFigure, Point, PointFigure, Summary, Table
+from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
 from stageroute.workloads import BuiltIn
 
 __all__ = ["LEVELS", "Starts"]
@@ -141,32 +140,24 @@ def _findings(results: StudyResults, budget: float) -> list[str]:
 
 
 def _figures(results: StudyResults, budget: float) -> list[Figure]:
-    part, labels, levels = f"b = {budget:g}", results.distinct("who"), results.distinct("level")
-    points = tuple(
-        _point(f"{who}, {level:g}", _of(results, budget, level, who), in_focus=who == labels[0])
-        for who in labels
-        for level in levels
-    )
-    lines = tuple(
-        curve(who, levels, [_of(results, budget, level, who) for level in levels]) for who in labels
-    )
+    part, labels = f"b = {budget:g}", results.distinct("who")
+    levels = sorted(results.distinct("level"))
+    groups = {who: [_of(results, budget, level, who) for level in levels] for who in labels}
     return [
-        PointFigure(
-            f"Starts and regret, {part}", "starts", "reward kept, % of the oracle's", points,
-            front=True, part=part,
-            note="To the left: fewer starts; upwards: less regret. Labels end with what a start "
-            "costs, in units of what a stage may spend.",
+        LineFigure(
+            f"Regret over start costs, {part}", "a start / (b T / K)", "regret, %",
+            tuple(curve(who, levels, groups[who]) for who in labels), log_x=True, log_y=True,
+            part=part,
         ),
         LineFigure(
-            f"Regret over start costs, {part}", "a start / (b T / K)", "regret, %", lines,
-            log_x=True, part=part,
+            f"Starts and regret, {part}", "starts", "regret, %",
+            tuple(_trade_off(who, groups[who]) for who in labels), log_y=True, part=part,
+            note="Each line goes from the dearest starts to free ones.",
         ),
     ]  # fmt: skip
 
 
-def _point(label: str, records: list[Record], *, in_focus: bool) -> Point:
-    kept = mean_interval(100.0 - percent_regret(records))
-    starts = mean_interval(column(records, "starts"))
-    return Point(
-        label, starts.value, kept.value, (starts.low, starts.high), (kept.low, kept.high), in_focus
-    )
+def _trade_off(who: str, groups: list[list[Record]]) -> Curve:
+    dearest_first = groups[::-1]
+    starts = [float(column(records, "starts").mean()) for records in dearest_first]
+    return curve(who, starts, dearest_first)
