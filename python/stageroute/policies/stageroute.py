@@ -78,7 +78,7 @@ class StageRoutePolicy(Policy):
         known = len(self._router.models)
         for model in arrived[known:]:
             self._router.add_model(model)
-        gone = set(range(num_arrived)) - set(candidates)
+        gone = set(range(max(known, num_arrived))) - set(candidates)
         for arm in sorted(gone):
             if not self._router.state(self._models[arm].name).is_retired:
                 self._router.retire_model(self._models[arm].name)
