@@ -89,6 +89,13 @@ def test_a_law_of_gamma_is_found_where_there_is_one(results: dict[str, StudyResu
     assert not any("better in 1" in finding for finding in flat.findings)
 
 
+def test_regret_below_0_is_told_as_well(results: dict[str, StudyResults]) -> None:
+    summary = changed(
+        results["gamma"], lambda r: with_regret(r, -0.02 + 0.01 * r.cell_values["gamma"])
+    )
+    assert summary.tables[0].rows[0][-2] == "0.01 to 0.1"
+
+
 def test_the_derived_rule_is_the_default_at_the_mean_cost_and_grows_by_a_logarithm() -> None:
     budgets = np.array([1e-5, 1e-4, 1e-3])
     gammas = derived_gamma(0.1, budgets, 1e-3, 11, 36_497)

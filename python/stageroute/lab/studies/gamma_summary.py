@@ -42,8 +42,9 @@ FIT: Final = "fitted to"
 NOISE: Final = 1e-6
 """Differences and slopes that are rounding."""
 
-NEAR: Final = 1.1
-"""A γ is as good as the best where its mean regret is at most so many times the least."""
+NEAR: Final = 0.1
+"""A γ is near the best where its mean regret is higher by no more than this part of the least's
+size. (Savings carried over the stages can make it negative.)"""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -224,7 +225,7 @@ def _best_table(grid: Grid, rules: dict[str, Rule], bounds: str) -> Table:
     rule = list(rules)[2]
     rows = []
     for b, budget in enumerate(grid.budgets.tolist()):
-        near = grid.gammas[mean[b] <= NEAR * mean[b].min()]
+        near = grid.gammas[mean[b] <= mean[b].min() + NEAR * abs(mean[b].min())]
         rows.append(
             (
                 f"{budget:.4g}",
