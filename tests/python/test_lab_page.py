@@ -33,7 +33,7 @@ def test_every_command_runs(
 
 
 def test_it_lists_all_studies_and_figures(page: str) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| [^|]*\? ?[^|]*\|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| [^|]*\? ?[^|]*\|$", page, re.MULTILINE)
     assert set(rows) == set(STUDIES)
     for measure in MEASURES:
         assert re.search(rf"^\| {measure.name}[^|]*\| {measure.tolerance:g} \|", page, re.MULTILINE)

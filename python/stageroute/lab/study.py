@@ -46,7 +46,9 @@ class StudySettings:
     seeds: tuple[int, ...] = tuple(range(20))
     num_queries: int = 36_497
     num_stages: int = 33
-    limits: Limits = field(default_factory=lambda: Limits(budget=0.001, use_prices=True))
+    limits: Limits = field(
+        default_factory=lambda: Limits(budget=0.001, use_prices=True, solver="native")
+    )
     is_small: bool = False
 
     def __post_init__(self) -> None:
