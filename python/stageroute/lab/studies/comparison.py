@@ -140,13 +140,20 @@ def _finding(results: StudyResults, budget: float) -> str:
             f"{WITHIN_BUDGET} b."
         )
     by_policy = _by_policy(results, budget)
-    regret = [100 * _column(by_policy[policy], "regret").mean() for policy in ranked[:2]]
+    regret = {policy: 100 * _column(by_policy[policy], "regret") for policy in ranked}
+    best = ranked[0]
     text = (
-        f"At b = {budget:g}, {ranked[0]} has the lowest mean regret of the {len(ranked)} policies "
-        f"that keep to the caps and their mean spend within {WITHIN_BUDGET} b: {regret[0]:.2f} %"
+        f"At b = {budget:g}, {best} has the lowest mean regret of the {len(ranked)} policies "
+        f"that keep to the caps and their mean spend within {WITHIN_BUDGET} b: "
+        f"{regret[best].mean():.2f} %"
     )
+    # The same streams for all: differences are taken seed by seed.
+    as_good = [p for p in ranked[1:] if mean_interval(regret[p] - regret[best]).low <= 0.0]
+    if as_good:
+        named = ", ".join(f"{policy} ({regret[policy].mean():.2f} %)" for policy in as_good)
+        return f"{text}; no more than chance apart: {named}."
     if len(ranked) > 1:
-        text += f"; next is {ranked[1]} with {regret[1]:.2f} %"
+        text += f"; next is {ranked[1]} with {regret[ranked[1]].mean():.2f} %"
     return text + "."
 
 
