@@ -19,7 +19,7 @@ from stageroute.lab.summary import (
     Summary,
     Table,
 )
-from stageroute.policies import POLICIES
+from stageroute.policies import CONTEXTUAL, POLICIES
 
 __all__ = ["Comparison"]
 
@@ -30,8 +30,16 @@ WITHIN_CAPS: Final = 0.05
 """A policy keeps to the caps if no more of the queries are served beyond them, stage by stage.
 Drawing from a mixture that respects them ends at 1 or 2 %, by chance."""
 
+OURS: Final = "stageroute"
+
 KNOWING: Final = ("oracle", "static", "clairvoyant")
 """Policies that are told what others must learn."""
+
+TOLD_TASKS: Final = frozenset(
+    {"linucb-task", "paretobandit-tasks", "mabwiser-linucb", "mabwiser-linucb-affordable"}
+    | set(CONTEXTUAL)
+)
+"""Policies that see what a query is about."""
 
 RIVALS_IN_FOCUS: Final = 3
 """How many of the best other policies figures show in colour."""
@@ -143,18 +151,24 @@ def _finding(results: StudyResults, budget: float) -> str:
     regret = {policy: 100 * _column(by_policy[policy], "regret") for policy in ranked}
     best = ranked[0]
     text = (
-        f"At b = {budget:g}, {best} has the lowest mean regret of the {len(ranked)} policies "
-        f"that keep to the caps and their mean spend within {WITHIN_BUDGET} b: "
+        f"At b = {budget:g}, {_named(best)} has the lowest mean regret of the {len(ranked)} "
+        f"policies that keep to the caps and their mean spend within {WITHIN_BUDGET} b: "
         f"{regret[best].mean():.2f} %"
     )
     # The same streams for all: differences are taken seed by seed.
     as_good = [p for p in ranked[1:] if mean_interval(regret[p] - regret[best]).low <= 0.0]
     if as_good:
-        named = ", ".join(f"{policy} ({regret[policy].mean():.2f} %)" for policy in as_good)
-        return f"{text}; no more than chance apart: {named}."
-    if len(ranked) > 1:
-        text += f"; next is {ranked[1]} with {regret[ranked[1]].mean():.2f} %"
+        others = ", ".join(f"{_named(p)} ({regret[p].mean():.2f} %)" for p in as_good)
+        text += f"; no more than chance apart: {others}"
+    elif len(ranked) > 1:
+        text += f"; next is {_named(ranked[1])} with {regret[ranked[1]].mean():.2f} %"
+    if OURS in ranked and OURS not in (best, *as_good, *ranked[1:2]):
+        text += f"; {OURS} has {regret[OURS].mean():.2f} %"
     return text + "."
+
+
+def _named(policy: str) -> str:
+    return f"{policy}, which is told each query's task," if policy in TOLD_TASKS else policy
 
 
 def _table(results: StudyResults, budget: float) -> Table:
