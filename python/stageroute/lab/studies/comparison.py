@@ -44,7 +44,7 @@ TOLD_TASKS: Final = frozenset(
 RIVALS_IN_FOCUS: Final = 3
 """How many of the best other policies figures show in colour."""
 
-NEAR_BEST: Final = 0.95
+NEAR_BEST: Final = 0.9
 """Rewards that the figure of reward against cost shows, as a share of the highest."""
 
 HEADS: Final = (("", 1), ("regret, %", 4), ("spend / b", 4), ("", 3))
