@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats
 
-__all__ = ["Agreement", "agreement", "mean_shares"]
+__all__ = ["Agreement", "agreement", "mean_shares", "share_over_caps"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,6 +52,13 @@ def mean_shares(records: Sequence[Record]) -> Floats:
     shares = np.mean([_shares(record) for record in records], axis=0)
     is_candidate = np.any([_is_candidate(record) for record in records], axis=0)
     return np.asarray(np.where(is_candidate, shares, np.nan).T)
+
+
+def share_over_caps(record: Record) -> float:
+    """Return the share of the queries that models served beyond their caps, stage by stage."""
+    lengths = np.diff([*record.stage_starts, record.num_queries])
+    excess = np.maximum(_shares(record) - np.asarray(record.caps), 0.0).sum(axis=1)
+    return float(excess @ lengths / record.num_queries)
 
 
 def _is_candidate(record: Record) -> NDArray[np.bool_]:
