@@ -19,6 +19,7 @@ from stageroute.lab.studies.gamma_summary import derived_gamma
 from stageroute.lab.study import run_study
 from stageroute.lab.summary import LineFigure, Summary
 from stageroute.workloads import BuiltIn
+from study_cases import assert_well_formed, changed
 
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
@@ -36,30 +37,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StudyResults]
     return found
 
 
-def changed(results: StudyResults, change: Callable[[Record], Record]) -> Summary:
-    records = [change(record) for record in results.records]
-    study = STUDIES[results.study]
-    return study.summarise(StudyResults(results.study, "0", results.settings, records))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_study_says_is_well_formed(results: dict[str, StudyResults], name: str) -> None:
     summary = STUDIES[name].summarise(results[name])
-    assert summary.findings
-    for finding in summary.findings:
-        assert finding.endswith(".")
-        assert "nan" not in finding.split()
-    for table in summary.tables:
-        assert table.rows
-        assert {len(row) for row in table.rows} == {len(table.columns)}
-        assert not table.heads or sum(width for _, width in table.heads) == len(table.columns)
-    for figure in summary.figures:
-        assert isinstance(figure, LineFigure)
-        assert figure.curves
-        for curve in figure.curves:
-            assert len(curve.x) == len(curve.y) > 0
-    assert len({table.title for table in summary.tables}) == len(summary.tables)
-    assert len({(figure.part, figure.title) for figure in summary.figures}) == len(summary.figures)
+    assert_well_formed(summary)
+    assert all(isinstance(figure, LineFigure) for figure in summary.figures)
 
 
 def with_regret(record: Record, regret: float) -> Record:

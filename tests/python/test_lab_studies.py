@@ -1,7 +1,6 @@
 """Studies: they run, and what they say follows the records."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from stageroute.lab.episodes import Record
 from stageroute.lab.results import StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import run_study
-from stageroute.lab.summary import LineFigure, Summary
+from study_cases import assert_well_formed, changed
 
 NAMES = ("scaling", "sweeps", "checks", "feedback", "pools", "starts", "newcomer")
 
@@ -32,31 +31,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StudyResults]
     return found
 
 
-def changed(results: StudyResults, change: Callable[[Record], Record], copies: int = 1) -> Summary:
-    """Sum up records that were changed, so many times each."""
-    records = [change(record) for record in results.records for _ in range(copies)]
-    study = STUDIES[results.study]
-    return study.summarise(StudyResults(results.study, "0", results.settings, records))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_study_says_is_well_formed(results: dict[str, StudyResults], name: str) -> None:
-    summary = STUDIES[name].summarise(results[name])
-    assert summary.findings
-    for finding in summary.findings:
-        assert finding.endswith(".")
-        assert "nan" not in finding.split()
-    for table in summary.tables:
-        assert table.rows
-        assert {len(row) for row in table.rows} == {len(table.columns)}
-        assert not table.heads or sum(width for _, width in table.heads) == len(table.columns)
-    for figure in summary.figures:
-        if isinstance(figure, LineFigure):
-            assert figure.curves
-            for curve in figure.curves:
-                assert len(curve.x) == len(curve.y) > 0
-    assert len({table.title for table in summary.tables}) == len(summary.tables)
-    assert len({(figure.part, figure.title) for figure in summary.figures}) == len(summary.figures)
+    assert_well_formed(STUDIES[name].summarise(results[name]))
 
 
 @pytest.mark.parametrize("name", NAMES)
