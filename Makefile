@@ -61,6 +61,10 @@ baseline: $(STAMP) ## Renew the baseline of decision quality that the tests comp
 	-$(BIN)/stageroute compare tests/baselines/quality.json out/quality.json
 	cp out/quality.json tests/baselines/quality.json
 
+.PHONY: golden
+golden: $(STAMP) ## Renew the golden snapshot and journals, after STATE_VERSION was raised
+	PYTHONPATH=tests/python $(BIN)/python tests/golden/make_golden.py
+
 .PHONY: wheel
 wheel: $(STAMP) ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist

@@ -1,0 +1,82 @@
+"""Golden files: what an earlier version wrote is read, and the router goes on as that one did."""
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from make_golden import FOLDER, answer_to_json, end_to_json
+from stageroute import StageRouter, router_memory
+from stageroute.errors import StageRouteError
+from stageroute.router_memory import STATE_VERSION
+
+GOLDEN: Final = json.loads((FOLDER / "next.json").read_text())
+
+REMEDY: Final = (
+    "what an earlier version wrote is no longer read as it was meant: if the state is to change, "
+    "raise STATE_VERSION, run `make golden`, and say so in the changelog"
+)
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now: float = GOLDEN["calls"][0][0]
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reopen(kind: str, folder: Path, clock: Clock) -> StageRouter:
+    """Open a copy of a golden file."""
+    for path in FOLDER.glob(f"{kind}*"):
+        shutil.copy(path, folder)
+    if kind == "snapshot":
+        return StageRouter.restore(folder / kind, controller="inline", clock=clock)
+    facts, _ = router_memory.load(FOLDER / "snapshot")
+    settings = {field.name: getattr(facts.settings, field.name) for field in fields(facts.settings)}
+    journal = folder / kind
+    return StageRouter(facts.models, **settings, journal=journal, controller="inline", clock=clock)
+
+
+def answer_of(router: StageRouter, name: str, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    try:
+        return answer_to_json(getattr(router, name)(*args, **kwargs))
+    except StageRouteError as error:
+        return answer_to_json(error)
+
+
+def test_golden_files_are_of_this_version_of_the_state() -> None:
+    assert GOLDEN["state_version"] == STATE_VERSION, "run `make golden`"
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "closed", "killed"])
+def test_a_router_goes_on_from_what_was_written_then(kind: str, tmp_path: Path) -> None:
+    clock = Clock()
+    with reopen(kind, tmp_path, clock) as router:
+        for number, (now, name, args, kwargs, answer) in enumerate(GOLDEN["calls"]):
+            clock.now = now
+            found = answer_of(router, name, args, kwargs)
+            assert leaves(found) == almost(answer), (number, name, REMEDY)
+        end = json.loads(json.dumps(end_to_json(router)))
+    assert leaves(end) == almost(GOLDEN["end"]), REMEDY
+
+
+def almost(values: Any) -> list[Any]:
+    """Expect these values, up to how another machine rounds logarithms."""
+    return [
+        pytest.approx(leaf, rel=1e-9) if isinstance(leaf, float) else leaf
+        for leaf in leaves(values)
+    ]
+
+
+def leaves(values: Any) -> list[Any]:
+    """List the values of nested JSON, with the names of fields."""
+    if isinstance(values, dict):
+        return [leaf for name, value in values.items() for leaf in (name, *leaves(value))]
+    if isinstance(values, list):
+        return [leaf for value in values for leaf in leaves(value)]
+    return [values]
