@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUST_SOURCES := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/journal/Cargo.toml rust/python/Cargo.toml
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Touched whenever the package has been built and installed into the environment.
 STAMP := $(VENV)/.installed
 
@@ -51,7 +51,7 @@ bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the cor
 	$(BIN)/python benches/python/ratios.py
 	$(BIN)/python benches/python/guarded.py
 	$(BIN)/python benches/python/solvers.py
-	cargo bench -p stageroute-core -p stageroute-journal --locked
+	cargo bench -p stageroute-baselines -p stageroute-journal --locked
 
 .PHONY: baseline
 baseline: $(STAMP) ## Renew the baseline of decision quality that the tests compare with

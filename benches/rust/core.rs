@@ -1,4 +1,4 @@
-//! The core alone: `cargo bench -p stageroute-core`.
+//! The core and the replay loop, without Python: `cargo bench -p stageroute-baselines`.
 //!
 //! Each measured call makes [`STEPS`] solves or steps; the item rate shown is per solve or step.
 
@@ -6,11 +6,12 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use stageroute_baselines::{OutcomeMatrix, Trace, replay};
 use stageroute_core::deployment::solve_deployment;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, OutcomeMatrix, Pacing, Query,
-    Router, RouterConfig, Sampler, StartCost, Trace, replay,
+    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Router,
+    RouterConfig, Sampler, StartCost,
 };
 
 const STEPS: usize = 1000;

@@ -10,12 +10,13 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use stageroute_baselines::{OutcomeMatrix, Trace, replay};
 use stageroute_core::deployment::solve_deployment;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
-    Forgetting, Learner, Observation, OutcomeMatrix, Pacing, Prices, Prior, Query, Router,
-    RouterConfig, Sampler, StartCost, Tokens, Trace, replay,
+    Forgetting, Learner, Observation, Pacing, Prices, Prior, Query, Router, RouterConfig, Sampler,
+    StartCost, Tokens,
 };
 
 type Scenario = fn(usize) -> Result<(), Error>;

@@ -33,7 +33,7 @@ def driver() -> Path:
     counted_with = BUDGET_FILE["rustc"]
     if version.stdout.split()[1] != counted_with:
         pytest.skip(f"left out: the budgets were counted with rustc {counted_with}")
-    package = ["-p", "stageroute-core", "--example", "instruction_counts"]
+    package = ["-p", "stageroute-baselines", "--example", "instruction_counts"]
     build = ["cargo", "build", "--release", "--message-format=json", *package]
     built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr

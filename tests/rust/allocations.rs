@@ -9,11 +9,9 @@ use std::borrow::Cow;
 use allocation_counter::measure;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, ContextConfig,
-    ContextRouter, CostFeedback, Decision, Drift, DualMethod, FailureReason, Forgetting, HardLimit,
-    Index, IndexRouter, KnapsackConfig, KnapsackRouter, Learner, LinUcb, LinUcbConfig, LogBatch,
-    Observation, Outcome, Pacing, Period, Policy, Prices, Prior, Query, Router, RouterConfig,
-    Sampler, Sharing, StartCost, Tokens, TrafficLimits,
+    ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, CostFeedback,
+    Decision, Drift, FailureReason, Forgetting, HardLimit, Learner, LogBatch, Observation, Pacing,
+    Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -216,64 +214,5 @@ fn learning_under_drift_does_not_allocate() {
         });
         assert_eq!(info.count_total, 0, "{forgetting:?}");
         assert!(learner.changes(0) > 5 && learner.changes(1) > 5, "{forgetting:?}");
-    }
-}
-
-/// Serves a baseline over rows of a table, with bills now and then far above the budget.
-fn serve_baseline(policy: &mut impl Policy, world: &mut Sampler, steps: usize) {
-    for step in 0..steps {
-        let decision = policy.route(step % 8).unwrap();
-        let quality = (decision.arm as f64 + 1.0) / 6.0;
-        let overcharge = if world.unit() < 0.01 { 50.0 } else { 1.0 };
-        let outcome = Outcome {
-            reward: if world.unit() < quality { 1.0 } else { 0.0 },
-            cost: 2e-3 * quality * world.unit() * overcharge,
-        };
-        policy.observe(step % 8, &decision, outcome).unwrap();
-    }
-}
-
-fn check_baseline(policy: &mut impl Policy, name: &str) {
-    let mut world = Sampler::new(3);
-    serve_baseline(policy, &mut world, 100);
-    let info = measure(|| serve_baseline(policy, &mut world, 5_000));
-    assert_eq!(info.count_total, 0, "{name}");
-}
-
-#[test]
-fn baselines_do_not_allocate() {
-    let (caps, priors, live) = ([0.5; 5], [Prior::default(); 5], [0, 1, 2, 3, 4]);
-    let pacing = Some(Pacing { horizon: 100.0, burst: 2.0 });
-    let indices = [
-        Index::Ucb1,
-        Index::KlUcb { c: 3.0 },
-        Index::Thompson,
-        Index::EpsilonGreedy { scale: 5.0 },
-    ];
-    for index in indices {
-        let mut router = IndexRouter::new(index, &caps, &priors, 1e-3, pacing, 7).unwrap();
-        router.publish(&live).unwrap();
-        check_baseline(&mut router, &format!("{index:?}"));
-    }
-    for method in [DualMethod::MultiplicativeWeights, DualMethod::GradientDescent] {
-        let (budget, horizon, stage_queries) = (1e-3, 6_000, 1_000.0);
-        let settings = KnapsackConfig { method, step: 0.01, budget, horizon, stage_queries };
-        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
-        let mut router = KnapsackRouter::new(settings, confidence, &caps, &priors).unwrap();
-        router.publish(&live).unwrap();
-        check_baseline(&mut router, &format!("{method:?}"));
-    }
-    let settings = LinUcbConfig { width: 1.0, step: 0.01, budget: 1e-3, horizon: 6_000 };
-    let features: Vec<f64> = (0..24).map(|k| f64::from(k % 5) / 4.0).collect();
-    let mut linucb = LinUcb::new(settings, &features, 3, &caps, &priors).unwrap();
-    linucb.publish(&live).unwrap();
-    check_baseline(&mut linucb, "LinUCB");
-    let prices = Sharing::Prices { money_step: 0.03, share_step: 0.002, stage_queries: 1_000.0 };
-    for sharing in [Sharing::Own, prices] {
-        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
-        let settings = ContextConfig { sharing, width: 0.4, budget: 1e-3, pacing, confidence };
-        let mut router = ContextRouter::new(settings, &features, 3, &caps, &priors, 7).unwrap();
-        router.publish(&live, 0.0).unwrap();
-        check_baseline(&mut router, &format!("{sharing:?}"));
     }
 }

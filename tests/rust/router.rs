@@ -1,12 +1,12 @@
-//! The router, its feedback table, pacing, the replay loop and the baselines.
+//! The router, its feedback table and pacing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision,
-    Error, Greedy, Ledger, Mixture, Observation, Outcome, OutcomeMatrix, Pacing, Policy, Prior,
-    Query, Router, RouterConfig, Sampler, StagePlan, StartCost, Trace, replay,
+    Error, Ledger, Observation, Pacing, Prior, Query, Router, RouterConfig, Sampler, StagePlan,
+    StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -128,10 +128,11 @@ impl World {
         Self { means: means.to_vec(), sampler: Sampler::new(seed) }
     }
 
-    fn outcome(&mut self, arm: usize) -> Outcome {
+    /// Reward and cost.
+    fn outcome(&mut self, arm: usize) -> (f64, f64) {
         let (reward, cost) = self.means[arm];
         let reward = if self.sampler.unit() < reward { 1.0 } else { 0.0 };
-        Outcome { reward, cost: 2.0 * cost * self.sampler.unit() }
+        (reward, 2.0 * cost * self.sampler.unit())
     }
 }
 
@@ -139,8 +140,8 @@ fn play(router: &mut Router, world: &mut World, steps: usize) -> Vec<usize> {
     (0..steps)
         .map(|_| {
             let decision = router.route(&Query::default()).unwrap();
-            let outcome = world.outcome(decision.arm);
-            Policy::observe(router, 0, &decision, outcome).unwrap();
+            let (reward, cost) = world.outcome(decision.arm);
+            router.observe(0.0, &both_of(decision.id, reward, cost)).unwrap();
             decision.arm
         })
         .collect()
@@ -239,16 +240,16 @@ fn feedback_may_come_in_any_order() {
         feedback.push((decisions[0].id, world.outcome(decisions[0].arm)));
     }
     let [in_order, reversed, split] = &mut routers;
-    for &(id, Outcome { reward, cost }) in &feedback {
+    for &(id, (reward, cost)) in &feedback {
         in_order.observe(0.0, &both_of(id, reward, cost)).unwrap();
     }
-    for &(id, Outcome { reward, cost }) in feedback.iter().rev() {
+    for &(id, (reward, cost)) in feedback.iter().rev() {
         reversed.observe(0.0, &both_of(id, reward, cost)).unwrap();
     }
-    for &(id, Outcome { cost, .. }) in &feedback {
+    for &(id, (_, cost)) in &feedback {
         split.observe(0.0, &cost_of(id, cost)).unwrap();
     }
-    for &(id, Outcome { reward, .. }) in feedback.iter().rev() {
+    for &(id, (reward, _)) in feedback.iter().rev() {
         split.observe(0.0, &reward_of(id, reward)).unwrap();
     }
     for other in [&*reversed, &*split] {
@@ -636,144 +637,6 @@ fn caps_that_fall_short_are_a_counted_state() {
     assert_eq!(router.counters(), expected);
 }
 
-// ---- replay -----------------------------------------------------------------------------------
-
-fn outcomes(rows: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut world = World::new(&FIVE, 9);
-    (0..rows * 5)
-        .map(|cell| {
-            let Outcome { reward, cost } = world.outcome(cell % 5);
-            (reward, cost)
-        })
-        .unzip()
-}
-
-#[test]
-fn a_replay_equals_its_steps() {
-    let (reward, cost) = outcomes(400);
-    let matrix = OutcomeMatrix::new(&reward, &cost, 5).unwrap();
-    matrix.validate().unwrap();
-    assert_eq!(matrix.rows(), 400);
-    let rows: Vec<u32> = (0..1000_u32).map(|t| t * 7 % 400).collect();
-    let settings = RouterConfig { pacing: Some(Pacing { horizon: 100.0, burst: 2.0 }), ..config() };
-    let mut replayed = router(&settings, &[0.5; 5]);
-    let mut stepped = replayed.clone();
-    let (mut arm, mut probability, mut price) = (vec![0; 1000], vec![0.0; 1000], vec![0.0; 1000]);
-    let mut trace =
-        Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    replay(&mut replayed, &matrix, &rows, &mut trace, None).unwrap();
-    for (t, &row) in rows.iter().enumerate() {
-        let decision = stepped.route(&Query::default()).unwrap();
-        let Outcome { reward, cost } = matrix.outcome(row as usize, decision.arm);
-        stepped.observe(0.0, &both_of(decision.id, reward, cost)).unwrap();
-        assert_eq!(arm[t] as usize, decision.arm);
-        assert_eq!(probability[t], decision.probability);
-        assert_eq!(price[t], decision.budget_price);
-    }
-    assert_eq!(state(&replayed), state(&stepped));
-}
-
-#[test]
-fn bad_replays_are_refused() {
-    let (reward, cost) = outcomes(4);
-    let rule = "rows x arms, the same for reward and cost";
-    let error = OutcomeMatrix::new(&reward, &cost[..15], 5).unwrap_err();
-    assert_eq!(error.to_string(), format!("cost has 15 elements; it must have 20, {rule}"));
-    OutcomeMatrix::new(&reward[..18], &cost[..18], 5).unwrap_err();
-    OutcomeMatrix::new(&reward, &cost, 0).unwrap_err();
-    assert_eq!(OutcomeMatrix::new(&[], &[], 0).unwrap().rows(), 0);
-    let bad = [0.5, 1.5];
-    let matrix = OutcomeMatrix::new(&bad, &[0.0, 0.0], 2).unwrap();
-    assert!(matches!(matrix.validate(), Err(Error::InvalidElement { index: 1, .. })));
-    let matrix = OutcomeMatrix::new(&[0.5, 0.5], &[0.0, f64::NAN], 2).unwrap();
-    assert!(matches!(matrix.validate(), Err(Error::InvalidElement { argument: "cost", .. })));
-
-    let matrix = OutcomeMatrix::new(&reward, &cost, 5).unwrap();
-    let mut router = router(&config(), &[0.5; 5]);
-    let before = state(&router);
-    let (mut arm, mut probability, mut price) = ([0; 2], [0.0; 2], [0.0; 3]);
-    let mut trace =
-        Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    let error = replay(&mut router, &matrix, &[0, 1], &mut trace, None).unwrap_err();
-    let message = "trace.budget_price has 3 elements; it must have 2, one for each query";
-    assert_eq!(error.to_string(), message);
-    let mut trace =
-        Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price[..2] };
-    let error = replay(&mut router, &matrix, &[0, 4], &mut trace, None).unwrap_err();
-    assert_eq!(error.to_string(), "rows[1] = 4: must be a row of the outcome matrix");
-    assert_eq!(state(&router), before);
-}
-
-// ---- baselines --------------------------------------------------------------------------------
-
-#[test]
-fn a_mixture_draws_what_it_was_given() {
-    let mut mixture = Mixture::new(3, 1);
-    assert_eq!(mixture.route(0), Err(Error::NoLiveArm));
-    let refused = |mixture: &mut Mixture, deployed: &[usize], p: &[f64], message: &str| {
-        assert_eq!(mixture.publish(deployed, p).unwrap_err().to_string(), message);
-    };
-    let message = "probabilities has 2 elements; it must have 3, one for each candidate";
-    refused(&mut mixture, &[0], &[0.5, 0.5], message);
-    let message = "probabilities[1] = NaN: must be in [0, 1]";
-    refused(&mut mixture, &[0, 1], &[0.5, f64::NAN, 0.0], message);
-    let message = "probabilities[0] = -0.5: must be in [0, 1]";
-    refused(&mut mixture, &[0, 1], &[-0.5, 1.0, 0.0], message);
-    let message = "probabilities[2] = 0.5: must be 0 for an arm that is not live";
-    refused(&mut mixture, &[0, 1], &[0.5, 0.0, 0.5], message);
-    let message = "deployed names arm 3; this instance has 3 arms, numbered from 0";
-    refused(&mut mixture, &[0, 3], &[1.0, 0.0, 0.0], message);
-    let message = "deployed names arm 0 twice; each arm may be named once";
-    refused(&mut mixture, &[0, 0], &[1.0, 0.0, 0.0], message);
-    assert_eq!(mixture.route(0), Err(Error::NoLiveArm), "nothing was published");
-    mixture.publish(&[0, 2], &[0.25, 0.0, 0.75]).unwrap();
-    let mut counts = [0_u32; 3];
-    for id in 0..10_000 {
-        let decision = mixture.route(0).unwrap();
-        assert_eq!((decision.id, decision.stage), (id, 1));
-        assert_eq!(decision.probability, [0.25, 0.0, 0.75][decision.arm]);
-        mixture.observe(0, &decision, Outcome { reward: 1.0, cost: 1.0 }).unwrap();
-        counts[decision.arm] += 1;
-    }
-    assert_eq!(counts[1], 0);
-    assert!((2_300..2_700).contains(&counts[0]), "{counts:?}");
-}
-
-#[test]
-fn greedy_ranks_by_utility_within_the_caps() {
-    let confidence = Confidence {
-        initial_cost_lcb: 1e-4,
-        cost_floor: 1e-4,
-        ..confidence(ConfidenceFamily::Paper, 1e-6)
-    };
-    assert!(Greedy::new(confidence, &[0.5, 1.5], 1).is_err());
-    let mut greedy = Greedy::new(confidence, &[0.5, 0.3, 0.6, 1.0], 1).unwrap();
-    assert_eq!(greedy.route(0), Err(Error::NoLiveArm));
-    assert!(greedy.publish(&[0, 4]).is_err() && greedy.publish(&[1, 1]).is_err());
-    greedy.publish(&[2, 0, 1]).unwrap();
-    // Utilities once learnt: arm 0 at 50, arm 1 at 300, arm 2 at 200 per USD.
-    let outcome = [(0.9, 18e-3), (0.3, 1e-3), (0.6, 3e-3)];
-    let mut counts = [0_u32; 4];
-    for step in 0..30_000 {
-        let decision = greedy.route(0).unwrap();
-        let (reward, cost) = outcome[decision.arm];
-        greedy.observe(0, &decision, Outcome { reward, cost }).unwrap();
-        if step >= 10_000 {
-            counts[decision.arm] += 1;
-        }
-    }
-    let share = counts.map(|count| f64::from(count) / 20_000.0);
-    for (arm, expected) in [(0, 0.1), (1, 0.3), (2, 0.6), (3, 0.0)] {
-        assert!((share[arm] - expected).abs() < 0.015, "{share:?}");
-    }
-    assert_eq!(greedy.learner().stats()[3].reward.count(), 0);
-    // Caps that fall short are scaled up together.
-    greedy.publish(&[0, 1]).unwrap();
-    let decision = greedy.route(0).unwrap();
-    let expected = [0.5 / 0.8, 0.3 / 0.8][decision.arm];
-    assert!((decision.probability - expected).abs() < 1e-12, "{decision:?}");
-}
-
 // ---- lock-out ---------------------------------------------------------------------------------
 
 /// Shares of seeds, of an arm whose very first reward was 0 though it is the best: tried again
@@ -790,7 +653,7 @@ fn recovery(family: ConfidenceFamily, gamma: f64) -> (f64, f64) {
             router.add_arm(&spec(1.0)).unwrap();
             router.publish(&[arm], StartCost::NONE).unwrap();
             for _ in 0..visits {
-                let Outcome { reward, cost } = world.outcome(arm);
+                let (reward, cost) = world.outcome(arm);
                 let reward = if arm == 0 { 0.0 } else { reward };
                 let id = router.route(&Query::default()).unwrap().id;
                 router.observe(0.0, &both_of(id, reward, cost)).unwrap();

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Query;
 use crate::error::Error;
 use crate::pacing::StartCost;
-use crate::router::{ArmSettings, ArmSpec, FailureReason, Observation, Query, Router};
+use crate::router::{ArmSettings, ArmSpec, FailureReason, Observation, Router};
 
 /// One call of a router that changes its state. `now` is in seconds of Unix time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

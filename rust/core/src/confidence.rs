@@ -14,7 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
+use crate::checks::check;
+use crate::error::Error;
 use crate::stats::{ArmStats, Moments};
 
 /// How wide the confidence interval around a mean of `n` observations is.
@@ -88,7 +89,8 @@ const KL_STEPS: u32 = 32;
 /// kl is convex in q, so Newton's method started above the root falls towards it and never passes
 /// it: every iterate is a valid upper bound. Two of them are known to start from: Pinsker's
 /// inequality, kl ≥ 2 (q − mean)², and kl ≥ (1 − mean) ln((1 − mean) / (1 − q)) + mean ln mean.
-pub(crate) fn kl_upper(mean: f64, level: f64) -> f64 {
+#[must_use]
+pub fn kl_upper(mean: f64, level: f64) -> f64 {
     let miss = 1.0 - mean;
     if miss <= 0.0 {
         return 1.0;

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, MOST, is_cost, sound};
+use crate::checks::{MOST, is_cost, sound};
+use crate::error::Error;
 use crate::guard::Nanodollars;
 
 /// One recent decision.

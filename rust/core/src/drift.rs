@@ -10,7 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check};
+use crate::checks::check;
+use crate::error::Error;
 use crate::stats::Moments;
 
 /// What a learner does about change; nothing by default.

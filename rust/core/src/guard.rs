@@ -8,7 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check, sound};
+use crate::checks::{check, sound};
+use crate::error::Error;
 use crate::period::Period;
 
 /// What happens when the reservation of a live arm, which could serve the query otherwise, no longer

@@ -8,7 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check, is_time, sound};
+use crate::checks::{check, is_time, sound};
+use crate::error::Error;
 
 /// When arms cool down, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{REWARD_RULE, check, is_reward};
 use crate::confidence::{Bounds, Confidence};
 use crate::drift::Drift;
-use crate::error::{Error, REWARD_RULE, check, is_reward};
+use crate::error::Error;
 use crate::memory::{ArmMemory, CostMemory, Memory, observe_tokens};
 use crate::prior::Prior;
 use crate::stats::ArmStats;

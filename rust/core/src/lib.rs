@@ -4,8 +4,8 @@
 //! alone; money is in USD, rewards are in \[0, 1\]. Data flows one way:
 //!
 //! ```text
-//! observe -> ArmStats -> Bounds -> RoutingLp -> route -> Choice
-//!                           \--> (deployment, outside this crate) -> StagePlan --/
+//! observe -> ArmStats -> Bounds -> RoutingLp -> route -> Decision
+//!                           \--> deployment -> StagePlan --/
 //! ```
 //!
 //! ```
@@ -34,9 +34,10 @@
 
 #![forbid(unsafe_code)]
 
-mod baselines;
+pub mod checks;
 mod command;
 mod confidence;
+mod decision;
 mod decisions;
 pub mod deployment;
 mod drift;
@@ -52,33 +53,28 @@ mod pacing;
 mod period;
 mod plan;
 mod prior;
-mod replay;
 mod router;
 mod sampling;
 mod stats;
 mod throughput;
 mod usage;
 
-pub use baselines::{
-    ContextConfig, ContextRouter, DualMethod, Greedy, Index, IndexRouter, KnapsackConfig,
-    KnapsackRouter, LinUcb, LinUcbConfig, Mixture, Sharing, StatusCounts,
-};
 pub use command::Command;
-pub use confidence::{Bounds, Confidence, ConfidenceFamily};
+pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
+pub use decision::{Decision, Query, Reasons};
 pub use drift::{ChangeTest, Drift, Forgetting};
 pub use error::Error;
 pub use guard::{AtLimit, HardLimit, LimitState};
 pub use health::{Health, HealthConfig, Strike};
 pub use learner::Learner;
 pub use log::{LogBatch, LoggedArm, LoggedDecision};
-pub use pacing::{Ledger, Pacing, StartCost};
+pub use pacing::{CompensatedSum, Ledger, Pacing, StartCost};
 pub use period::Period;
 pub use plan::StagePlan;
 pub use prior::Prior;
-pub use replay::{LateFeedback, Outcome, OutcomeMatrix, Policy, Trace, replay};
 pub use router::{
-    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Decision, FailureEffect,
-    FailureReason, Observation, Query, Reasons, Router, RouterConfig,
+    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, FailureEffect, FailureReason,
+    Observation, Router, RouterConfig,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};

@@ -4,8 +4,8 @@
 //! log away exchanges two buffers, so that whoever writes it out never holds the router up.
 
 use crate::confidence::Bounds;
+use crate::decision::Decision;
 use crate::lp::Status;
-use crate::router::Decision;
 
 /// Live arms that the log makes room for, per decision.
 const ARMS_PER_DECISION: usize = 16;

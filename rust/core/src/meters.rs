@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, MOST, is_time, sound};
+use crate::checks::{MOST, is_time, sound};
+use crate::error::Error;
 
 /// Time constant of the estimated arrival rate, seconds.
 const RATE_SECONDS: f64 = 60.0;

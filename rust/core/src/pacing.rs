@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BILL_RULE, Error, check, is_bill, is_cost};
+use crate::checks::{BILL_RULE, check, is_bill, is_cost};
+use crate::error::Error;
 
 /// Money so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -87,7 +88,7 @@ impl StartCosts {
 /// A sum that does not drift: Neumaier's compensated summation (1974). A plain sum of 1e9 costs is
 /// off by more than a bill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CompensatedSum {
+pub struct CompensatedSum {
     sum: f64,
     lost: f64,
 }
@@ -99,7 +100,7 @@ impl CompensatedSum {
 
     /// Adds a number that is not negative; returns the sum.
     #[inline]
-    pub(crate) fn add(&mut self, x: f64) -> f64 {
+    pub fn add(&mut self, x: f64) -> f64 {
         let sum = self.sum + x;
         self.lost += if self.sum >= x { (self.sum - sum) + x } else { (x - sum) + self.sum };
         self.sum = sum;

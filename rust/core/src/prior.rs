@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BILL_RULE, Error, REWARD_RULE, check, is_bill, is_reward};
+use crate::checks::{BILL_RULE, REWARD_RULE, check, is_bill, is_reward};
+use crate::error::Error;
 use crate::stats::Moments;
 use crate::usage::{Tokens, UsageMoments};
 
@@ -27,7 +28,7 @@ impl Prior {
     /// # Errors
     /// [`Error::InvalidNumber`] for a mean or a weight; [`Error::WrongPricing`] for a cost in USD of
     /// an arm with prices, or tokens of one without.
-    pub(crate) fn validate(&self, arm: usize, has_prices: bool) -> Result<(), Error> {
+    pub fn validate(&self, arm: usize, has_prices: bool) -> Result<(), Error> {
         if let Some((mean, _)) = self.reward {
             check(is_reward(mean), "reward_prior", mean, REWARD_RULE)?;
         }
@@ -61,7 +62,9 @@ impl Prior {
         self.reward.map(|(mean, weight)| Moments::prior(mean, weight)).unwrap_or_default()
     }
 
-    pub(crate) fn cost_moments(&self) -> Moments {
+    /// What is believed of the cost of an arm without prices.
+    #[must_use]
+    pub fn cost_moments(&self) -> Moments {
         self.cost.map(|(mean, weight)| Moments::prior(mean, weight)).unwrap_or_default()
     }
 

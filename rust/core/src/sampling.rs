@@ -16,7 +16,8 @@ impl Sampler {
     }
 
     /// The generator itself, for distributions that draw from it as they need.
-    pub(crate) fn generator(&mut self) -> &mut Xoshiro256PlusPlus {
+    #[must_use]
+    pub fn generator(&mut self) -> &mut impl Rng {
         &mut self.0
     }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BILL_RULE, Error, REWARD_RULE, check, is_bill, is_reward};
+use crate::checks::{BILL_RULE, REWARD_RULE, check, is_bill, is_reward};
+use crate::error::Error;
 
 /// Whether a weight is no knowledge any more. It becomes 0 then, before it can become denormal.
 pub(crate) fn is_negligible(weight: f64) -> bool {
@@ -188,8 +189,8 @@ impl ArmStats {
     /// # Errors
     /// As [`ArmStats::observe`]; nothing of the batch is counted then.
     pub fn observe_batch(&mut self, rewards: &[f64], costs: &[f64]) -> Result<(), Error> {
-        crate::error::check_all("rewards", rewards, REWARD_RULE, is_reward)?;
-        crate::error::check_all("costs", costs, BILL_RULE, is_bill)?;
+        crate::checks::check_all("rewards", rewards, REWARD_RULE, is_reward)?;
+        crate::checks::check_all("costs", costs, BILL_RULE, is_bill)?;
         for &reward in rewards {
             self.reward.push(reward);
         }

@@ -8,7 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, MOST, check, is_time, sound};
+use crate::checks::{MOST, check, is_time, sound};
+use crate::error::Error;
 use crate::meters::{Bucket, Minute, SLOTS_PER_MINUTE};
 
 /// No share for the LP is smaller: caps must be above 0.

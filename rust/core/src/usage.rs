@@ -8,7 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BILL_RULE, Error, check, is_bill};
+use crate::checks::{BILL_RULE, check, is_bill};
+use crate::error::Error;
 use crate::stats::{Accumulator, Moments, is_negligible};
 
 /// No query uses more tokens of one kind.

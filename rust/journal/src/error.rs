@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use thiserror::Error as ThisError;
 
-use crate::format::Position;
+use crate::position::Position;
 
 /// Everything that can go wrong. Nothing has changed, in memory or in the file, when one of these
 /// is returned.

@@ -30,20 +30,6 @@ use crate::error::Error;
 /// Random bytes that a tail shares with the journal that it belongs to.
 pub type Identity = [u8; 16];
 
-/// Where a record begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Number of the record that begins here, from 1 on.
-    pub seq: u64,
-    /// Bytes of all records before it; its place in the ring is the remainder by the capacity.
-    pub offset: u64,
-}
-
-impl Position {
-    /// Where the first record of all begins.
-    pub const START: Self = Self { seq: 1, offset: 0 };
-}
-
 pub(crate) const MAGIC: [u8; 8] = *b"srtail\r\n";
 pub(crate) const FORMAT: u32 = 1;
 /// Bytes before the ring.

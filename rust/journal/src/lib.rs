@@ -34,11 +34,13 @@
 
 mod error;
 mod format;
+mod position;
 pub mod records;
 mod signal;
 mod tail;
 
 pub use error::Error;
-pub use format::{Identity, Position};
+pub use format::Identity;
+pub use position::Position;
 pub use signal::Signal;
 pub use tail::{CAPACITY, Recovery, Tail, TornTail, read_range};

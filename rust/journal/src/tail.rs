@@ -11,8 +11,9 @@ use memmap2::MmapMut;
 
 use crate::error::Error;
 use crate::format::{
-    FileHeader, HEADER, Identity, PAGE, Position, RELEASED, WORD, checksum, record_size, u64_at,
+    FileHeader, HEADER, Identity, PAGE, RELEASED, WORD, checksum, record_size, u64_at,
 };
+use crate::position::Position;
 use crate::records::{End, Scan, scan};
 use crate::signal::Signal;
 

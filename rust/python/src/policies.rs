@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard};
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use stageroute_core::{
-    self as core, Bounds, ContextConfig, Decision, DualMethod, Index, KnapsackConfig, LinUcbConfig,
-    Outcome, Pacing, Policy, Prior, Sharing,
+use stageroute_baselines::{
+    self as baselines, ContextConfig, DualMethod, Index, KnapsackConfig, LinUcbConfig, Outcome,
+    Policy, Sharing,
 };
+use stageroute_core::{Bounds, Decision, Pacing, Prior};
 
 use crate::config::{PriorDict, named};
 use crate::convert::{ConfidenceSettings, Floats, elements};
@@ -17,14 +18,14 @@ use crate::errors::{invalid, poisoned, to_py};
 /// A fixed distribution for each stage.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct Mixture {
-    pub(crate) inner: Mutex<core::Mixture>,
+    pub(crate) inner: Mutex<baselines::Mixture>,
 }
 
 #[pymethods]
 impl Mixture {
     #[new]
     fn new(arms: usize, seed: u64) -> Self {
-        Self { inner: Mutex::new(core::Mixture::new(arms, seed)) }
+        Self { inner: Mutex::new(baselines::Mixture::new(arms, seed)) }
     }
 
     /// Publish the live arms of the next stage and a probability for each candidate.
@@ -65,7 +66,7 @@ impl Mixture {
 /// Arms by falling utility, each up to its cap.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct Greedy {
-    pub(crate) inner: Mutex<core::Greedy>,
+    pub(crate) inner: Mutex<baselines::Greedy>,
 }
 
 #[pymethods]
@@ -78,7 +79,7 @@ impl Greedy {
         seed: u64,
     ) -> PyResult<Self> {
         let caps = elements(&throughput_cap);
-        let greedy = core::Greedy::new(confidence.try_into()?, &caps, seed);
+        let greedy = baselines::Greedy::new(confidence.try_into()?, &caps, seed);
         Ok(Self { inner: Mutex::new(greedy.map_err(|error| to_py(&error))?) })
     }
 
@@ -123,7 +124,7 @@ impl Greedy {
 /// A bandit index under a budget.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct IndexRouter {
-    pub(crate) inner: Mutex<core::IndexRouter>,
+    pub(crate) inner: Mutex<baselines::IndexRouter>,
 }
 
 #[pymethods]
@@ -148,7 +149,7 @@ impl IndexRouter {
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
         let pacing = pacing.map(|(horizon, burst)| Pacing { horizon, burst });
         let caps = elements(&throughput_cap);
-        let router = core::IndexRouter::new(index, &caps, &priors, budget, pacing, seed);
+        let router = baselines::IndexRouter::new(index, &caps, &priors, budget, pacing, seed);
         Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
     }
 
@@ -195,7 +196,7 @@ impl IndexRouter {
 /// Prices of money and shares found by a primal-dual method.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct KnapsackRouter {
-    pub(crate) inner: Mutex<core::KnapsackRouter>,
+    pub(crate) inner: Mutex<baselines::KnapsackRouter>,
 }
 
 #[pymethods]
@@ -220,7 +221,7 @@ impl KnapsackRouter {
         let config = KnapsackConfig { method, step, budget, horizon, stage_queries };
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
         let caps = elements(&throughput_cap);
-        let router = core::KnapsackRouter::new(config, confidence.try_into()?, &caps, &priors);
+        let router = baselines::KnapsackRouter::new(config, confidence.try_into()?, &caps, &priors);
         Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
     }
 
@@ -256,7 +257,7 @@ impl KnapsackRouter {
 /// LinUCB with a budget pacer.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct LinUcb {
-    pub(crate) inner: Mutex<core::LinUcb>,
+    pub(crate) inner: Mutex<baselines::LinUcb>,
 }
 
 #[pymethods]
@@ -277,7 +278,7 @@ impl LinUcb {
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
         let caps = elements(&throughput_cap);
-        let linucb = core::LinUcb::new(config, features, d, &caps, &priors);
+        let linucb = baselines::LinUcb::new(config, features, d, &caps, &priors);
         Ok(Self { inner: Mutex::new(linucb.map_err(|error| to_py(&error))?) })
     }
 
@@ -319,7 +320,7 @@ impl LinUcb {
 /// `StageRoute` that routes by features of each query.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct ContextRouter {
-    pub(crate) inner: Mutex<core::ContextRouter>,
+    pub(crate) inner: Mutex<baselines::ContextRouter>,
 }
 
 #[pymethods]
@@ -349,7 +350,7 @@ impl ContextRouter {
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
         let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
         let caps = elements(&throughput_cap);
-        let router = core::ContextRouter::new(config, features, d, &caps, &priors, seed);
+        let router = baselines::ContextRouter::new(config, features, d, &caps, &priors, seed);
         Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
-use stageroute_core::{self as core, OutcomeMatrix, Policy, Trace};
+use stageroute_baselines::{self as baselines, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
@@ -26,14 +26,14 @@ pub(crate) enum Kernel<'py> {
 /// Feedback that comes so many queries after its decision; kept from one stage to the next.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct LateFeedback {
-    inner: Mutex<core::LateFeedback>,
+    inner: Mutex<baselines::LateFeedback>,
 }
 
 #[pymethods]
 impl LateFeedback {
     #[new]
     fn new(delay: usize) -> Self {
-        Self { inner: Mutex::new(core::LateFeedback::new(delay)) }
+        Self { inner: Mutex::new(baselines::LateFeedback::new(delay)) }
     }
 }
 
@@ -101,7 +101,7 @@ fn run<P: Policy + Send>(
             Some(late) => Some(late.inner.lock().map_err(|_| poisoned())?),
             None => None,
         };
-        core::replay(&mut *policy, outcomes, rows, trace, late.as_deref_mut())
+        baselines::replay(&mut *policy, outcomes, rows, trace, late.as_deref_mut())
             .map_err(|error| to_py(&error))
     })
 }

@@ -13,9 +13,9 @@ use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use stageroute_baselines::{Outcome, Policy};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Outcome, Policy, Query, StartCost,
-    Tokens,
+    self as core, Command, Error, FailureReason, Observation, Query, StartCost, Tokens,
 };
 
 use crate::clock::{Clock, system_time};

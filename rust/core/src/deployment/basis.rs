@@ -1,6 +1,6 @@
 //! The basis of the relaxation: its columns and their inverse, dense, for the few rows there are.
 
-use super::relaxation::Fate;
+use super::program::Fate;
 
 /// Pivots smaller than this are noise.
 pub(super) const PIVOT_TOLERANCE: f64 = 1e-10;
@@ -13,6 +13,16 @@ pub(super) enum Basic {
     Arm(usize, Fate),
     /// The column of an arm that was dropped since.
     Gone,
+}
+
+/// Where a nonbasic column changes sides, if prices move along an edge.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Breakpoint {
+    pub(super) step: f64,
+    /// How much steeper D becomes there.
+    pub(super) bend: f64,
+    /// An arm, or the number of arms and a row.
+    pub(super) column: usize,
 }
 
 #[derive(Debug)]

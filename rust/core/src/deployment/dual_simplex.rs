@@ -4,8 +4,9 @@
 //! the way. Any basis of which no slack has a negative price is a start, whatever has been decided since
 //! it was found.
 
-use super::basis::{Basic, PIVOT_TOLERANCE};
-use super::relaxation::{COLUMN_TOLERANCE, Fate, ROUNDING, Relaxation};
+use super::basis::{Basic, Breakpoint, PIVOT_TOLERANCE};
+use super::program::Fate;
+use super::relaxation::{COLUMN_TOLERANCE, ROUNDING, Relaxation};
 use crate::lp::FEASIBILITY_TOLERANCE;
 
 /// Pivots after which the inverse is computed anew.
@@ -17,16 +18,6 @@ const PIVOTS_PER_ROW: usize = 40;
 /// Where D still falls by so little after the last breakpoint, the rows can be satisfied but for
 /// rounding, or nearly so: the exact LP is to judge that.
 const LEAST_FALL: f64 = FEASIBILITY_TOLERANCE;
-
-/// Where a nonbasic column changes sides, if prices move along an edge.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Breakpoint {
-    step: f64,
-    /// How much steeper D becomes there.
-    bend: f64,
-    /// An arm, or the number of arms and a row.
-    column: usize,
-}
 
 impl Relaxation {
     /// Lowers the bound as far as it goes, or until it is at most `enough`; returns it. The values of

@@ -22,7 +22,8 @@ pub use program::{Goal, SetProblem};
 pub use search::{Found, NODE_LIMIT, OPTIMALITY_TOLERANCE};
 pub use sets::{LIMIT_TOLERANCE, LiveSets};
 
-use crate::error::{COST_RULE, Error, check_all, is_cost};
+use crate::checks::{COST_RULE, check_all, is_cost};
+use crate::error::Error;
 
 /// The best allowed set of a problem; its value is within [`OPTIMALITY_TOLERANCE`] of the optimum.
 ///

@@ -3,7 +3,8 @@
 use super::program::{Goal, SetProblem};
 use super::search::search;
 use super::sets::LiveSets;
-use crate::error::{Error, check, is_cost};
+use crate::checks::{check, is_cost};
+use crate::error::Error;
 use crate::lp::{FEASIBILITY_TOLERANCE, Problem, RoutingLp, Status};
 
 /// Weights below this come from rounding at a degenerate vertex; their arms need not be live.

@@ -55,6 +55,16 @@ impl SetProblem<'_> {
     }
 }
 
+/// What has been decided of an arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Free,
+    /// Live, whatever its weight.
+    Pinned,
+    /// Not live.
+    Excluded,
+}
+
 /// Rows `Σ a x ≤ right`, with an equation for the mass; row after row, one entry for each arm.
 #[derive(Debug, Default)]
 pub(super) struct Program {

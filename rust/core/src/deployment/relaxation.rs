@@ -10,24 +10,13 @@
 //! `dual_simplex.rs` looks for prices that make it small. The bound that counts is computed here, from
 //! the prices and the data alone, so no error of the simplex can make it wrong.
 
-use super::basis::{Basic, Basis};
-use super::dual_simplex::Breakpoint;
-use super::program::{Program, select};
+use super::basis::{Basic, Basis, Breakpoint};
+use super::program::{Fate, Program, select};
 
 /// A basic column this far outside of \[0, 1\] is inside but for rounding.
 pub(super) const COLUMN_TOLERANCE: f64 = 1e-11;
 /// Rounding of a bound, relative to the terms it is made of.
 pub(super) const ROUNDING: f64 = 1e-14;
-
-/// What has been decided of an arm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Free,
-    /// Live, whatever its weight.
-    Pinned,
-    /// Not live.
-    Excluded,
-}
 
 #[derive(Debug)]
 pub(super) struct Relaxation {

@@ -7,8 +7,8 @@
 //! duality decide what is dropped.
 
 use super::incumbent::Incumbent;
-use super::program::{Program, SetProblem};
-use super::relaxation::{COLUMN_TOLERANCE, Fate, Relaxation};
+use super::program::{Fate, Program, SetProblem};
+use super::relaxation::{COLUMN_TOLERANCE, Relaxation};
 use crate::error::Error;
 use crate::lp::RoutingLp;
 

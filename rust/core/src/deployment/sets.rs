@@ -1,6 +1,7 @@
 //! Which sets of arms may be live.
 
-use crate::error::{Error, check, check_all};
+use crate::checks::{check, check_all};
+use crate::error::Error;
 
 /// By how much a limit may be exceeded: rounding of sums. Relative, since a limit in any unit but arms
 /// is given as shares of it.

@@ -11,7 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dual, FEASIBILITY_TOLERANCE, Problem, TIE_TOLERANCE};
+use super::certificate::Dual;
+use super::problem::{FEASIBILITY_TOLERANCE, Problem, TIE_TOLERANCE};
 
 /// Where a nonbasic arm stands; the sign that its reduced value must have.
 pub(super) const AT_CAP: f64 = 1.0;

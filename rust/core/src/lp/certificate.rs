@@ -1,6 +1,6 @@
 //! Proof of optimality by arithmetic on the data alone, independent of how the answer was found.
 
-use super::{Problem, Status};
+use super::problem::{Problem, Status};
 
 /// Multipliers of the two rows of the LP; the third kind, cap prices, follows from them.
 #[derive(Debug, Clone, Copy, PartialEq)]

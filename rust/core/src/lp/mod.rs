@@ -10,89 +10,17 @@
 
 mod basis;
 mod certificate;
+mod problem;
 mod simplex;
 
 pub use certificate::{Certificate, Dual, certify};
+pub use problem::{FEASIBILITY_TOLERANCE, Problem, Status, TIE_TOLERANCE};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CAP_RULE, COST_RULE, Error, check, check_all, is_cap, is_cost, sound};
+use crate::checks::{is_cost, sound};
+use crate::error::Error;
 use basis::Simplex;
-
-/// Relative width of a tie: two scores closer than this, against the terms they are made of, may
-/// differ by rounding alone. A warm basis that rests on such a tie is solved afresh, so that a
-/// tie falls the same way whatever was solved before.
-pub const TIE_TOLERANCE: f64 = 1e-12;
-
-/// How far below the cheapest mixture the budget may be and still count as met, relative to the
-/// largest cost; how far below 1 the caps may sum. Covers rounding at the boundary only, where
-/// "feasible" is the better verdict.
-pub const FEASIBILITY_TOLERANCE: f64 = 1e-12;
-
-/// What is known of the optimum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Status {
-    /// The probabilities are optimal.
-    Optimal,
-    /// No mixture meets the budget; the probabilities are the cheapest mixture within the caps.
-    BudgetInfeasible,
-    /// The caps sum to less than 1; the probabilities are proportional to the caps.
-    CapInfeasible,
-}
-
-impl Status {
-    /// The name of this status in the public interface.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Optimal => "optimal",
-            Self::BudgetInfeasible => "budget_infeasible",
-            Self::CapInfeasible => "cap_infeasible",
-        }
-    }
-}
-
-/// The data of one LP. All slices have one entry for each arm.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Problem<'a> {
-    /// Reward estimates, finite.
-    pub reward: &'a [f64],
-    /// Cost estimates, finite and not negative, USD.
-    pub cost: &'a [f64],
-    /// Largest share of each arm, in (0, 1].
-    pub cap: &'a [f64],
-    /// Average USD per query, finite and not negative.
-    pub budget: f64,
-}
-
-impl Problem<'_> {
-    /// Checks every rule of the data.
-    ///
-    /// # Errors
-    /// [`Error::WrongLength`], [`Error::InvalidElement`] or [`Error::InvalidNumber`], naming the
-    /// argument.
-    pub fn validate(&self) -> Result<(), Error> {
-        let arms = self.reward.len();
-        let lengths = [("cost", self.cost.len()), ("throughput_cap", self.cap.len())];
-        for (argument, actual) in lengths {
-            if actual != arms {
-                let rule = "one for each element of reward";
-                return Err(Error::WrongLength { argument, actual, expected: arms, rule });
-            }
-        }
-        if arms == 0 {
-            return Err(Error::NoArms { argument: "reward" });
-        }
-        check_all("reward", self.reward, "must be finite", f64::is_finite)?;
-        check_all("cost", self.cost, COST_RULE, is_cost)?;
-        check_all("throughput_cap", self.cap, CAP_RULE, is_cap)?;
-        check_budget(self.budget)
-    }
-}
-
-fn check_budget(budget: f64) -> Result<(), Error> {
-    check(is_cost(budget), "budget", budget, "must be finite and not negative, in USD per query")
-}
 
 /// How often each way to an optimum was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 
 use super::basis::{AT_CAP, AT_ZERO, BASIC, Simplex, Weights};
-use super::{FEASIBILITY_TOLERANCE, Status};
+use super::problem::{FEASIBILITY_TOLERANCE, Status};
 use crate::error::Error;
 
 /// Pivots that are always allowed, whatever the number of arms.

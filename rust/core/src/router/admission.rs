@@ -1,65 +1,10 @@
 //! Which arms may serve a query, and what is to be said when none may.
 
-use super::query::{Query, Reasons};
-use super::{Arm, Router};
+use super::Router;
+use crate::decision::{Query, Reasons};
 use crate::error::Error;
 use crate::guard::{HardLimit, Nanodollars};
-use crate::learner::Learner;
 use crate::throughput::seconds_until;
-use crate::usage::Tokens;
-
-/// What a query would take of one arm.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Need {
-    /// Held by hard limits until the bill.
-    pub(super) reservation: Nanodollars,
-    /// Taken from the token bucket.
-    pub(super) tokens: f64,
-}
-
-impl Arm {
-    /// What a query would take of this arm.
-    #[inline]
-    fn need(&self, query: &Query<'_>, learner: &Learner, arm: usize) -> Need {
-        let reservation = match (query.tokens, self.settings.prices) {
-            (Some((input, output)), Some(prices)) => {
-                // Whether the input is in a cache is not known; nor is it always cheaper there.
-                let bill = |cached| prices.bill(&Tokens { input, cached, output });
-                Nanodollars::from_usd(bill(0.0).max(bill(input)))
-            }
-            _ => self.reservation,
-        };
-        let tokens = match (query.tokens, self.settings.max_tokens) {
-            _ if !self.traffic.limits_tokens() => 0.0,
-            (Some((input, output)), _) => input + output,
-            (None, Some(tokens)) => tokens,
-            (None, None) => {
-                let expected = learner.expected_tokens(arm);
-                let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
-                tokens.min(self.traffic.largest_query())
-            }
-        };
-        Need { reservation, tokens }
-    }
-
-    /// Whether a query itself leaves this arm in.
-    fn satisfies(&self, query: &Query<'_>, need: Need, learner: &Learner, arm: usize) -> bool {
-        // Arms are counted in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        let is_allowed =
-            query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&(arm as u32)));
-        let knows_worst = self.settings.max_cost.is_some()
-            || (query.tokens.is_some() && self.settings.prices.is_some());
-        let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {
-            if knows_worst {
-                need.reservation <= Nanodollars::from_usd(max_cost)
-            } else {
-                learner.expected_cost(arm) <= max_cost
-            }
-        });
-        is_allowed && is_cheap_enough && need.tokens <= self.traffic.largest_query()
-    }
-}
 
 /// Which arms may not serve a query, as far as it matters to what is done next.
 #[derive(Debug, Clone, Copy, Default)]

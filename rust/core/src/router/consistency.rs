@@ -1,7 +1,9 @@
 //! Checks of a router that comes from bytes: whatever they were, no later call may panic.
 
-use super::{Arm, Router};
-use crate::error::{Error, MOST, is_cap, is_cost, is_time, sound};
+use super::Router;
+use super::arm::Arm;
+use crate::checks::{MOST, is_cap, is_cost, is_time, sound};
+use crate::error::Error;
 use crate::guard::Nanodollars;
 use crate::learner::Learner;
 use crate::plan::StagePlan;

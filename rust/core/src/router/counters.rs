@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FailureReason;
+use super::effects::FailureReason;
 
 /// What the router has done so far. The first five sum to the decisions made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,17 +95,4 @@ impl Counters {
         ];
         counts.into_iter().chain(failures).fold(0, u64::max)
     }
-}
-
-/// What became of the observations of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Counted.
-    pub counted: u64,
-    /// Refused: they had come before, …
-    pub repeated: u64,
-    /// … their decision was never made, …
-    pub unknown: u64,
-    /// … or it had been evicted.
-    pub expired: u64,
 }

@@ -1,41 +1,12 @@
 //! From feedback to statistics, bills and health.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Arm, Batch, Router};
+use super::Router;
+use super::arm::Arm;
+use super::observation::{Batch, Observation};
 use crate::decisions::OpenDecision;
-use crate::error::{BILL_RULE, Error, REWARD_RULE, check, is_bill, is_reward};
+use crate::error::Error;
 use crate::guard::Nanodollars;
-use crate::usage::{CostFeedback, Tokens};
-
-/// Feedback for one decision. Reward and cost may come together or apart, in any order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Observation {
-    /// The decision.
-    pub id: u64,
-    /// Reward in \[0, 1\], if known.
-    pub reward: Option<f64>,
-    /// What it was billed, USD, if known. An arm with prices is billed by its tokens without it.
-    pub cost: Option<f64>,
-    /// The tokens it used, if known; part of its cost.
-    pub tokens: Option<Tokens>,
-}
-
-impl Observation {
-    fn has_cost(&self) -> bool {
-        self.cost.is_some() || self.tokens.is_some()
-    }
-
-    fn validate(&self) -> Result<(), Error> {
-        if let Some(reward) = self.reward {
-            check(is_reward(reward), "reward", reward, REWARD_RULE)?;
-        }
-        if let Some(cost) = self.cost {
-            check(is_bill(cost), "cost", cost, BILL_RULE)?;
-        }
-        self.tokens.map_or(Ok(()), |tokens| tokens.validate())
-    }
-}
+use crate::usage::CostFeedback;
 
 impl Router {
     /// Counts the reward, the cost, or both, of an earlier decision. Each counts once.

@@ -1,75 +1,16 @@
 //! Arms that come, change and go, and the stages between which the live set is fixed.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Arm, Router, check_budget};
+use super::Router;
+use super::arm::{Arm, ArmSettings, ArmSpec};
+use super::config::check_budget;
 use crate::confidence::Bounds;
-use crate::error::{BILL_RULE, CAP_RULE, Error, check, is_bill, is_cap};
+use crate::error::Error;
 use crate::guard::Nanodollars;
 use crate::health::Health;
 use crate::lp::RoutingLp;
 use crate::pacing::StartCost;
 use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::throughput::{Traffic, TrafficLimits};
-use crate::usage::Prices;
-
-/// What can be changed of an arm at any time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ArmSettings {
-    /// Largest share of the traffic, in (0, 1].
-    pub throughput_cap: f64,
-    /// Prices per million tokens: with them, usage is learnt in tokens; without, costs in USD.
-    pub prices: Option<Prices>,
-    /// The most that one query can cost, USD; hard limits need it.
-    pub max_cost: Option<f64>,
-    /// The most tokens, input and output together, that one query can take.
-    pub max_tokens: Option<f64>,
-    /// Other limits.
-    pub limits: TrafficLimits,
-}
-
-impl Default for ArmSettings {
-    fn default() -> Self {
-        Self {
-            throughput_cap: 1.0,
-            prices: None,
-            max_cost: None,
-            max_tokens: None,
-            limits: TrafficLimits::default(),
-        }
-    }
-}
-
-impl ArmSettings {
-    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
-        let cap = self.throughput_cap;
-        check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
-        if let Some(max_cost) = self.max_cost {
-            check(is_bill(max_cost), "max_cost", max_cost, BILL_RULE)?;
-        }
-        let rule = "must be given where there are hard limits: they have to foresee the worst";
-        check(self.max_cost.is_some() || !has_hard_limits, "max_cost", f64::NAN, rule)?;
-        if let Some(tokens) = self.max_tokens {
-            let rule = "must be finite and at least 1";
-            check(tokens.is_finite() && tokens >= 1.0, "max_tokens", tokens, rule)?;
-        }
-        self.limits.validate()?;
-        let tokens = self.max_tokens.unwrap_or(0.0);
-        let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
-                    / 60 may come at once; raise burst_seconds or tokens_per_minute";
-        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
-    }
-}
-
-/// A new arm.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct ArmSpec {
-    /// What can be changed later.
-    pub settings: ArmSettings,
-    /// What is known of it beforehand.
-    pub prior: Prior,
-}
+use crate::throughput::Traffic;
 
 impl Router {
     /// Adds a candidate and returns its index. It is live from the first plan that names it.

@@ -1,158 +1,45 @@
 //! The router: one LP per query over the live set, one update per observation.
 //!
-//! This file holds what a router is and says of itself; `admission.rs` says which arms may serve a
-//! query, `route.rs` decides, `feedback.rs` learns and bills, `failure.rs` takes failures,
-//! `fleet.rs` changes arms and stages, `consistency.rs` checks a router that comes from bytes. Time
-//! enters as an argument, in seconds of Unix time, and never runs backwards; a router without
+//! Time enters as an argument, in seconds of Unix time, and never runs backwards; a router without
 //! limits, ages or failures ignores it.
 
 mod admission;
+mod arm;
+mod config;
 mod consistency;
 mod counters;
+mod effects;
 mod failure;
 mod feedback;
 mod fleet;
-mod query;
+mod observation;
+mod restricted;
 mod route;
 
 use serde::{Deserialize, Serialize};
 
-use crate::confidence::Confidence;
+use crate::checks::check_time;
 use crate::decisions::OpenDecisions;
-use crate::drift::Drift;
-use crate::error::{Error, check, check_time};
-use crate::guard::{Guard, HardLimit, LimitState, Nanodollars};
-use crate::health::{Health, HealthConfig};
+use crate::error::Error;
+use crate::guard::{Guard, LimitState};
+use crate::health::HealthConfig;
 use crate::learner::Learner;
 use crate::log::{DecisionLog, LogBatch};
 use crate::lp::{RoutingLp, SolveCounts};
 use crate::meters::ArrivalRate;
-use crate::pacing::{CompensatedSum, Ledger, Pacing, StartCosts};
+use crate::pacing::{CompensatedSum, Ledger, StartCosts};
 use crate::plan::StagePlan;
-use crate::replay::{Outcome, Policy};
 use crate::sampling::Sampler;
-use crate::throughput::Traffic;
 
-pub use counters::{Batch, Counters};
-pub use failure::{Charge, FailureEffect, FailureReason};
-pub use feedback::Observation;
-pub use fleet::{ArmSettings, ArmSpec};
-pub use query::{Decision, Query, Reasons};
+pub use arm::{ArmSettings, ArmSpec, ArmState};
+pub use config::RouterConfig;
+pub use counters::Counters;
+pub use effects::{Charge, FailureEffect, FailureReason};
+pub use observation::{Batch, Observation};
 
-use route::Restricted;
-
-/// Settings of a [`Router`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RouterConfig {
-    /// b: average USD per query.
-    pub budget: f64,
-    /// How estimates become bounds.
-    pub confidence: Confidence,
-    /// What is forgotten, and what counts as a change.
-    pub drift: Drift,
-    /// Control of the spend; without it the LP always gets the budget itself, as published.
-    pub pacing: Option<Pacing>,
-    /// How many recent decisions can take feedback; rounded up to a power of two.
-    pub open_decisions: usize,
-    /// For how long a decision can take feedback, seconds; for ever without it.
-    pub max_age: Option<f64>,
-    /// Queries in a stage, at least 1; without it stages end when a plan is published.
-    pub stage_queries: Option<u64>,
-    /// Whether a live arm that retires or fails makes the stage due at once, so that its slot is
-    /// filled again.
-    pub redeploys_lost_slots: bool,
-    /// Hard limits on money.
-    pub hard_limits: Vec<HardLimit>,
-    /// What each [`FailureReason`] does, in the order of [`FailureReason::NAMES`].
-    pub failures: [FailureEffect; FailureReason::NAMES.len()],
-    /// When arms cool down.
-    pub health: HealthConfig,
-    /// How many decisions the log holds until it is drained; 0 for no log. No part of a snapshot.
-    #[serde(skip)]
-    pub log_capacity: usize,
-    /// Fixes every random draw.
-    pub seed: u64,
-}
-
-impl RouterConfig {
-    /// The plainest settings: no pacing, no limits, no log, stages by hand.
-    #[must_use]
-    pub fn new(budget: f64, confidence: Confidence, seed: u64) -> Self {
-        Self {
-            budget,
-            confidence,
-            drift: Drift::default(),
-            pacing: None,
-            open_decisions: 1 << 16,
-            max_age: None,
-            stage_queries: None,
-            redeploys_lost_slots: false,
-            hard_limits: Vec::new(),
-            failures: FailureReason::DEFAULT_EFFECTS,
-            health: HealthConfig::default(),
-            log_capacity: 0,
-            seed,
-        }
-    }
-
-    fn validate(&self) -> Result<(), Error> {
-        check_budget(self.budget)?;
-        if let Some(pacing) = self.pacing {
-            pacing.validate()?;
-        }
-        let rule = "must be in [1, 2^28]: each takes 56 bytes";
-        let open = self.open_decisions;
-        check((1..=1 << 28).contains(&open), "open_decisions", open as f64, rule)?;
-        let rule = "must be finite and above 0, in seconds";
-        let age = self.max_age.unwrap_or(1.0);
-        check(age.is_finite() && age > 0.0, "max_age", age, rule)?;
-        if let Some(0) = self.stage_queries {
-            check(false, "stage_queries", 0.0, "must be at least 1")?;
-        }
-        check_log_capacity(self.log_capacity)?;
-        for effect in &self.failures {
-            effect.validate()?;
-        }
-        self.health.validate()
-    }
-}
-
-fn check_log_capacity(capacity: usize) -> Result<(), Error> {
-    check(capacity <= 1 << 24, "log_capacity", capacity as f64, "must be at most 2^24")
-}
-
-fn check_budget(budget: f64) -> Result<(), Error> {
-    let rule = "must be finite and above 0, in USD per query";
-    check(budget.is_finite() && budget > 0.0, "budget", budget, rule)
-}
-
-/// One candidate, as far as the learner does not know it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Arm {
-    settings: ArmSettings,
-    /// What a query reserves if nothing more is known of it than `max_cost`.
-    reservation: Nanodollars,
-    /// The cap that the LP gets: the throughput cap, or what other limits leave of it.
-    share: f64,
-    /// All prices it has had; a decision is billed at those under which it was made.
-    prices: Vec<crate::usage::Prices>,
-    traffic: Traffic,
-    health: Health,
-    is_retired: bool,
-}
-
-/// What a router says of one arm.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ArmState {
-    /// The cap that the LP gets.
-    pub share: f64,
-    /// Queries under way.
-    pub under_way: u64,
-    /// Its breaker.
-    pub health: Health,
-    /// Whether it has retired.
-    pub is_retired: bool,
-}
+use arm::Arm;
+use config::check_log_capacity;
+use restricted::Restricted;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
 /// as a plan; everything between two plans happens here.
@@ -389,19 +276,5 @@ impl Router {
     /// Exchanges the log's decisions so far for an empty batch, whose memory is used again.
     pub fn drain_log(&mut self, batch: &mut LogBatch) {
         self.log.drain(batch);
-    }
-}
-
-impl Policy for Router {
-    #[inline]
-    fn route(&mut self, _: usize) -> Result<Decision, Error> {
-        Self::route(self, &Query::default())
-    }
-
-    #[inline]
-    fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
-        let Outcome { reward, cost } = outcome;
-        let (id, reward, cost) = (decision.id, Some(reward), Some(cost));
-        Self::observe(self, 0.0, &Observation { id, reward, cost, tokens: None })
     }
 }

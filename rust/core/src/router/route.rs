@@ -1,77 +1,18 @@
 //! From a query to a decision.
 
-use super::admission::Need;
-use super::query::{Decision, Query, Reasons};
-use super::{Arm, Router};
+use super::Router;
+use super::arm::Need;
+use super::restricted::Restricted;
+use crate::decision::{Decision, Query, Reasons};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
-use crate::learner::Learner;
 use crate::log::LoggedArm;
-use crate::lp::{Problem, RoutingLp, Status};
+use crate::lp::Status;
 
 /// Seconds between two derivations of shares from the arrival rate.
 pub(super) const SHARES_EVERY: f64 = 1.0;
 /// Relative movement of a share that is worth a cold solve.
 const SHARE_TOLERANCE: f64 = 0.02;
-
-/// Working memory of decisions over a part of the live set.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Restricted {
-    lp: Option<RoutingLp>,
-    /// The slots that may serve the query.
-    pub(super) slots: Vec<usize>,
-    /// What it would take, for each slot of the live set.
-    pub(super) needs: Vec<Need>,
-    pub(super) columns: Columns,
-}
-
-/// Memory for the data of an LP.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Columns {
-    reward: Vec<f64>,
-    cost: Vec<f64>,
-    cap: Vec<f64>,
-}
-
-impl Columns {
-    /// The LP over some arms as they stand.
-    pub(super) fn fill(
-        &mut self,
-        chosen: impl Iterator<Item = usize>,
-        learner: &Learner,
-        arms: &[Arm],
-        budget: f64,
-    ) -> Problem<'_> {
-        let Self { reward, cost, cap } = self;
-        for column in [&mut *reward, &mut *cost, &mut *cap] {
-            column.clear();
-        }
-        for arm in chosen {
-            let bounds = learner.bounds()[arm];
-            reward.push(bounds.reward_ucb);
-            cost.push(bounds.cost_lcb);
-            cap.push(arms[arm].share);
-        }
-        Problem { reward, cost, cap, budget }
-    }
-}
-
-impl Restricted {
-    /// Makes room for a live set, so that decisions allocate nothing.
-    pub(super) fn resize(&mut self, live: usize) {
-        self.needs.clear();
-        self.needs.resize(live, Need::default());
-        self.slots.reserve(live);
-        let Columns { reward, cost, cap } = &mut self.columns;
-        for column in [reward, cost, cap] {
-            column.clear();
-            column.reserve(live);
-        }
-        let ones = vec![1.0; live];
-        let problem = Problem { reward: &ones, cost: &ones, cap: &ones, budget: 1.0 };
-        self.lp = RoutingLp::new(problem).ok();
-    }
-}
 
 /// A draw from an LP.
 struct Draw {

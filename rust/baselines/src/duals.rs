@@ -1,6 +1,7 @@
 //! Prices of the resources of a bandit with knapsacks: money, and each arm's share of the traffic.
 
-use crate::error::{Error, check};
+use stageroute_core::Error;
+use stageroute_core::checks::check;
 
 /// How prices follow consumption, and how arms are valued at them. Consumption is in units of what
 /// there is: a query that costs c uses c / b of the money of one query, an arm that serves it
@@ -18,7 +19,7 @@ pub enum DualMethod {
 
 /// Prices of all resources.
 #[derive(Debug, Clone)]
-pub(super) struct Duals {
+pub(crate) struct Duals {
     method: DualMethod,
     step: f64,
     /// Of money: the logarithm of its weight, or its price.
@@ -32,7 +33,7 @@ pub(super) struct Duals {
 const HIGHEST_PRICE: f64 = 10.0;
 
 impl Duals {
-    pub(super) fn new(method: DualMethod, step: f64, arms: usize) -> Result<Self, Error> {
+    pub(crate) fn new(method: DualMethod, step: f64, arms: usize) -> Result<Self, Error> {
         check(step.is_finite() && step > 0.0, "step", step, "must be finite and above 0")?;
         // A weight of 1, or no price yet.
         Ok(Self { method, step, money: 0.0, share: vec![0.0; arms] })
@@ -47,12 +48,12 @@ impl Duals {
     }
 
     /// A query used so much money, in multiples of b.
-    pub(super) fn consume_money(&mut self, consumption: f64) {
+    pub(crate) fn consume_money(&mut self, consumption: f64) {
         self.money = self.moved(self.money, consumption);
     }
 
     /// A query used so much of a live arm's share, in multiples of it.
-    pub(super) fn consume_share(&mut self, arm: usize, consumption: f64) {
+    pub(crate) fn consume_share(&mut self, arm: usize, consumption: f64) {
         self.share[arm] = self.moved(self.share[arm], consumption);
     }
 
@@ -64,17 +65,17 @@ impl Duals {
     }
 
     /// The price of b USD.
-    pub(super) fn money_price(&self) -> f64 {
+    pub(crate) fn money_price(&self) -> f64 {
         self.price(self.money)
     }
 
     /// The price of a query for an arm of cap α whose cost is so many times b.
-    pub(super) fn query_price(&self, arm: usize, cost: f64, cap: f64) -> f64 {
+    pub(crate) fn query_price(&self, arm: usize, cost: f64, cap: f64) -> f64 {
         self.money_price() * cost + self.price(self.share[arm]) / cap
     }
 
     /// What a query is worth that brings so much reward at that price.
-    pub(super) fn value(&self, reward: f64, price: f64) -> f64 {
+    pub(crate) fn value(&self, reward: f64, price: f64) -> f64 {
         match self.method {
             DualMethod::MultiplicativeWeights => reward / (1.0 + price),
             DualMethod::GradientDescent => reward - price,
@@ -82,7 +83,7 @@ impl Duals {
     }
 
     /// Reward per b USD at which a query of that value trades reward for money.
-    pub(super) fn exchange_rate(&self, value: f64) -> f64 {
+    pub(crate) fn exchange_rate(&self, value: f64) -> f64 {
         match self.method {
             DualMethod::MultiplicativeWeights => value * self.money_price(),
             DualMethod::GradientDescent => self.money_price(),

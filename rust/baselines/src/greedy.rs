@@ -1,15 +1,12 @@
 //! The paper's greedy baseline.
 
-use super::Drawer;
-use crate::confidence::Confidence;
-use crate::drift::Drift;
-use crate::error::{CAP_RULE, Error, check_all, is_cap};
-use crate::learner::Learner;
-use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
-use crate::usage::CostFeedback;
+use stageroute_core::checks::{CAP_RULE, check_all, is_cap};
+use stageroute_core::{
+    Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+};
+
+use crate::drawer::Drawer;
+use crate::policy::{Outcome, Policy};
 
 /// The paper's greedy baseline: arms are ranked by utility `μ^U / c^L`, and queries go to the
 /// ranking's head, each arm up to its cap. It never looks at the budget.

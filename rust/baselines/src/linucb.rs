@@ -1,19 +1,16 @@
 //! `LinUCB` with a budget pacer: linear rewards and costs of features that are known of each row.
 
-use super::Drawer;
-use super::features::Features;
-use super::purse::Purse;
-use super::ridge::Ridge;
-use super::shares::Shares;
-use crate::error::{
-    BILL_RULE, CAP_RULE, Error, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap,
-    is_reward,
+use stageroute_core::checks::{
+    BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
-use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
-use crate::stats::Moments;
+use stageroute_core::{Decision, Error, Moments, Prior, StagePlan};
+
+use crate::drawer::Drawer;
+use crate::features::Features;
+use crate::policy::{Outcome, Policy};
+use crate::purse::Purse;
+use crate::ridge::Ridge;
+use crate::shares::Shares;
 
 /// Settings of a [`LinUcb`].
 #[derive(Debug, Clone, Copy, PartialEq)]

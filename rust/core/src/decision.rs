@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, check, is_cost};
+use crate::checks::{check, is_cost};
+use crate::error::Error;
 
 /// What is asked of one decision.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,13 +29,13 @@ impl Query<'_> {
     }
 
     #[inline]
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.allowed.is_none() && self.max_cost.is_none() && self.tokens.is_none()
     }
 
-    pub(super) fn validate(&self, arms: usize) -> Result<(), Error> {
+    pub(crate) fn validate(&self, arms: usize) -> Result<(), Error> {
         if let Some(max_cost) = self.max_cost {
-            check(is_cost(max_cost), "max_cost", max_cost, crate::error::COST_RULE)?;
+            check(is_cost(max_cost), "max_cost", max_cost, crate::checks::COST_RULE)?;
         }
         if let Some((input, output)) = self.tokens {
             let rule = "must be a number of tokens, finite and not negative";
@@ -96,11 +97,11 @@ impl Reasons {
     }
 
     /// Whether no flag is set but those of `other`.
-    pub(super) fn are_none_but(self, other: Self) -> bool {
+    pub(crate) fn are_none_but(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
 
-    pub(super) fn insert(&mut self, other: Self) {
+    pub(crate) fn insert(&mut self, other: Self) {
         self.0 |= other.0;
     }
 }

@@ -1,11 +1,9 @@
 //! Indices of the classical bandit policies: what each takes an arm's reward to be.
 
-use rand_distr::{Beta, Distribution};
+use stageroute_core::checks::check;
+use stageroute_core::{Error, Moments, Sampler, kl_upper};
 
-use crate::confidence::kl_upper;
-use crate::error::{Error, check};
-use crate::sampling::Sampler;
-use crate::stats::Moments;
+use rand_distr::{Beta, Distribution};
 
 /// How a policy values an arm. An arm that was never tried is worth 1 to all but
 /// [`Index::Thompson`], and no arm is worth more: rewards are in \[0, 1\].
@@ -32,14 +30,14 @@ pub enum Index {
 
 /// What an index knows of an arm's rewards.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rewards {
-    pub(super) moments: Moments,
+pub(crate) struct Rewards {
+    pub(crate) moments: Moments,
     /// Of Thompson sampling: how many of them counted as a success.
     successes: u64,
 }
 
 impl Index {
-    pub(super) fn validate(self) -> Result<(), Error> {
+    pub(crate) fn validate(self) -> Result<(), Error> {
         match self {
             Self::Ucb1 | Self::Thompson => Ok(()),
             Self::KlUcb { c } => {
@@ -53,7 +51,7 @@ impl Index {
     }
 
     /// Counts a reward.
-    pub(super) fn learn(self, rewards: &mut Rewards, reward: f64, sampler: &mut Sampler) {
+    pub(crate) fn learn(self, rewards: &mut Rewards, reward: f64, sampler: &mut Sampler) {
         rewards.moments.push(reward);
         if self == Self::Thompson {
             rewards.successes += u64::from(sampler.unit() < reward);
@@ -61,7 +59,7 @@ impl Index {
     }
 
     /// What an arm is taken to be worth, in \[0, 1\], at query t ≥ 1.
-    pub(super) fn value(self, rewards: &Rewards, t: u64, sampler: &mut Sampler) -> f64 {
+    pub(crate) fn value(self, rewards: &Rewards, t: u64, sampler: &mut Sampler) -> f64 {
         let (n, mean) = (rewards.moments.weight(), rewards.moments.mean());
         if self == Self::Thompson {
             let successes = rewards.successes as f64;
@@ -85,7 +83,7 @@ impl Index {
     /// The probability of a live arm to be tried at random, after so many queries while it was live
     /// and among so many live arms. Counted for each arm, since arms keep arriving: those that were
     /// there from the start are tried as their schedule says, and new ones start it anew.
-    pub(super) fn exploration(self, age: u64, live: usize) -> f64 {
+    pub(crate) fn exploration(self, age: u64, live: usize) -> f64 {
         match self {
             Self::EpsilonGreedy { scale } => (scale / age.max(1) as f64).min(1.0 / live as f64),
             _ => 0.0,

@@ -1,7 +1,7 @@
 //! The money of a baseline: what was billed, and what is under way while feedback is late.
 
-use crate::error::{Error, check};
-use crate::pacing::{CompensatedSum, Ledger, Pacing};
+use stageroute_core::checks::check;
+use stageroute_core::{CompensatedSum, Error, Ledger, Pacing};
 
 /// Decisions of an arm that have not been billed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,8 +13,8 @@ struct Open {
 
 /// Bills, and the budget that they leave to the next query.
 #[derive(Debug, Clone)]
-pub(super) struct Purse {
-    pub(super) budget: f64,
+pub(crate) struct Purse {
+    pub(crate) budget: f64,
     pacing: Option<Pacing>,
     ledger: Ledger,
     billed: CompensatedSum,
@@ -27,7 +27,7 @@ pub(super) struct Purse {
 
 impl Purse {
     /// A purse of `budget` USD per query.
-    pub(super) fn new(budget: f64, pacing: Option<Pacing>, arms: usize) -> Result<Self, Error> {
+    pub(crate) fn new(budget: f64, pacing: Option<Pacing>, arms: usize) -> Result<Self, Error> {
         let rule = "must be finite and above 0, in USD per query";
         check(budget.is_finite() && budget > 0.0, "budget", budget, rule)?;
         if let Some(pacing) = pacing {
@@ -39,17 +39,17 @@ impl Purse {
     }
 
     /// A purse of b T USD for T queries.
-    pub(super) fn for_horizon(budget: f64, horizon: u64, arms: usize) -> Result<Self, Error> {
+    pub(crate) fn for_horizon(budget: f64, horizon: u64, arms: usize) -> Result<Self, Error> {
         Ok(Self { horizon: Some(horizon), ..Self::new(budget, None, arms)? })
     }
 
     /// Keeps so much back for each query to come, which the cheapest mixture costs.
-    pub(super) fn keep_back(&mut self, cheapest: f64) {
+    pub(crate) fn keep_back(&mut self, cheapest: f64) {
         self.cheapest = cheapest;
     }
 
     /// Whether what is left just pays for the cheapest mixture up to the horizon, or less.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.horizon.is_some_and(|horizon| {
             let queries_left = horizon.saturating_sub(self.ledger.queries) as f64;
             let kept_back = self.cheapest * queries_left;
@@ -58,7 +58,7 @@ impl Purse {
     }
 
     /// Notes a decision for an arm, which is expected to cost so much.
-    pub(super) fn open(&mut self, arm: usize, expected: f64) {
+    pub(crate) fn open(&mut self, arm: usize, expected: f64) {
         let open = &mut self.open[arm];
         open.count += 1;
         open.usd += expected;
@@ -67,7 +67,7 @@ impl Purse {
     }
 
     /// Bills one of the open decisions of an arm.
-    pub(super) fn settle(&mut self, arm: usize, cost: f64) {
+    pub(crate) fn settle(&mut self, arm: usize, cost: f64) {
         let open = &mut self.open[arm];
         let expected = open.usd / open.count.max(1) as f64;
         open.count = open.count.saturating_sub(1);
@@ -77,12 +77,12 @@ impl Purse {
     }
 
     /// The budget of the next query, USD.
-    pub(super) fn paced_budget(&self) -> f64 {
+    pub(crate) fn paced_budget(&self) -> f64 {
         self.pacing.map_or(self.budget, |pacing| pacing.paced_budget(self.budget, &self.ledger))
     }
 
     /// Money so far.
-    pub(super) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 }

@@ -1,10 +1,10 @@
 //! Fixed routing distributions.
 
-use super::Drawer;
-use crate::error::{Error, check_all, check_lengths};
-use crate::plan::StagePlan;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
+use stageroute_core::checks::{check_all, check_lengths};
+use stageroute_core::{Decision, Error, StagePlan};
+
+use crate::drawer::Drawer;
+use crate::policy::{Outcome, Policy};
 
 /// A fixed routing distribution for each stage, without learning: uniform routing, and the stage
 /// oracle, whose distribution is the optimum under the true means.

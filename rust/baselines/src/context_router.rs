@@ -1,22 +1,18 @@
 //! `StageRoute` with context: deployment as ever, routing by the estimates of each query.
 
-use super::Drawer;
-use super::context_prices::SharedPrices;
-use super::features::Features;
-use super::index_router::StatusCounts;
-use super::purse::Purse;
-use super::ridge::Ridge;
-use crate::confidence::Confidence;
-use crate::drift::Drift;
-use crate::error::{CAP_RULE, Error, check, check_all, check_lengths, is_cap};
-use crate::learner::Learner;
-use crate::lp::{Problem, RoutingLp};
-use crate::pacing::Pacing;
-use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
-use crate::usage::CostFeedback;
+use stageroute_core::checks::{CAP_RULE, check, check_all, check_lengths, is_cap};
+use stageroute_core::lp::{Problem, RoutingLp};
+use stageroute_core::{
+    Confidence, CostFeedback, Decision, Drift, Error, Learner, Pacing, Prior, StagePlan,
+};
+
+use crate::context_prices::SharedPrices;
+use crate::drawer::Drawer;
+use crate::features::Features;
+use crate::policy::{Outcome, Policy};
+use crate::purse::Purse;
+use crate::ridge::Ridge;
+use crate::status_counts::StatusCounts;
 
 /// How the queries share the budget and the arms.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,47 +1,19 @@
 //! Index policies under a budget: the routing LP over any index.
 
-use super::Drawer;
-use super::index::{Index, Rewards};
-use super::purse::Purse;
-use crate::error::{
-    BILL_RULE, CAP_RULE, Error, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap,
-    is_reward,
+use stageroute_core::checks::{
+    BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
-use crate::lp::{Problem, RoutingLp, Status};
-use crate::pacing::Pacing;
-use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
-use crate::stats::Moments;
+use stageroute_core::lp::{Problem, RoutingLp};
+use stageroute_core::{Decision, Error, Moments, Pacing, Prior, StagePlan};
 
-/// How often the LP ended in each status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StatusCounts {
-    /// Solved.
-    pub optimal: u64,
-    /// The paced budget could not be met, the budget itself could.
-    pub throttled: u64,
-    /// The budget could not be met.
-    pub budget_infeasible: u64,
-    /// The caps sum to less than 1.
-    pub cap_infeasible: u64,
-}
-
-impl StatusCounts {
-    /// Counts a status; one that misses the paced budget may meet the budget itself.
-    pub(super) fn count(&mut self, status: Status, meets_budget: bool) {
-        match status {
-            Status::Optimal => self.optimal += 1,
-            Status::CapInfeasible => self.cap_infeasible += 1,
-            Status::BudgetInfeasible if meets_budget => self.throttled += 1,
-            Status::BudgetInfeasible => self.budget_infeasible += 1,
-        }
-    }
-}
+use crate::drawer::Drawer;
+use crate::index::{Index, Rewards};
+use crate::policy::{Outcome, Policy};
+use crate::purse::Purse;
+use crate::status_counts::StatusCounts;
 
 /// A bandit index for the reward, the empirical mean for the cost; the routing LP and the pacing of
-/// [`crate::Router`] for the rest. So it differs from `StageRoute` in the index alone.
+/// [`stageroute_core::Router`] for the rest. So it differs from `StageRoute` in the index alone.
 #[derive(Debug, Clone)]
 pub struct IndexRouter {
     index: Index,

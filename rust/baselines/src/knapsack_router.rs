@@ -1,18 +1,15 @@
 //! Bandits with knapsacks: the live arm of the best value at today's prices of money and shares.
 
-use super::Drawer;
-use super::duals::{DualMethod, Duals};
-use super::purse::Purse;
-use super::shares::Shares;
-use crate::confidence::{Bounds, Confidence};
-use crate::drift::Drift;
-use crate::error::{CAP_RULE, Error, check_all, check_lengths, is_cap};
-use crate::learner::Learner;
-use crate::plan::StagePlan;
-use crate::prior::Prior;
-use crate::replay::{Outcome, Policy};
-use crate::router::Decision;
-use crate::usage::CostFeedback;
+use stageroute_core::checks::{CAP_RULE, check_all, check_lengths, is_cap};
+use stageroute_core::{
+    Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+};
+
+use crate::drawer::Drawer;
+use crate::duals::{DualMethod, Duals};
+use crate::policy::{Outcome, Policy};
+use crate::purse::Purse;
+use crate::shares::Shares;
 
 /// Settings of a [`KnapsackRouter`].
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,10 +1,10 @@
 //! Shares of the traffic of a stage, for policies without an LP.
 
-use crate::plan::StagePlan;
+use stageroute_core::StagePlan;
 
 /// How many queries of a stage each arm has served, and whether it may serve more.
 #[derive(Debug, Clone)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     caps: Vec<f64>,
     served: Vec<u64>,
     queries: u64,
@@ -15,30 +15,30 @@ pub(super) struct Shares {
 impl Shares {
     /// Nothing served yet. With `expected` 0 an arm must keep to its cap all the time, else at
     /// the end of a stage of that length.
-    pub(super) fn new(caps: &[f64], expected: f64) -> Self {
+    pub(crate) fn new(caps: &[f64], expected: f64) -> Self {
         Self { caps: caps.to_vec(), served: vec![0; caps.len()], queries: 0, expected }
     }
 
     /// A new stage begins.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.served.fill(0);
         self.queries = 0;
     }
 
     /// Whether an arm may serve the next query.
-    pub(super) fn has_left(&self, arm: usize) -> bool {
+    pub(crate) fn has_left(&self, arm: usize) -> bool {
         let queries = (self.queries + 1) as f64;
         self.served[arm] as f64 + 1.0 <= self.caps[arm] * queries.max(self.expected) + SLACK
     }
 
     /// The arm that is the least over its share: who serves when none may.
-    pub(super) fn least_used(&self, plan: &StagePlan) -> Option<usize> {
+    pub(crate) fn least_used(&self, plan: &StagePlan) -> Option<usize> {
         let used = |arm: usize| self.served[arm] as f64 / self.caps[arm];
         plan.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))
     }
 
     /// What the cheapest mixture of the live arms costs at these mean costs, USD per query.
-    pub(super) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(usize) -> f64) -> f64 {
+    pub(crate) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(usize) -> f64) -> f64 {
         let mut live = plan.arms().to_vec();
         live.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
         let (mut mass, mut spend) = (1.0_f64, 0.0);
@@ -51,12 +51,12 @@ impl Shares {
     }
 
     /// An arm serves a query.
-    pub(super) fn serve(&mut self, arm: usize) {
+    pub(crate) fn serve(&mut self, arm: usize) {
         self.served[arm] += 1;
         self.queries += 1;
     }
 
-    pub(super) fn cap(&self, arm: usize) -> f64 {
+    pub(crate) fn cap(&self, arm: usize) -> f64 {
         self.caps[arm]
     }
 }

@@ -3,7 +3,7 @@
 /// Disjoint linear models of one arm: reward and cost share features and so their inverse Gram
 /// matrix. Features are mostly 0 in practice, so every sum passes over zeros.
 #[derive(Debug, Clone)]
-pub(super) struct Ridge {
+pub(crate) struct Ridge {
     /// A⁻¹ = (I + Σ x xᵀ)⁻¹, row-major, d × d.
     inverse: Vec<f64>,
     /// Coefficients of the reward less [`MIDDLE`].
@@ -19,17 +19,17 @@ const MIDDLE: f64 = 0.5;
 
 /// What a ridge regression says of a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Prediction {
-    pub(super) reward: f64,
+pub(crate) struct Prediction {
+    pub(crate) reward: f64,
     /// `sqrt(xᵀ A⁻¹ x)`: by how much a reward moves the prediction here, 1 for an unseen direction.
-    pub(super) width: f64,
+    pub(crate) width: f64,
     /// USD, not negative.
-    pub(super) cost: f64,
+    pub(crate) cost: f64,
 }
 
 impl Ridge {
     /// Nothing seen, in d dimensions.
-    pub(super) fn new(d: usize, base_cost: f64) -> Self {
+    pub(crate) fn new(d: usize, base_cost: f64) -> Self {
         let mut inverse = vec![0.0; d * d];
         for i in 0..d {
             inverse[i * d + i] = 1.0;
@@ -38,7 +38,7 @@ impl Ridge {
     }
 
     /// What a query of these features would bring.
-    pub(super) fn predict(&self, x: &[f64]) -> Prediction {
+    pub(crate) fn predict(&self, x: &[f64]) -> Prediction {
         let (mut reward, mut cost, mut square) = (MIDDLE, self.base_cost, 0.0);
         for (i, xi) in nonzero(x) {
             let row = &self.inverse[i * x.len()..];
@@ -53,7 +53,7 @@ impl Ridge {
 
     /// Learns an outcome by the formula of Sherman & Morrison (1950); `gain` is working memory of d
     /// numbers.
-    pub(super) fn learn(&mut self, x: &[f64], reward: f64, cost: f64, gain: &mut [f64]) {
+    pub(crate) fn learn(&mut self, x: &[f64], reward: f64, cost: f64, gain: &mut [f64]) {
         let d = x.len();
         let (mut reward_error, mut cost_error) = (reward - MIDDLE, cost - self.base_cost);
         gain.fill(0.0);

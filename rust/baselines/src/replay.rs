@@ -1,39 +1,15 @@
 //! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
 
+use stageroute_core::checks::{BILL_RULE, REWARD_RULE, check_all, is_bill, is_reward};
+use stageroute_core::{Decision, Error};
+
+use crate::policy::{Outcome, Policy};
+
 use std::collections::VecDeque;
 use std::hint::black_box;
 
-use crate::error::{BILL_RULE, Error, REWARD_RULE, check_all, is_bill, is_reward};
-use crate::router::Decision;
-
 /// How many queries ahead outcomes are read.
 const READ_AHEAD: usize = 16;
-
-/// What one query brought.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
-    /// Reward in \[0, 1\].
-    pub reward: f64,
-    /// Cost in USD.
-    pub cost: f64,
-}
-
-/// Anything that routes queries and learns from what they bring. Every policy runs in the same
-/// loop, so that a comparison differs in the policy alone.
-pub trait Policy {
-    /// Decides which arm serves the next query, whose row in the table of outcomes is given:
-    /// policies with context look up its features there, others do not use it.
-    ///
-    /// # Errors
-    /// When no decision can be made; see the policy.
-    fn route(&mut self, row: usize) -> Result<Decision, Error>;
-
-    /// Learns what a decision on the query of that row brought.
-    ///
-    /// # Errors
-    /// When the outcome is not valid for the decision.
-    fn observe(&mut self, row: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error>;
-}
 
 /// Outcomes of every arm on every row of a table, both matrices in row-major order.
 #[derive(Debug, Clone, Copy)]

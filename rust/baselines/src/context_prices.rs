@@ -1,9 +1,10 @@
 //! Prices of money and of each arm's share that all queries have in common.
 
-use super::purse::Purse;
-use super::shares::Shares;
-use crate::error::{Error, check};
-use crate::plan::StagePlan;
+use stageroute_core::checks::check;
+use stageroute_core::{Error, StagePlan};
+
+use crate::purse::Purse;
+use crate::shares::Shares;
 
 /// Dual prices of the joint problem of all queries,
 ///
@@ -17,7 +18,7 @@ use crate::plan::StagePlan;
 /// projected steps. What is billed is held against the paced budget, so that overspending is made
 /// good, and an arm over its share of the stage is passed over.
 #[derive(Debug, Clone)]
-pub(super) struct SharedPrices {
+pub(crate) struct SharedPrices {
     /// Step of ln λ for b USD too much.
     money_step: f64,
     /// Step of ν for a query too much.
@@ -36,7 +37,7 @@ const MONEY_RANGE: (f64, f64) = (1e-4, 10.0);
 impl SharedPrices {
     /// # Errors
     /// [`Error::InvalidNumber`] for a step that is not finite and above 0.
-    pub(super) fn new(
+    pub(crate) fn new(
         money_step: f64,
         share_step: f64,
         caps: &[f64],
@@ -50,23 +51,23 @@ impl SharedPrices {
     }
 
     /// Starts from a price of b USD.
-    pub(super) fn start_at(&mut self, money: f64) {
+    pub(crate) fn start_at(&mut self, money: f64) {
         self.money = money.clamp(MONEY_RANGE.0, MONEY_RANGE.1);
     }
 
     /// A new stage begins; shares are counted within it.
-    pub(super) fn begin_stage(&mut self) {
+    pub(crate) fn begin_stage(&mut self) {
         self.shares.reset();
     }
 
     /// The price of b USD.
-    pub(super) fn money(&self) -> f64 {
+    pub(crate) fn money(&self) -> f64 {
         self.money
     }
 
     /// Chooses the slot of the highest value among the live arms that have some of their share left,
     /// ties towards the cheaper, then the first; `cost` is in multiples of b.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         &self,
         plan: &StagePlan,
         reward: &[f64],
@@ -90,7 +91,7 @@ impl SharedPrices {
     }
 
     /// An arm serves a query.
-    pub(super) fn serve(&mut self, arm: usize, plan: &StagePlan) {
+    pub(crate) fn serve(&mut self, arm: usize, plan: &StagePlan) {
         self.shares.serve(arm);
         for &live in plan.arms() {
             let used = f64::from(u8::from(live == arm));
@@ -100,7 +101,7 @@ impl SharedPrices {
     }
 
     /// A query was billed so many USD.
-    pub(super) fn bill(&mut self, cost: f64, purse: &Purse) {
+    pub(crate) fn bill(&mut self, cost: f64, purse: &Purse) {
         let excess = (cost - purse.paced_budget()) / purse.budget;
         self.start_at(self.money * (self.money_step * excess.min(LARGEST_EXCESS)).exp());
     }

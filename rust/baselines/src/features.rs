@@ -1,10 +1,11 @@
 //! What is known of each query before it is answered.
 
-use crate::error::{Error, check, check_all, check_lengths};
+use stageroute_core::Error;
+use stageroute_core::checks::{check, check_all, check_lengths};
 
 /// Features of every row of a table, row-major.
 #[derive(Debug, Clone)]
-pub(super) struct Features {
+pub(crate) struct Features {
     values: Vec<f64>,
     d: usize,
 }
@@ -13,7 +14,7 @@ impl Features {
     /// # Errors
     /// [`Error::InvalidElement`] for a feature that is not finite, [`Error::WrongLength`] unless
     /// there are whole rows of d.
-    pub(super) fn new(values: &[f64], d: usize) -> Result<Self, Error> {
+    pub(crate) fn new(values: &[f64], d: usize) -> Result<Self, Error> {
         check_all("features", values, "must be finite", f64::is_finite)?;
         check(d > 0, "dimension", d as f64, "must be at least 1")?;
         check_lengths("features", values.len(), values.len() / d * d, "d for each row")?;
@@ -21,13 +22,13 @@ impl Features {
     }
 
     /// How many rows there are.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.values.len() / self.d
     }
 
     /// # Errors
     /// [`Error::InvalidNumber`] for a row out of range.
-    pub(super) fn row(&self, row: usize) -> Result<&[f64], Error> {
+    pub(crate) fn row(&self, row: usize) -> Result<&[f64], Error> {
         let (argument, rule) = ("row", "must be a row of the features");
         check(row < self.rows(), argument, row as f64, rule)?;
         Ok(&self.values[row * self.d..(row + 1) * self.d])

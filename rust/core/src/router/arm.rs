@@ -1,0 +1,157 @@
+//! One candidate: what was set of it, what it stands at, and what a query would take of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checks::{BILL_RULE, CAP_RULE, check, is_bill, is_cap};
+use crate::decision::Query;
+use crate::error::Error;
+use crate::guard::Nanodollars;
+use crate::health::Health;
+use crate::learner::Learner;
+use crate::prior::Prior;
+use crate::throughput::{Traffic, TrafficLimits};
+use crate::usage::{Prices, Tokens};
+
+/// What can be changed of an arm at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ArmSettings {
+    /// Largest share of the traffic, in (0, 1].
+    pub throughput_cap: f64,
+    /// Prices per million tokens: with them, usage is learnt in tokens; without, costs in USD.
+    pub prices: Option<Prices>,
+    /// The most that one query can cost, USD; hard limits need it.
+    pub max_cost: Option<f64>,
+    /// The most tokens, input and output together, that one query can take.
+    pub max_tokens: Option<f64>,
+    /// Other limits.
+    pub limits: TrafficLimits,
+}
+
+impl Default for ArmSettings {
+    fn default() -> Self {
+        Self {
+            throughput_cap: 1.0,
+            prices: None,
+            max_cost: None,
+            max_tokens: None,
+            limits: TrafficLimits::default(),
+        }
+    }
+}
+
+impl ArmSettings {
+    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
+        let cap = self.throughput_cap;
+        check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
+        if let Some(max_cost) = self.max_cost {
+            check(is_bill(max_cost), "max_cost", max_cost, BILL_RULE)?;
+        }
+        let rule = "must be given where there are hard limits: they have to foresee the worst";
+        check(self.max_cost.is_some() || !has_hard_limits, "max_cost", f64::NAN, rule)?;
+        if let Some(tokens) = self.max_tokens {
+            let rule = "must be finite and at least 1";
+            check(tokens.is_finite() && tokens >= 1.0, "max_tokens", tokens, rule)?;
+        }
+        self.limits.validate()?;
+        let tokens = self.max_tokens.unwrap_or(0.0);
+        let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
+                    / 60 may come at once; raise burst_seconds or tokens_per_minute";
+        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
+    }
+}
+
+/// A new arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArmSpec {
+    /// What can be changed later.
+    pub settings: ArmSettings,
+    /// What is known of it beforehand.
+    pub prior: Prior,
+}
+
+/// One candidate, as far as the learner does not know it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Arm {
+    pub(super) settings: ArmSettings,
+    /// What a query reserves if nothing more is known of it than `max_cost`.
+    pub(super) reservation: Nanodollars,
+    /// The cap that the LP gets: the throughput cap, or what other limits leave of it.
+    pub(super) share: f64,
+    /// All prices it has had; a decision is billed at those under which it was made.
+    pub(super) prices: Vec<Prices>,
+    pub(super) traffic: Traffic,
+    pub(super) health: Health,
+    pub(super) is_retired: bool,
+}
+
+/// What a router says of one arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArmState {
+    /// The cap that the LP gets.
+    pub share: f64,
+    /// Queries under way.
+    pub under_way: u64,
+    /// Its breaker.
+    pub health: Health,
+    /// Whether it has retired.
+    pub is_retired: bool,
+}
+
+/// What a query would take of one arm.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Need {
+    /// Held by hard limits until the bill.
+    pub(super) reservation: Nanodollars,
+    /// Taken from the token bucket.
+    pub(super) tokens: f64,
+}
+
+impl Arm {
+    /// What a query would take of this arm.
+    #[inline]
+    pub(super) fn need(&self, query: &Query<'_>, learner: &Learner, arm: usize) -> Need {
+        let reservation = match (query.tokens, self.settings.prices) {
+            (Some((input, output)), Some(prices)) => {
+                // Whether the input is in a cache is not known; nor is it always cheaper there.
+                let bill = |cached| prices.bill(&Tokens { input, cached, output });
+                Nanodollars::from_usd(bill(0.0).max(bill(input)))
+            }
+            _ => self.reservation,
+        };
+        let tokens = match (query.tokens, self.settings.max_tokens) {
+            _ if !self.traffic.limits_tokens() => 0.0,
+            (Some((input, output)), _) => input + output,
+            (None, Some(tokens)) => tokens,
+            (None, None) => {
+                let expected = learner.expected_tokens(arm);
+                let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
+                tokens.min(self.traffic.largest_query())
+            }
+        };
+        Need { reservation, tokens }
+    }
+
+    /// Whether a query itself leaves this arm in.
+    pub(super) fn satisfies(
+        &self,
+        query: &Query<'_>,
+        need: Need,
+        learner: &Learner,
+        arm: usize,
+    ) -> bool {
+        // Arms are counted in memory: far fewer than 2^32.
+        #[allow(clippy::cast_possible_truncation)]
+        let is_allowed =
+            query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&(arm as u32)));
+        let knows_worst = self.settings.max_cost.is_some()
+            || (query.tokens.is_some() && self.settings.prices.is_some());
+        let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {
+            if knows_worst {
+                need.reservation <= Nanodollars::from_usd(max_cost)
+            } else {
+                learner.expected_cost(arm) <= max_cost
+            }
+        });
+        is_allowed && is_cheap_enough && need.tokens <= self.traffic.largest_query()
+    }
+}

@@ -1,0 +1,97 @@
+//! Settings of a router.
+
+use serde::{Deserialize, Serialize};
+
+use super::effects::{FailureEffect, FailureReason};
+use crate::checks::check;
+use crate::confidence::Confidence;
+use crate::drift::Drift;
+use crate::error::Error;
+use crate::guard::HardLimit;
+use crate::health::HealthConfig;
+use crate::pacing::Pacing;
+
+/// Settings of a [`super::Router`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouterConfig {
+    /// b: average USD per query.
+    pub budget: f64,
+    /// How estimates become bounds.
+    pub confidence: Confidence,
+    /// What is forgotten, and what counts as a change.
+    pub drift: Drift,
+    /// Control of the spend; without it the LP always gets the budget itself, as published.
+    pub pacing: Option<Pacing>,
+    /// How many recent decisions can take feedback; rounded up to a power of two.
+    pub open_decisions: usize,
+    /// For how long a decision can take feedback, seconds; for ever without it.
+    pub max_age: Option<f64>,
+    /// Queries in a stage, at least 1; without it stages end when a plan is published.
+    pub stage_queries: Option<u64>,
+    /// Whether a live arm that retires or fails makes the stage due at once, so that its slot is
+    /// filled again.
+    pub redeploys_lost_slots: bool,
+    /// Hard limits on money.
+    pub hard_limits: Vec<HardLimit>,
+    /// What each [`FailureReason`] does, in the order of [`FailureReason::NAMES`].
+    pub failures: [FailureEffect; FailureReason::NAMES.len()],
+    /// When arms cool down.
+    pub health: HealthConfig,
+    /// How many decisions the log holds until it is drained; 0 for no log. No part of a snapshot.
+    #[serde(skip)]
+    pub log_capacity: usize,
+    /// Fixes every random draw.
+    pub seed: u64,
+}
+
+impl RouterConfig {
+    /// The plainest settings: no pacing, no limits, no log, stages by hand.
+    #[must_use]
+    pub fn new(budget: f64, confidence: Confidence, seed: u64) -> Self {
+        Self {
+            budget,
+            confidence,
+            drift: Drift::default(),
+            pacing: None,
+            open_decisions: 1 << 16,
+            max_age: None,
+            stage_queries: None,
+            redeploys_lost_slots: false,
+            hard_limits: Vec::new(),
+            failures: FailureReason::DEFAULT_EFFECTS,
+            health: HealthConfig::default(),
+            log_capacity: 0,
+            seed,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        check_budget(self.budget)?;
+        if let Some(pacing) = self.pacing {
+            pacing.validate()?;
+        }
+        let rule = "must be in [1, 2^28]: each takes 48 bytes";
+        let open = self.open_decisions;
+        check((1..=1 << 28).contains(&open), "open_decisions", open as f64, rule)?;
+        let rule = "must be finite and above 0, in seconds";
+        let age = self.max_age.unwrap_or(1.0);
+        check(age.is_finite() && age > 0.0, "max_age", age, rule)?;
+        if let Some(0) = self.stage_queries {
+            check(false, "stage_queries", 0.0, "must be at least 1")?;
+        }
+        check_log_capacity(self.log_capacity)?;
+        for effect in &self.failures {
+            effect.validate()?;
+        }
+        self.health.validate()
+    }
+}
+
+pub(super) fn check_log_capacity(capacity: usize) -> Result<(), Error> {
+    check(capacity <= 1 << 24, "log_capacity", capacity as f64, "must be at most 2^24")
+}
+
+pub(super) fn check_budget(budget: f64) -> Result<(), Error> {
+    let rule = "must be finite and above 0, in USD per query";
+    check(budget.is_finite() && budget > 0.0, "budget", budget, rule)
+}
