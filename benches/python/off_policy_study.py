@@ -31,7 +31,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.errors import ExcludedError, InvalidInputError, OverlapError
 from stageroute.off_policy import LoggedData, Outcome, Target, as_target, best_mixture, evaluate
 from stageroute.off_policy.estimators import ESTIMATORS
-from stageroute.parallel import run_jobs, silence_router
+from stageroute.replay.parallel import run_jobs, silence_router
 
 LITTLE_CARRIED: Final = 0.2
 BUDGET: Final = 0.001

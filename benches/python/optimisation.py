@@ -25,7 +25,7 @@ from typing import Any, Final
 from measuring import Batch, format_time, interleave
 from replays import CASES, Case, Row, median_ratio, reuse_rows, share_rows, warm_start_rows
 from stageroute import solve_deployment, solve_routing_lp
-from stageroute.parallel import silence_router
+from stageroute.replay.parallel import silence_router
 from workloads import BUDGET, Floats, Instance, deployment_instances, make_workload
 
 MAX_DEPLOYED: Final = 4

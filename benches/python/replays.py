@@ -11,10 +11,11 @@ from unittest.mock import patch
 import numpy as np
 
 from measuring import Batch, format_ratio, format_time, interleave
-from stageroute import solve_deployment, solve_routing_lp, stage_plan
-from stageroute.deployment import DeploymentSolution
+from stageroute import solve_deployment, solve_routing_lp
+from stageroute.deployment import plan
+from stageroute.deployment.solve import DeploymentSolution
 from stageroute.policies import Limits, RewardPrior, Setting, StageRoutePolicy
-from stageroute.replay import ReplayResult, replay
+from stageroute.replay.replay import ReplayResult, replay
 from stageroute.workloads import BuiltIn, LargePool, StateOfTheArt, Workload
 
 __all__ = [
@@ -100,7 +101,7 @@ def posed_problems(case: Case, queries: int) -> list[Posed]:
         posed.append(Posed(copies, options["previous"], options["current_price"], answer))
         return answer
 
-    with patch.object(stage_plan, "solve_deployment", solve):
+    with patch.object(plan, "solve_deployment", solve):
         run(case, queries)
     return posed
 

@@ -19,19 +19,35 @@ from stageroute._core import (
     __version__,
     solve_routing_lp,
 )
-from stageroute.confidence import Confidence
-from stageroute.constraints import DeploymentConstraints
-from stageroute.decision_batch import DecisionBatch, LoggedDecision
-from stageroute.decision_log import DecisionLog
-from stageroute.decision_sinks import JsonLinesSink, ParquetSink
-from stageroute.deployment import DeploymentSolution, solve_deployment
-from stageroute.fleet import Fleet
-from stageroute.models import Model, Price, Tokens
-from stageroute.router import StageRouter
-from stageroute.router_memory import JournalSettings
-from stageroute.router_state import Deployment, LimitState, ModelState, RouterCounters
-from stageroute.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
-from stageroute.stage_plan import StagePlan
+from stageroute.config import (
+    ChangeTest,
+    Confidence,
+    DeploymentConstraints,
+    Drift,
+    FailureEffect,
+    Fleet,
+    HardLimit,
+    Health,
+    Model,
+    Price,
+    Tokens,
+)
+from stageroute.decision_log import (
+    DecisionBatch,
+    DecisionLog,
+    JsonLinesSink,
+    LoggedDecision,
+    ParquetSink,
+)
+from stageroute.deployment import DeploymentSolution, StagePlan, solve_deployment
+from stageroute.router import (
+    Deployment,
+    JournalSettings,
+    LimitState,
+    ModelState,
+    RouterCounters,
+    StageRouter,
+)
 
 __all__ = [
     "ChangeTest",

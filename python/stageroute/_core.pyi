@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-from stageroute.confidence import CoreConfidence
-from stageroute.models import CoreArm, CorePrior
-from stageroute.settings import CoreSettings
+from stageroute.config.confidence import CoreConfidence
+from stageroute.config.models import CoreArm, CorePrior
+from stageroute.config.settings import CoreSettings
 
 __all__ = [
     "IS_DEBUG_BUILD",

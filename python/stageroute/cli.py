@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stageroute import __version__, cli_scenarios
-from stageroute.bench import BenchSettings, collect, default_num_queries, prepare, run_bench
+from stageroute._core import __version__
 from stageroute.cli_common import (
     EXIT_INTERRUPTED,
     add_run_options,
@@ -20,19 +19,21 @@ from stageroute.cli_common import (
     read_options_table,
     write_json,
 )
-from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
+from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.datasets import OutcomeTable
-from stageroute.deployment import SOLVERS
+from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
+from stageroute.deployment.solve import SOLVERS
 from stageroute.drill.command import add_command as add_drill_command
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.lab import command as lab_command
+from stageroute.lab.bench import BenchSettings, collect, default_num_queries, prepare, run_bench
+from stageroute.lab.bench_report import format_result, save_plot
 from stageroute.lab.page import command as page_command
+from stageroute.lab.scenarios import command as cli_scenarios
 from stageroute.off_policy.command import register as register_evaluate
-from stageroute.parallel import show_losses, silence_router
 from stageroute.policies import POLICIES, RIVALS, Limits
-from stageroute.replay import ReplayResult, replay
-from stageroute.report import format_result, save_plot
-from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream
+from stageroute.replay.parallel import show_losses, silence_router
+from stageroute.replay.replay import ReplayResult, replay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from stageroute import Decision, FailureEffect, Health, Model, Price, StageRouter, Tokens
 from stageroute.errors import AlreadyObservedError, JournalFullError
-from stageroute.router_memory import JournalSettings
+from stageroute.router.memory import JournalSettings
 
 PROGRAM: Final = Path(__file__)
 WORKERS: Final = 3

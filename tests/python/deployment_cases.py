@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stageroute import DeploymentSolution, solve_deployment, solve_routing_lp
-from stageroute.constraints import DeploymentConstraints
+from stageroute.config.constraints import DeploymentConstraints
 from stageroute.errors import DeploymentConflictError
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stageroute.errors import JournalError, JournalFullError
-from stageroute.journal import Journal, Recovered
-from stageroute.journal_store import Position
+from stageroute.journal.journal import Journal, Recovered
+from stageroute.journal.store import Position
 
 PROGRAM = Path(__file__)
 HEAD = struct.Struct("<QI")

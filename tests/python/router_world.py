@@ -24,7 +24,7 @@ from stageroute import (
     Tokens,
 )
 from stageroute.errors import StageRouteError
-from stageroute.journal_store import JournalStore
+from stageroute.journal.store import JournalStore
 
 SMALL: Final = {"commit_seconds": 0.002, "compact_bytes": 1 << 15}
 """A journal that is compacted all the time."""

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from stageroute import Confidence
-from stageroute.bench import BenchSettings, Episode, run_episode
 from stageroute.datasets import OutcomeTable, routerbench_synthetic
+from stageroute.datasets.streams import draw_stream
+from stageroute.lab.bench import BenchSettings, Episode, run_episode
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay import replay
-from stageroute.streams import draw_stream
+from stageroute.replay.replay import replay
 
 SEEDS = tuple(range(8))
 

@@ -8,6 +8,7 @@ import pytest
 
 from stageroute import solve_routing_lp
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.policies import CONTEXTUAL, Limits, Setting, make_policy
 from stageroute.policies.base import Floats
@@ -15,8 +16,7 @@ from stageroute.policies.context_oracles import context_means
 from stageroute.policies.contexts import families, family_features, prompt_features, task_features
 from stageroute.policies.joint_lp import joint_optimum
 from stageroute.policies.oracles import optimum
-from stageroute.replay import ReplayResult, replay
-from stageroute.streams import Stream, draw_stream
+from stageroute.replay.replay import ReplayResult, replay
 
 LEARNING = [name for name in CONTEXTUAL if name.startswith("stageroute")]
 

@@ -14,7 +14,7 @@ import pytest
 
 from journal_ledger import wait_until
 from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
-from stageroute.decision_batch import DecisionBatch
+from stageroute.decision_log.batch import DecisionBatch
 from stageroute.errors import InvalidInputError, MissingExtraError, RefusedError
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from deployment_cases import Case, check, jittered, make_case
 from stageroute import DeploymentSolution, solve_deployment
-from stageroute.constraints import DeploymentConstraints
-from stageroute.deployment_mip import HighsMip
-from stageroute.deployment_native import NativeMip
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.deployment.constraints import reasons
+from stageroute.deployment.highs import HighsMip
+from stageroute.deployment.native import NativeMip
 from stageroute.errors import DeploymentConflictError, InvalidInputError, SolverError
 
 PROBLEMS, NEAR_TIES = 1000, 300
@@ -314,7 +315,7 @@ def test_reasons_name_what_keeps_an_arm_live_or_not() -> None:
         max_changes=1,
         names=("a", "b", "c", "d", "e"),
     )
-    assert constraints.reasons([0, 1], 5, [0], 3) == (
+    assert reasons(constraints, [0, 1], 5, [0], 3) == (
         ("pinned a", "min_providers = 2"),
         ("min_providers = 2",),
         ("memory_gb = 80", "max_changes = 1"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stageroute import DeploymentSolution, StageRouter, solve_deployment
-from stageroute.constraints import DeploymentConstraints
+from stageroute.config.constraints import DeploymentConstraints
 from stageroute.errors import DeploymentConflictError, InvalidInputError, SnapshotMismatchError
-from stageroute.router_memory import JournalSettings
+from stageroute.router.memory import JournalSettings
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Problem = tuple[Floats, Floats, Floats, float, int]
@@ -153,7 +153,7 @@ def test_a_router_deploys_with_the_solver_it_is_told(monkeypatch: pytest.MonkeyP
         used.append(options["solver"])
         return solve_deployment(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("stageroute.stage_plan.solve_deployment", watched)
+    monkeypatch.setattr("stageroute.deployment.plan.solve_deployment", watched)
     for solver in ("highs", "native"):
         router = make_router(solver)
         router.advance_stage()

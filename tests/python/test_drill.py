@@ -12,6 +12,8 @@ import pytest
 
 from stageroute import DecisionLog, LoggedDecision, StageRouter
 from stageroute.cli import main
+from stageroute.config.models import Tokens
+from stageroute.config.settings import Health
 from stageroute.drill import (
     DrillSettings,
     Environment,
@@ -41,8 +43,6 @@ from stageroute.drill.report import figures
 from stageroute.drill.simulation import Simulation
 from stageroute.drill.told import Told
 from stageroute.errors import DatasetError, InvalidInputError
-from stageroute.models import Tokens
-from stageroute.settings import Health
 
 QUERIES = 5_000
 

@@ -15,8 +15,8 @@ from stageroute.errors import (
     JournalError,
     SnapshotCorruptError,
 )
-from stageroute.journal import Recovered
-from stageroute.journal_store import Position
+from stageroute.journal.journal import Recovered
+from stageroute.journal.store import Position
 
 
 def test_records_come_back_in_order_whatever_was_committed(journal_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from journal_ledger import PROGRAM, SMALL, Ledger, die, open_journal, total_in
-from stageroute import journal_recovery
 from stageroute.errors import JournalError, JournalFullError
-from stageroute.journal import Recovered, TornTail
-from stageroute.journal_store import JournalStore
+from stageroute.journal import recovery
+from stageroute.journal.journal import Recovered, TornTail
+from stageroute.journal.store import JournalStore
 
 KILLS = 30
 
@@ -208,7 +208,7 @@ def test_killed_while_it_is_made(
 
     with monkeypatch.context() as patched:
         if step == "create":
-            patched.setattr(journal_recovery, "Tail", type("Tail", (), {"create": stop}))
+            patched.setattr(recovery, "Tail", type("Tail", (), {"create": stop}))
         else:
             patched.setattr(JournalStore, "note_tail", stop)
         with pytest.raises(KeyboardInterrupt):

@@ -30,7 +30,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 OPEN_IT = """
 import sys
 from stageroute.errors import JournalLockedError
-from stageroute.journal import Journal
+from stageroute.journal.journal import Journal
 try:
     Journal.open(sys.argv[1], fingerprint="ours")
 except JournalLockedError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stageroute.cli import main
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
 from stageroute.errors import ResultsError
 from stageroute.lab.compare import MEASURES, Comparison, compare
 from stageroute.lab.compare_command import EXIT_WORSE, to_text

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.adoption import adoption
 from stageroute.lab.engines import local_engine
@@ -15,8 +16,7 @@ from stageroute.lab.results import StudyResults
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import run_study
 from stageroute.policies import Limits, RewardPrior, Setting, make_policy
-from stageroute.replay import ReplayResult, replay
-from stageroute.streams import Stream
+from stageroute.replay.replay import ReplayResult, replay
 from stageroute.workloads import (
     BetterNewcomer,
     BuiltIn,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stageroute import LoggedDecision, Model, StageRouter, solve_routing_lp
 from stageroute.datasets import OutcomeTable
-from stageroute.decision_log import DecisionLog
+from stageroute.decision_log.log import DecisionLog
 from stageroute.errors import InvalidInputError, OverlapError
 from stageroute.off_policy import LoggedData, Outcome, as_target, best_mixture, evaluate
 from stageroute.off_policy.estimators import ESTIMATORS

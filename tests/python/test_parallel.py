@@ -10,7 +10,7 @@ import pytest
 
 from parallel_jobs import Job, do
 from stageroute.errors import InvalidInputError, WorkerLostError
-from stageroute.parallel import MOST_LOSSES, in_pieces, run_jobs
+from stageroute.replay.parallel import MOST_LOSSES, in_pieces, run_jobs
 
 
 def has_ended(process: int) -> bool:
@@ -34,7 +34,7 @@ def test_a_job_whose_process_is_lost_runs_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     jobs = [Job(number, "die once" if number % 4 == 2 else "answer") for number in range(12)]
-    with caplog.at_level(logging.WARNING, "stageroute.parallel"):
+    with caplog.at_level(logging.WARNING, "stageroute.replay.parallel"):
         results = list(run_jobs(do, (tmp_path,), jobs, 2, lambda job: job.number // 6))
     assert sorted(number for number, _ in results) == list(range(12))
     begun = [len((tmp_path / f"begun-{n}").read_text().splitlines()) for n in range(12)]

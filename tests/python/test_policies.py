@@ -9,12 +9,12 @@ import pytest
 
 from stageroute import solve_routing_lp
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Regime, Stream, draw_stream
 from stageroute.errors import InvalidInputError
-from stageroute.metrics import expected_rewards
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.policies.oracles import stage_problems
-from stageroute.replay import ReplayResult, replay
-from stageroute.streams import Regime, Stream, draw_stream
+from stageroute.replay.metrics import expected_rewards
+from stageroute.replay.replay import ReplayResult, replay
 
 T = 100_000
 KNAPSACK_POLICIES = (

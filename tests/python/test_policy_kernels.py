@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stageroute import _core
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
 from stageroute.errors import InvalidInputError, NoModelError
 
 CONFIDENCE = Confidence().resolved(0.001, [])

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from stageroute import Confidence, solve_deployment
-from stageroute.confidence import CONFIDENCE_FAMILIES
+from stageroute.config.confidence import CONFIDENCE_FAMILIES
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
 from stageroute.errors import InvalidInputError
-from stageroute.metrics import expected_rewards, measure, oracle_rewards
 from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
-from stageroute.replay import replay
-from stageroute.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
+from stageroute.replay.metrics import expected_rewards, measure, oracle_rewards
+from stageroute.replay.replay import replay
 
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
 

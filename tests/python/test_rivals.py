@@ -13,11 +13,11 @@ import pytest
 
 from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import InvalidInputError, MissingExtraError
 from stageroute.policies import POLICIES, RIVALS, Limits, Policy, Setting, make_policy
-from stageroute.replay import ReplayResult, replay
-from stageroute.rivals.adapting import TaskContexts, best_ranked
-from stageroute.streams import Stream, draw_stream
+from stageroute.policies.rivals.adapting import TaskContexts, best_ranked
+from stageroute.replay.replay import ReplayResult, replay
 
 # LiteLLM's own types, read by pydantic.
 pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
@@ -69,7 +69,7 @@ def task_table() -> OutcomeTable:
 
 def test_no_rival_is_imported_before_one_is_made() -> None:
     code = (
-        "import sys, stageroute.policies, stageroute.cli, stageroute.scenarios\n"
+        "import sys, stageroute.policies, stageroute.cli, stageroute.lab.scenarios.scenarios\n"
         "print({'litellm', 'mabwiser', 'pareto_bandit'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -251,8 +251,8 @@ def refuse(*arguments, **named):
 socket.getaddrinfo = socket.socket.connect = refuse
 from stageroute.datasets import routerbench_synthetic
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay import replay
-from stageroute.streams import draw_stream
+from stageroute.replay.replay import replay
+from stageroute.datasets.streams import draw_stream
 stream = draw_stream(routerbench_synthetic(), 0, num_queries=60)
 for name in ("litellm-shuffle", "litellm-cost", "litellm-usage"):
     replay(make_policy(name, Setting(stream, Limits(0.001), 2, 0)), stream, 2)

@@ -266,7 +266,7 @@ def test_a_failed_boundary_keeps_the_old_set(
     def fail(*_: object, **__: object) -> None:
         raise SolverError("no proven optimum")
 
-    monkeypatch.setattr("stageroute.stage_plan.solve_deployment", fail)
+    monkeypatch.setattr("stageroute.deployment.plan.solve_deployment", fail)
     with caplog.at_level(logging.WARNING, logger="stageroute"):
         assert router.route().stage == 1
     assert "no proven optimum" in caplog.text

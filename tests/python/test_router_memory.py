@@ -19,7 +19,7 @@ import pytest
 
 from journal_ledger import wait_until
 from router_world import World, broken_disk, everything, small_journal
-from stageroute import DecisionLog, HardLimit, JournalSettings, Model, StageRouter, snapshot_file
+from stageroute import DecisionLog, HardLimit, JournalSettings, Model, StageRouter
 from stageroute.errors import (
     AlreadyObservedError,
     InvalidInputError,
@@ -31,7 +31,8 @@ from stageroute.errors import (
     SnapshotMismatchError,
     SnapshotVersionError,
 )
-from stageroute.journal_store import JournalStore
+from stageroute.journal import snapshot_file
+from stageroute.journal.store import JournalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +178,7 @@ def test_a_snapshot_is_never_half_there(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(_: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("stageroute.snapshot_file.os.fsync", fail)
+    monkeypatch.setattr("stageroute.journal.snapshot_file.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         make().snapshot(path)
     assert path.read_bytes() == data

@@ -30,10 +30,10 @@ from stageroute import (
     StagePlan,
     StageRouter,
     solve_deployment,
-    stage_plan,
 )
-from stageroute.decision_batch import DecisionBatch
-from stageroute.decision_log import DecisionLog
+from stageroute.decision_log.batch import DecisionBatch
+from stageroute.decision_log.log import DecisionLog
+from stageroute.deployment import plan as plan_module
 from stageroute.errors import (
     HardLimitError,
     NoModelError,
@@ -43,7 +43,7 @@ from stageroute.errors import (
     StalePlanError,
     UnknownModelError,
 )
-from stageroute.journal_store import JournalStore
+from stageroute.journal.store import JournalStore
 
 FOUR = ("a", "b", "c", "d")
 PATIENCE = 30.0
@@ -369,7 +369,7 @@ def test_a_slow_solver_holds_up_no_query(monkeypatch: pytest.MonkeyPatch) -> Non
         stall.wait()
         return solve_deployment(*arguments, **named)
 
-    monkeypatch.setattr(stage_plan, "solve_deployment", slow)
+    monkeypatch.setattr(plan_module, "solve_deployment", slow)
     with make(stage_queries=50) as router, stall.during():
         longest_call(router, stall, "solver")
     stall = Stall()
@@ -577,7 +577,7 @@ def test_a_stage_in_two_phases_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         raise SolverError("no proven optimum")
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage_plan, "solve_deployment", fail)
+        patched.setattr(plan_module, "solve_deployment", fail)
         with pytest.raises(SolverError):
             router.plan_stage()
         with pytest.raises(SolverError):

@@ -14,9 +14,11 @@ import pytest
 
 from stageroute.cli import main
 from stageroute.cli_common import gather
+from stageroute.config.settings import Drift
 from stageroute.datasets import OutcomeTable, routerbench_synthetic
+from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import InvalidInputError, MissingExtraError
-from stageroute.feedback_modes import (
+from stageroute.lab.scenarios.feedback_modes import (
     CostsDelayed,
     Delayed,
     FeedbackMode,
@@ -27,15 +29,13 @@ from stageroute.feedback_modes import (
     SomeRewards,
     TwiceShuffled,
 )
+from stageroute.lab.scenarios.paretobandit_service import ParetoBanditService
+from stageroute.lab.scenarios.runs import ScenarioRun, collect_runs, drive, run_scenarios
+from stageroute.lab.scenarios.scenarios import DRIFT, SCENARIOS, Scenario, ScenarioSettings
+from stageroute.lab.scenarios.services import ServiceSettings, StageRouteService
+from stageroute.lab.scenarios.worlds import World, change_world
 from stageroute.policies import Limits
-from stageroute.rivals import paretobandit
-from stageroute.rivals.paretobandit_service import ParetoBanditService
-from stageroute.scenario_runs import ScenarioRun, collect_runs, drive, run_scenarios
-from stageroute.scenario_worlds import World, change_world
-from stageroute.scenarios import DRIFT, SCENARIOS, Scenario, ScenarioSettings
-from stageroute.services import ServiceSettings, StageRouteService
-from stageroute.settings import Drift
-from stageroute.streams import Stream, draw_stream
+from stageroute.policies.rivals import paretobandit
 from stageroute.workloads import PriceCut, SilentRegression
 
 QUERIES = 2_000

@@ -19,7 +19,7 @@ from stageroute.errors import (
     SnapshotMismatchError,
     SnapshotVersionError,
 )
-from stageroute.snapshot_file import dumps, loads, read, require_fingerprint, write
+from stageroute.journal.snapshot_file import dumps, loads, read, require_fingerprint, write
 
 HEADER = {"fingerprint": "b = 0.001", "models": ["a", "β"], "nothing": None, "share": 0.1}
 BODY = bytes(range(256)) + b"\n" * 3
@@ -145,7 +145,7 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) ->
     path = tmp_path / "router.snapshot"
     program = (
         "import itertools, sys\n"
-        "from stageroute.snapshot_file import write\n"
+        "from stageroute.journal.snapshot_file import write\n"
         "for n in itertools.count(1):\n"
         "    write(sys.argv[1], {'n': n}, bytes([n % 256]) * 300_000)\n"
         "    print(n, flush=True)\n"

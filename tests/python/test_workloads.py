@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Stream, draw_stream, stage_starts
 from stageroute.errors import DatasetError, InvalidInputError
-from stageroute.metrics import measure
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay import replay
-from stageroute.streams import Stream, draw_stream, stage_starts
+from stageroute.replay.metrics import measure
+from stageroute.replay.replay import replay
 from stageroute.workloads import (
     Adversarial,
     BuiltIn,

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stageroute.drill.trace import read_trace
+from stageroute.datasets.streams import Stream
+from stageroute.datasets.trace import read_trace
 from stageroute.errors import DatasetError, InvalidInputError
-from stageroute.metrics import measure
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay import replay
-from stageroute.streams import Stream
+from stageroute.replay.metrics import measure
+from stageroute.replay.replay import replay
 from stageroute.workloads import (
     Adversarial,
     BuiltIn,

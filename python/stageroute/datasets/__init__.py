@@ -1,4 +1,4 @@
-"""Outcome tables: what each model earned and cost on each query."""
+"""Outcome tables, the streams drawn from them, and traces of arrivals."""
 
 from stageroute.datasets.readers import read_table, table_from_routerbench_frame
 from stageroute.datasets.routerbench import (
@@ -7,6 +7,7 @@ from stageroute.datasets.routerbench import (
     ROUTERBENCH_MODELS,
     routerbench_synthetic,
 )
+from stageroute.datasets.streams import Stream
 from stageroute.datasets.table import OutcomeTable
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "RELEASE_ORDER",
     "ROUTERBENCH_MODELS",
     "OutcomeTable",
+    "Stream",
     "read_table",
     "routerbench_synthetic",
     "table_from_routerbench_frame",

@@ -1,9 +1,9 @@
 """A rehearsal of production: real arrivals through a router with everything switched on."""
 
+from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
 from stageroute.drill.environment import Environment
 from stageroute.drill.settings import DrillSettings, Outcome
 from stageroute.drill.simulation import run_drill
-from stageroute.drill.trace import Trace, read_trace, synthetic_trace
 
 __all__ = [
     "DrillSettings",

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from stageroute.config.models import Tokens
+from stageroute.config.settings import Health
 from stageroute.drill.environment import Environment
 from stageroute.drill.fleet import FLEET
 from stageroute.drill.settings import HOUR, STARTS
 from stageroute.drill.told import Told
-from stageroute.models import Tokens
-from stageroute.settings import Health
 
 __all__ = ["Books"]
 

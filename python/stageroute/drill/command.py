@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from stageroute.datasets.trace import read_trace, synthetic_trace
 from stageroute.drill.absorption import absorb
 from stageroute.drill.plot import save_plot
 from stageroute.drill.promises import check
 from stageroute.drill.report import format_report, to_json
 from stageroute.drill.settings import DrillSettings
 from stageroute.drill.simulation import run_drill
-from stageroute.drill.trace import read_trace, synthetic_trace
 from stageroute.errors import InvalidInputError
 
 if TYPE_CHECKING:

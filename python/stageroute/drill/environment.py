@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stageroute.deployment import solve_deployment
+from stageroute.config.models import Price, Tokens
+from stageroute.datasets.trace import Trace
+from stageroute.deployment.solve import solve_deployment
 from stageroute.drill.events import Event
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, qualities
-from stageroute.drill.trace import Trace
-from stageroute.models import Price, Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from stageroute.config.models import Price
 from stageroute.drill.fleet import FLEET
-from stageroute.models import Price
 
 __all__ = ["EVENTS", "INITIAL", "Event", "timeline"]
 

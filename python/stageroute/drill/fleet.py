@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stageroute.models import Model, Price, Tokens
+from stageroute.config.models import Model, Price, Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

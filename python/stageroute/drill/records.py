@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from stageroute.decision_batch import LoggedDecision
+from stageroute.config.models import Tokens
+from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.environment import Truth
-from stageroute.models import Tokens
 
 __all__ = ["Attempt", "PriceWatch", "Record", "Refusal"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stageroute import __version__
+from stageroute._core import __version__
 from stageroute.drill.absorption import Absorption
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.fleet import PRICES_FROM

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from stageroute.checks import is_number, is_whole, require
+from stageroute.datasets.trace import Trace
 from stageroute.drill.events import INITIAL, Event
 from stageroute.drill.records import Record
-from stageroute.drill.trace import Trace
-from stageroute.router_state import RouterCounters
+from stageroute.router.state import RouterCounters
 
 __all__ = ["HOUR", "STARTS", "DrillSettings", "Outcome", "hard_limit"]
 

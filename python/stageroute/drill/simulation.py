@@ -10,20 +10,20 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute._core import Decision
-from stageroute.decision_batch import DecisionBatch
-from stageroute.decision_log import DecisionLog
+from stageroute.config.models import Tokens
+from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
+from stageroute.datasets.trace import Trace
+from stageroute.decision_log.batch import DecisionBatch
+from stageroute.decision_log.log import DecisionLog
 from stageroute.drill.books import Books
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT
 from stageroute.drill.records import Attempt, PriceWatch, Record, Refusal
 from stageroute.drill.settings import STARTS, DrillSettings, Outcome, hard_limit
-from stageroute.drill.trace import Trace
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
-from stageroute.models import Tokens
-from stageroute.router import StageRouter
-from stageroute.router_memory import JournalSettings
-from stageroute.settings import ChangeTest, Drift, HardLimit, Health
+from stageroute.router.memory import JournalSettings
+from stageroute.router.router import StageRouter
 
 __all__ = ["Simulation", "run_drill"]
 

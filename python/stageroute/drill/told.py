@@ -6,8 +6,8 @@ limit in any 60 seconds, counted by full seconds, of which `burst_seconds` worth
 
 from dataclasses import dataclass, field
 
-from stageroute.models import Model
-from stageroute.settings import Health
+from stageroute.config.models import Model
+from stageroute.config.settings import Health
 
 __all__ = ["Told"]
 

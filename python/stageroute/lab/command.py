@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stageroute.cli_common import EXIT_INTERRUPTED, check_writable, write_json
-from stageroute.deployment import SOLVERS
+from stageroute.deployment.solve import SOLVERS
 from stageroute.lab import compare_command
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures

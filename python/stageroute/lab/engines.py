@@ -7,7 +7,7 @@ from stageroute.checks import require, require_one_of
 from stageroute.lab.engines_ray import ray_engine
 from stageroute.lab.episodes import Episode
 from stageroute.lab.study import Engine, Finished
-from stageroute.parallel import run_jobs
+from stageroute.replay.parallel import run_jobs
 
 __all__ = ["ENGINES", "local_engine", "make_engine"]
 

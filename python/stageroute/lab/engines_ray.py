@@ -11,7 +11,7 @@ from stageroute.checks import require
 from stageroute.errors import ClusterError, MissingExtraError, WorkerLostError
 from stageroute.lab.episodes import Episode
 from stageroute.lab.study import Engine, Finished
-from stageroute.parallel import MOST_LOSSES, in_pieces, silence_router
+from stageroute.replay.parallel import MOST_LOSSES, in_pieces, silence_router
 
 __all__ = ["ray_engine"]
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from stageroute.datasets.streams import Stream
 from stageroute.lab.traces import (
     first_live,
     largest_cap_excess,
@@ -15,10 +16,9 @@ from stageroute.lab.traces import (
     stage_live,
     stage_shares,
 )
-from stageroute.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiting_cost
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay import ReplayResult, replay
-from stageroute.streams import Stream
+from stageroute.replay.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiting_cost
+from stageroute.replay.replay import ReplayResult, replay
 from stageroute.workloads import Workload
 
 __all__ = ["Episode", "Record", "run_episode"]

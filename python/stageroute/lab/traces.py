@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.replay import ReplayResult
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
+from stageroute.replay.replay import ReplayResult
 
 __all__ = ["first_live", "largest_cap_excess", "newcomers_tried", "stage_live", "stage_shares"]
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stageroute import __version__
+from stageroute._core import __version__
 from stageroute.cli_common import check_writable, write_json
 from stageroute.errors import InvalidInputError
+from stageroute.lab.bench_report import align
 from stageroute.off_policy.data import LoggedData
 from stageroute.off_policy.estimators import ESTIMATORS
 from stageroute.off_policy.evaluation import Evaluation, MetricEvaluation, evaluate
 from stageroute.off_policy.files import JoinedLog, read_log
 from stageroute.off_policy.targets import Target, as_target, best_mixture
-from stageroute.report import align
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

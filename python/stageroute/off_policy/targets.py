@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stageroute.checks import is_number, is_whole, require
-from stageroute.deployment import solve_deployment
+from stageroute.deployment.solve import solve_deployment
 from stageroute.errors import InvalidInputError
 from stageroute.off_policy.data import LoggedData
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.deployment import solve_deployment
+from stageroute.deployment.solve import solve_deployment
 from stageroute.policies.base import Arms, Floats, Limits
 
 __all__ = ["StageProblem", "allocate"]

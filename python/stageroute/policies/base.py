@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import is_number, is_whole, require
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
+from stageroute.config.models import Model
+from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
-from stageroute.models import Model
 from stageroute.policies.priors import RewardPrior
-from stageroute.streams import Stream
 
 __all__ = ["Arms", "Floats", "KernelPolicy", "Limits", "Policy", "Setting"]
 

@@ -5,9 +5,9 @@ from typing import ClassVar, Final
 import numpy as np
 
 from stageroute._core import IndexRouter
+from stageroute.config.settings import RouterSettings
 from stageroute.policies.base import Arms, KernelPolicy, Setting
 from stageroute.policies.oracles import optimum
-from stageroute.settings import RouterSettings
 
 __all__ = [
     "EpsilonGreedyPolicy",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from stageroute._core import Mixture, solve_routing_lp
-from stageroute.constraints import DeploymentConstraints
-from stageroute.deployment import solve_deployment
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.datasets.streams import Stream
+from stageroute.deployment.solve import solve_deployment
 from stageroute.policies.allocation import StageProblem, allocate
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits, Setting
-from stageroute.streams import Stream
 
 __all__ = ["ClairvoyantPolicy", "StageOraclePolicy", "StaticPolicy", "optimum", "relaxed_price"]
 

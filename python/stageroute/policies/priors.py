@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.datasets.portable import bell
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
 
 __all__ = ["RewardPrior"]
 

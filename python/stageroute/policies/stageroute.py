@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Limits, Policy, Setting
-from stageroute.router import StageRouter
+from stageroute.router.router import StageRouter
 
 __all__ = [
     "HoeffdingStageRoutePolicy",

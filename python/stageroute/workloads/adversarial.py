@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, require, require_one_of
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Regime, Stream
 from stageroute.errors import InvalidInputError
-from stageroute.streams import Regime, Stream
 from stageroute.workloads.base import OnTop
 
 __all__ = ["ADVERSARIAL_ORDERS", "Adversarial"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stageroute.checks import is_number, require
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
 from stageroute.workloads.base import OnTop
 
 __all__ = ["RandomArrivals"]

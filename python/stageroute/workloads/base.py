@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from stageroute.checks import is_whole, require
 from stageroute.datasets import OutcomeTable
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
 
 __all__ = ["NUM_INITIAL", "OnTop", "Workload", "check_draw", "check_initial"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, is_whole, require
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import Regime, Stream
 from stageroute.errors import InvalidInputError
-from stageroute.streams import Regime, Stream
 
 __all__ = [
     "CHANGES",

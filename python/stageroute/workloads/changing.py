@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from stageroute.checks import is_number, require
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
 from stageroute.workloads.base import OnTop
 from stageroute.workloads.changes import Change, change_stream
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, is_text, is_whole, require
 from stageroute.datasets.portable import bell
-from stageroute.drill.trace import Trace, read_trace, synthetic_trace
-from stageroute.streams import Stream
+from stageroute.datasets.streams import Stream
+from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
 from stageroute.workloads.base import OnTop
 
 __all__ = ["Clocked", "Delayed", "Noisy"]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_number, is_whole, require
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import NEVER, Stream, stage_starts
 from stageroute.errors import InvalidInputError
-from stageroute.streams import NEVER, Stream, stage_starts
 from stageroute.workloads.base import Workload, check_draw
 
 __all__ = ["NeedleArrivals", "cube_root_stages"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from stageroute.checks import is_number, require
 from stageroute.datasets import OutcomeTable
-from stageroute.streams import NEVER, Stream
+from stageroute.datasets.streams import NEVER, Stream
 from stageroute.workloads.base import OnTop
 
 __all__ = ["NEWCOMER", "BetterNewcomer"]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from stageroute.checks import is_whole, require
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.streams import NEVER, Stream, even_arrivals
 from stageroute.errors import InvalidInputError
-from stageroute.streams import NEVER, Stream, even_arrivals
 from stageroute.workloads.base import Workload, check_draw, check_initial
 from stageroute.workloads.market import Suite, draw_suite
 from stageroute.workloads.outcomes import suite_table

@@ -5,7 +5,7 @@ from functools import cache
 
 from stageroute.checks import is_text, require, require_one_of
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
-from stageroute.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream, draw_stream
+from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream, draw_stream
 from stageroute.workloads.base import NUM_INITIAL, Workload, check_draw, check_initial
 
 __all__ = ["BuiltIn", "TableFile"]

@@ -6,15 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from stageroute import solve_routing_lp
+from stageroute._core import solve_routing_lp
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import StudyResults
 from stageroute.lab.studies.budget_price_summary import FREE, PACED, summarise
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Summary
-from stageroute.metrics import oracle_parts
 from stageroute.policies import Limits
 from stageroute.policies.base import Floats
+from stageroute.replay.metrics import oracle_parts
 from stageroute.workloads import (
     Adversarial,
     Changing,

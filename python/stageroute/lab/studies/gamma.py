@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import StudyResults
 from stageroute.lab.studies.gamma_summary import FIT, summarise

@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.confidence import Confidence
+from stageroute.config.confidence import Confidence
 from stageroute.lab.columns import priced_regret
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats, Interval, bands, ends, mean_interval, resampled

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from stageroute.confidence import CONFIDENCE_FAMILIES, Confidence
+from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.lab.episodes import Episode, Record
 from stageroute.lab.results import StudyResults
 from stageroute.lab.study import Study, StudySettings

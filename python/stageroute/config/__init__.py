@@ -1,0 +1,32 @@
+"""What a user says: models, prices, bounds, settings, the fleet; checked and frozen."""
+
+from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.config.fleet import Fleet
+from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.settings import (
+    SOLVERS,
+    ChangeTest,
+    Drift,
+    FailureEffect,
+    HardLimit,
+    Health,
+    RouterSettings,
+)
+
+__all__ = [
+    "CONFIDENCE_FAMILIES",
+    "SOLVERS",
+    "ChangeTest",
+    "Confidence",
+    "DeploymentConstraints",
+    "Drift",
+    "FailureEffect",
+    "Fleet",
+    "HardLimit",
+    "Health",
+    "Model",
+    "Price",
+    "RouterSettings",
+    "Tokens",
+]

@@ -1,0 +1,207 @@
+"""What an operator asks of the live models beside the paper's constraints, by name."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.config.models import Model
+from stageroute.errors import InvalidInputError
+
+__all__ = ["Fleet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Constraints on the set of live models; by default there are none.
+
+    What starting a model costs is said by the model: `Model.start_cost`.
+
+    Parameters
+    ----------
+    memory_gb : float, optional
+        GPU memory that the live models may use together, GB, finite and above 0. Every candidate
+        then needs its `Model.memory_gb`.
+    pinned, forbidden : collection of str, default ()
+        Models that must be live, and models that must not; none of them both.
+    min_providers : int, default 1
+        How many different providers the live models must have at least. Above 1 every candidate
+        needs its `Model.provider`.
+    max_changes : int, optional
+        How many models can be started at a stage's beginning, not negative. A model that replaces
+        another is one change; stopping alone is none. While nothing is live, as at first, any
+        number can be started.
+    groups : mapping of str to collection of str, optional
+        Named groups of at least two models each, of which at most one is live: sizes or versions
+        of one model, models that share a GPU.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+
+    Examples
+    --------
+    >>> fleet = Fleet(memory_gb=80, pinned=["small"], groups={"large": ["large-v1", "large-v2"]})
+    >>> fleet.groups
+    {'large': ('large-v1', 'large-v2')}
+    """
+
+    memory_gb: float | None = None
+    pinned: Collection[str] = ()
+    forbidden: Collection[str] = ()
+    min_providers: int = 1
+    max_changes: int | None = None
+    groups: Mapping[str, Collection[str]] | None = None
+
+    def __post_init__(self) -> None:
+        memory = self.memory_gb
+        ok = memory is None or (is_number(memory) and memory > 0.0)
+        require(ok, "memory_gb", memory, "must be finite and above 0, in GB, or None")
+        least, most = self.min_providers, self.max_changes
+        ok = is_whole(least) and least >= 1
+        require(ok, "min_providers", least, "must be a whole number, at least 1")
+        ok = most is None or (is_whole(most) and most >= 0)
+        require(ok, "max_changes", most, "must be a whole number, not negative, or None")
+        for field in ("pinned", "forbidden"):
+            object.__setattr__(self, field, _names(getattr(self, field), field))
+        for name in self.pinned:
+            rule = "is forbidden as well: take it out of pinned, or out of forbidden"
+            require(name not in self.forbidden, "pinned", name, rule)
+        object.__setattr__(self, "groups", _groups(self.groups))
+
+    def constraints(
+        self,
+        models: Sequence[Model],
+        stage_queries: float | None = None,
+        *,
+        retired: Collection[str] = (),
+    ) -> DeploymentConstraints | None:
+        """Say the same of these candidates by index, as `solve_deployment` takes it.
+
+        What is live now is not needed here: `solve_deployment` is told by `previous`.
+
+        Parameters
+        ----------
+        models : sequence of Model
+            The candidates, in the order of the deployment problem's arms.
+        stage_queries : float, optional
+            How many queries the stage is expected to have, above 0: start costs are spread over
+            them. Needed where a candidate has one.
+        retired : collection of str, default ()
+            Models that are known and no longer candidates. To name them is no error, and asks for
+            nothing: retiring a pinned model unpins it.
+
+        Returns
+        -------
+        DeploymentConstraints or None
+            None where nothing is asked and starting is free.
+
+        Raises
+        ------
+        InvalidInputError
+            If a name is of no model, a candidate lacks what a constraint needs to know of it, or
+            `stage_queries` breaks its rule.
+        """
+        arms = {model.name: arm for arm, model in enumerate(models)}
+        pinned, forbidden = (
+            _indices(names, field, arms, retired)
+            for field, names in (("pinned", self.pinned), ("forbidden", self.forbidden))
+        )
+        groups = {
+            group: _indices(members, f"groups[{group!r}]", arms, retired)
+            for group, members in (self.groups or {}).items()
+        }
+        constraints = DeploymentConstraints(
+            start_cost=_start_costs(models, stage_queries),
+            memory=self._memory(models),
+            memory_capacity=self.memory_gb,
+            pinned=pinned,
+            forbidden=forbidden,
+            provider=self._providers(models),
+            min_providers=self.min_providers,
+            groups=tuple(groups.values()),
+            max_changes=self.max_changes,
+            names=tuple(model.name for model in models),
+            group_names=tuple(groups),
+        )
+        return constraints if constraints.asks_anything else None
+
+    def _memory(self, models: Sequence[Model]) -> NDArray[np.float64] | None:
+        if self.memory_gb is None:
+            return None
+        for model in models:
+            rule = (
+                f"the live models' memory is limited to {self.memory_gb:g} GB; "
+                "say how much this one takes, 0 if it is served elsewhere"
+            )
+            argument = f"memory_gb of model {model.name!r}"
+            require(model.memory_gb is not None, argument, model.memory_gb, rule)
+        return np.array([model.memory_gb for model in models], dtype=np.float64)
+
+    def _providers(self, models: Sequence[Model]) -> tuple[str | None, ...] | None:
+        if self.min_providers == 1:
+            return None
+        for model in models:
+            rule = (
+                f"at least {self.min_providers} different providers are asked for; "
+                "say who provides this one"
+            )
+            argument = f"provider of model {model.name!r}"
+            require(model.provider is not None, argument, model.provider, rule)
+        return tuple(model.provider for model in models)
+
+
+def _start_costs(
+    models: Sequence[Model], stage_queries: float | None
+) -> NDArray[np.float64] | None:
+    """Spread what starting costs over the queries of the stage."""
+    ok = stage_queries is None or (is_number(stage_queries) and stage_queries > 0)
+    require(ok, "stage_queries", stage_queries, "must be finite and above 0, or None")
+    costly = [model.name for model in models if model.start_cost > 0.0]
+    if not costly:
+        return None
+    if stage_queries is None:
+        raise InvalidInputError(
+            f"stage_queries = None: model {costly[0]!r} has a start_cost, which is spread over the "
+            "queries of a stage; say how many are expected"
+        )
+    return np.array([model.start_cost for model in models]) / stage_queries
+
+
+def _groups(groups: Mapping[str, Collection[str]] | None) -> dict[str, tuple[str, ...]]:
+    if groups is None:
+        return {}
+    rule = "must map names of groups to names of models, or be None"
+    require(isinstance(groups, Mapping), "groups", groups, rule)
+    checked = {}
+    for group, members in groups.items():
+        require(is_text(group), "groups", group, "a group's name must be a string, not empty")
+        argument = f"groups[{group!r}]"
+        checked[group] = _names(members, argument)
+        rule = "must name at least two different models, since one alone limits nothing"
+        require(len(checked[group]) > 1, argument, members, rule)
+    return checked
+
+
+def _names(names: Collection[str], argument: str) -> tuple[str, ...]:
+    """Check names of models; each is kept once."""
+    ok = not isinstance(names, str) and isinstance(names, Collection)
+    require(ok, argument, names, "must be a collection of models' names, such as a list")
+    for name in names:
+        require(is_text(name), argument, name, "a model's name must be a string that is not empty")
+    return tuple(dict.fromkeys(names))
+
+
+def _indices(
+    names: Collection[str], argument: str, arms: Mapping[str, int], retired: Collection[str]
+) -> tuple[int, ...]:
+    for name in names:
+        if name not in arms and name not in retired:
+            raise InvalidInputError(
+                f"{argument} = {name!r}: no such model; there are {', '.join(arms)}"
+            )
+    return tuple(arms[name] for name in names if name in arms)

@@ -1,0 +1,337 @@
+"""How a router behaves in production: limits on money, failures, health, drift; checked, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.config.confidence import Confidence
+from stageroute.config.fleet import Fleet
+from stageroute.config.models import Model
+from stageroute.errors import InvalidInputError
+
+__all__ = [
+    "SOLVERS",
+    "ChangeTest",
+    "Drift",
+    "FailureEffect",
+    "HardLimit",
+    "Health",
+    "RouterSettings",
+]
+
+
+SOLVERS: Final = ("highs", "native")
+"""What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardLimit:
+    """A limit on money that no decision can break.
+
+    Before a decision the most that it can cost (`Model.max_cost`) is reserved; a model whose
+    reservation does not fit into what is left gets no traffic. The bill replaces the reservation.
+
+    Parameters
+    ----------
+    usd : float
+        The most that the decisions made in one window may cost together, in (0, 1e9] USD.
+    per : {"hour", "day", "month", "total"}
+        The window: an hour, a day or a calendar month of UTC, or for ever.
+    at_limit : {"cheapest", "refuse"}, default "cheapest"
+        What happens when a live model's reservation no longer fits: routing goes on over the models
+        that still do, the cheapest last, until none fits; or every query is refused at once.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    usd: float
+    per: str
+    at_limit: str = "cheapest"
+
+    def __post_init__(self) -> None:
+        ok = is_number(self.usd) and 0.0 < self.usd <= 1e9
+        require(ok, "usd", self.usd, "a hard limit must be above 0 and at most 1e9, in USD")
+        require_one_of("per", self.per, ("hour", "day", "month", "total"))
+        require_one_of("at_limit", self.at_limit, ("cheapest", "refuse"))
+
+
+@dataclass(frozen=True, slots=True)
+class FailureEffect:
+    """What a failure does.
+
+    Parameters
+    ----------
+    reward : float or None
+        The reward that is observed, in [0, 1]; None for none.
+    charge : {"nothing", "expected", "open"}
+        What is billed when `fail` is given no cost: nothing, what the query was expected to cost,
+        or nothing yet, because its cost is still to be observed.
+    health : {"none", "failure", "cool_down"}
+        What it means for the model: nothing, one more failure in a row, or a cool-down at once.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    reward: float | None
+    charge: str
+    health: str
+
+    def __post_init__(self) -> None:
+        ok = self.reward is None or (is_number(self.reward) and 0.0 <= self.reward <= 1.0)
+        require(ok, "reward", self.reward, "must be in [0, 1], or None")
+        require_one_of("charge", self.charge, ("nothing", "expected", "open"))
+        require_one_of("health", self.health, ("none", "failure", "cool_down"))
+
+
+FAILURES: Final = {
+    "timeout": FailureEffect(None, "expected", "failure"),
+    "rate_limit": FailureEffect(None, "nothing", "cool_down"),
+    "refusal": FailureEffect(0.0, "open", "none"),
+    "error": FailureEffect(None, "nothing", "failure"),
+}
+"""What each reason of `StageRouter.fail` does by default. Trouble of a provider says nothing of its
+model's quality; a refusal does, and is no trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """When models cool down, and for how long.
+
+    Parameters
+    ----------
+    failures : int, default 3
+        Failures in a row that cool a model down.
+    cooldown : float, default 5.0
+        Length of the first cool-down, seconds; it doubles with every relapse.
+    max_cooldown : float, default 300.0
+        No cool-down is longer.
+    failed_after : int, default 3
+        After so many cool-downs without a success between them a model counts as failed: it is no
+        candidate for deployment until its cool-down is over, and its slot follows
+        ``StageRouter(on_lost_slot=...)``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    failures: int = 3
+    cooldown: float = 5.0
+    max_cooldown: float = 300.0
+    failed_after: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("failures", "failed_after"):
+            value = getattr(self, name)
+            ok = is_whole(value) and 1 <= value < 2**32
+            require(ok, name, value, "must be a whole number, at least 1")
+        ok = is_number(self.cooldown) and self.cooldown > 0.0
+        require(ok, "cooldown", self.cooldown, "must be finite and above 0, in seconds")
+        ok = is_number(self.max_cooldown) and self.max_cooldown >= self.cooldown
+        rule = f"must be finite and at least cooldown = {self.cooldown}, in seconds"
+        require(ok, "max_cooldown", self.max_cooldown, rule)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTest:
+    """A two-sided cumulative sum test (Page 1954) on each model's rewards and costs.
+
+    When it fires, what is known of that quantity of that model is dropped and the model is explored
+    as if it were new in that respect.
+
+    Parameters
+    ----------
+    threshold : float, default 30.0
+        When the test fires, in standard deviations; higher is later and surer.
+    slack : float, default 0.2
+        Half the smallest change worth finding, in standard deviations, in (0, 3).
+    min_samples : int, default 30
+        Observations before the first test, at least 2.
+    """
+
+    threshold: float = 30.0
+    slack: float = 0.2
+    min_samples: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a router does about a world that changes; nothing by default.
+
+    Parameters
+    ----------
+    forget_per_query : float, optional
+        Each new observation of a model first scales the weight of its earlier ones by this, in
+        (0, 1): no more than the last 1 / (1 - factor) or so count.
+    forget_per_stage : float, optional
+        The same at each stage boundary, for all models: one that is not visited is tried again in
+        time.
+    window : int, optional
+        Only the running stage and so many before it count. At most one of these three.
+    change_test : ChangeTest, optional
+        Reopens exploration of a model whose reward or cost has moved.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    forget_per_query: float | None = None
+    forget_per_stage: float | None = None
+    window: int | None = None
+    change_test: ChangeTest | None = None
+
+    def __post_init__(self) -> None:
+        chosen = [
+            name
+            for name in ("forget_per_query", "forget_per_stage", "window")
+            if getattr(self, name) is not None
+        ]
+        rule = "choose one way to forget"
+        require(len(chosen) <= 1, " and ".join(chosen) or "drift", self, rule)
+        for name in ("forget_per_query", "forget_per_stage"):
+            value = getattr(self, name)
+            ok = value is None or (is_number(value) and 0.0 < value < 1.0)
+            require(ok, name, value, "must be a factor in (0, 1), or None")
+        ok = self.window is None or (is_whole(self.window) and 1 <= self.window <= 4096)
+        require(ok, "window", self.window, "must be a whole number of stages in [1, 4096], or None")
+
+    @property
+    def core_forgetting(self) -> tuple[str, float] | None:
+        """Kind and number, as the core takes them."""
+        ways = {
+            "query": self.forget_per_query,
+            "stage": self.forget_per_stage,
+            "window": self.window,
+        }
+        return next(((kind, float(x)) for kind, x in ways.items() if x is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """All settings of a `StageRouter`, where each is documented; what a snapshot is made for."""
+
+    budget: float
+    max_deployed: int
+    confidence: Confidence = field(default_factory=Confidence)
+    drift: Drift = field(default_factory=Drift)
+    pacing_horizon: float | None = 500.0
+    pacing_burst: float = 2.0
+    hard_limits: tuple[HardLimit, ...] = ()
+    failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
+    health: Health = field(default_factory=Health)
+    fleet: Fleet = field(default_factory=Fleet)
+    on_lost_slot: str = "leave_empty"
+    stage_queries: int | None = None
+    stage_seconds: float | None = None
+    open_decisions: int = 65_536
+    max_age: float | None = None
+    time_limit: float | None = None
+    solver: str = "highs"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rule = "must be finite and above 0, in USD per query"
+        require(is_number(self.budget) and self.budget > 0, "budget", self.budget, rule)
+        for name in ("max_deployed", "stage_queries", "open_decisions"):
+            value = getattr(self, name)
+            ok = value is None or (is_whole(value) and value >= 1)
+            require(ok, name, value, "must be a whole number, at least 1")
+        for name in ("stage_seconds", "max_age", "time_limit"):
+            value = getattr(self, name)
+            ok = value is None or (is_number(value) and value > 0)
+            require(ok, name, value, "must be finite and above 0, in seconds")
+        ok = self.stage_seconds is None or self.stage_queries is None
+        rule = "cannot be combined with stage_queries: choose one of them"
+        require(ok, "stage_seconds", self.stage_seconds, rule)
+        require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
+        require_one_of("solver", self.solver, SOLVERS)
+        ok = is_whole(self.seed) and 0 <= self.seed < 2**64
+        require(ok, "seed", self.seed, "must be a whole number in [0, 2**64)")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        for name, kind in PARTS.items():
+            value = getattr(self, name)
+            require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
+        for limit in self.hard_limits:
+            require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
+        for reason, effect in self.failures.items():
+            require_one_of("failures", reason, tuple(FAILURES))
+            ok = isinstance(effect, FailureEffect)
+            require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
+
+    def to_core(self, models: list[Model], log_capacity: int) -> "CoreSettings":
+        """Fill in what depends on the models, and name things as the core does."""
+        test = self.drift.change_test
+        pacing = self.pacing_horizon
+        health = self.health
+        return {
+            "budget": float(self.budget),
+            "confidence": self.confidence.resolved(self.budget, models),
+            "forgetting": self.drift.core_forgetting,
+            "change_test": None if test is None else (test.threshold, test.slack, test.min_samples),
+            "pacing": None if pacing is None else (pacing, self.pacing_burst),
+            "open_decisions": self.open_decisions,
+            "max_age": self.max_age,
+            "stage_queries": self.stage_queries,
+            "redeploys_lost_slots": self.on_lost_slot == "redeploy",
+            "hard_limits": [(limit.usd, limit.per, limit.at_limit) for limit in self.hard_limits],
+            "failures": [
+                (effect.reward, effect.charge, effect.health)
+                for effect in (FAILURES | dict(self.failures)).values()
+            ],
+            "health": (
+                health.failures,
+                health.cooldown,
+                health.max_cooldown,
+                health.failed_after,
+            ),
+            "log_capacity": log_capacity,
+            "seed": int(self.seed),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as JSON can hold them."""
+        return asdict(self)
+
+
+CoreSettings = dict[str, Any]
+"""What `_core.Router` is made with; documented there."""
+
+PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fleet": Fleet}
+"""Settings that have a class of their own."""
+
+
+def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
+    """Make settings from what `RouterSettings.to_json` gave, through JSON.
+
+    Raises
+    ------
+    InvalidInputError
+        If that is not what is stored.
+    """
+    values = dict(stored)
+    try:
+        values["confidence"] = Confidence(**values["confidence"])
+        drift = dict(values["drift"])
+        test = drift["change_test"]
+        drift["change_test"] = None if test is None else ChangeTest(**test)
+        values["drift"] = Drift(**drift)
+        values["health"] = Health(**values["health"])
+        values["fleet"] = Fleet(**values["fleet"])
+        values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
+        failures = values["failures"].items()
+        values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}
+        return RouterSettings(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"these are not the settings of a router: {error!r}") from error

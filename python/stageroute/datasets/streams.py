@@ -1,0 +1,276 @@
+"""Streams of queries drawn from an outcome table, and when each model comes and goes."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.checks import require
+from stageroute.datasets.table import OutcomeTable
+from stageroute.errors import InvalidInputError
+
+__all__ = [
+    "ARRIVAL_ORDERS",
+    "STREAM_ORDERS",
+    "Regime",
+    "Stream",
+    "draw_stream",
+    "even_arrivals",
+    "stage_starts",
+]
+
+STREAM_ORDERS: Final = ("iid", "shuffled", "in_order")
+ARRIVAL_ORDERS: Final = ("table", "shuffled")
+
+NEVER: Final = np.iinfo(np.int64).max
+"""Retirement time of a model that stays."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Regime:
+    """The true means from a query on, which oracles know and regret is measured by.
+
+    Attributes
+    ----------
+    start : int
+        The first query.
+    reward, cost : ndarray, shape (N,)
+        Mean of every model; USD for costs.
+    """
+
+    start: int
+    reward: NDArray[np.float64]
+    cost: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stream:
+    """A sequence of queries, the lives of the models, and how feedback comes back.
+
+    Attributes
+    ----------
+    table : OutcomeTable
+        Outcomes; its columns are in order of arrival.
+    rows : ndarray of uint32, shape (T,)
+        The table's row behind each query.
+    arrivals, retirements : ndarray of int64, shape (N,)
+        The query index from which each model can be deployed, ascending, and from which it no
+        longer can be.
+    regimes : tuple of Regime
+        The true means, by start; those of the table throughout by default. Where they change, rows
+        of other parts of the table follow.
+    times : ndarray, shape (T,), optional
+        When each query comes, in seconds, ascending; then stages are equally long by the clock.
+    reported_reward : ndarray, shape (rows, N), optional
+        What feedback says where it is not what was earned, in [0, 1].
+    delay : int, default 0
+        How many further queries are routed before the feedback of one arrives.
+    """
+
+    table: OutcomeTable
+    rows: NDArray[np.uint32]
+    arrivals: NDArray[np.int64]
+    retirements: NDArray[np.int64]
+    regimes: tuple[Regime, ...] = ()
+    times: NDArray[np.float64] | None = field(default=None, kw_only=True)
+    reported_reward: NDArray[np.float64] | None = field(default=None, kw_only=True)
+    delay: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        models = self.table.num_models
+        for argument, times in (("arrivals", self.arrivals), ("retirements", self.retirements)):
+            require(times.shape == (models,), f"{argument}.shape", times.shape, "one per model")
+        require(self.rows.size > 0, "rows.size", self.rows.size, "a stream needs a query")
+        in_table = int(self.rows.max()) < self.table.num_rows
+        require(in_table, "rows", int(self.rows.max()), "must be rows of the table")
+        first = int(self.arrivals[0])
+        require(first == 0, "arrivals[0]", first, "a model must be there at the start")
+        ascending = bool(np.all(np.diff(self.arrivals) >= 0))
+        require(ascending, "arrivals", self.arrivals, "must be ascending: columns arrive in order")
+        require(
+            bool(np.all(self.retirements > self.arrivals)),
+            "retirements",
+            self.retirements,
+            "each must be after the model's arrival",
+        )
+        if not self.regimes:
+            means = self.table.mean_reward(), self.table.mean_cost()
+            object.__setattr__(self, "regimes", (Regime(0, *means),))
+        self._check_environment()
+
+    def _check_environment(self) -> None:
+        starts = [regime.start for regime in self.regimes]
+        ascending = starts[0] == 0 and all(a < b for a, b in itertools.pairwise(starts))
+        require(ascending, "regimes", starts, "must start at 0, one after the other")
+        require(self.delay >= 0, "delay", self.delay, "must be a number of queries, at least 0")
+        if self.times is not None:
+            shape = self.times.shape
+            require(shape == self.rows.shape, "times.shape", shape, "one per query")
+            step = float(np.diff(self.times).min(initial=0.0))
+            require(step >= 0, "smallest step of times", step, "times must be ascending")
+        if self.reported_reward is not None:
+            shape = self.reported_reward.shape
+            require(shape == self.table.reward.shape, "reported_reward.shape", shape, "the table's")
+
+    @property
+    def num_queries(self) -> int:
+        """T."""
+        return self.rows.size
+
+    def candidates(self, t: int) -> NDArray[np.intp]:
+        """Return the models that have arrived and not retired at query `t`, ascending."""
+        return np.flatnonzero((self.arrivals <= t) & (t < self.retirements))
+
+    def regime(self, t: int) -> Regime:
+        """Return the true means at query `t`."""
+        return next(regime for regime in reversed(self.regimes) if regime.start <= t)
+
+    def told_reward(self) -> NDArray[np.float64]:
+        """Return what feedback says of every model on every row of the table."""
+        return self.table.reward if self.reported_reward is None else self.reported_reward
+
+    def stage_starts(self, num_stages: int) -> NDArray[np.int64]:
+        """Return the first query of each stage.
+
+        Stages have as many queries each, up to one, or are equally long by the clock where the
+        times of the queries are known; one in which no query comes is left out then.
+
+        Raises
+        ------
+        InvalidInputError
+            If `num_stages` is not in [1, T].
+        """
+        starts = stage_starts(self.num_queries, num_stages)
+        if self.times is None:
+            return starts
+        clock = np.linspace(self.times[0], self.times[-1], num_stages, endpoint=False)
+        first = np.searchsorted(self.times, clock)
+        return np.unique(np.append(0, first[first < self.num_queries])).astype(np.int64)
+
+
+def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
+    """Return the first query of each of `num_stages` stages of equal length, up to one query.
+
+    Raises
+    ------
+    InvalidInputError
+        If `num_stages` is not in [1, num_queries].
+    """
+    require(
+        1 <= num_stages <= num_queries,
+        "num_stages",
+        num_stages,
+        f"must be in [1, {num_queries}], the number of queries",
+    )
+    return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
+
+
+def even_arrivals(num_models: int, num_initial: int, num_queries: int) -> NDArray[np.int64]:
+    """Arrival times with `num_initial` models at the start and the others at even distances.
+
+    Raises
+    ------
+    InvalidInputError
+        If `num_initial` is not in [1, num_models].
+    """
+    require(
+        1 <= num_initial <= num_models,
+        "num_initial",
+        num_initial,
+        f"must be in [1, {num_models}], the number of models",
+    )
+    later = num_models - num_initial
+    times = np.zeros(num_models, dtype=np.int64)
+    times[num_initial:] = np.arange(1, later + 1) * num_queries // (later + 1)
+    return times
+
+
+def draw_stream(
+    table: OutcomeTable,
+    seed: int,
+    *,
+    num_queries: int | None = None,
+    order: str = "iid",
+    num_initial: int | None = None,
+    arrival_order: str | Sequence[str] = "table",
+    retirements: Mapping[str, int] | None = None,
+) -> Stream:
+    """Draw a stream from a table.
+
+    Parameters
+    ----------
+    table : OutcomeTable
+    seed : int
+        Fixes the stream.
+    num_queries : int, optional
+        T; the table's number of rows by default.
+    order : {"iid", "shuffled", "in_order"}
+        Draws with replacement and the table's weights; every row once, in random order, over and
+        over; or every row in the table's order, over and over. The last two refuse weights.
+    num_initial : int, optional
+        Models at the start; the others arrive evenly. All by default.
+    arrival_order : {"table", "shuffled"} or sequence of str
+        In the order of the columns, in a random one, or in the one given (every model, by name).
+    retirements : dict of str to int, optional
+        The query index at which a model retires, by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument breaks its rule.
+    """
+    require(order in STREAM_ORDERS, "order", order, f"must be one of {STREAM_ORDERS}")
+    if num_queries is None:
+        num_queries = table.num_rows
+    require(num_queries >= 1, "num_queries", num_queries, "must be at least 1")
+    generator = np.random.default_rng(seed)
+    rows = _draw_rows(table, num_queries, order, generator)
+    arranged = table.select(_arrival_names(table, arrival_order, generator))
+    initial = table.num_models if num_initial is None else num_initial
+    stays = np.full(table.num_models, NEVER)
+    for name, t in (retirements or {}).items():
+        if name not in table.models:
+            known = ", ".join(table.models)
+            raise InvalidInputError(f"retirements names {name!r}; the table's models are {known}")
+        stays[arranged.models.index(name)] = t
+    return Stream(arranged, rows, even_arrivals(table.num_models, initial, num_queries), stays)
+
+
+def _draw_rows(
+    table: OutcomeTable, num_queries: int, order: str, generator: np.random.Generator
+) -> NDArray[np.uint32]:
+    if order == "iid":
+        rows = generator.choice(table.num_rows, size=num_queries, p=table.weights)
+        return rows.astype(np.uint32)
+    if table.weights is not None:
+        raise InvalidInputError(
+            f"order = {order!r}: takes every row equally often, but the table has weights; "
+            "use order='iid', or a table without weights"
+        )
+    rounds = -(-num_queries // table.num_rows)
+    passes = [
+        generator.permutation(table.num_rows) if order == "shuffled" else np.arange(table.num_rows)
+        for _ in range(rounds)
+    ]
+    return np.concatenate(passes)[:num_queries].astype(np.uint32)
+
+
+def _arrival_names(
+    table: OutcomeTable, order: str | Sequence[str], generator: np.random.Generator
+) -> list[str]:
+    if not isinstance(order, str):
+        names = list(order)
+        if sorted(names) != sorted(table.models):
+            raise InvalidInputError(
+                f"arrival_order = {names!r}: must name each of the table's models once: "
+                + ", ".join(table.models)
+            )
+        return names
+    require(order in ARRIVAL_ORDERS, "arrival_order", order, f"must be one of {ARRIVAL_ORDERS}")
+    names = list(table.models)
+    if order == "shuffled":
+        names = [names[k] for k in generator.permutation(len(names))]
+    return names

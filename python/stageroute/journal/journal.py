@@ -1,0 +1,312 @@
+"""The journal: every acknowledged record outlives the process, at the price of a copy to memory.
+
+Two files. ``<path>-tail`` is a ring of records in memory shared with the kernel
+(`stageroute._core.Tail`): an append is durable when it returns. ``<path>`` is an SQLite database:
+a background thread moves records from the tail to there, many in one transaction, and now and then
+has a snapshot of the router take their place, so that neither file grows without bound.
+
+What survives:
+
+========================  =============================  ====================================
+``durability``            ``kill -9``, a crash           a power cut, a crash of the system
+========================  =============================  ====================================
+``"process"`` (default)   every acknowledged record      what SQLite has synchronised
+``"disk"``                every acknowledged record      all but the last ``commit_seconds``
+========================  =============================  ====================================
+
+A journal is for local disks and for one process: not for its forks, and nothing else in the
+process may open and close the database meanwhile, not even to copy it, because closing any handle
+of a locked file frees the lock of the whole process.
+"""
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+from stageroute._core import Tail
+from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.errors import StageRouteError
+from stageroute.journal.recovery import Recovered, TornTail, recover, tail_of
+from stageroute.journal.store import DURABILITIES, Durability, JournalStore, Position
+
+__all__ = ["Journal", "Recovered", "TornTail"]
+
+logger = logging.getLogger("stageroute")
+
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two attempts to commit, at most, while the disk refuses."""
+
+TAIL_BYTES: Final = (1 << 12, 1 << 28)
+"""A batch is one value of the database, which holds values of up to a billion bytes."""
+
+TakeSnapshot: TypeAlias = Callable[[], tuple[Position, bytes]]
+
+
+class Journal:
+    """A durable sequence of records; make one with `open`.
+
+    Attributes
+    ----------
+    path : Path
+        The database; the tail is beside it.
+    tail : Tail
+        Takes the records.
+    """
+
+    def __init__(
+        self,
+        store: JournalStore,
+        tail: Tail,
+        path: Path,
+        commit_seconds: float,
+        compact_bytes: int,
+    ) -> None:
+        self.path = path
+        self.tail = tail
+        self._store = store
+        self._commit_seconds = commit_seconds
+        self._compact_bytes = compact_bytes
+        # Held while the disk is written, and never while the owner's lock is taken.
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        self._last_error: Exception | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        fingerprint: str,
+        durability: Durability = "process",
+        commit_seconds: float = 0.05,
+        tail_bytes: int = 1 << 24,
+        compact_bytes: int = 1 << 24,
+        allow_missing_tail: bool = False,
+    ) -> tuple[Self, Recovered]:
+        """Open a journal, or make a new one.
+
+        Parameters
+        ----------
+        path : str or Path
+            The database; made if there is none, and the tail beside it.
+        fingerprint : str
+            Says for which configuration the records are; a journal of another one is refused.
+        durability : {"process", "disk"}
+            Whether a commit waits until the disk has it.
+        commit_seconds : float, default 0.05
+            Records wait so long, at most, until they are committed to the database.
+        tail_bytes : int, default 16 MiB
+            Room for records that are not committed yet, rounded up to a power of two; in
+            [2**12, 2**28]. A tail that is there keeps its size.
+        compact_bytes : int, default 16 MiB
+            When the records in the database take more, a snapshot takes their place.
+        allow_missing_tail : bool
+            Go on although the tail is gone, and with it the last records.
+
+        Returns
+        -------
+        journal : Journal
+            Its ``tail`` takes records; `start` has them committed.
+        recovered : Recovered
+            What it held.
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument breaks its rule.
+        JournalLockedError
+            If it is open already.
+        JournalError
+            If the files cannot be read or written.
+        SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
+            If the journal cannot be used. Not a byte of its files was changed then.
+        """
+        _check(fingerprint, durability, commit_seconds, tail_bytes, compact_bytes)
+        path = Path(path).resolve()
+        store, tail, recovered = recover(
+            path, fingerprint, durability, tail_bytes, allow_missing_tail=allow_missing_tail
+        )
+        return cls(store, tail, path, commit_seconds, compact_bytes), recovered
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why records are not being committed, or not compacted; None while all is well.
+
+        Records are taken for as long as the tail has room for them.
+        """
+        return self._last_error
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether its records have something to start from."""
+        return self._store.snapshot_bytes is not None
+
+    def start(self, take_snapshot: TakeSnapshot) -> None:
+        """Commit from now on, in a thread that does not keep the owner of the method alive.
+
+        Parameters
+        ----------
+        take_snapshot : bound method
+            Returns the tail's ``head()`` and the owner's state (say, from `snapshot_file.dumps`),
+            both under the lock under which the owner appends. When the owner is gone, the journal
+            is closed.
+        """
+        tail, stopped = self.tail, self._stopped
+
+        def stop(_: object) -> None:
+            stopped.set()
+            tail.wake()
+
+        method = weakref.WeakMethod(take_snapshot, stop)
+        self._thread = threading.Thread(
+            target=self._run, args=(method,), name="stageroute-journal", daemon=True
+        )
+        self._thread.start()
+
+    def compact(self, take_snapshot: TakeSnapshot) -> None:
+        """Have a snapshot take the place of all records so far.
+
+        Raises
+        ------
+        JournalError
+            If it cannot be written now; the records are still there.
+        """
+        position, body = take_snapshot()
+        with self._lock:
+            if not self._is_closed:
+                self._store.set_snapshot(body, position)
+                self.tail.release(self._store.committed)
+
+    def abandon(self) -> None:
+        """Close the files as they are, for a router that could not be made from them."""
+        self._stopped.set()
+        with self._lock:
+            self._is_closed = True
+            self.tail.close()
+            self._store.abandon()
+
+    def flush(self) -> None:
+        """Return when every record appended so far is committed.
+
+        Raises
+        ------
+        JournalError
+            If they cannot be committed now; they are still in the tail.
+        """
+        with self._lock:
+            if not self._is_closed:
+                self._commit()
+
+    def close(self) -> None:
+        """Commit what is left and close the files; no record is taken any more.
+
+        Not to be called under a lock that `take_snapshot` takes.
+
+        Raises
+        ------
+        JournalError
+            If the last records cannot be committed now. They stay in the tail, and the next
+            `open` finds them there.
+        """
+        self._stopped.set()
+        self.tail.wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self.tail.close()
+            try:
+                self._store_batch()
+            finally:
+                self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, method: "weakref.WeakMethod[TakeSnapshot]") -> None:
+        pause = self._commit_seconds
+        while not self._stopped.is_set():
+            self.tail.wait(pause)
+            take_snapshot = method()
+            if take_snapshot is None:
+                break
+            is_well = self._work(take_snapshot)
+            del take_snapshot
+            pause = self._commit_seconds if is_well else min(2.0 * pause, LONGEST_PAUSE)
+        if method() is None:
+            try:
+                self.close()
+            except StageRouteError as error:
+                logger.warning("journal %s: closed without its last commit: %s", self.path, error)
+
+    def _work(self, take_snapshot: TakeSnapshot) -> bool:
+        """Commit, or say once per outage why not."""
+        try:
+            try:
+                self._compact_if_due(take_snapshot)
+            finally:
+                self.flush()
+        except Exception as error:  # noqa: BLE001  # the thread goes on whatever it is
+            if self._last_error is None:
+                logger.warning(
+                    "journal %s: cannot commit or compact for now, will keep trying: %s: %s",
+                    self.path,
+                    type(error).__name__,
+                    error,
+                )
+            # Frames that it passed through would keep the owner alive.
+            error.__cause__ = error.__context__ = None
+            self._last_error = error.with_traceback(None)
+            return False
+        if self._last_error is not None:
+            logger.warning("journal %s: committed again", self.path)
+        self._last_error = None
+        return True
+
+    def _compact_if_due(self, take_snapshot: TakeSnapshot) -> None:
+        pending, snapshot_bytes = self.tail.pending, self._store.snapshot_bytes
+        is_large = self._store.batch_bytes + pending > self._compact_bytes
+        is_cheaper = snapshot_bytes is not None and pending > snapshot_bytes
+        if not (is_large or is_cheaper):
+            return
+        self.compact(take_snapshot)
+
+    def _commit(self) -> None:
+        self._store_batch()
+        self.tail.release(self._store.committed)
+
+    def _store_batch(self) -> None:
+        start, end = self._store.committed, self.tail.head()
+        if start != end:
+            self._store.add_batch(Tail.read_range(tail_of(self.path), start, end), end)
+
+
+def _check(
+    fingerprint: str,
+    durability: str,
+    commit_seconds: float,
+    tail_bytes: int,
+    compact_bytes: int,
+) -> None:
+    rule = "must be a string that is not empty"
+    require(is_text(fingerprint), "fingerprint", fingerprint, rule)
+    rule = f"must be one of {', '.join(DURABILITIES)}"
+    require(durability in DURABILITIES, "durability", durability, rule)
+    ok = is_number(commit_seconds) and 0.0 < commit_seconds <= LONGEST_PAUSE
+    rule = f"must be above 0 and at most {LONGEST_PAUSE}"
+    require(ok, "commit_seconds", commit_seconds, rule)
+    ok = is_whole(tail_bytes) and TAIL_BYTES[0] <= tail_bytes <= TAIL_BYTES[1]
+    rule = f"must be a whole number in [{TAIL_BYTES[0]}, {TAIL_BYTES[1]}]"
+    require(ok, "tail_bytes", tail_bytes, rule)
+    ok = is_whole(compact_bytes) and compact_bytes >= 1
+    require(ok, "compact_bytes", compact_bytes, "must be a whole number, at least 1")

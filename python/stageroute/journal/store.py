@@ -1,0 +1,291 @@
+"""The journal's database: one snapshot, the batches of records behind it, and how far they go.
+
+Rows carry a SHA-256 of all their fields, and numbers of records follow each other without a gap,
+so that damage which SQLite does not see is seen here.
+"""
+
+import contextlib
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+from stageroute._core import __version__
+from stageroute.errors import (
+    JournalError,
+    JournalLockedError,
+    SnapshotCorruptError,
+    SnapshotVersionError,
+)
+from stageroute.journal.snapshot_file import require_fingerprint
+
+__all__ = ["Contents", "Durability", "JournalStore", "Position"]
+
+Durability: TypeAlias = Literal["process", "disk"]
+DURABILITIES: Final = get_args(Durability)
+
+Position: TypeAlias = tuple[int, int]
+"""Number of the record that begins there, from 1 on, and bytes that all before it took."""
+
+FORMAT: Final = 1
+APPLICATION_ID: Final = 0x53524A4C
+"""What tells the file from other databases, in SQLite's header: SRJL."""
+
+ROW_BYTES: Final = 128
+"""What a batch takes beside its records, about."""
+
+WAL_BYTES: Final = 4 << 20
+"""The write-ahead log is cut to this size once its pages are in the database."""
+
+SCHEMA: Final = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+    """CREATE TABLE journal (
+        id INTEGER PRIMARY KEY, fingerprint TEXT, identity BLOB, has_tail INTEGER,
+        next_seq INTEGER, next_offset INTEGER, sha256 BLOB
+    )""",
+    "CREATE TABLE snapshot (id INTEGER PRIMARY KEY, next_seq INTEGER, body BLOB, sha256 BLOB)",
+    """CREATE TABLE batches (
+        first_seq INTEGER PRIMARY KEY, next_seq INTEGER, body BLOB, sha256 BLOB
+    )""",
+)
+
+DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""SQLite's codes for a file that is not what it was; the last one stands for a missing table."""
+
+
+class Contents(NamedTuple):
+    """What a journal's database holds."""
+
+    snapshot: bytes | None
+    """The state before record `first_seq`; None for the state of a new router."""
+    first_seq: int
+    """Number of the first record in `batches`."""
+    batches: tuple[bytes, ...]
+    """Records, for `Tail.split`."""
+
+
+class JournalStore:
+    """An open database, locked for as long; one thread at a time, and `load` first of all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made if there is none.
+    fingerprint : str
+        Says which configuration the records are for.
+    durability : {"process", "disk"}
+        Whether a commit waits until the disk has it.
+    may_create : bool
+        Whether an empty or missing file is a new journal, and not one that was lost.
+
+    Attributes
+    ----------
+    identity : bytes
+        Shared with the tail.
+    has_tail : bool
+        Whether the tail was made.
+    committed : Position
+        Where the first record begins that is not in here.
+    batch_bytes : int
+        Bytes that batches take.
+    snapshot_bytes : int or None
+        Bytes of the snapshot, if there is one.
+    """
+
+    def __init__(
+        self, path: Path, fingerprint: str, durability: Durability, *, may_create: bool
+    ) -> None:
+        self._path = path
+        self._fingerprint = fingerprint
+        self.identity = b""
+        self.has_tail = False
+        self.committed: Position = (1, 0)
+        self.batch_bytes = 0
+        self.snapshot_bytes: int | None = None
+        with _errors_of(path):
+            self._connection = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with _errors_of(path):
+                self._execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+                self._execute(
+                    f"PRAGMA synchronous = {'FULL' if durability == 'disk' else 'NORMAL'}"
+                )
+                # Where fsync leaves data in the drive's cache (macOS), ask for more.
+                self._execute(f"PRAGMA fullfsync = {int(durability == 'disk')}")
+                if self._is_new():
+                    self._require(
+                        may_create,
+                        "is empty, but its tail is not: put it back, or move the tail away to "
+                        "start anew",
+                    )
+                    self._create()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def load(self) -> Contents:
+        """Read everything, and refuse what is not exactly as it was written."""
+        with _errors_of(self._path):
+            return self._load()
+
+    def note_tail(self) -> None:
+        """Note that the tail was made."""
+        with self._transaction():
+            self._note(self.committed, has_tail=True)
+        self.has_tail = True
+        # So that damage to the log can take away commits, but not the journal as such.
+        with _errors_of(self._path):
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def add_batch(self, records: bytes, end: Position) -> None:
+        """Store the records from `committed` to `end`."""
+        first_seq, next_seq = self.committed[0], end[0]
+        row = (first_seq, next_seq, records)
+        with self._transaction():
+            self._execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (*row, _digest(row)))
+            self._note(end, has_tail=True)
+        self.committed = end
+        self.batch_bytes += len(records) + ROW_BYTES
+
+    def set_snapshot(self, body: bytes, position: Position) -> None:
+        """Store the state before the record at `position`; drop the batches that are part of it."""
+        row = (1, position[0], body)
+        committed = max(self.committed, position)
+        with self._transaction():
+            self._execute("REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (*row, _digest(row)))
+            self._execute("DELETE FROM batches WHERE next_seq <= ?", (position[0],))
+            sizes = self._execute("SELECT sum(length(body) + ?) FROM batches", (ROW_BYTES,))
+            batch_bytes = sizes.fetchone()[0] or 0
+            self._note(committed, has_tail=True)
+        self.committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
+
+    def close(self) -> None:
+        """Close the database; others can open it."""
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Close the database without changing a byte of it."""
+        # Closing would move the write-ahead log into the database; an interrupt keeps it from that.
+        self._connection.interrupt()
+        self._connection.close()
+
+    def _is_new(self) -> bool:
+        tables = self._execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return tables == 0 and self._pragma("application_id") == 0
+
+    def _create(self) -> None:
+        mode = self._execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(f"{self._path}: SQLite keeps no write-ahead log on this file system")
+        self.identity = secrets.token_bytes(16)
+        with self._transaction():
+            for statement in SCHEMA:
+                self._execute(statement)
+            self._note(self.committed, has_tail=False)
+
+    def _load(self) -> Contents:
+        self._require(self._pragma("application_id") == APPLICATION_ID, "is no journal")
+        version = self._pragma("user_version")
+        if version > FORMAT:
+            raise SnapshotVersionError(
+                f"{self._path} has format {version}; this release ({__version__}) reads format "
+                f"{FORMAT}: upgrade stageroute"
+            )
+        ((_, fingerprint, identity, has_tail, *committed),) = self._rows("journal", 1)
+        require_fingerprint(str(self._path), self._fingerprint, fingerprint)
+        mode = self._execute("PRAGMA journal_mode").fetchone()[0]
+        self._require(mode == "wal", f"is damaged: its journal mode is {mode}")
+        check = self._execute("PRAGMA quick_check(1)").fetchone()[0]
+        self._require(check == "ok", f"is damaged: {check}")
+        self.identity, self.has_tail = identity, bool(has_tail)
+        self.committed = (committed[0], committed[1])
+        first_seq, snapshot = 1, None
+        for _, first_seq, snapshot in self._rows("snapshot", 0, 1):  # noqa: B007
+            self.snapshot_bytes = len(snapshot)
+        batches: list[bytes] = []
+        next_seq = first_seq
+        for start, end, body in self._rows("batches"):
+            # A snapshot may be taken while its first records are being stored as a batch.
+            follows = start == next_seq if batches else start <= next_seq < end
+            self._require(follows, f"is damaged: record {next_seq} is missing")
+            batches.append(_without(body, next_seq - start))
+            next_seq = end
+            self.batch_bytes += len(body) + ROW_BYTES
+        self._require(next_seq == self.committed[0], f"is damaged: record {next_seq} is missing")
+        return Contents(snapshot, first_seq, tuple(batches))
+
+    def _rows(self, table: str, *counts: int) -> list[tuple[Any, ...]]:
+        """Rows in the order of their keys, less their last column, which is checked."""
+        rows = self._execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608
+        self._require(not counts or len(rows) in counts, f"is damaged: {len(rows)} {table} rows")
+        for row in rows:
+            intact = row[-1] == _digest(row[:-1])
+            self._require(intact, f"is damaged: the SHA-256 of {table} {row[0]} does not fit")
+        return [row[:-1] for row in rows]
+
+    def _note(self, committed: Position, *, has_tail: bool) -> None:
+        row = (1, self._fingerprint, self.identity, int(has_tail), *committed)
+        values = (*row, _digest(row))
+        self._execute("REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def _require(self, ok: bool, what: str) -> None:  # noqa: FBT001
+        if not ok:
+            raise SnapshotCorruptError(f"{self._path} {what}")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._execute(f"PRAGMA {name}").fetchone()[0])
+
+    def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _errors_of(self._path):
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+
+
+def _without(records: bytes, count: int) -> bytes:
+    """Drop the first so many records."""
+    at = 0
+    for _ in range(count):
+        at += 4 + int.from_bytes(records[at : at + 4], "little")
+    return records[at:]
+
+
+def _digest(row: tuple[object, ...]) -> bytes:
+    digest = hashlib.sha256()
+    for field in row:
+        data = field if isinstance(field, bytes) else repr(field).encode()
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Raise this package's errors in place of SQLite's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Text that is not UTF-8 comes without a code.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in DAMAGE:
+            raise SnapshotCorruptError(f"{path} is damaged, or is no journal: {error}") from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise JournalLockedError(
+                f"{path} is open already, here or in another process: a journal has one router"
+            ) from error
+        raise JournalError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Scenarios: what a service does to a router, and what becomes of it."""

@@ -1,0 +1,174 @@
+"""LiteLLM's router (PyPI ``litellm``) in the comparison, through `litellm.Router`, offline.
+
+Settings, each after its own documentation (docs.litellm.ai/docs/routing):
+
+- ``simple-shuffle`` ("recommended for production") with ``weight`` set to the throughput cap: the
+  share of traffic that a model is meant to get.
+- ``cost-based-routing`` with ``input_cost_per_token`` and ``output_cost_per_token`` from the list
+  price. It exists only as `async_get_available_deployment`.
+- ``usage-based-routing-v2``, the newer one of two: the model with the fewest tokens in the current
+  minute. Usage reaches it through the `log_success_event` of its strategy, the call that LiteLLM
+  makes after a completion.
+- No ``rpm`` or ``tpm`` limits: they count wall-clock minutes, and a replay has none. So no cap on a
+  share of traffic can be expressed. What was counted in earlier stages is flushed at a boundary, as
+  its minute would long be over; else a newcomer would get all traffic until it has caught up.
+- ``LITELLM_LOCAL_MODEL_COST_MAP`` keeps it from fetching its list of prices, and
+  ``LITELLM_MODE=PRODUCTION`` from reading a ``.env`` file.
+
+A table knows costs, not tokens: a model is priced so that its mean query uses `USUAL_TOKENS`.
+
+It ranks candidates by price (cost-based) or not at all, and never learns from rewards. Shuffles
+and ties are drawn from Python's global generator, which is seeded at the first stage. Usage is
+forgotten at every wall-clock minute: decisions of ``litellm-usage`` after one differ between runs.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import weakref
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from stageroute.policies.base import Arms, Policy, Setting
+from stageroute.policies.rivals.adapting import UNKNOWN, USUAL_TOKENS, best_ranked
+from stageroute.policies.rivals.installed import require_installed
+
+__all__ = ["LitellmPolicy"]
+
+STRATEGIES: Final = MappingProxyType(
+    {
+        "shuffle": "simple-shuffle",
+        "cost": "cost-based-routing",
+        "usage": "usage-based-routing-v2",
+    }
+)
+GROUP: Final = "fleet"
+"""The one model name that all deployments share, so that they are balanced."""
+
+
+class LitellmPolicy(Policy):
+    """`litellm.Router` whose model list is the live set.
+
+    Parameters
+    ----------
+    setting : Setting
+    strategy : {"shuffle", "cost", "usage"}
+
+    Raises
+    ------
+    MissingExtraError
+        If LiteLLM is not installed.
+    """
+
+    def __init__(self, setting: Setting, strategy: str) -> None:
+        _keep_offline()
+        require_installed("litellm", "LiteLLM")
+        for logger in ("LiteLLM", "LiteLLM Router"):
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        self.name = f"litellm-{strategy}"
+        self._strategy = strategy
+        self._setting = setting
+        self._max_deployed = setting.limits.max_deployed
+        self._price = setting.stream.regimes[0].cost / USUAL_TOKENS
+        self._caps = setting.caps()
+        set_seed, draw_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
+        self._ties = np.random.default_rng(set_seed)
+        self._draw_seed = int(draw_seed)
+        self._live: tuple[int, ...] = ()
+        self._router: Any = None
+        self._loop: Any = None
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Let the cheapest models go live, or random ones where it does not rank them."""
+        ranks = self._strategy == "cost"
+        score = -self._price[candidates] if ranks else np.zeros(candidates.size)
+        self._live = best_ranked(candidates, score, self._max_deployed, self._ties)
+        models = [self._deployment(arm) for arm in self._live]
+        if self._router is None:
+            self._start(models)
+        else:
+            self._router.flush_cache()  # The minute of the last query is long over.
+            self._router.set_model_list(models)
+        return self._live
+
+    def _deployment(self, arm: int) -> dict[str, Any]:
+        return {
+            "model_name": GROUP,
+            "litellm_params": {
+                "model": _litellm_name(self._setting.names[arm]),
+                "api_key": "none",
+                "input_cost_per_token": float(self._price[arm]),
+                "output_cost_per_token": float(self._price[arm]),
+                "weight": float(self._caps[arm]),
+            },
+            "model_info": {"id": str(arm)},
+        }
+
+    def _start(self, models: list[dict[str, Any]]) -> None:
+        from litellm import Router
+
+        async def make() -> Any:
+            return Router(model_list=models, routing_strategy=STRATEGIES[self._strategy])
+
+        # The strategy starts a task of its own: it needs a loop to belong to.
+        runner = asyncio.Runner()
+        self._router = runner.run(make())
+        self._loop = runner.get_loop()
+        weakref.finalize(self, _close, self._router, runner)
+        random.seed(self._draw_seed)
+
+    def route(self, row: int) -> tuple[int, float, float]:  # noqa: ARG002
+        """Decide on the next query."""
+        if self._strategy == "cost":
+            chosen = self._loop.run_until_complete(self._route_async())
+        else:
+            chosen = self._router.get_available_deployment(GROUP)
+        arm = int(chosen["model_info"]["id"])
+        return arm, self._probability(arm), UNKNOWN
+
+    async def _route_async(self) -> Any:
+        chosen = await self._router.async_get_available_deployment(GROUP, request_kwargs={})
+        await asyncio.sleep(0)  # It leaves a task behind, which ends here.
+        return chosen
+
+    def _probability(self, arm: int) -> float:
+        if self._strategy == "cost":
+            return 1.0
+        if self._strategy == "usage":
+            return UNKNOWN
+        return float(self._caps[arm] / self._caps[list(self._live)].sum())
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
+        """Report the tokens that a query used, where the strategy counts them."""
+        if self._strategy != "usage":
+            return
+        price = float(self._price[arm])
+        usage = {
+            "model_group": GROUP,
+            "model_id": str(arm),
+            "total_tokens": round(cost / price) if price else int(USUAL_TOKENS),
+            "hidden_params": {"litellm_model_name": _litellm_name(self._setting.names[arm])},
+        }
+        now = datetime.now(UTC)
+        strategy = self._router.lowesttpm_logger_v2
+        strategy.log_success_event({"standard_logging_object": usage}, None, now, now)
+
+
+def _litellm_name(model: str) -> str:
+    """Any model, behind an interface like OpenAI's."""
+    return f"openai/{model}"
+
+
+def _keep_offline() -> None:
+    """Read when the package is imported."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+
+def _close(router: Any, runner: asyncio.Runner) -> None:
+    router.discard()
+    runner.close()

@@ -1,0 +1,234 @@
+"""What a replay amounts to: regret against the stage oracle, reward, spend, adherence, shares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stageroute.datasets.streams import Regime, Stream
+from stageroute.policies import Limits
+from stageroute.policies.base import Arms
+from stageroute.policies.oracles import optimum, relaxed_price
+from stageroute.replay.replay import ReplayResult
+
+__all__ = [
+    "RUNNING_SPEND_FROM",
+    "OracleParts",
+    "ReplayMetrics",
+    "expected_costs",
+    "expected_rewards",
+    "measure",
+    "oracle_parts",
+    "oracle_rewards",
+    "waiting_cost",
+]
+
+Floats = NDArray[np.float64]
+
+RUNNING_SPEND_FROM = 1_000
+"""The running spend is judged from this query on; before it, a few dear visits dominate."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OracleParts:
+    """What an oracle earns, in parts of the stream during which its mixture is the same.
+
+    Attributes
+    ----------
+    starts, lengths : ndarray of int64, shape (P,)
+        The first query of each part, and its number of queries.
+    reward : ndarray, shape (P,)
+        Expected reward of a query.
+    budget_price : ndarray, shape (P,)
+        Dual price of the budget over all candidates, M_max apart, reward per USD; infinite where
+        no mixture meets it.
+    """
+
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    reward: Floats
+    budget_price: Floats
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReplayMetrics:
+    """Figures of one replay.
+
+    Attributes
+    ----------
+    cumulative_regret : ndarray, shape (T,)
+        Σ over queries of the stage oracle's expected reward less the mean reward of the chosen
+        model: luck in single outcomes cancels out of it. Negative where a policy overspends.
+    regret : float
+        Its last value as a share of the oracle's total.
+    overspend_charge : float
+        What was spent beyond the budget over the whole stream, in expected costs and on starts, at
+        the oracle's budget price of the moment: the reward that the money could have bought. At
+        least 0, since money saved buys nothing. Added to the total regret it takes the advantage
+        out of overspending; the sum is not negative for a policy that keeps to the throughput
+        caps, where they and not M_max decide the oracle's set (weak duality).
+    oracle_reward : float
+        The oracle's mean expected reward.
+    reward : float
+        Mean reward observed.
+    spend : float
+        Total spend / (b T). All spends include what starting models cost, at the first query of
+        their stage.
+    start_spend : float
+        What starting models cost / (b T).
+    running_spend : ndarray, shape (T,)
+        Spend up to each query / (b t).
+    worst_running_spend : float
+        Its largest value from query 1,000 on (from the last one, for shorter streams).
+    stage_violation : ndarray, shape (K,)
+        Mean spend of each stage / b - 1, at least 0.
+    shares : ndarray, shape (N,)
+        Share of queries that each model served.
+    stages_deployed : ndarray of int64, shape (N,)
+        Number of stages in which each model was live.
+    stage_budget_price : ndarray, shape (K,)
+        Mean dual price of the budget in each stage over the queries where it is finite, reward per
+        USD; NaN where it never is.
+    """
+
+    cumulative_regret: Floats
+    regret: float
+    overspend_charge: float
+    oracle_reward: float
+    reward: float
+    spend: float
+    start_spend: float
+    running_spend: Floats
+    worst_running_spend: float
+    stage_violation: Floats
+    shares: Floats
+    stages_deployed: NDArray[np.int64]
+    stage_budget_price: Floats
+
+
+def oracle_parts(
+    stream: Stream,
+    limits: Limits,
+    starts: NDArray[np.int64],
+    *,
+    redeploys_at_once: bool = False,
+) -> OracleParts:
+    """Return what the stage oracle earns.
+
+    Parameters
+    ----------
+    stream : Stream
+    limits : Limits
+    starts : ndarray of int64, shape (K,)
+        The first query of each stage.
+    redeploys_at_once : bool, default False
+        Whether it also redeploys the moment a model arrives or retires, which no policy can. In any
+        case it knows a change of the means at once.
+    """
+    changes = [regime.start for regime in stream.regimes]
+    lives = np.concatenate([stream.arrivals, stream.retirements])
+    moments = lives[lives < stream.num_queries] if redeploys_at_once else starts
+    parts = np.unique(np.concatenate([starts, changes, moments]))
+    # Many parts have the same candidates.
+    known: dict[tuple[int, bytes], tuple[float, float]] = {}
+    values = []
+    for start in parts.tolist():
+        stage = int(starts[np.searchsorted(starts, start, side="right") - 1])
+        regime = stream.regime(start)
+        candidates = stream.candidates(start if redeploys_at_once else stage)
+        problem = regime.start, candidates.tobytes()
+        if problem not in known:
+            known[problem] = _value_and_price(candidates, regime, limits)
+        values.append(known[problem])
+    reward, price = np.array(values).T
+    lengths = np.diff([*parts, stream.num_queries])
+    return OracleParts(parts, lengths, reward, price)
+
+
+def _value_and_price(candidates: Arms, regime: Regime, limits: Limits) -> tuple[float, float]:
+    _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
+    price = relaxed_price(candidates, regime.reward, regime.cost, limits)
+    return float(regime.reward @ mixture), price
+
+
+def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:
+    """Return the stage oracle's expected reward on each query, shape (T,)."""
+    parts = oracle_parts(stream, limits, starts)
+    return np.repeat(parts.reward, parts.lengths)
+
+
+def waiting_cost(stream: Stream, limits: Limits, num_stages: int) -> float:
+    """Return what the stage oracle loses in all because models that arrive wait for a boundary.
+
+    The paper calls it the bottleneck of discovery; no policy can avoid it with these stages, and
+    regret against the stage oracle does not contain it.
+    """
+    starts = stream.stage_starts(num_stages)
+    at_once = oracle_parts(stream, limits, starts, redeploys_at_once=True)
+    staged = oracle_parts(stream, limits, starts)
+    return float(at_once.reward @ at_once.lengths - staged.reward @ staged.lengths)
+
+
+def expected_rewards(stream: Stream, arm: NDArray[np.uint32]) -> Floats:
+    """Return the mean reward of the model that served each query, shape (T,)."""
+    return _means([regime.reward for regime in stream.regimes], stream, arm)
+
+
+def expected_costs(stream: Stream, arm: NDArray[np.uint32]) -> Floats:
+    """Return the mean cost of the model that served each query, shape (T,), USD."""
+    return _means([regime.cost for regime in stream.regimes], stream, arm)
+
+
+def _means(means: Sequence[Floats], stream: Stream, arm: NDArray[np.uint32]) -> Floats:
+    expected = means[0][arm]
+    for regime, later in zip(stream.regimes[1:], means[1:], strict=True):
+        expected[regime.start :] = later[arm[regime.start :]]
+    return expected
+
+
+def _overspend_charge(parts: OracleParts, expected_cost: Floats, budget: float) -> float:
+    spend = np.add.reduceat(expected_cost, parts.starts)
+    # Where the oracle cannot meet the budget either, money has no price.
+    price = np.where(np.isfinite(parts.budget_price), parts.budget_price, 0.0)
+    return max(0.0, float(price @ (spend - budget * parts.lengths)))
+
+
+def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:
+    """Compute the figures of a replay."""
+    starts, num_models = result.stage_starts, stream.table.num_models
+    queries = np.arange(1, stream.num_queries + 1)
+    lengths = np.diff([*starts, stream.num_queries])
+    parts = oracle_parts(stream, limits, starts)
+    oracle = np.repeat(parts.reward, parts.lengths)
+    cumulative_regret = np.cumsum(oracle - expected_rewards(stream, result.arm))
+    start_costs = np.zeros(stream.num_queries)
+    start_costs[starts] = limits.start_cost * result.num_started()
+    cost = result.cost + start_costs
+    running_spend = np.cumsum(cost) / (limits.budget * queries)
+    stage_spend = np.add.reduceat(cost, starts) / lengths
+    deployed = np.bincount(np.concatenate(result.deployments), minlength=num_models)
+    is_finite = np.isfinite(result.budget_price)
+    price_sum = np.add.reduceat(np.where(is_finite, result.budget_price, 0.0), starts)
+    price_count = np.add.reduceat(is_finite.astype(np.int64), starts)
+    return ReplayMetrics(
+        cumulative_regret=cumulative_regret,
+        regret=float(cumulative_regret[-1] / oracle.sum()),
+        overspend_charge=_overspend_charge(
+            parts, expected_costs(stream, result.arm) + start_costs, limits.budget
+        ),
+        oracle_reward=float(oracle.mean()),
+        reward=float(result.reward.mean()),
+        spend=float(running_spend[-1]),
+        start_spend=float(start_costs.sum() / (limits.budget * stream.num_queries)),
+        running_spend=running_spend,
+        worst_running_spend=float(
+            running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1 :].max()
+        ),
+        stage_violation=np.maximum(stage_spend / limits.budget - 1.0, 0.0),
+        shares=np.bincount(result.arm, minlength=num_models) / stream.num_queries,
+        stages_deployed=deployed,
+        stage_budget_price=np.divide(
+            price_sum, price_count, out=np.full(starts.size, np.nan), where=price_count > 0
+        ),
+    )

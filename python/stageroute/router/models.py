@@ -1,0 +1,160 @@
+"""The router's models: what they are, what is known of them, and how they come, change and go."""
+
+import threading
+from dataclasses import replace
+from typing import Any, Final
+
+from stageroute._core import Router
+from stageroute.checks import require
+from stageroute.config.models import Model
+from stageroute.config.settings import RouterSettings
+from stageroute.errors import InvalidInputError, UnknownModelError
+from stageroute.router import memory
+from stageroute.router.memory import Facts
+from stageroute.router.state import LimitState, ModelState
+
+__all__ = ["RouterFleet", "as_model"]
+
+CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
+    "name",
+    *(
+        f"expected_{what}{suffix}"
+        for what in ("cost", "reward", "tokens")
+        for suffix in ("", "_weight")
+    ),
+}
+"""Fields of a model that can be changed while it is there: all but its name and what was believed
+of it beforehand."""
+
+
+class RouterFleet(Router):
+    """The native half with its models' names and everything else the core does not know."""
+
+    _facts: Facts
+    _stage_lock: threading.RLock
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model ever added, in that order, as it is now."""
+        return tuple(self._facts.models)
+
+    @property
+    def settings(self) -> RouterSettings:
+        """All settings, defaults filled in."""
+        return self._facts.settings
+
+    @property
+    def limits(self) -> tuple[LimitState, ...]:
+        """What each hard limit stands at."""
+        return tuple(LimitState(*state) for state in self._limits())
+
+    def add_model(self, model: Model | str) -> None:
+        """Add a candidate; it can be live from the next stage on.
+
+        Raises
+        ------
+        InvalidInputError
+            If its name is taken, or a hard limit needs its `max_cost`.
+        """
+        model = as_model(model)
+        with self._stage_lock:
+            if any(model.name == known.name for known in self._facts.models):
+                raise InvalidInputError(
+                    f"name = {model.name!r}: this router has a model of that name already"
+                )
+            self._check_foreseeable(model)
+            note = memory.note(model=model)
+            self._add_arm(model.name, model.core_settings(), model.core_prior(), note)
+            self._facts.models.append(model)
+
+    def update_model(self, name: str, **changes: Any) -> Model:
+        """Change a model's price, limits or other fields; they apply to the next query.
+
+        Decisions already made are billed at the price under which they were made.
+
+        Parameters
+        ----------
+        name : str
+        **changes
+            Fields of `Model` with their new values: all but the name and what was expected of the
+            model before it was added.
+
+        Returns
+        -------
+        Model
+            As it is now.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it has retired.
+        InvalidInputError
+            If a field cannot be changed, or a value breaks its rule.
+        """
+        for field in changes:
+            rule = f"cannot be changed; these can: {', '.join(sorted(CHANGEABLE))}"
+            require(field in CHANGEABLE, field, changes[field], rule)
+        with self._stage_lock:
+            arm = self._arm_in_service(name)
+            model = replace(self._facts.models[arm], **changes)
+            self._check_foreseeable(model)
+            self._set_arm(arm, model.core_settings(), memory.note(model=model))
+            self._facts.models[arm] = model
+            return model
+
+    def set_budget(self, budget: float) -> None:
+        """Change the average budget from the next query on.
+
+        Parameters
+        ----------
+        budget : float
+            USD per query, above 0. What was over- or underspent is measured against it from the
+            first query.
+
+        Raises
+        ------
+        InvalidInputError
+            If it breaks its rule.
+        """
+        with self._stage_lock:
+            settings = replace(self._facts.settings, budget=budget)
+            note = memory.note(settings=settings.to_json())
+            self._set_budget(float(budget), note)
+            self._facts.settings = settings
+
+    def state(self, name: str) -> ModelState:
+        """Return what is known of a model.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        """
+        with self._stage_lock:
+            arm = self._arm(name)
+            _, live = self._plan()
+            known = self._arm_state(arm)
+            return ModelState(model=self._facts.models[arm], is_live=arm in live, **known)
+
+    def _arm(self, name: str) -> int:
+        for arm, model in enumerate(self._facts.models):
+            if model.name == name:
+                return arm
+        known = ", ".join(model.name for model in self._facts.models)
+        raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
+
+    def _arm_in_service(self, name: str) -> int:
+        arm = self._arm(name)
+        if self._arm_state(arm)["is_retired"]:
+            raise UnknownModelError(f"name = {name!r}: this model has retired already")
+        return arm
+
+    def _check_foreseeable(self, model: Model) -> None:
+        rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
+        ok = model.largest_cost is not None or not self._facts.settings.hard_limits
+        require(ok, f"max_cost of model {model.name!r}", None, rule)
+
+
+def as_model(model: Model | str) -> Model:
+    """Make a model of a name."""
+    return Model(model) if isinstance(model, str) else model

@@ -1,0 +1,229 @@
+"""The router's stages: planned, committed, and deployed in the background."""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Literal
+
+from stageroute.deployment.plan import Situation, StagePlan, make_plan
+from stageroute.errors import JournalError, NoModelError, StalePlanError
+from stageroute.router import memory
+from stageroute.router.controller import StageController
+from stageroute.router.models import RouterFleet
+from stageroute.router.state import Deployment
+
+__all__ = ["RouterStages"]
+
+logger = logging.getLogger("stageroute")
+
+INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], str]] = {
+    "budget_infeasible": "no mixture of the live models met the budget; the cheapest served",
+    "cap_infeasible": "the live models' caps sum to less than 1; traffic was split in proportion",
+}
+"""What a counter of decisions outside the limits means."""
+
+
+USUAL_STAGE_QUERIES: Final = 1_000
+"""Length of a stage about which nothing is known yet; only start costs are spread over it."""
+
+
+class RouterStages(RouterFleet):
+    """A router whose live set changes at stage boundaries."""
+
+    _infeasible_before: dict[str, int]
+    _start_models: Callable[[StagePlan], object] | None
+    _controller: StageController | None
+
+    @property
+    def deployment(self) -> Deployment:
+        """The live set."""
+        deployment = self._facts.deployment
+        if deployment is None:
+            raise NoModelError("nothing was deployed yet")
+        return deployment
+
+    def retire_model(self, name: str) -> None:
+        """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
+
+        Its slot follows `on_lost_slot`.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it has retired already.
+        """
+        with self._stage_lock:
+            self._retire_arm(self._arm_in_service(name))
+        if self._is_stage_due():
+            self._on_stage_due()
+
+    def plan_stage(self) -> StagePlan:
+        """Choose the next live set from what is known now, and change nothing.
+
+        Returns
+        -------
+        StagePlan
+            What would start, stop and stay, and why. `commit` makes it live.
+
+        Raises
+        ------
+        NoModelError
+            If every model has retired or failed.
+        DeploymentConflictError
+            If no set satisfies the fleet's constraints.
+        SolverError
+            If the MIP ended without a proven optimum.
+        """
+        with self._stage_lock:
+            facts = self._facts
+            stage, live = self._plan()
+            situation = Situation(
+                planning=self._planning(),
+                models=list(facts.models),
+                live=live,
+                stage=stage,
+                stage_queries=self._expected_queries(),
+            )
+        return make_plan(facts.settings, situation)
+
+    def commit(self, plan: StagePlan) -> Deployment:
+        """End the stage: switch to a planned live set in one step.
+
+        Parameters
+        ----------
+        plan : StagePlan
+            What `plan_stage` returned during this stage.
+
+        Returns
+        -------
+        Deployment
+            The live set of the new stage.
+
+        Raises
+        ------
+        StalePlanError
+            If another plan was committed since, or a model of this one has retired.
+        """
+        with self._stage_lock:
+            stage, _ = self._plan()
+            if plan.after_stage != stage:
+                raise StalePlanError(
+                    f"this plan follows stage {plan.after_stage}, and stage {stage} is running: "
+                    "plan again"
+                )
+            arms = [self._arm(name) for name in plan.models]
+            retired = [name for name in plan.models if self.state(name).is_retired]
+            if retired:
+                raise StalePlanError(
+                    f"{', '.join(retired)} retired after this plan was made: plan again"
+                )
+            self._warn_of_last_stage(stage)
+            deployment = Deployment(
+                stage=stage + 1,
+                models=plan.models,
+                status=plan.status,
+                weights=plan.weights,
+                expected_reward=plan.expected_reward,
+                expected_spend=plan.expected_spend,
+                first_query=self._counters()["queries"],
+            )
+            note = memory.note(deployment=deployment)
+            self._publish(arms, plan.start_cost, plan.stage_queries, note)
+            self._facts.deployment = deployment
+            if plan.status != "optimal":
+                logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
+            return deployment
+
+    def advance_stage(self) -> Deployment:
+        """End the stage: plan and commit at once.
+
+        Returns
+        -------
+        Deployment
+            The live set of the new stage.
+
+        Raises
+        ------
+        NoModelError, DeploymentConflictError, SolverError
+            As `plan_stage`; the old set stays live.
+        """
+        with self._stage_lock:
+            return self.commit(self.plan_stage())
+
+    def _control(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
+        """Start the background thread, if stages end by themselves and not inline."""
+        settings = self._facts.settings
+        self._start_models = start_models
+        ends_by_itself = (
+            settings.stage_queries is not None
+            or settings.stage_seconds is not None
+            or settings.on_lost_slot == "redeploy"
+        )
+        if ends_by_itself and controller == "background":
+            self._controller = StageController(self._end_stage, settings.stage_seconds)
+
+    def _on_stage_due(self) -> None:
+        """Have the next stage deployed: called once when `route` finds it due."""
+        if self._controller is not None:
+            self._controller.request()
+            return
+        with self._stage_lock:
+            self._end_stage(is_asked=True)
+
+    def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
+        """Deploy the next stage; where that fails, the old set stays live."""
+        if is_asked and not self._is_stage_due():
+            # Asked twice for one boundary, or somebody has committed a plan in the meantime.
+            return
+        try:
+            while not self._deploy():
+                logger.info("a planned model has retired meanwhile: planning again")
+        except Exception as error:  # noqa: BLE001  # the callback's errors too
+            self._extend(error)
+
+    def _expected_queries(self) -> float:
+        """How many queries the next stage will have: as set, else as many as the last one."""
+        settings, deployment = self._facts.settings, self._facts.deployment
+        if settings.stage_queries is not None:
+            return settings.stage_queries
+        last = 0 if deployment is None else self._counters()["queries"] - deployment.first_query
+        return last or USUAL_STAGE_QUERIES
+
+    def _deploy(self) -> bool:
+        """Plan, have models started, commit; False if a planned model has retired meanwhile."""
+        plan = self.plan_stage()
+        if self._start_models is not None:
+            self._start_models(plan)
+        with self._stage_lock:
+            stage, _ = self._plan()
+            try:
+                self.commit(plan)
+            except StalePlanError as error:
+                if plan.after_stage == stage:
+                    return False
+                # Somebody else has ended the stage: nothing is left to do.
+                logger.warning("dropped what was planned in the background: %s", error)
+        return True
+
+    def _extend(self, error: Exception) -> None:
+        with self._stage_lock:
+            try:
+                self._extend_stage(memory.note(failed_stages=1))
+                self._facts.failed_stages += 1
+            except JournalError:
+                # Then the stage is still due, and the next query asks for it again.
+                logger.debug("the journal does not take the failed boundary either")
+        logger.warning("stage not advanced, the live set stays as it was: %s", error)
+
+    def _count_from_here(self) -> None:
+        """Leave what was done before this process out of its warnings."""
+        counters = self._counters()
+        self._infeasible_before = {status: counters[status] for status in INFEASIBLE_STATUSES}
+
+    def _warn_of_last_stage(self, stage: int) -> None:
+        """Say once, at the boundary, that queries of the stage were served outside the limits."""
+        counters = self._counters()
+        for status, reason in INFEASIBLE_STATUSES.items():
+            since = counters[status] - self._infeasible_before[status]
+            if since:
+                logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
+            self._infeasible_before[status] = counters[status]
