@@ -128,6 +128,7 @@ class CoreCounters(TypedDict):
     budget_infeasible: int
     cap_infeasible: int
     restricted: int
+    restricted_infeasible: int
     refused_traffic: int
     refused_cooling: int
     refused_hard_limit: int

@@ -65,6 +65,8 @@ def test_a_router_goes_on_from_what_was_written_then(kind: str, tmp_path: Path) 
             found = answer_of(router, name, args, kwargs)
             assert leaves(found) == almost(answer), (number, name, REMEDY)
         end = json.loads(json.dumps(end_to_json(router)))
+    # Counters that came since are not part of what was written.
+    end["counters"] = {name: end["counters"][name] for name in GOLDEN["end"]["counters"]}
     assert leaves(end) == almost(GOLDEN["end"]), REMEDY
 
 

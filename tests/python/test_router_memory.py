@@ -135,7 +135,7 @@ def test_snapshots_that_cannot_be_used_are_refused_and_left_alone(tmp_path: Path
     refuse(path, other, SnapshotMismatchError, "there: a router's state of version 9")
     no_facts = snapshot_file.dumps(own | {"facts": {"settings": 3}}, body)
     refuse(path, no_facts, SnapshotCorruptError, "without the facts")
-    refuse(path, snapshot_file.dumps(own, body[:-1]), SnapshotCorruptError)
+    refuse(path, snapshot_file.dumps(own, body[:-2]), SnapshotCorruptError)
     refuse(path, snapshot_file.dumps(own, body + b"x"), SnapshotCorruptError, "1 bytes are left")
     refuse(path, b"", SnapshotCorruptError, "cut short")
     refuse(path, b"not a snapshot", SnapshotCorruptError, "does not start as a snapshot")

@@ -123,6 +123,9 @@ class RouterCounters:
         The live caps sum to less than 1; traffic was split in proportion to them.
     restricted : int
         Not every live model was considered; see `Decision.reasons`.
+    restricted_infeasible : int
+        Of the restricted ones: no mixture of the models considered meets the budget, or their caps
+        sum to less than 1.
     refused_traffic, refused_cooling, refused_hard_limit, refused_excluded : int
         Queries refused with `RateLimitedError`, `ModelsDownError`, `HardLimitError`,
         `ExcludedError`.
@@ -163,6 +166,7 @@ class RouterCounters:
     budget_infeasible: int
     cap_infeasible: int
     restricted: int
+    restricted_infeasible: int
     refused_traffic: int
     refused_cooling: int
     refused_hard_limit: int

@@ -3,7 +3,8 @@
 use stageroute_core::checks::{CAP_RULE, check, check_all, check_lengths, is_cap};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    Confidence, CostFeedback, Decision, Drift, Error, Learner, Pacing, Prior, StagePlan,
+    Confidence, CostFeedback, Decision, DecisionStatus, Drift, Error, Learner, Pacing, Prior,
+    StagePlan,
 };
 
 use crate::context_prices::SharedPrices;
@@ -193,8 +194,8 @@ impl ContextRouter {
                     lp.set_arm(slot, reward, cost);
                 }
                 lp.set_budget(self.purse.paced_budget());
-                let status = lp.solve()?;
-                self.counts.count(status, lp.spend() <= self.purse.budget);
+                lp.solve()?;
+                self.counts.count(DecisionStatus::of(lp, self.purse.budget));
                 self.price = lp.budget_price();
                 let p = lp.probabilities();
                 let slot = self.drawer.sampler.draw(lp.support(), p).ok_or(Error::NoLiveArm)?;

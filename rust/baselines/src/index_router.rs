@@ -4,7 +4,7 @@ use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
 use stageroute_core::lp::{Problem, RoutingLp};
-use stageroute_core::{Decision, Error, Moments, Pacing, Prior, StagePlan};
+use stageroute_core::{Decision, DecisionStatus, Error, Moments, Pacing, Prior, StagePlan};
 
 use crate::drawer::Drawer;
 use crate::index::{Index, Rewards};
@@ -139,9 +139,9 @@ impl Policy for IndexRouter {
             lp.set_arm(slot, index, self.costs[arm].mean());
         }
         lp.set_budget(self.purse.paced_budget());
-        let status = lp.solve()?;
-        let (price, spend) = (lp.budget_price(), lp.spend());
-        self.counts.count(status, spend <= self.purse.budget);
+        lp.solve()?;
+        let price = lp.budget_price();
+        self.counts.count(DecisionStatus::of(lp, self.purse.budget));
         let (slot, probability) = self.draw()?;
         let arm = self.plan.arms()[slot];
         self.purse.open(arm, self.costs[arm].mean());

@@ -1,6 +1,6 @@
 //! How the LPs of a baseline ended.
 
-use stageroute_core::lp::Status;
+use stageroute_core::DecisionStatus;
 
 /// How often the LP ended in each status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,13 +16,13 @@ pub struct StatusCounts {
 }
 
 impl StatusCounts {
-    /// Counts a status; one that misses the paced budget may meet the budget itself.
-    pub(crate) fn count(&mut self, status: Status, meets_budget: bool) {
+    /// Counts a status.
+    pub(crate) fn count(&mut self, status: DecisionStatus) {
         match status {
-            Status::Optimal => self.optimal += 1,
-            Status::CapInfeasible => self.cap_infeasible += 1,
-            Status::BudgetInfeasible if meets_budget => self.throttled += 1,
-            Status::BudgetInfeasible => self.budget_infeasible += 1,
+            DecisionStatus::Optimal => self.optimal += 1,
+            DecisionStatus::Throttled => self.throttled += 1,
+            DecisionStatus::BudgetInfeasible => self.budget_infeasible += 1,
+            DecisionStatus::CapInfeasible => self.cap_infeasible += 1,
         }
     }
 }

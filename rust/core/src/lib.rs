@@ -56,6 +56,7 @@ mod prior;
 mod router;
 mod sampling;
 mod stats;
+mod status;
 mod throughput;
 mod usage;
 
@@ -78,5 +79,6 @@ pub use router::{
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};
+pub use status::DecisionStatus;
 pub use throughput::TrafficLimits;
 pub use usage::{CostFeedback, Prices, Tokens, UsageMoments};

@@ -1,11 +1,11 @@
-//! The decision log: what was decided and on what grounds, kept until somebody takes it away.
+//! The decision log: what was decided and on what grounds, kept until it is taken away.
 //!
 //! Memory is bounded: a decision that finds the log full is dropped from it and counted. Taking the
-//! log away exchanges two buffers, so that whoever writes it out never holds the router up.
+//! log away exchanges two buffers, so that writing it out never holds the router up.
 
 use crate::confidence::Bounds;
 use crate::decision::Decision;
-use crate::lp::Status;
+use crate::status::DecisionStatus;
 
 /// Live arms that the log makes room for, per decision.
 const ARMS_PER_DECISION: usize = 16;
@@ -17,31 +17,12 @@ pub struct LoggedDecision {
     pub decision: Decision,
     /// When it was made, Unix seconds.
     pub at: f64,
-    /// Status of the LP behind it.
-    pub status: Status,
-    /// Whether the LP's mixture met the budget itself, not only the paced one.
-    pub meets_budget: bool,
+    /// How the LP behind it ended, whether or not that was over the whole live set.
+    pub status: DecisionStatus,
     /// The paced budget, USD per query.
     pub paced_budget: f64,
     /// Its first entry in [`LogBatch::arms`]; the entries end where the next decision's begin.
     pub first_arm: usize,
-}
-
-impl LoggedDecision {
-    /// What the counters call the statuses, by [`LoggedDecision::status_code`].
-    pub const STATUSES: [&'static str; 4] =
-        ["optimal", "throttled", "budget_infeasible", "cap_infeasible"];
-
-    /// Which of [`LoggedDecision::STATUSES`] it has, apart from whether it was restricted.
-    #[must_use]
-    pub fn status_code(&self) -> u8 {
-        match self.status {
-            Status::Optimal => 0,
-            Status::BudgetInfeasible if self.meets_budget => 1,
-            Status::BudgetInfeasible => 2,
-            Status::CapInfeasible => 3,
-        }
-    }
 }
 
 /// What one live arm stood at when a decision was made.
@@ -74,7 +55,7 @@ pub(crate) struct DecisionLog {
 }
 
 impl DecisionLog {
-    /// A log of so many decisions; off if that is 0.
+    /// A log of at most `capacity` decisions; off if that is 0.
     pub(crate) fn new(capacity: usize) -> Self {
         let mut log = Self { capacity, batch: LogBatch::default() };
         log.reserve();
@@ -94,8 +75,7 @@ impl DecisionLog {
     pub(crate) fn push(
         &mut self,
         decision: &Decision,
-        status: Status,
-        meets_budget: bool,
+        status: DecisionStatus,
         at: f64,
         paced_budget: f64,
         arms: impl ExactSizeIterator<Item = LoggedArm>,
@@ -108,14 +88,7 @@ impl DecisionLog {
             return;
         }
         let (decision, first_arm) = (*decision, all.len());
-        decisions.push(LoggedDecision {
-            decision,
-            at,
-            status,
-            meets_budget,
-            paced_budget,
-            first_arm,
-        });
+        decisions.push(LoggedDecision { decision, at, status, paced_budget, first_arm });
         all.extend(arms);
     }
 

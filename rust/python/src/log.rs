@@ -6,7 +6,7 @@ use numpy::{Element, IntoPyArray, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
-use stageroute_core::{LogBatch, LoggedDecision, Reasons};
+use stageroute_core::{DecisionStatus, LogBatch, Reasons};
 
 use crate::convert::elements;
 use crate::decision::reason_names;
@@ -26,7 +26,7 @@ pub(crate) fn columns<'py>(py: Python<'py>, batch: &LogBatch) -> PyResult<Bound<
     decisions.set("budget_price", |d| d.decision.budget_price)?;
     decisions.set("paced_budget", |d| d.paced_budget)?;
     decisions.set("reasons", |d| d.decision.reasons.bits())?;
-    decisions.set("status", LoggedDecision::status_code)?;
+    decisions.set("status", |d| d.status as u8)?;
     decisions.set("first_arm", |d| d.first_arm)?;
     let arms = Rows { dict: &dict, rows: &batch.arms };
     arms.set("live_arm", |a| a.arm)?;
@@ -116,7 +116,7 @@ pub(crate) fn decisions_to_json<'py>(
             stage: stages[k],
             model: name(arms[k]),
             probability: probability[k],
-            status: LoggedDecision::STATUSES[usize::from(status[k])],
+            status: DecisionStatus::NAMES[usize::from(status[k])].0,
             reasons: reason_names(Reasons::from_bits(reasons[k])),
             budget_price: price[k],
             paced_budget: paced[k],

@@ -3,7 +3,7 @@
 use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use stageroute_core::{Bounds, FailureReason, Router};
+use stageroute_core::{Bounds, Router};
 
 /// (`reward_ucb`, `cost_lcb`)
 pub(crate) type BoundColumns<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
@@ -70,32 +70,12 @@ pub(crate) fn arm<'py>(
 pub(crate) fn counters<'py>(py: Python<'py>, router: &Router) -> PyResult<Bound<'py, PyDict>> {
     let (counters, ledger) = (router.counters(), router.ledger());
     let dict = PyDict::new(py);
-    let counts = [
-        ("queries", ledger.queries),
-        ("optimal", counters.optimal),
-        ("throttled", counters.throttled),
-        ("budget_infeasible", counters.budget_infeasible),
-        ("cap_infeasible", counters.cap_infeasible),
-        ("restricted", counters.restricted),
-        ("refused_traffic", counters.refused_traffic),
-        ("refused_cooling", counters.refused_cooling),
-        ("refused_hard_limit", counters.refused_hard_limit),
-        ("refused_excluded", counters.refused_excluded),
-        ("rewards", counters.rewards),
-        ("costs", counters.costs),
-        ("costs_without_tokens", counters.costs_without_tokens),
-        ("above_reservation", counters.above_reservation),
-        ("repeated", counters.repeated),
-        ("unknown", counters.unknown),
-        ("expired", counters.expired),
-        ("evicted", counters.evicted),
-        ("cooldowns", counters.cooldowns),
-    ];
-    for (name, count) in counts {
+    dict.set_item("queries", ledger.queries)?;
+    for (name, count) in counters.named() {
         dict.set_item(name, count)?;
     }
     let failures = PyDict::new(py);
-    for ((name, _), count) in FailureReason::NAMES.iter().zip(counters.failures) {
+    for (name, count) in counters.failures_by_reason() {
         failures.set_item(name, count)?;
     }
     dict.set_item("failures", failures)?;

@@ -4,95 +4,105 @@ use serde::{Deserialize, Serialize};
 
 use super::effects::FailureReason;
 
-/// What the router has done so far. The first five sum to the decisions made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
+/// A field of [`Counters`]: one count, or one for each reason.
+trait Count {
+    fn counts(&self) -> &[u64];
+}
+
+impl Count for u64 {
+    fn counts(&self) -> &[u64] {
+        std::slice::from_ref(self)
+    }
+}
+
+impl<const N: usize> Count for [u64; N] {
+    fn counts(&self) -> &[u64] {
+        self
+    }
+}
+
+/// Declares the counters: the struct, and what has to go through all of its fields.
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident: $type:ty),* $(,)?) => {
+        /// What the router has done so far. The first five sum to the decisions made.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Counters {
+            $($(#[$meta])* pub $name: $type,)*
+        }
+
+        impl Counters {
+            /// Every field, by its name.
+            fn fields(&self) -> impl Iterator<Item = (&'static str, &[u64])> {
+                [$((stringify!($name), self.$name.counts())),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
     /// Decisions from an optimal LP over the whole live set.
-    pub optimal: u64,
-    /// Decisions for which the paced budget could not be met although the budget itself could:
-    /// the cheapest mixture serves until earlier overspend is made good.
-    pub throttled: u64,
+    optimal: u64,
+    /// Decisions for which the paced budget could not be met although the budget itself could: the
+    /// cheapest mixture serves until earlier overspend is corrected.
+    throttled: u64,
     /// Decisions for which no mixture meets the budget, even on optimistic costs.
-    pub budget_infeasible: u64,
+    budget_infeasible: u64,
     /// Decisions for which the live caps sum to less than 1.
-    pub cap_infeasible: u64,
+    cap_infeasible: u64,
     /// Decisions over a part of the live set, whatever kept the others out.
-    pub restricted: u64,
+    restricted: u64,
+    /// Of those, the ones that the arms left could not serve as they should: no mixture of them meets
+    /// the budget, or their caps sum to less than 1. In bytes it follows the state, which had no place
+    /// for it.
+    #[serde(skip)]
+    restricted_infeasible: u64,
     /// Queries refused because every arm that could have served was at a traffic limit, …
-    pub refused_traffic: u64,
+    refused_traffic: u64,
     /// … was cooling down, …
-    pub refused_cooling: u64,
+    refused_cooling: u64,
     /// … would have broken a hard limit, …
-    pub refused_hard_limit: u64,
+    refused_hard_limit: u64,
     /// … or was excluded by the query itself.
-    pub refused_excluded: u64,
+    refused_excluded: u64,
     /// Rewards counted.
-    pub rewards: u64,
+    rewards: u64,
     /// Costs counted.
-    pub costs: u64,
+    costs: u64,
     /// Costs of priced arms that came without tokens: billed, but nothing was learnt from them.
-    pub costs_without_tokens: u64,
+    costs_without_tokens: u64,
     /// Bills above what was reserved for them, so that hard limits could not foresee them.
-    pub above_reservation: u64,
+    above_reservation: u64,
     /// Feedback refused because it had come before, …
-    pub repeated: u64,
+    repeated: u64,
     /// … because the decision was never made, …
-    pub unknown: u64,
+    unknown: u64,
     /// … or because it had been evicted.
-    pub expired: u64,
+    expired: u64,
     /// Decisions evicted before their cost was known.
-    pub evicted: u64,
+    evicted: u64,
     /// Failures, in the order of [`FailureReason::NAMES`].
-    pub failures: [u64; FailureReason::NAMES.len()],
+    failures: [u64; FailureReason::NAMES.len()],
     /// Cool-downs started.
-    pub cooldowns: u64,
+    cooldowns: u64,
 }
 
 impl Counters {
+    /// Every single count, by its name. Failures are not among them:
+    /// [`Counters::failures_by_reason`].
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.fields().filter_map(|(name, counts)| match counts {
+            [count] => Some((name, *count)),
+            _ => None,
+        })
+    }
+
+    /// Failures, by the name of their reason.
+    pub fn failures_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        FailureReason::NAMES.iter().zip(self.failures).map(|(&(name, _), count)| (name, count))
+    }
+
     /// The largest of all counts.
     pub(super) fn largest(&self) -> u64 {
-        // Named one by one, so that none is forgotten.
-        let Self {
-            optimal,
-            throttled,
-            budget_infeasible,
-            cap_infeasible,
-            restricted,
-            refused_traffic,
-            refused_cooling,
-            refused_hard_limit,
-            refused_excluded,
-            rewards,
-            costs,
-            costs_without_tokens,
-            above_reservation,
-            repeated,
-            unknown,
-            expired,
-            evicted,
-            failures,
-            cooldowns,
-        } = *self;
-        let counts = [
-            optimal,
-            throttled,
-            budget_infeasible,
-            cap_infeasible,
-            restricted,
-            refused_traffic,
-            refused_cooling,
-            refused_hard_limit,
-            refused_excluded,
-            rewards,
-            costs,
-            costs_without_tokens,
-            above_reservation,
-            repeated,
-            unknown,
-            expired,
-            evicted,
-            cooldowns,
-        ];
-        counts.into_iter().chain(failures).fold(0, u64::max)
+        self.fields().flat_map(|(_, counts)| counts).copied().fold(0, u64::max)
     }
 }

@@ -118,7 +118,8 @@ impl Router {
     /// # Errors
     /// [`Error::BadSnapshot`] if memory runs out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        postcard::to_allocvec(self).map_err(|error| Error::BadSnapshot(error.to_string()))
+        let bytes = postcard::to_allocvec(&(self, self.counters.restricted_infeasible));
+        bytes.map_err(|error| Error::BadSnapshot(error.to_string()))
     }
 
     /// A router that goes on exactly where the one of [`Router::to_bytes`] stood.
@@ -126,8 +127,13 @@ impl Router {
     /// # Errors
     /// [`Error::BadSnapshot`] if the bytes are not such a state.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let (mut router, rest): (Self, _) = postcard::take_from_bytes(bytes)
-            .map_err(|error| Error::BadSnapshot(error.to_string()))?;
+        let bad = |error: postcard::Error| Error::BadSnapshot(error.to_string());
+        let (mut router, mut rest): (Self, _) = postcard::take_from_bytes(bytes).map_err(bad)?;
+        // Earlier releases did not count it.
+        if !rest.is_empty() {
+            (router.counters.restricted_infeasible, rest) =
+                postcard::take_from_bytes(rest).map_err(bad)?;
+        }
         if !rest.is_empty() {
             return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
         }

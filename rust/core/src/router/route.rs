@@ -7,7 +7,9 @@ use crate::decision::{Decision, Query, Reasons};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
 use crate::log::LoggedArm;
-use crate::lp::Status;
+use crate::lp::RoutingLp;
+use crate::sampling::Sampler;
+use crate::status::DecisionStatus;
 
 /// Seconds between two derivations of shares from the arrival rate.
 pub(super) const SHARES_EVERY: f64 = 1.0;
@@ -17,11 +19,19 @@ const SHARE_TOLERANCE: f64 = 0.02;
 /// A draw from an LP.
 struct Draw {
     slot: usize,
-    status: Status,
+    status: DecisionStatus,
     probability: f64,
     budget_price: f64,
-    /// Whether the budget itself could have been met.
-    meets_budget: bool,
+}
+
+impl Draw {
+    /// Draws one of the arms of an LP that was solved: its place there stands for the slot.
+    #[inline]
+    fn from(lp: &RoutingLp, sampler: &mut Sampler, budget: f64) -> Result<Self, Error> {
+        let slot = sampler.draw(lp.support(), lp.probabilities()).ok_or(Error::NoLiveArm)?;
+        let (probability, budget_price) = (lp.probabilities()[slot], lp.budget_price());
+        Ok(Self { slot, status: DecisionStatus::of(lp, budget), probability, budget_price })
+    }
 }
 
 impl Router {
@@ -82,17 +92,15 @@ impl Router {
         let budget = self.paced_budget();
         let Some(lp) = &mut self.lp else { return Err(Error::NoLiveArm) };
         lp.set_budget(budget);
-        let status = lp.solve()?;
-        let slot = self.sampler.draw(lp.support(), lp.probabilities()).ok_or(Error::NoLiveArm)?;
-        let (probability, budget_price) = (lp.probabilities()[slot], lp.budget_price());
-        let meets_budget = status != Status::BudgetInfeasible || lp.spend() <= self.config.budget;
-        match status {
-            Status::Optimal => self.counters.optimal += 1,
-            Status::CapInfeasible => self.counters.cap_infeasible += 1,
-            Status::BudgetInfeasible if meets_budget => self.counters.throttled += 1,
-            Status::BudgetInfeasible => self.counters.budget_infeasible += 1,
+        lp.solve()?;
+        let draw = Draw::from(lp, &mut self.sampler, self.config.budget)?;
+        match draw.status {
+            DecisionStatus::Optimal => self.counters.optimal += 1,
+            DecisionStatus::Throttled => self.counters.throttled += 1,
+            DecisionStatus::BudgetInfeasible => self.counters.budget_infeasible += 1,
+            DecisionStatus::CapInfeasible => self.counters.cap_infeasible += 1,
         }
-        Ok(Draw { slot, status, probability, budget_price, meets_budget })
+        Ok(draw)
     }
 
     /// Solves once more, over the admissible slots alone, and draws from that. The LP over the whole
@@ -104,16 +112,13 @@ impl Router {
         let live = self.plan.arms();
         let admissible = slots.iter().map(|&slot| live[slot]);
         lp.load(columns.fill(admissible, &self.learner, &self.arms, budget))?;
-        let status = lp.solve_cold()?;
-        let place = self.sampler.draw(lp.support(), lp.probabilities()).ok_or(Error::NoLiveArm)?;
+        lp.solve_cold()?;
+        let draw = Draw::from(lp, &mut self.sampler, self.config.budget)?;
         self.counters.restricted += 1;
-        Ok(Draw {
-            slot: slots[place],
-            status,
-            probability: lp.probabilities()[place],
-            budget_price: lp.budget_price(),
-            meets_budget: status != Status::BudgetInfeasible || lp.spend() <= self.config.budget,
-        })
+        let is_infeasible =
+            matches!(draw.status, DecisionStatus::BudgetInfeasible | DecisionStatus::CapInfeasible);
+        self.counters.restricted_infeasible += u64::from(is_infeasible);
+        Ok(Draw { slot: slots[draw.slot], ..draw })
     }
 
     /// Turns limits into shares for the LP, now and then.
@@ -193,6 +198,6 @@ impl Router {
             let name = arm as u32;
             LoggedArm { arm: name, probability: probability(slot), bounds: learner.bounds()[arm] }
         });
-        log.push(decision, draw.status, draw.meets_budget, now, paced_budget, arms);
+        log.push(decision, draw.status, now, paced_budget, arms);
     }
 }
