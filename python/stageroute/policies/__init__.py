@@ -9,7 +9,7 @@ from stageroute.policies.base import Limits, Policy, Setting
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.priors import RewardPrior
-from stageroute.policies.registry import CONTEXTUAL, POLICIES, RIVALS, make_policy
+from stageroute.policies.registry import CONTEXTUAL, POLICIES, RIVALS, find_policy, make_policy
 from stageroute.policies.stageroute import (
     PublishedStageRoutePolicy,
     StageRoutePolicy,
@@ -30,5 +30,6 @@ __all__ = [
     "StageRoutePolicy",
     "TheoryStageRoutePolicy",
     "UniformPolicy",
+    "find_policy",
     "make_policy",
 ]

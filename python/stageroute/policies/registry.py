@@ -1,9 +1,10 @@
 """Every policy by name: ours, the baselines, and other routers, which are imported when made."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Policy, Setting
@@ -41,7 +42,7 @@ from stageroute.policies.stageroute import (
     TheoryStageRoutePolicy,
 )
 
-__all__ = ["CONTEXTUAL", "POLICIES", "RIVALS", "make_policy"]
+__all__ = ["CONTEXTUAL", "POLICIES", "RIVALS", "find_policy", "make_policy"]
 
 Maker = Callable[[Setting], Policy]
 
@@ -128,17 +129,72 @@ RIVALS: Final = MappingProxyType[str, Maker](
 """How each rival is made, by name. Its package must be installed: ``stageroute[rivals]``."""
 
 
-def make_policy(name: str, setting: Setting) -> Policy:
-    """Make the policy `name` of `POLICIES`, `CONTEXTUAL` or `RIVALS`.
+def find_policy(name: str) -> Maker:
+    """Return what makes a policy, without making it.
+
+    Parameters
+    ----------
+    name : str
+        One of `POLICIES`, `CONTEXTUAL` or `RIVALS`; or ``"module:Class"``, a policy of your own: a
+        class of an importable module that is made from a `Setting`.
 
     Raises
     ------
     InvalidInputError
-        If there is no policy of that name.
+        If there is no policy of that name, or no such module or class; or if the class is not a
+        `Policy`, or lacks one of its methods.
+    """
+    if ":" in name:
+        return _load(name)
+    makers = {**POLICIES, **CONTEXTUAL, **RIVALS}
+    if name not in makers:
+        near = get_close_matches(name, makers, n=1)
+        hint = f"did you mean {near[0]!r}? It " if near else ""
+        raise InvalidInputError(
+            f"policy = {name!r}: {hint}must be one of {', '.join(makers)}; "
+            "or module:Class for a policy of your own"
+        )
+    return makers[name]
+
+
+def _load(path: str) -> Maker:
+    """Import the policy ``module:Class``."""
+    name, _, attribute = path.partition(":")
+    refuse = f"policy = {path!r}: "
+    try:
+        module = import_module(name)
+    except (ImportError, ValueError) as error:
+        raise InvalidInputError(
+            f"{refuse}the module {name!r} cannot be imported ({error}); "
+            "its folder must be the current one or in PYTHONPATH"
+        ) from error
+    found = getattr(module, attribute, None)
+    if found is None:
+        classes = [key for key, value in vars(module).items() if _is_policy(value)]
+        near = get_close_matches(attribute, classes, n=1)
+        hint = f"did you mean {name}:{near[0]}?" if near else f"its policies: {', '.join(classes)}"
+        raise InvalidInputError(f"{refuse}the module {name!r} has no {attribute!r}; {hint}")
+    if not _is_policy(found):
+        raise InvalidInputError(f"{refuse}must be a subclass of stageroute.policies.Policy")
+    missing = sorted(found.__abstractmethods__)
+    if missing:
+        raise InvalidInputError(f"{refuse}the class lacks {', '.join(missing)}")
+    maker: Maker = found
+    return maker
+
+
+def _is_policy(value: object) -> TypeGuard[type[Policy]]:
+    return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
+
+
+def make_policy(name: str, setting: Setting) -> Policy:
+    """Make a policy by its name; see `find_policy`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such policy.
     MissingExtraError
         If it is a rival whose package is not installed.
     """
-    makers = {**POLICIES, **CONTEXTUAL, **RIVALS}
-    if name not in makers:
-        raise InvalidInputError(f"policy = {name!r}: must be one of {', '.join(makers)}")
-    return makers[name](setting)
+    return find_policy(name)(setting)
