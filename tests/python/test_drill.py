@@ -1,4 +1,4 @@
-"""The drill: what it promises, that a broken promise is seen, and how absorption is measured."""
+"""The drill: what it promises, that a broken promise is seen, and how recovery is measured."""
 
 import json
 from collections import Counter
@@ -23,25 +23,25 @@ from stageroute.drill import (
     run_drill,
     synthetic_trace,
 )
-from stageroute.drill.absorption import (
+from stageroute.drill.environment import FAILURE_RATES, Answer
+from stageroute.drill.events import Event
+from stageroute.drill.fleet import FLEET
+from stageroute.drill.known_limits import KnownLimits
+from stageroute.drill.plot import COLOURS
+from stageroute.drill.promises import check, most_in_window
+from stageroute.drill.records import Refusal
+from stageroute.drill.recovery import (
     Traffic,
-    absorb,
     arrival,
     first_from,
+    measure_recovery,
     outage,
     rate_limit,
     regression,
     share_from_here,
 )
-from stageroute.drill.environment import FAILURE_RATES, Answer
-from stageroute.drill.events import Event
-from stageroute.drill.fleet import FLEET
-from stageroute.drill.plot import COLOURS
-from stageroute.drill.promises import check, most_in_window
-from stageroute.drill.records import Refusal
 from stageroute.drill.report import figures
 from stageroute.drill.simulation import Simulation
-from stageroute.drill.told import Told
 from stageroute.errors import DatasetError, InvalidInputError
 
 QUERIES = 5_000
@@ -80,7 +80,7 @@ def test_everything_that_should_happen_happens(outcome: Outcome) -> None:
     assert {event.kind for event in outcome.events} == {
         "outage", "arrival", "rate_limit", "restart", "price", "regression", "retirement",
     }  # fmt: skip
-    assert len(absorb(outcome)) == len(outcome.events) + 1
+    assert len(measure_recovery(outcome)) == len(outcome.events) + 1
     sums = figures(outcome)
     assert sums["answered"] > 0.999
     assert 0.9 < sums["reward_of_oracle"] < 1.02
@@ -221,13 +221,13 @@ def test_each_broken_promise_is_seen(spoil: Callable[[Outcome], None], expected:
 def test_an_environment_that_knows_no_limit_calls_refusals_groundless(
     monkeypatch: pytest.MonkeyPatch, trace: Trace
 ) -> None:
-    monkeypatch.setattr(Told, "why_not", lambda *_: "")
+    monkeypatch.setattr(KnownLimits, "why_not", lambda *_: "")
     rush = Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
     assert broken(run_drill(rush)) == {"no error while a live model could serve"}
 
 
 def test_what_a_model_may_be_sent() -> None:
-    told = Told(FLEET["claude-sonnet-4-5"].to_model(), Health(max_cooldown=60.0))
+    told = KnownLimits(FLEET["claude-sonnet-4-5"].to_model(), Health(max_cooldown=60.0))
     # 120 requests a minute: 3 seconds' worth at once, then 1.9 a second; 16 under way.
     for _ in range(5):
         assert told.why_not(100.0, 0.0) == ""
@@ -284,7 +284,7 @@ def test_shares_from_here_on() -> None:
     assert first_from(share > 0.5, 1, 5) is None
 
 
-def test_absorbing_an_outage() -> None:
+def test_recovery_from_an_outage() -> None:
     #                0       8         18        28
     seen = traffic("ababababaabbbbabbbbbbabababa", probes=" " * 14 + "x" * 10)
     gone, back = outage(event("outage", 8.0, 18.0), seen, horizon=28)
@@ -296,7 +296,7 @@ def test_absorbing_an_outage() -> None:
     assert (never[0].queries, never[1].queries) == (0, None)
 
 
-def test_absorbing_rate_limiting() -> None:
+def test_recovery_from_rate_limiting() -> None:
     seen = traffic("a" * 20, refused=" " * 6 + "x  x")
     row = rate_limit(event("rate_limit", 5.0, 15.0), seen)
     assert (row.queries, row.seconds) == (4, 4.0)
@@ -304,7 +304,7 @@ def test_absorbing_rate_limiting() -> None:
     assert rate_limit(event("rate_limit", 5.0, 15.0), traffic("a" * 20)).queries == 0
 
 
-def test_absorbing_a_regression() -> None:
+def test_recovery_from_a_regression() -> None:
     seen = traffic("aaaaaaaaaabbbbbbbbbb")
     row = regression(event("regression", 5.0), seen, oracle=0.0, horizon=20)
     assert (row.queries, row.seconds) == (5, 5.0)
@@ -313,7 +313,7 @@ def test_absorbing_a_regression() -> None:
     assert regression(event("regression", 5.0), seen, oracle=0.0, horizon=10).queries is None
 
 
-def test_absorbing_an_arrival() -> None:
+def test_recovery_from_an_arrival() -> None:
     seen = traffic("bbbbbbbbbbababababababab")
     row = arrival(event("arrival", 5.0), seen, live_at=8, oracle=0.5, horizon=24)
     assert row.measure == "until it has its steady share"
@@ -331,7 +331,7 @@ def test_the_azure_trace(shared_data: Path) -> None:
     assert len(trace) == 19_366
     outcome = run_drill(trace)
     assert broken(outcome) == set()
-    assert all(row.queries is not None for row in absorb(outcome))
+    assert all(row.queries is not None for row in measure_recovery(outcome))
 
 
 def test_every_model_has_a_colour() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from stageroute.datasets.trace import read_trace, synthetic_trace
-from stageroute.drill.absorption import absorb
 from stageroute.drill.plot import save_plot
 from stageroute.drill.promises import check
+from stageroute.drill.recovery import measure_recovery
 from stageroute.drill.report import format_report, to_json
 from stageroute.drill.settings import DrillSettings
 from stageroute.drill.simulation import run_drill
@@ -73,13 +73,13 @@ def _drill(options: argparse.Namespace) -> int:
         trace = trace if options.queries is None else trace.head(options.queries)
     with tqdm(total=len(trace), unit="request", disable=options.no_progress or None) as bar:
         outcome = run_drill(trace, settings, progress=bar.update)
-    promises, absorptions = check(outcome), absorb(outcome)
-    print(format_report(outcome, promises, absorptions))
+    promises, recoveries = check(outcome), measure_recovery(outcome)
+    print(format_report(outcome, promises, recoveries))
     if options.json is not None:
-        text = json.dumps(to_json(outcome, promises, absorptions), indent=1, allow_nan=False)
+        text = json.dumps(to_json(outcome, promises, recoveries), indent=1, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.plot is not None:
-        save_plot(outcome, absorptions, options.plot)
+        save_plot(outcome, recoveries, options.plot)
     broken = [promise.name for promise in promises if not promise.holds]
     if broken:
         print(f"stageroute: broken in this drill: {'; '.join(broken)}", file=sys.stderr)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stageroute.drill.absorption import Absorption
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.events import INITIAL, Event
+from stageroute.drill.recovery import Recovery
 from stageroute.drill.settings import Outcome
 from stageroute.errors import MissingExtraError
 
@@ -43,7 +43,7 @@ FAILURE_COLOURS: Final = {
 SHADE: Final = "#c0392b"
 
 
-def save_plot(outcome: Outcome, absorptions: Sequence[Absorption], path: Path) -> None:
+def save_plot(outcome: Outcome, recoveries: Sequence[Recovery], path: Path) -> None:
     """Draw a drill: shares of the models, spend, reward and failures, with the events marked.
 
     Raises
@@ -70,7 +70,7 @@ def save_plot(outcome: Outcome, absorptions: Sequence[Absorption], path: Path) -
         axes.legend(*_legend(axes), loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False)
         axes.set_xlim(0.0, outcome.trace.span / 60.0)
     panels[-1].set_xlabel("minutes since the first request")
-    _write_key(key, outcome.events, absorptions)
+    _write_key(key, outcome.events, recoveries)
     figure.suptitle(
         f"{outcome.trace.name}: {len(outcome.trace):,} requests through StageRoute, "
         f"b = {outcome.settings.budget:g} USD a query",
@@ -176,13 +176,13 @@ def _mark(axes: "Axes", events: tuple[Event, ...], *, on_top: bool) -> None:
             )  # fmt: skip
 
 
-def _write_key(axes: "Axes", events: tuple[Event, ...], absorptions: Sequence[Absorption]) -> None:
-    """Say what each number stands for, and how it was absorbed."""
+def _write_key(axes: "Axes", events: tuple[Event, ...], recoveries: Sequence[Recovery]) -> None:
+    """Say what each number stands for, and how long recovery took."""
     axes.set_axis_off()
     axes.set(xlim=(0.0, 1.0), ylim=(len(events) + 0.5, -0.5))
     style: dict[str, Any] = {"va": "center", "fontsize": 9.5}
     for number, event in enumerate(events, 1):
-        rows = [row for row in absorptions if row.event == event]
+        rows = [row for row in recoveries if row.event == event]
         how = "; ".join(_say(row) for row in rows)
         name = f"{event.model}: " if event.model else ""
         axes.text(0.0, number, f"{number}", fontweight="bold", **style)
@@ -190,10 +190,10 @@ def _write_key(axes: "Axes", events: tuple[Event, ...], absorptions: Sequence[Ab
         axes.text(0.08, number, f"{name}{event.title}", **style)
         axes.text(0.5, number, how, **style)
     axes.text(0.08, 0, "what happened", fontweight="bold", **style)
-    axes.text(0.5, 0, "how long it took to be absorbed", fontweight="bold", **style)
+    axes.text(0.5, 0, "how long it took to recover", fontweight="bold", **style)
 
 
-def _say(row: Absorption) -> str:
+def _say(row: Recovery) -> str:
     if row.queries is None:
         return f"{row.measure}: not before the next event"
     if row.queries == 0:

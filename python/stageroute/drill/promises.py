@@ -1,4 +1,4 @@
-"""What must hold in every drill, checked against the environment's own books."""
+"""What must hold in every drill, checked against the environment's own ledger."""
 
 import math
 from collections import Counter, defaultdict

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from stageroute._core import __version__
-from stageroute.drill.absorption import Absorption
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.fleet import PRICES_FROM
 from stageroute.drill.promises import Promise
+from stageroute.drill.recovery import Recovery
 from stageroute.drill.settings import Outcome
 
 __all__ = ["figures", "format_report", "to_json"]
 
 LEGEND = """\
-queries and seconds to absorb an event count routing decisions, second tries included, from the
+queries and seconds of a recovery count routing decisions, second tries included, from the
 event on; "-": it did not come about before the next event. Shares are of the traffic. The oracle
 knows every mean, and deploys and mixes anew at every event."""
 
@@ -61,7 +61,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def format_report(
-    outcome: Outcome, promises: Sequence[Promise], absorptions: Sequence[Absorption]
+    outcome: Outcome, promises: Sequence[Promise], recoveries: Sequence[Recovery]
 ) -> str:
     """Return a drill as text: what was done, what held, what became of each event."""
     held = sum(promise.holds for promise in promises)
@@ -70,7 +70,7 @@ def format_report(
         [
             _format_head(outcome),
             _format_promises(promises),
-            _format_events(absorptions),
+            _format_events(recoveries),
             LEGEND,
             verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
         ]
@@ -103,9 +103,9 @@ def _format_promises(promises: Sequence[Promise]) -> str:
     return _align([["promise", "", "figures"], *rows], "<<<")
 
 
-def _format_events(absorptions: Sequence[Absorption]) -> str:
-    rows = [["minute", "event", "absorbed", "queries", "seconds", "what happened"]]
-    for row in absorptions:
+def _format_events(recoveries: Sequence[Recovery]) -> str:
+    rows = [["minute", "event", "recovered", "queries", "seconds", "what happened"]]
+    for row in recoveries:
         event = row.event
         rows.append(
             [
@@ -133,7 +133,7 @@ def _align(rows: Sequence[Sequence[str]], sides: str) -> str:
 
 
 def to_json(
-    outcome: Outcome, promises: Sequence[Promise], absorptions: Sequence[Absorption]
+    outcome: Outcome, promises: Sequence[Promise], recoveries: Sequence[Recovery]
 ) -> dict[str, Any]:
     """Return everything that the report says, and the oracle's mixtures, for machines."""
     settings = outcome.settings
@@ -145,7 +145,7 @@ def to_json(
         "prices_from": PRICES_FROM,
         "figures": figures(outcome),
         "promises": [asdict(promise) for promise in promises],
-        "events": [asdict(absorption) for absorption in absorptions],
+        "events": [asdict(recovery) for recovery in recoveries],
         "refusals": [
             asdict(refusal) | {"is_justified": refusal.is_justified}
             for refusal in outcome.record.refusals

@@ -15,10 +15,10 @@ from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.log import DecisionLog
-from stageroute.drill.books import Books
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT
+from stageroute.drill.ledger import EnvironmentLedger
 from stageroute.drill.records import Attempt, PriceWatch, Record, Refusal
 from stageroute.drill.settings import STARTS, DrillSettings, Outcome, hard_limit
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
@@ -93,7 +93,7 @@ class Simulation:
         self._is_watching = False
         self._generator = np.random.default_rng([settings.seed, 3])
         self._limit = hard_limit(trace, settings)
-        self._books = Books(world, self._limit, HEALTH)
+        self._ledger = EnvironmentLedger(world, self._limit, HEALTH)
         self._router = self._make_router()
 
     def run(self, progress: Callable[[], object] | None) -> Outcome:
@@ -113,7 +113,7 @@ class Simulation:
         router, record = self._router, self._record
         counters = router.counters
         router.close()
-        record.peaks = {name: told.peak for name, told in self._books.told.items()}
+        record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
         return Outcome(self._trace, self._settings, self._limit, self._events, record, counters)
 
     def clock(self) -> float:
@@ -252,13 +252,13 @@ class Simulation:
             self._world.expected_reward(query, model),
         )
         self._record.attempts.append(note)
-        largest = self._books.send(model, tokens, sent)
+        largest = self._ledger.send(model, tokens, sent)
         answer = self._world.call(query, attempt, model, sent)
         # At the price of now, whatever it will be when the answer comes.
         bill = self._world.bill(model, answer.tokens)
 
         def answered() -> None:
-            self._books.settle(sent, largest, bill)
+            self._ledger.settle(sent, largest, bill)
             note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
             self._answered(note, attempt, sum(tokens), answer, failed)
 
@@ -268,19 +268,19 @@ class Simulation:
         self, note: Attempt, attempt: int, reserved: float, answer: Answer, failed: tuple[str, ...]
     ) -> None:
         """Report what a request brought, and try once more if it failed."""
-        router, told = self._router, self._books.told[note.model]
+        router, known = self._router, self._ledger.known[note.model]
         # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
         is_billed_failure = answer.outcome == "timeout"
         used = reserved if is_billed_failure else answer.tokens.input + answer.tokens.output
-        told.settle(reserved, used, note.time, self._now)
+        known.settle(reserved, used, note.time, self._now)
         if answer.outcome == "ok":
-            told.succeed(note.time)
+            known.succeed(note.time)
             router.observe(note.id, tokens=answer.tokens)
             if answer.reward is not None:
                 self._promise(note, answer.reward, answer.reward_delay)
             return
         if answer.outcome != "refusal":
-            told.fail(self._now)
+            known.fail(self._now)
         if answer.outcome == "timeout":
             router.fail(note.id, "timeout", cost=note.bill)
         else:
@@ -321,7 +321,7 @@ class Simulation:
     ) -> None:
         """Judge a refusal by what the environment knows, and by nothing that the router says."""
         live = [name for name in self._router.deployment.models if name in self._present]
-        why = self._books.why_not(live, failed, tokens, self._now)
+        why = self._ledger.why_not(live, failed, tokens, self._now)
         # With nothing live, nothing explains the refusal of a request that somebody could serve.
         why = why or dict.fromkeys(self._present, "")
         self._record.refusals.append(Refusal(query, self._now, type(error).__name__, why))

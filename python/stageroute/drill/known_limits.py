@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from stageroute.config.models import Model
 from stageroute.config.settings import Health
 
-__all__ = ["Told"]
+__all__ = ["KnownLimits"]
 
 
 SECONDS_COUNTED = 61
@@ -47,7 +47,7 @@ class Allowance:
             self.sent[int(sent)] = self.sent.get(int(sent), 0.0) + amount
 
 
-class Told:
+class KnownLimits:
     """One model's traffic against its limits, and its failures against the health settings.
 
     Parameters

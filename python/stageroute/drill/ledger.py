@@ -7,13 +7,13 @@ from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill.environment import Environment
 from stageroute.drill.fleet import FLEET
+from stageroute.drill.known_limits import KnownLimits
 from stageroute.drill.settings import HOUR, STARTS
-from stageroute.drill.told import Told
 
-__all__ = ["Books"]
+__all__ = ["EnvironmentLedger"]
 
 
-class Books:
+class EnvironmentLedger:
     """The limits as told, and the bills of each clock hour.
 
     Parameters
@@ -26,7 +26,7 @@ class Books:
     """
 
     def __init__(self, world: Environment, limit: float, health: Health) -> None:
-        self.told = {name: Told(FLEET[name].to_model(), health) for name in FLEET}
+        self.known = {name: KnownLimits(FLEET[name].to_model(), health) for name in FLEET}
         self.limit = limit
         self._world = world
         # By clock hour: bills, and the largest bills possible of what is under way.
@@ -34,7 +34,7 @@ class Books:
 
     def send(self, model: str, tokens: tuple[float, float], now: float) -> float:
         """Note a request of so many input and at most so many output tokens; its largest bill."""
-        self.told[model].send(sum(tokens), now)
+        self.known[model].send(sum(tokens), now)
         largest = self._world.bill(model, Tokens(*tokens))
         self._committed[_hour(now)] += largest
         return largest
@@ -60,7 +60,7 @@ class Books:
             elif self._world.bill(name, Tokens(*tokens)) > room - 1e-6:
                 why[name] = "money"
             else:
-                why[name] = self.told[name].why_not(sum(tokens), now)
+                why[name] = self.known[name].why_not(sum(tokens), now)
         return why
 
 
