@@ -141,7 +141,7 @@ def test_bad_fields(fields: dict[str, Any], message: str) -> None:
             [Model("a", provider="p"), Model("b")],
             None,
             "provider of model 'b' = None: at least 2 different providers are asked for; "
-            "say who provides this one",
+            "name the provider of this one",
         ),
         (Fleet(pinned=["c"]), [Model("a")], None, "pinned = 'c': no such model; there are a"),
         (Fleet(forbidden=["c"]), [Model("a")], None, "forbidden = 'c': no such model"),

@@ -34,7 +34,7 @@ class DeploymentConstraints:
     pinned, forbidden : tuple of int, default ()
         Arms that must be live, and arms that must not.
     provider : tuple of hashable, length N, optional
-        Who provides each arm. Needed with `min_providers` above 1.
+        The provider of each arm. Needed with `min_providers` above 1.
     min_providers : int, default 1
         How many different providers the live arms must have at least.
     groups : tuple of tuples of int, default ()

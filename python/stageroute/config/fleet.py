@@ -148,7 +148,7 @@ class Fleet:
         for model in models:
             rule = (
                 f"at least {self.min_providers} different providers are asked for; "
-                "say who provides this one"
+                "name the provider of this one"
             )
             argument = f"provider of model {model.name!r}"
             require(model.provider is not None, argument, model.provider, rule)

@@ -115,19 +115,19 @@ class Model:
         How many observed queries `expected_tokens` is worth.
     max_tokens : float, optional
         The most tokens, input and output together, that one query can use. Limits in tokens
-        reserve so many, unless `route` is told more precisely.
+        reserve them, unless `route` is told more precisely.
     max_cost : float, optional
         The most that one query can cost, USD: what hard limits reserve. By default `max_tokens`
-        at the dearest of its prices.
+        at its highest price.
     requests_per_minute, tokens_per_minute : float, optional
         Never more in any 60 seconds.
     max_concurrent : int, optional
         Never more queries under way.
     burst_seconds : float, default 3.0
-        How much traffic may come at once: so many seconds' worth of a limit per minute, in (0, 60).
-        A limit in tokens never admits a query of more than that.
+        How much traffic may come at once: this many seconds' worth of a limit per minute,
+        in (0, 60). A limit in tokens never admits a query of more than that.
     provider : str, optional
-        Who runs it; see `Fleet.min_providers`.
+        Its provider; see `Fleet.min_providers`.
     memory_gb : float, optional
         GPU memory that it takes while it is live, for `Fleet.memory_gb`; 0 for one that is served
         elsewhere.
@@ -212,8 +212,8 @@ class Model:
         """The most that one query can cost, USD, if that is known."""
         if self.max_cost is not None or self.price is None or self.max_tokens is None:
             return self.max_cost
-        dearest = max(self.price.input, self.price.output, self.price.cached_input or 0.0)
-        return self.max_tokens * dearest / 1e6
+        highest = max(self.price.input, self.price.output, self.price.cached_input or 0.0)
+        return self.max_tokens * highest / 1e6
 
     def core_settings(self) -> "CoreArm":
         """Return what can be changed of it, as the core takes it."""

@@ -175,7 +175,7 @@ class Drift:
         The same at each stage boundary, for all models: one that is not visited is tried again in
         time.
     window : int, optional
-        Only the running stage and so many before it count. At most one of these three.
+        Only the running stage and this many before it count. At most one of these three.
     change_test : ChangeTest, optional
         Reopens exploration of a model whose reward or cost has moved.
 

@@ -53,7 +53,7 @@ class PublishedModel(NamedTuple):
 
 # Cost ratios: 0.00855 / 0.003293 (gpt-4) and 0.00604 / 0.002419 (claude-v2) are published; so are
 # 0.00053 / 0.000243 (gpt-3.5) and 0.00039 / 0.000186 (Yi), as costs of a policy whose mean reward
-# is that model's to four digits. The ratio depends on how much dearer output is than input, so the
+# is that model's to four digits. The ratio depends on how much more output costs than input, so the
 # other Claudes take claude-v2's, and the open models, which charge one price for both, take Yi's.
 ROUTERBENCH_MODELS: dict[str, PublishedModel] = {
     "gpt-4-1106-preview": PublishedModel(0.7814, 0.003293, 0.6588, 0.6862, 2.596, 3),

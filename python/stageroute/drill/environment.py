@@ -31,13 +31,13 @@ OUTAGE_SECONDS: Final = 1.5
 """Seconds until a model that is down answers with an error."""
 
 ATTEMPTS: Final = 2
-"""A request is tried so often, each time with another model."""
+"""A request is tried at most this often, each time with another model."""
 
 CACHED_SHARE: Final = 0.5
-"""Share of the input that comes from a cache, for the requests that have a known beginning..."""
+"""Share of the input that comes from a cache, where a request has a known beginning."""
 
 CACHE_HITS: Final = 0.3
-"""...which are so many."""
+"""Share of the requests that have one."""
 
 MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0
 """Log-normal time from an answer to its reward, seconds."""

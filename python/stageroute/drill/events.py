@@ -69,7 +69,7 @@ EVENTS: Final = (
 
 
 def timeline(span: float) -> tuple[Event, ...]:
-    """Place the events in a trace of so many seconds."""
+    """Place the events in a trace of `span` seconds."""
     return tuple(
         Event(e.kind, e.title, e.start * span, e.end * span, e.model, e.price, e.factor)
         for e in EVENTS

@@ -71,7 +71,7 @@ class KnownLimits:
         self.peak = 0
 
     def send(self, tokens: float, now: float) -> None:
-        """Note a request for at most so many tokens."""
+        """Note a request for at most `tokens`."""
         self.under_way += 1
         self.peak = max(self.peak, self.under_way)
         for allowance, amount in ((self._requests, 1.0), (self._tokens, tokens)):

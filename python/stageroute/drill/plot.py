@@ -32,7 +32,7 @@ COLOURS: Final = {
     "grok-4.3": "#58a55c",
     "gemini-2.5-pro": "#8e44ad",
 }
-"""From cheap to dear, newcomers last."""
+"""From cheap to expensive, newcomers last."""
 
 FAILURE_COLOURS: Final = {
     "error": "#c0392b",
@@ -101,7 +101,7 @@ def _draw_traffic(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") 
     # To the very edges: the first and the last bin are as wide as the others.
     minutes[0], minutes[-1] = edges[0] / 60.0, edges[-1] / 60.0
     axes.stackplot(minutes, shares, colors=list(COLOURS.values()), labels=_names(), linewidth=0)
-    axes.set(ylabel="who serves: share of the traffic, %", ylim=(0.0, 100.0))
+    axes.set(ylabel="share of the traffic, %", ylim=(0.0, 100.0))
 
 
 def _names() -> list[str]:

@@ -51,7 +51,7 @@ def check(outcome: Outcome) -> tuple[Promise, ...]:
 
 
 def most_in_window(times: Sequence[float], amounts: Sequence[float], seconds: float) -> float:
-    """Return the most that any window of so many seconds holds, both of its ends included.
+    """Return the most that any window of `seconds` holds, both of its ends included.
 
     Parameters
     ----------

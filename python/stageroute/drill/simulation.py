@@ -33,7 +33,7 @@ MAX_AGE: Final = 900.0
 HEALTH: Final = Health(cooldown=5.0, max_cooldown=60.0)
 
 PACED_PARTS: Final = 40
-"""Overspend is made good over such a part of the trace: what is left of it at the end does not
+"""Overspend is corrected over 1/40 of the trace: what is left of it at the end does not
 depend on the length of the trace, so a short one needs a short horizon."""
 
 REPEATED: Final = 0.002

@@ -258,7 +258,7 @@ class JournalStore:
 
 
 def _without(records: bytes, count: int) -> bytes:
-    """Drop the first so many records."""
+    """Drop the first `count` records."""
     at = 0
     for _ in range(count):
         at += 4 + int.from_bytes(records[at : at + 4], "little")
