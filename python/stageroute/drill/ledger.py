@@ -33,7 +33,7 @@ class EnvironmentLedger:
         self._committed: defaultdict[int, float] = defaultdict(float)
 
     def send(self, model: str, tokens: tuple[float, float], now: float) -> float:
-        """Note a request of these input and at most these output tokens; return its largest bill."""
+        """Note a request by input and most output tokens; return its largest bill."""
         self.known[model].send(sum(tokens), now)
         largest = self._world.bill(model, Tokens(*tokens))
         self._committed[_hour(now)] += largest
