@@ -15,9 +15,9 @@ from stageroute.cli import main
 from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill import (
+    DrillResult,
     DrillSettings,
     Environment,
-    Outcome,
     Trace,
     read_trace,
     run_drill,
@@ -31,7 +31,7 @@ from stageroute.drill.plot import COLOURS
 from stageroute.drill.promises import check, most_in_window
 from stageroute.drill.records import Refusal
 from stageroute.drill.recovery import (
-    Traffic,
+    Decisions,
     arrival,
     first_from,
     measure_recovery,
@@ -53,25 +53,25 @@ def trace() -> Trace:
 
 
 @pytest.fixture(scope="module")
-def outcome(trace: Trace) -> Outcome:
+def outcome(trace: Trace) -> DrillResult:
     return run_drill(trace)
 
 
-def broken(outcome: Outcome) -> set[str]:
+def broken(outcome: DrillResult) -> set[str]:
     return {promise.name for promise in check(outcome) if not promise.holds}
 
 
-def story(outcome: Outcome) -> list[tuple[Any, ...]]:
+def story(outcome: DrillResult) -> list[tuple[Any, ...]]:
     return [(a.query, a.id, a.time, a.model, a.outcome, a.bill) for a in outcome.record.attempts]
 
 
-def test_every_promise_holds(outcome: Outcome) -> None:
+def test_every_promise_holds(outcome: DrillResult) -> None:
     assert broken(outcome) == set()
     assert len(outcome.record.attempts) > QUERIES
     assert outcome.record.refusals == []
 
 
-def test_everything_that_should_happen_happens(outcome: Outcome) -> None:
+def test_everything_that_should_happen_happens(outcome: DrillResult) -> None:
     happened = Counter(attempt.outcome for attempt in outcome.record.attempts)
     # The shorter the run, the fewer: the router keeps to its own limits, and these are rare.
     assert set(happened) - {"rate_limit"} == {"ok", *FAILURE_RATES}
@@ -86,7 +86,7 @@ def test_everything_that_should_happen_happens(outcome: Outcome) -> None:
     assert 0.9 < sums["reward_of_oracle"] < 1.02
 
 
-def test_same_seed_same_drill_and_other_seeds_differ(trace: Trace, outcome: Outcome) -> None:
+def test_same_seed_same_drill_and_other_seeds_differ(trace: Trace, outcome: DrillResult) -> None:
     again = run_drill(trace)
     assert story(again) == story(outcome)
     assert again.counters == outcome.counters
@@ -95,7 +95,7 @@ def test_same_seed_same_drill_and_other_seeds_differ(trace: Trace, outcome: Outc
 
 
 def test_a_restart_changes_no_decision(
-    trace: Trace, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trace: Trace, outcome: DrillResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from_journal = run_drill(trace, DrillSettings(journal=tmp_path / "journal"))
     assert story(from_journal) == story(outcome)
@@ -160,38 +160,38 @@ def test_a_lying_environment_is_found_out() -> None:
     assert "hard limit per hour" in lavish
 
 
-def refuse_without_ground(outcome: Outcome) -> None:
+def refuse_without_ground(outcome: DrillResult) -> None:
     outcome.record.refusals.append(Refusal(5, 1.0, "ModelsDownError", {"grok-4.3": ""}))
 
 
-def drop_a_row(outcome: Outcome) -> None:
+def drop_a_row(outcome: DrillResult) -> None:
     del outcome.record.log[7]
 
 
-def distort_a_row(outcome: Outcome) -> None:
+def distort_a_row(outcome: DrillResult) -> None:
     row = outcome.record.log[7]
     outcome.record.log[7] = replace(row, probabilities=tuple(0.5 * p for p in row.probabilities))
 
 
-def overspend(outcome: Outcome) -> None:
+def overspend(outcome: DrillResult) -> None:
     outcome.record.attempts[9].bill += 10.0
 
 
-def crowd_a_minute(outcome: Outcome) -> None:
+def crowd_a_minute(outcome: DrillResult) -> None:
     for attempt in outcome.record.attempts[2_000:2_700]:
         attempt.time, attempt.model = 1_000.0, "gpt-4.1-nano"
         attempt.tokens = Tokens(20_000.0, 0.0)
 
 
-def pile_up(outcome: Outcome) -> None:
+def pile_up(outcome: DrillResult) -> None:
     outcome.record.peaks["grok-4.3"] = FLEET["grok-4.3"].max_concurrent + 1
 
 
-def lose_a_reward(outcome: Outcome) -> None:
+def lose_a_reward(outcome: DrillResult) -> None:
     outcome.record.feedback["counted"] += 1
 
 
-def forget_at_restart(outcome: Outcome) -> None:
+def forget_at_restart(outcome: DrillResult) -> None:
     outcome.record.restart["counters"] = False
 
 
@@ -211,7 +211,9 @@ def forget_at_restart(outcome: Outcome) -> None:
         (forget_at_restart, {"restart loses nothing"}),
     ],
 )
-def test_each_broken_promise_is_seen(spoil: Callable[[Outcome], None], expected: set[str]) -> None:
+def test_each_broken_promise_is_seen(
+    spoil: Callable[[DrillResult], None], expected: set[str]
+) -> None:
     outcome = run_drill(synthetic_trace(4_000, seed=0), DrillSettings(hard_limit=4.5))
     assert broken(outcome) == set()
     spoil(outcome)
@@ -259,10 +261,10 @@ def test_most_in_window_counts_both_ends() -> None:
     assert most_in_window([], [], 60.0) == 0.0
 
 
-def traffic(models: str, window: int = 4, probes: str = "", refused: str = "") -> Traffic:
+def traffic(models: str, window: int = 4, probes: str = "", refused: str = "") -> Decisions:
     """One decision a second, each letter a model; marks in the other strings."""
     probes, refused = (marks.ljust(len(models)) for marks in (probes, refused))
-    return Traffic(
+    return Decisions(
         np.arange(len(models), dtype=float),
         np.array(list(models)),
         np.array(["rate_limit" if mark == "x" else "ok" for mark in refused]),

@@ -2,13 +2,13 @@
 
 from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
 from stageroute.drill.environment import Environment
-from stageroute.drill.settings import DrillSettings, Outcome
+from stageroute.drill.settings import DrillResult, DrillSettings
 from stageroute.drill.simulation import run_drill
 
 __all__ = [
+    "DrillResult",
     "DrillSettings",
     "Environment",
-    "Outcome",
     "Trace",
     "read_trace",
     "run_drill",

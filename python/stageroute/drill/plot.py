@@ -8,8 +8,8 @@ import numpy as np
 
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.events import INITIAL, Event
-from stageroute.drill.recovery import Recovery
-from stageroute.drill.settings import Outcome
+from stageroute.drill.recovery import EventRecovery
+from stageroute.drill.settings import DrillResult
 from stageroute.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ FAILURE_COLOURS: Final = {
 SHADE: Final = "#c0392b"
 
 
-def save_plot(outcome: Outcome, recoveries: Sequence[Recovery], path: Path) -> None:
+def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: Path) -> None:
     """Draw a drill: shares of the models, spend, reward and failures, with the events marked.
 
     Raises
@@ -91,7 +91,7 @@ def _minutes(edges: "NDArray[np.float64]") -> "NDArray[np.float64]":
     return middles
 
 
-def _draw_traffic(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+def _draw_traffic(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
     attempts = outcome.record.attempts
     counts = np.array(
         [np.histogram([a.time for a in attempts if a.model == name], edges)[0] for name in COLOURS]
@@ -108,7 +108,7 @@ def _names() -> list[str]:
     return [f"{name} (new)" if name not in INITIAL else name for name in COLOURS]
 
 
-def _draw_money(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+def _draw_money(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
     attempts = outcome.record.attempts
     spend = np.cumsum([a.bill for a in attempts])
     budget = outcome.settings.budget * np.arange(1, spend.size + 1)
@@ -124,7 +124,7 @@ def _draw_money(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") ->
     axes.set(ylabel="money:\nspend / budget", ylim=(0.0, 1.99))
 
 
-def _draw_quality(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+def _draw_quality(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
     answers = [a for a in outcome.record.attempts if a.outcome == "ok"]
     times = [answer.time for answer in answers]
     total = np.histogram(times, edges, weights=[answer.quality for answer in answers])[0]
@@ -140,7 +140,7 @@ def _draw_quality(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") 
     axes.set(ylabel="quality:\nmean reward", ylim=(0.5, 0.85))
 
 
-def _draw_failures(axes: "Axes", outcome: Outcome, edges: "NDArray[np.float64]") -> None:
+def _draw_failures(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
     attempts = outcome.record.attempts
     minutes, width = _minutes(edges), (edges[1] - edges[0]) / 60.0
     below = np.zeros(BINS)
@@ -176,7 +176,9 @@ def _mark(axes: "Axes", events: tuple[Event, ...], *, on_top: bool) -> None:
             )  # fmt: skip
 
 
-def _write_key(axes: "Axes", events: tuple[Event, ...], recoveries: Sequence[Recovery]) -> None:
+def _write_key(
+    axes: "Axes", events: tuple[Event, ...], recoveries: Sequence[EventRecovery]
+) -> None:
     """Say what each number stands for, and how long recovery took."""
     axes.set_axis_off()
     axes.set(xlim=(0.0, 1.0), ylim=(len(events) + 0.5, -0.5))
@@ -193,7 +195,7 @@ def _write_key(axes: "Axes", events: tuple[Event, ...], recoveries: Sequence[Rec
     axes.text(0.5, 0, "how long it took to recover", fontweight="bold", **style)
 
 
-def _say(row: Recovery) -> str:
+def _say(row: EventRecovery) -> str:
     if row.queries is None:
         return f"{row.measure}: not before the next event"
     if row.queries == 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stageroute.drill.fleet import FLEET
-from stageroute.drill.settings import HOUR, STARTS, Outcome
+from stageroute.drill.settings import HOUR, STARTS, DrillResult
 
 __all__ = ["Promise", "check", "most_in_window"]
 
@@ -33,9 +33,9 @@ class Promise:
     detail: str
 
 
-def check(outcome: Outcome) -> tuple[Promise, ...]:
+def check(outcome: DrillResult) -> tuple[Promise, ...]:
     """Check every promise of a drill that is over."""
-    checks: tuple[tuple[str, Callable[[Outcome], tuple[bool, str]]], ...] = (
+    checks: tuple[tuple[str, Callable[[DrillResult], tuple[bool, str]]], ...] = (
         ("no error while a live model could serve", _refusals),
         ("average budget", _budget),
         ("bills add up", _ledger),
@@ -73,7 +73,7 @@ def most_in_window(times: Sequence[float], amounts: Sequence[float], seconds: fl
     return most
 
 
-def _refusals(outcome: Outcome) -> tuple[bool, str]:
+def _refusals(outcome: DrillResult) -> tuple[bool, str]:
     record = outcome.record
     counts = Counter((r.error, r.is_justified) for r in record.refusals)
     refused = [
@@ -87,11 +87,11 @@ def _refusals(outcome: Outcome) -> tuple[bool, str]:
     return all(refusal.is_justified for refusal in record.refusals), detail
 
 
-def _spend(outcome: Outcome) -> float:
+def _spend(outcome: DrillResult) -> float:
     return math.fsum(attempt.bill for attempt in outcome.record.attempts)
 
 
-def _budget(outcome: Outcome) -> tuple[bool, str]:
+def _budget(outcome: DrillResult) -> tuple[bool, str]:
     decisions, budget = len(outcome.record.attempts), outcome.settings.budget
     spend = _spend(outcome)
     ratio = spend / (budget * decisions)
@@ -99,13 +99,13 @@ def _budget(outcome: Outcome) -> tuple[bool, str]:
     return ratio <= 1.0 + BUDGET_TOLERANCE, detail
 
 
-def _ledger(outcome: Outcome) -> tuple[bool, str]:
+def _ledger(outcome: DrillResult) -> tuple[bool, str]:
     spend, billed = _spend(outcome), outcome.counters.billed
     detail = f"the environment's {spend:.9f} USD, the router's {billed:.9f}"
     return abs(spend - billed) <= ROUNDING * max(spend, billed), detail
 
 
-def _hard_limit(outcome: Outcome) -> tuple[bool, str]:
+def _hard_limit(outcome: DrillResult) -> tuple[bool, str]:
     hours: defaultdict[int, list[float]] = defaultdict(list)
     for attempt in outcome.record.attempts:
         hours[int((STARTS + attempt.time) // HOUR)].append(attempt.bill)
@@ -115,17 +115,17 @@ def _hard_limit(outcome: Outcome) -> tuple[bool, str]:
     return most <= limit * (1.0 + ROUNDING), detail
 
 
-def _requests(outcome: Outcome) -> tuple[bool, str]:
+def _requests(outcome: DrillResult) -> tuple[bool, str]:
     return _per_minute(outcome, lambda _: 1.0, "requests_per_minute")
 
 
-def _tokens(outcome: Outcome) -> tuple[bool, str]:
+def _tokens(outcome: DrillResult) -> tuple[bool, str]:
     amount = lambda tokens: tokens[0] + tokens[1]  # noqa: E731
     return _per_minute(outcome, amount, "tokens_per_minute")
 
 
 def _per_minute(
-    outcome: Outcome, amount: Callable[[tuple[float, float, float]], float], limit: str
+    outcome: DrillResult, amount: Callable[[tuple[float, float, float]], float], limit: str
 ) -> tuple[bool, str]:
     """Compare the worst of all windows of 60 seconds, wherever they start, with the limit."""
     worst: dict[str, float] = {}
@@ -137,7 +137,7 @@ def _per_minute(
     return _verdict(worst, "in any 60 s")
 
 
-def _concurrency(outcome: Outcome) -> tuple[bool, str]:
+def _concurrency(outcome: DrillResult) -> tuple[bool, str]:
     peaks = outcome.record.peaks
     return _verdict({name: peaks[name] / FLEET[name].max_concurrent for name in FLEET}, "at once")
 
@@ -148,7 +148,7 @@ def _verdict(worst: dict[str, float], where: str) -> tuple[bool, str]:
     return worst[name] <= 1.0 + ROUNDING, detail
 
 
-def _log(outcome: Outcome) -> tuple[bool, str]:
+def _log(outcome: DrillResult) -> tuple[bool, str]:
     record = outcome.record
     made = {a.id: (a.model, a.probability) for a in record.attempts}
     logged = Counter(row.id for row in record.log)
@@ -167,7 +167,7 @@ def _log(outcome: Outcome) -> tuple[bool, str]:
     return missing == 0 and wrong == 0 and off <= ROUNDING, detail
 
 
-def _feedback(outcome: Outcome) -> tuple[bool, str]:
+def _feedback(outcome: DrillResult) -> tuple[bool, str]:
     sent, counters = outcome.record.feedback, outcome.counters
     # A refusal is a reward of 0, which is counted too.
     rewards = counters.rewards - counters.failures["refusal"]
@@ -179,7 +179,7 @@ def _feedback(outcome: Outcome) -> tuple[bool, str]:
     return there == here and counters.unknown == 0, detail
 
 
-def _restart(outcome: Outcome) -> tuple[bool, str]:
+def _restart(outcome: DrillResult) -> tuple[bool, str]:
     compared = outcome.record.restart
     differing = [what for what, is_same in compared.items() if not is_same]
     source = "snapshot" if outcome.settings.journal is None else "journal"

@@ -6,7 +6,7 @@ from stageroute.config.models import Tokens
 from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.environment import Truth
 
-__all__ = ["Attempt", "PriceWatch", "Record", "Refusal"]
+__all__ = ["Attempt", "DrillRecord", "PriceWatch", "Refusal"]
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class PriceWatch:
 
 
 @dataclass(slots=True)
-class Record:
+class DrillRecord:
     """Everything that happened, in order.
 
     Attributes

@@ -11,12 +11,12 @@ import numpy as np
 
 from stageroute._core import solve_routing_lp
 from stageroute.drill.events import Event
-from stageroute.drill.settings import Outcome
+from stageroute.drill.settings import DrillResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Recovery", "Traffic", "first_from", "measure_recovery", "share_from_here"]
+__all__ = ["Decisions", "EventRecovery", "first_from", "measure_recovery", "share_from_here"]
 
 REACHED: Final = 0.8
 """Part of its share that a model has to have again."""
@@ -30,7 +30,7 @@ SAME_MIXTURE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class EventRecovery:
     """How one event went.
 
     Attributes
@@ -53,7 +53,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class Decisions:
     """All decisions, as arrays of shape (n,), in order.
 
     Attributes
@@ -73,7 +73,7 @@ class Traffic:
     window: int
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Traffic":
+    def of(cls, outcome: DrillResult) -> "Decisions":
         """Collect the decisions of a drill."""
         attempts = outcome.record.attempts
         return cls(
@@ -121,10 +121,10 @@ def first_from(condition: "NDArray[np.bool_]", start: int, end: int) -> int | No
     return start + int(found[0]) if found.size else None
 
 
-def measure_recovery(outcome: Outcome) -> tuple[Recovery, ...]:
+def measure_recovery(outcome: DrillResult) -> tuple[EventRecovery, ...]:
     """Measure every event of a drill, in order."""
-    traffic = Traffic.of(outcome)
-    rows: list[Recovery] = []
+    traffic = Decisions.of(outcome)
+    rows: list[EventRecovery] = []
     for event in outcome.events:
         if event.kind == "outage":
             rows += outage(event, traffic, traffic.at(_until(outcome, event.end)))
@@ -144,7 +144,7 @@ def measure_recovery(outcome: Outcome) -> tuple[Recovery, ...]:
     return tuple(rows)
 
 
-def outage(event: Event, traffic: Traffic, horizon: int) -> list[Recovery]:
+def outage(event: Event, traffic: Decisions, horizon: int) -> list[EventRecovery]:
     """Outage: until no traffic but probes goes to the model; then until it has its share back.
 
     Its share is back when the share from here on is at least 80 % of what it was before.
@@ -159,13 +159,13 @@ def outage(event: Event, traffic: Traffic, horizon: int) -> list[Recovery]:
     back = first_from(share >= REACHED * before, end, horizon)
     note = f"had {before:.0%} of the traffic; {sent.size} requests hit it, then {probes} probes"
     queries, seconds = traffic.elapsed(event.start, away)
-    gone = Recovery(event, "until no traffic goes there", queries, seconds, note)
+    gone = EventRecovery(event, "until no traffic goes there", queries, seconds, note)
     queries, seconds = traffic.elapsed(event.end, back)
     note = f"{before:.0%} before, {traffic.share(event.model, end, horizon):.0%} since"
-    return [gone, Recovery(event, "until it has its share back", queries, seconds, note)]
+    return [gone, EventRecovery(event, "until it has its share back", queries, seconds, note)]
 
 
-def rate_limit(event: Event, traffic: Traffic) -> Recovery:
+def rate_limit(event: Event, traffic: Decisions) -> EventRecovery:
     """Rate limiting: until the provider's last refusal."""
     start, end = traffic.at(event.start), traffic.at(event.end)
     is_refused = (traffic.model == event.model) & (traffic.outcome == "rate_limit")
@@ -178,10 +178,10 @@ def rate_limit(event: Event, traffic: Traffic) -> Recovery:
     note = (
         f"{refused.size} of {sent} requests refused; share {before:.0%} before, {during:.0%} then"
     )
-    return Recovery(event, "until the last refusal", queries, seconds, note)
+    return EventRecovery(event, "until the last refusal", queries, seconds, note)
 
 
-def regression(event: Event, traffic: Traffic, oracle: float, horizon: int) -> Recovery:
+def regression(event: Event, traffic: Decisions, oracle: float, horizon: int) -> EventRecovery:
     """Regression: until the share from here on is at most the oracle's plus 5 points."""
     start = traffic.at(event.start)
     share = share_from_here(traffic.model == event.model, traffic.window)
@@ -189,12 +189,12 @@ def regression(event: Event, traffic: Traffic, oracle: float, horizon: int) -> R
     queries, seconds = traffic.elapsed(event.start, found)
     before = traffic.share(event.model, start - 2 * traffic.window, start)
     note = f"share {before:.0%} before; an oracle gives it {oracle:.0%}"
-    return Recovery(event, "until its share is the oracle's", queries, seconds, note)
+    return EventRecovery(event, "until its share is the oracle's", queries, seconds, note)
 
 
 def arrival(
-    event: Event, traffic: Traffic, live_at: int | None, oracle: float, horizon: int
-) -> Recovery:
+    event: Event, traffic: Decisions, live_at: int | None, oracle: float, horizon: int
+) -> EventRecovery:
     """Arrival: until the newcomer has its steady share, or until it is rejected.
 
     The steady share is that of the second half of the time until the next event. It is reached when
@@ -208,7 +208,7 @@ def arrival(
     tried = int(np.sum(is_here[start:horizon]))
     note = f"steady share {steady:.0%}; an oracle gives it {oracle:.0%}"
     if live_at is None:
-        return Recovery(event, "rejected without a trial", 0, 0.0, note)
+        return EventRecovery(event, "rejected without a trial", 0, 0.0, note)
     waited, _ = traffic.elapsed(event.start, live_at)
     note += f"; live after {waited}"
     if steady >= CLOSE:
@@ -218,17 +218,17 @@ def arrival(
         found = first_from(share < CLOSE, live_at, horizon)
         measure = "until it is rejected"
         note += f", tried {tried} times"
-    return Recovery(event, measure, *traffic.elapsed(event.start, found), note)
+    return EventRecovery(event, measure, *traffic.elapsed(event.start, found), note)
 
 
-def _arrival(event: Event, traffic: Traffic, outcome: Outcome) -> Recovery:
+def _arrival(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
     start, horizon = traffic.at(event.start), traffic.at(_until(outcome, event.end))
     rows = outcome.record.log
     live_at = next((k for k in range(start, horizon) if event.model in rows[k].models), None)
     return arrival(event, traffic, live_at, _oracle(outcome, event), horizon)
 
 
-def _retirement(event: Event, traffic: Traffic, outcome: Outcome) -> Recovery:
+def _retirement(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
     """Retirement: until as many models are live as before."""
     start = traffic.at(event.start)
     rows = outcome.record.log
@@ -241,10 +241,10 @@ def _retirement(event: Event, traffic: Traffic, outcome: Outcome) -> Recovery:
         started = sorted(set(rows[found].models) - set(rows[start - 1].models))
         note += f"; {', '.join(started)} started" if started else "; it was not live"
     queries, seconds = traffic.elapsed(event.start, found)
-    return Recovery(event, "until its slot is filled", queries, seconds, note)
+    return EventRecovery(event, "until its slot is filled", queries, seconds, note)
 
 
-def _price(event: Event, traffic: Traffic, outcome: Outcome) -> Recovery:
+def _price(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
     """Price change: until the mixture is the one that the LP gives at the new price.
 
     That LP is solved here, on the estimates of the decision's row in the log, but with the cost
@@ -272,25 +272,25 @@ def _price(event: Event, traffic: Traffic, outcome: Outcome) -> Recovery:
     before = traffic.share(event.model, start - 2 * traffic.window, start)
     after = traffic.share(event.model, start, start + 2 * traffic.window)
     note = f"share {before:.0%} before, {after:.0%} in the next {2 * traffic.window} queries"
-    return Recovery(event, "until the mixture is that of the price", queries, seconds, note)
+    return EventRecovery(event, "until the mixture is that of the price", queries, seconds, note)
 
 
-def _restart(event: Event, outcome: Outcome) -> Recovery:
+def _restart(event: Event, outcome: DrillResult) -> EventRecovery:
     """Restart: nothing if the router is what it was."""
     is_same = bool(outcome.record.restart) and all(outcome.record.restart.values())
     note = "the router is what it was" if is_same else "the router is another"
     lost = 0 if is_same else None
-    return Recovery(event, "until it is what it was", lost, 0.0 if is_same else None, note)
+    return EventRecovery(event, "until it is what it was", lost, 0.0 if is_same else None, note)
 
 
-def _until(outcome: Outcome, seconds: float) -> float:
+def _until(outcome: DrillResult, seconds: float) -> float:
     """When the next event begins or ends."""
     times = {time for event in outcome.events for time in (event.start, event.end)}
     # Decisions at the very end belong to the last event.
     return min((time for time in times if time > seconds), default=float("inf"))
 
 
-def _oracle(outcome: Outcome, event: Event) -> float:
+def _oracle(outcome: DrillResult, event: Event) -> float:
     """Look up the share that an oracle gives the event's model from the event on."""
     truth = next(t for t in outcome.record.truths if t.start == event.start)
     return truth.shares.get(event.model, 0.0)

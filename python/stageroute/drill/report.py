@@ -12,8 +12,8 @@ from stageroute._core import __version__
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.fleet import PRICES_FROM
 from stageroute.drill.promises import Promise
-from stageroute.drill.recovery import Recovery
-from stageroute.drill.settings import Outcome
+from stageroute.drill.recovery import EventRecovery
+from stageroute.drill.settings import DrillResult
 
 __all__ = ["figures", "format_report", "to_json"]
 
@@ -23,7 +23,7 @@ event on; "-": it did not come about before the next event. Shares are of the tr
 knows every mean, and deploys and mixes anew at every event."""
 
 
-def figures(outcome: Outcome) -> dict[str, float]:
+def figures(outcome: DrillResult) -> dict[str, float]:
     """Sum up a drill.
 
     Returns
@@ -61,7 +61,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def format_report(
-    outcome: Outcome, promises: Sequence[Promise], recoveries: Sequence[Recovery]
+    outcome: DrillResult, promises: Sequence[Promise], recoveries: Sequence[EventRecovery]
 ) -> str:
     """Return a drill as text: what was done, what held, what became of each event."""
     held = sum(promise.holds for promise in promises)
@@ -77,7 +77,7 @@ def format_report(
     )
 
 
-def _format_head(outcome: Outcome) -> str:
+def _format_head(outcome: DrillResult) -> str:
     trace, settings, sums = outcome.trace, outcome.settings, figures(outcome)
     failed = ", ".join(
         f"{sums[f'failed_{reason}']:.0f} {reason}" for reason in (*FAILURE_RATES, "rate_limit")
@@ -103,7 +103,7 @@ def _format_promises(promises: Sequence[Promise]) -> str:
     return _align([["promise", "", "figures"], *rows], "<<<")
 
 
-def _format_events(recoveries: Sequence[Recovery]) -> str:
+def _format_events(recoveries: Sequence[EventRecovery]) -> str:
     rows = [["minute", "event", "recovered", "queries", "seconds", "what happened"]]
     for row in recoveries:
         event = row.event
@@ -133,7 +133,7 @@ def _align(rows: Sequence[Sequence[str]], sides: str) -> str:
 
 
 def to_json(
-    outcome: Outcome, promises: Sequence[Promise], recoveries: Sequence[Recovery]
+    outcome: DrillResult, promises: Sequence[Promise], recoveries: Sequence[EventRecovery]
 ) -> dict[str, Any]:
     """Return everything that the report says, and the oracle's mixtures, for machines."""
     settings = outcome.settings

@@ -9,10 +9,10 @@ import numpy as np
 from stageroute.checks import is_number, is_whole, require
 from stageroute.datasets.trace import Trace
 from stageroute.drill.events import INITIAL, Event
-from stageroute.drill.records import Record
+from stageroute.drill.records import DrillRecord
 from stageroute.router.state import RouterCounters
 
-__all__ = ["HOUR", "STARTS", "DrillSettings", "Outcome", "hard_limit"]
+__all__ = ["HOUR", "STARTS", "DrillResult", "DrillSettings", "hard_limit"]
 
 STARTS: Final = 1_784_883_300.0
 """2026-07-24 08:55 UTC: five minutes before an hour ends, so that an hourly limit starts anew."""
@@ -73,7 +73,7 @@ class DrillSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DrillResult:
     """A drill that is over.
 
     Attributes
@@ -84,7 +84,7 @@ class Outcome:
         USD per clock hour.
     events : tuple of Event
         With their times in seconds.
-    record : Record
+    record : DrillRecord
     counters : RouterCounters
         The router's own, at the end.
     """
@@ -93,7 +93,7 @@ class Outcome:
     settings: DrillSettings
     hard_limit: float
     events: tuple[Event, ...]
-    record: Record
+    record: DrillRecord
     counters: RouterCounters
 
 

@@ -19,8 +19,8 @@ from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT
 from stageroute.drill.ledger import EnvironmentLedger
-from stageroute.drill.records import Attempt, PriceWatch, Record, Refusal
-from stageroute.drill.settings import STARTS, DrillSettings, Outcome, hard_limit
+from stageroute.drill.records import Attempt, DrillRecord, PriceWatch, Refusal
+from stageroute.drill.settings import STARTS, DrillResult, DrillSettings, hard_limit
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.memory import JournalSettings
 from stageroute.router.router import StageRouter
@@ -49,7 +49,7 @@ def run_drill(
     *,
     environment: Environment | None = None,
     progress: Callable[[], object] | None = None,
-) -> Outcome:
+) -> DrillResult:
     """Replay a trace through a router in production's conditions.
 
     Parameters
@@ -89,14 +89,14 @@ class Simulation:
         self._pushed = 0
         self._events = timeline(trace.span)
         self._present = list(INITIAL)
-        self._record = Record()
+        self._record = DrillRecord()
         self._is_watching = False
         self._generator = np.random.default_rng([settings.seed, 3])
         self._limit = hard_limit(trace, settings)
         self._ledger = EnvironmentLedger(world, self._limit, HEALTH)
         self._router = self._make_router()
 
-    def run(self, progress: Callable[[], object] | None) -> Outcome:
+    def run(self, progress: Callable[[], object] | None) -> DrillResult:
         """Run to the end: until the last answer and the last reward are in."""
         self._note_truth()
         for event in self._events:
@@ -114,7 +114,7 @@ class Simulation:
         counters = router.counters
         router.close()
         record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
-        return Outcome(self._trace, self._settings, self._limit, self._events, record, counters)
+        return DrillResult(self._trace, self._settings, self._limit, self._events, record, counters)
 
     def clock(self) -> float:
         """Tell the simulated time, seconds since 1970."""
