@@ -195,7 +195,7 @@ fn replay_table(bencher: Bencher<'_, '_>, arms: usize) {
         .bench_local_values(|mut router| {
             let mut trace =
                 Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-            replay(&mut router, &matrix, &rows, &mut trace, None).unwrap();
+            replay(&mut router, &matrix, &rows, &mut trace, None, &mut || false).unwrap();
             router.ledger()
         });
 }

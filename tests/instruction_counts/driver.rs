@@ -191,7 +191,7 @@ fn replay_rows(arms: usize, steps: usize) -> Result<(), Error> {
         (vec![0; steps], vec![0.0; steps], vec![0.0; steps]);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    replay(&mut router, &matrix, &rows, &mut trace, None)?;
+    replay(&mut router, &matrix, &rows, &mut trace, None, &mut || false)?;
     black_box(trace);
     Ok(())
 }

@@ -1,5 +1,7 @@
 """The native solver against HiGHS on larger problems, and wherever it can be chosen."""
 
+import _thread
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,20 @@ def test_weights_cannot_be_changed() -> None:
 def test_more_slots_than_arms() -> None:
     solution = solve_deployment([0.5, 0.6], [0.1, 0.2], [1.0, 1.0], 1.0, 9, solver="native")
     assert solution.deployed == (0, 1)
+
+
+def test_a_search_without_a_time_limit_hears_an_interrupt() -> None:
+    # Every sum of memory is even and its limit odd: no bound ever meets a value, and the search
+    # would look at millions of sets.
+    size, slots = 60, 12
+    memory = 2.0 * np.random.default_rng(0).integers(5_000, 15_000, size)
+    constraints = DeploymentConstraints(memory=memory, memory_capacity=slots * 20_000.0 + 1.0)
+    problem = memory / 30_000.0, np.full(size, 0.1), np.full(size, 1 / slots), 1.0, slots
+    interrupt = threading.Timer(0.1, _thread.interrupt_main)
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        solve_deployment(*problem, solver="native", constraints=constraints)
+    interrupt.join()
 
 
 # ---- where it can be chosen --------------------------------------------------------------------

@@ -55,7 +55,7 @@ fn a_replay_equals_its_steps() {
     let (mut arm, mut probability, mut price) = (vec![0; 1000], vec![0.0; 1000], vec![0.0; 1000]);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    replay(&mut replayed, &matrix, &rows, &mut trace, None).unwrap();
+    replay(&mut replayed, &matrix, &rows, &mut trace, None, &mut || false).unwrap();
     for (t, &row) in rows.iter().enumerate() {
         let decision = stepped.route(&Query::default()).unwrap();
         let Outcome { reward, cost } = matrix.outcome(row as usize, decision.arm);
@@ -89,14 +89,38 @@ fn bad_replays_are_refused() {
     let (mut arm, mut probability, mut price) = ([0; 2], [0.0; 2], [0.0; 3]);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
-    let error = replay(&mut router, &matrix, &[0, 1], &mut trace, None).unwrap_err();
+    let error = replay(&mut router, &matrix, &[0, 1], &mut trace, None, &mut || false).unwrap_err();
     let message = "trace.budget_price has 3 elements; it must have 2, one for each query";
     assert_eq!(error.to_string(), message);
     let mut trace =
         Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price[..2] };
-    let error = replay(&mut router, &matrix, &[0, 4], &mut trace, None).unwrap_err();
+    let error = replay(&mut router, &matrix, &[0, 4], &mut trace, None, &mut || false).unwrap_err();
     assert_eq!(error.to_string(), "rows[1] = 4: must be a row of the outcome matrix");
     assert!(router.to_bytes().unwrap() == before);
+}
+
+#[test]
+fn a_replay_can_be_stopped_and_says_where() {
+    let rows = vec![0; 5_000];
+    let (mut arm, mut probability, mut price) =
+        (vec![9; 5_000], vec![0.0; 5_000], vec![0.0; 5_000]);
+    let mut trace =
+        Trace { arm: &mut arm, probability: &mut probability, budget_price: &mut price };
+    let matrix = OutcomeMatrix::new(&[0.5; 5], &[0.001; 5], 5).unwrap();
+    let mut looks = 0;
+    let mut stop_at_third = || {
+        looks += 1;
+        looks == 3
+    };
+    let mut policy = Mixture::new(5, 7);
+    policy.publish(&[0, 1, 2, 3, 4], &[0.2; 5]).unwrap();
+    let error =
+        replay(&mut policy, &matrix, &rows, &mut trace, None, &mut stop_at_third).unwrap_err();
+    let queries = arm.iter().filter(|&&arm| arm != 9).count();
+    assert_eq!(error, Error::ReplayStopped { queries });
+    assert!(0 < queries && queries < rows.len());
+    assert!(arm[..queries].iter().all(|&arm| arm < 5));
+    assert!(arm[queries..].iter().all(|&arm| arm == 9), "nothing is written past the end");
 }
 
 // ---- mixtures and the greedy baseline --------------------------------------------------------------------------------

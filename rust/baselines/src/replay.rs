@@ -11,6 +11,9 @@ use std::hint::black_box;
 /// How many queries ahead outcomes are read.
 const READ_AHEAD: usize = 16;
 
+/// Queries between two looks at whether the caller wants an end; a multiple of [`READ_AHEAD`].
+const QUERIES_PER_LOOK: usize = 64 * READ_AHEAD;
+
 /// Outcomes of every arm on every row of a table, both matrices in row-major order.
 #[derive(Debug, Clone, Copy)]
 pub struct OutcomeMatrix<'a> {
@@ -107,17 +110,19 @@ impl LateFeedback {
 }
 
 /// Replays the queries in `rows` (each a row of `outcomes`) through a policy, feedback at once or
-/// late.
+/// late. `should_stop` is asked every thousand queries or so.
 ///
 /// # Errors
 /// [`Error::WrongLength`] if the trace does not fit; [`Error::InvalidElement`] for a row out of
-/// range; whatever the policy returns. The trace up to the failing query is written then.
+/// range; [`Error::ReplayStopped`] if `should_stop` said so; whatever the policy returns. In the last
+/// two cases the trace is written up to that query.
 pub fn replay<P: Policy + ?Sized>(
     policy: &mut P,
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
     trace: &mut Trace<'_>,
     mut late: Option<&mut LateFeedback>,
+    should_stop: &mut dyn FnMut() -> bool,
 ) -> Result<(), Error> {
     for (argument, actual) in [
         ("trace.arm", trace.arm.len()),
@@ -136,6 +141,9 @@ pub fn replay<P: Policy + ?Sized>(
     }
     for (t, &row) in rows.iter().enumerate() {
         if t % READ_AHEAD == 0 {
+            if t % QUERIES_PER_LOOK == 0 && should_stop() {
+                return Err(Error::ReplayStopped { queries: t });
+            }
             outcomes.read_ahead(&rows[t..rows.len().min(t + READ_AHEAD)]);
         }
         let decision = policy.route(row as usize)?;

@@ -179,6 +179,12 @@ pub enum Error {
         /// Sets of live sets looked at.
         nodes: u64,
     },
+    /// A replay was ended by its caller.
+    #[error("the replay was stopped after {queries} queries")]
+    ReplayStopped {
+        /// How many queries were replayed.
+        queries: usize,
+    },
     /// The search found no set whose caps suffice although there is one; a defect, never an answer.
     #[error("no set of {max_deployed} arms was found whose caps suffice, although one exists")]
     NoMixture {

@@ -9,6 +9,7 @@ use stageroute_core::lp::Problem;
 
 use crate::convert::{Floats, elements};
 use crate::errors::{invalid, to_py};
+use crate::gate::{Interrupts, without_interpreter};
 
 /// Status, live set, weights of all arms, objective, spend, budget price, nodes of the search.
 type Answer = (&'static str, Vec<usize>, Py<PyArray1<f64>>, f64, f64, f64, u64);
@@ -33,9 +34,11 @@ pub(crate) fn solve_plain_deployment(
     let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
     let (reward, cost, cap) = (&*reward, &*cost, &*cap);
     let problem = Problem { reward, cost, cap, budget };
-    let solve =
-        || core::solve_deployment(problem, max_deployed, current_price, &mut deadline(time_limit));
-    let found = py.detach(solve).map_err(|error| to_py(&error))?;
+    let found = without_interpreter(py, |interrupts| {
+        let mut should_stop = stop_at(time_limit, interrupts);
+        core::solve_deployment(problem, max_deployed, current_price, &mut should_stop)
+            .map_err(|error| to_py(&error))
+    })?;
     let weights = found.weights.to_pyarray(py).unbind();
     let (status, price) = (found.status.as_str(), found.budget_price);
     Ok((status, found.deployed, weights, found.objective, found.spend, price, found.nodes))
@@ -91,12 +94,17 @@ pub(crate) fn best_live_set(
         },
         goal,
     };
-    let found = py.detach(|| core::best_set(&problem, &mut deadline(time_limit)));
-    Ok(found.map_err(|error| to_py(&error))?.set)
+    without_interpreter(py, |interrupts| {
+        let found = core::best_set(&problem, &mut stop_at(time_limit, interrupts));
+        Ok(found.map_err(|error| to_py(&error))?.set)
+    })
 }
 
-/// Says whether so many seconds have passed; never without a limit.
-fn deadline(seconds: Option<f64>) -> impl FnMut() -> bool {
+/// Says whether a number of seconds has passed, or a signal handler raised something.
+fn stop_at(seconds: Option<f64>, interrupts: &mut Interrupts) -> impl FnMut() -> bool {
     let start = Instant::now();
-    move || seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit)
+    move || {
+        let is_late = seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit);
+        is_late || interrupts.is_raised()
+    }
 }

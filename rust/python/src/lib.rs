@@ -10,6 +10,7 @@ mod convert;
 mod decision;
 mod deployment;
 mod errors;
+mod gate;
 mod log;
 mod lp;
 mod policies;

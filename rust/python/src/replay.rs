@@ -8,6 +8,7 @@ use stageroute_baselines::{self as baselines, OutcomeMatrix, Policy, Trace};
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
+use crate::gate::without_interpreter;
 use crate::policies::{ContextRouter, Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
 use crate::router::Router;
 
@@ -95,13 +96,15 @@ fn run<P: Policy + Send>(
     trace: &mut Trace<'_>,
     late: Option<&LateFeedback>,
 ) -> PyResult<()> {
-    py.detach(|| {
+    without_interpreter(py, |interrupts| {
         let mut policy = policy.lock().map_err(|_| poisoned())?;
         let mut late = match late {
             Some(late) => Some(late.inner.lock().map_err(|_| poisoned())?),
             None => None,
         };
-        baselines::replay(&mut *policy, outcomes, rows, trace, late.as_deref_mut())
+        let mut should_stop = || interrupts.is_raised();
+        let late = late.as_deref_mut();
+        baselines::replay(&mut *policy, outcomes, rows, trace, late, &mut should_stop)
             .map_err(|error| to_py(&error))
     })
 }
