@@ -19,7 +19,7 @@ impl Interrupts {
     /// Whether the work is to end, with any error. Only Python's main thread ever hears of signals.
     pub(crate) fn is_raised(&mut self) -> bool {
         if self.raised.is_none() && self.looked.elapsed() >= LOOK_EVERY {
-            self.raised = Python::attach(Python::check_signals).err();
+            self.raised = Python::attach(|py| py.check_signals().err());
             self.looked = Instant::now();
         }
         self.raised.is_some()
