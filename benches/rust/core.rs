@@ -156,7 +156,7 @@ fn step(bencher: Bencher<'_, '_>, family: ConfidenceFamily, arms: usize) {
     let mut pass = || {
         for t in 0..STEPS {
             let decision = black_box(router.route(&Query::default()).unwrap());
-            let cell = t * arms + decision.arm;
+            let cell = t * arms + decision.arm.index();
             let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
             let observation = Observation { id: decision.id, reward, cost, tokens: None };
             router.observe(0.0, black_box(&observation)).unwrap();

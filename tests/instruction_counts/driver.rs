@@ -14,9 +14,9 @@ use stageroute_baselines::{OutcomeMatrix, Trace, replay};
 use stageroute_core::deployment::solve_deployment;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
-    Forgetting, Learner, Observation, Pacing, Prices, Prior, Query, Router, RouterConfig, Sampler,
-    StartCost, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift,
+    Error, Forgetting, Learner, Observation, Pacing, Prices, Prior, Query, Router, RouterConfig,
+    Sampler, StartCost, Tokens,
 };
 
 type Scenario = fn(usize) -> Result<(), Error>;
@@ -173,7 +173,7 @@ fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error
     let (reward, cost) = outcomes(arms);
     for t in 0..WARM_UP + steps {
         let decision = black_box(router.route(&Query::default())?);
-        let cell = t % ROWS as usize * arms + decision.arm;
+        let cell = t % ROWS as usize * arms + decision.arm.index();
         let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
         let observation = Observation { id: decision.id, reward, cost, tokens: None };
         router.observe(0.0, black_box(&observation))?;
@@ -217,7 +217,7 @@ fn learn(
         } else {
             CostFeedback::Usd(cost[row])
         };
-        black_box(learner.observe(0, Some(reward[row]), Some(black_box(feedback)))?);
+        black_box(learner.observe(ArmIndex(0), Some(reward[row]), Some(black_box(feedback)))?);
     }
     Ok(())
 }

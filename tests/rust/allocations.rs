@@ -9,9 +9,10 @@ use std::borrow::Cow;
 use allocation_counter::measure;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily, CostFeedback,
-    Decision, Drift, FailureReason, Forgetting, HardLimit, Learner, LogBatch, Observation, Pacing,
-    Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
+    ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily,
+    CostFeedback, Decision, Drift, FailureReason, Forgetting, HardLimit, Learner, LogBatch,
+    Observation, Pacing, Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost,
+    Tokens, TrafficLimits,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -45,7 +46,7 @@ fn serve(router: &mut Router, world: &mut Sampler, steps: u64) {
     for _ in 0..steps {
         let decision = router.route(&Query::default()).unwrap();
         let id = decision.id;
-        let quality = (decision.arm as f64 + 1.0) / arms;
+        let quality = (decision.arm.index() as f64 + 1.0) / arms;
         let reward = if world.unit() < quality { 1.0 } else { 0.0 };
         let overcharge = if world.unit() < 0.01 { 50.0 } else { 1.0 };
         let cost = 2e-3 * quality * world.unit() * overcharge;
@@ -110,7 +111,7 @@ fn a_guarded_router_does_not_allocate() {
     let mut router = router_of(guarded, settings, 11);
     let mut world = Sampler::new(9);
     let mut batch = LogBatch::default();
-    let allowed: [u32; 6] = [0, 2, 4, 6, 8, 10];
+    let allowed = [0, 2, 4, 6, 8, 10].map(ArmIndex);
     let mut now = 1e9;
     let mut serve = |router: &mut Router, steps: usize| {
         for step in 0..steps {
@@ -203,16 +204,23 @@ fn learning_under_drift_does_not_allocate() {
                 let reward = Some(world.unit());
                 let output = 1_000.0 * world.unit();
                 let tokens = Tokens { input: 500.0, cached: 100.0, output };
-                learner.observe(0, reward, Some(CostFeedback::Usd(2e-3 * world.unit()))).unwrap();
-                learner.observe(1, reward, Some(CostFeedback::Tokens(tokens))).unwrap();
+                learner
+                    .observe(ArmIndex(0), reward, Some(CostFeedback::Usd(2e-3 * world.unit())))
+                    .unwrap();
+                learner.observe(ArmIndex(1), reward, Some(CostFeedback::Tokens(tokens))).unwrap();
                 if step % 100 == 99 {
                     learner.next_bounds(&mut planned);
                     learner.begin_stage();
-                    learner.set_prices(1, Some(Prices { output: world.unit(), ..prices })).unwrap();
+                    learner
+                        .set_prices(ArmIndex(1), Some(Prices { output: world.unit(), ..prices }))
+                        .unwrap();
                 }
             }
         });
         assert_eq!(info.count_total, 0, "{forgetting:?}");
-        assert!(learner.changes(0) > 5 && learner.changes(1) > 5, "{forgetting:?}");
+        assert!(
+            learner.changes(ArmIndex(0)) > 5 && learner.changes(ArmIndex(1)) > 5,
+            "{forgetting:?}"
+        );
     }
 }

@@ -4,8 +4,8 @@
 
 use stageroute_baselines::{Greedy, Mixture, Outcome, OutcomeMatrix, Policy, Trace, replay};
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, Observation, Pacing, Query, Router,
-    RouterConfig, Sampler, StartCost,
+    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, Observation, Pacing,
+    Query, Router, RouterConfig, Sampler, StartCost,
 };
 
 /// Mean reward and cost of each arm.
@@ -61,7 +61,7 @@ fn a_replay_equals_its_steps() {
         let Outcome { reward, cost } = matrix.outcome(row as usize, decision.arm);
         let (id, reward, cost) = (decision.id, Some(reward), Some(cost));
         stepped.observe(0.0, &Observation { id, reward, cost, tokens: None }).unwrap();
-        assert_eq!(arm[t] as usize, decision.arm);
+        assert_eq!(arm[t], decision.arm.0);
         assert_eq!(probability[t], decision.probability);
         assert_eq!(price[t], decision.budget_price);
     }
@@ -113,7 +113,7 @@ fn a_replay_can_be_stopped_and_says_where() {
         looks == 3
     };
     let mut policy = Mixture::new(5, 7);
-    policy.publish(&[0, 1, 2, 3, 4], &[0.2; 5]).unwrap();
+    policy.publish(&[0, 1, 2, 3, 4].map(ArmIndex), &[0.2; 5]).unwrap();
     let error =
         replay(&mut policy, &matrix, &rows, &mut trace, None, &mut stop_at_third).unwrap_err();
     let queries = arm.iter().filter(|&&arm| arm != 9).count();
@@ -123,14 +123,15 @@ fn a_replay_can_be_stopped_and_says_where() {
     assert!(arm[queries..].iter().all(|&arm| arm == 9), "nothing is written past the end");
 }
 
-// ---- mixtures and the greedy baseline --------------------------------------------------------------------------------
+// ---- mixtures and the greedy baseline -----------------------------------------------------------
 
 #[test]
 fn a_mixture_draws_what_it_was_given() {
     let mut mixture = Mixture::new(3, 1);
     assert_eq!(mixture.route(0), Err(Error::NoLiveArm));
-    let refused = |mixture: &mut Mixture, deployed: &[usize], p: &[f64], message: &str| {
-        assert_eq!(mixture.publish(deployed, p).unwrap_err().to_string(), message);
+    let refused = |mixture: &mut Mixture, deployed: &[u32], p: &[f64], message: &str| {
+        let deployed: Vec<_> = deployed.iter().copied().map(ArmIndex).collect();
+        assert_eq!(mixture.publish(&deployed, p).unwrap_err().to_string(), message);
     };
     let message = "probabilities has 2 elements; it must have 3, one for each candidate";
     refused(&mut mixture, &[0], &[0.5, 0.5], message);
@@ -145,7 +146,7 @@ fn a_mixture_draws_what_it_was_given() {
     let message = "deployed names arm 0 twice; each arm may be named once";
     refused(&mut mixture, &[0, 0], &[1.0, 0.0, 0.0], message);
     assert_eq!(mixture.route(0), Err(Error::NoLiveArm), "nothing was published");
-    mixture.publish(&[0, 2], &[0.25, 0.0, 0.75]).unwrap();
+    mixture.publish(&[0, 2].map(ArmIndex), &[0.25, 0.0, 0.75]).unwrap();
     let mut counts = [0_u32; 3];
     for id in 0..10_000 {
         let decision = mixture.route(0).unwrap();
@@ -168,8 +169,11 @@ fn greedy_ranks_by_utility_within_the_caps() {
     assert!(Greedy::new(confidence, &[0.5, 1.5], 1).is_err());
     let mut greedy = Greedy::new(confidence, &[0.5, 0.3, 0.6, 1.0], 1).unwrap();
     assert_eq!(greedy.route(0), Err(Error::NoLiveArm));
-    assert!(greedy.publish(&[0, 4]).is_err() && greedy.publish(&[1, 1]).is_err());
-    greedy.publish(&[2, 0, 1]).unwrap();
+    assert!(
+        greedy.publish(&[0, 4].map(ArmIndex)).is_err()
+            && greedy.publish(&[1, 1].map(ArmIndex)).is_err()
+    );
+    greedy.publish(&[2, 0, 1].map(ArmIndex)).unwrap();
     // Utilities once learnt: arm 0 at 50, arm 1 at 300, arm 2 at 200 per USD.
     let outcome = [(0.9, 18e-3), (0.3, 1e-3), (0.6, 3e-3)];
     let mut counts = [0_u32; 4];
@@ -187,7 +191,7 @@ fn greedy_ranks_by_utility_within_the_caps() {
     }
     assert_eq!(greedy.learner().stats()[3].reward.count(), 0);
     // Caps that fall short are scaled up together.
-    greedy.publish(&[0, 1]).unwrap();
+    greedy.publish(&[0, 1].map(ArmIndex)).unwrap();
     let decision = greedy.route(0).unwrap();
     let expected = [0.5 / 0.8, 0.3 / 0.8][decision.arm];
     assert!((decision.probability - expected).abs() < 1e-12, "{decision:?}");

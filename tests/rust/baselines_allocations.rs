@@ -9,13 +9,13 @@ use stageroute_baselines::{
     ContextConfig, ContextRouter, DualMethod, Index, IndexRouter, KnapsackConfig, KnapsackRouter,
     LinUcb, LinUcbConfig, Outcome, Policy, Sharing,
 };
-use stageroute_core::{Confidence, ConfidenceFamily, Pacing, Prior, Sampler};
+use stageroute_core::{ArmIndex, Confidence, ConfidenceFamily, Pacing, Prior, Sampler};
 
 /// Serves a baseline over rows of a table, with bills now and then far above the budget.
 fn serve_baseline(policy: &mut impl Policy, world: &mut Sampler, steps: usize) {
     for step in 0..steps {
         let decision = policy.route(step % 8).unwrap();
-        let quality = (decision.arm as f64 + 1.0) / 6.0;
+        let quality = (decision.arm.index() as f64 + 1.0) / 6.0;
         let overcharge = if world.unit() < 0.01 { 50.0 } else { 1.0 };
         let outcome = Outcome {
             reward: if world.unit() < quality { 1.0 } else { 0.0 },
@@ -34,7 +34,7 @@ fn check_baseline(policy: &mut impl Policy, name: &str) {
 
 #[test]
 fn baselines_do_not_allocate() {
-    let (caps, priors, live) = ([0.5; 5], [Prior::default(); 5], [0, 1, 2, 3, 4]);
+    let (caps, priors, live) = ([0.5; 5], [Prior::default(); 5], [0, 1, 2, 3, 4].map(ArmIndex));
     let pacing = Some(Pacing { horizon: 100.0, burst: 2.0 });
     let indices = [
         Index::Ucb1,

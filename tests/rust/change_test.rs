@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use stageroute_core::{
-    Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting, Learner,
-    Moments, Prices, Prior, Sampler, Tokens,
+    ArmIndex, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting,
+    Learner, Moments, Prices, Prior, Sampler, Tokens,
 };
 
 fn confidence() -> Confidence {
@@ -40,14 +40,14 @@ fn feedback(arm: usize, cost: f64) -> CostFeedback {
     }
 }
 
-fn observe(learner: &mut Learner, arm: usize, reward: f64, cost: f64) -> Bounds {
-    learner.observe(arm, Some(reward), Some(feedback(arm, cost))).unwrap()
+fn observe(learner: &mut Learner, arm: ArmIndex, reward: f64, cost: f64) -> Bounds {
+    learner.observe(arm, Some(reward), Some(feedback(arm.index(), cost))).unwrap()
 }
 
 /// So many equal observations.
 fn repeat(learner: &mut Learner, times: usize, arm: usize, reward: f64, cost: f64) {
     for _ in 0..times {
-        observe(learner, arm, reward, cost);
+        observe(learner, ArmIndex::try_from(arm).unwrap(), reward, cost);
     }
 }
 
@@ -66,11 +66,11 @@ fn normal(sampler: &mut Sampler) -> f64 {
 }
 
 fn tell_reward(learner: &mut Learner, reward: f64) {
-    learner.observe(0, Some(reward), None).unwrap();
+    learner.observe(ArmIndex(0), Some(reward), None).unwrap();
 }
 
 fn tell_cost(learner: &mut Learner, cost: f64) {
-    learner.observe(0, None, Some(CostFeedback::Usd(cost))).unwrap();
+    learner.observe(ArmIndex(0), None, Some(CostFeedback::Usd(cost))).unwrap();
 }
 
 /// A learner with the default test.
@@ -82,7 +82,7 @@ fn standard() -> Learner {
 
 /// Tells an arm of rewards of mean `p` and of even costs around `cost` until the test has fired;
 /// at most so many.
-fn until_fired(learner: &mut Learner, arm: usize, p: f64, cost: f64, limit: usize) -> bool {
+fn until_fired(learner: &mut Learner, arm: ArmIndex, p: f64, cost: f64, limit: usize) -> bool {
     let mut world = Sampler::new(4);
     let before = learner.changes(arm);
     (0..limit).any(|_| {
@@ -95,17 +95,17 @@ fn until_fired(learner: &mut Learner, arm: usize, p: f64, cost: f64, limit: usiz
 #[test]
 fn a_found_change_starts_the_quantity_anew() {
     for way in [Forgetting::None, Forgetting::Window { stages: 2 }] {
-        for arm in [0, 1] {
+        for (arm, unchanged) in [(ArmIndex(0), ArmIndex(1)), (ArmIndex(1), ArmIndex(0))] {
             let drift = Drift { forgetting: way, ..change_test(ChangeTest::default()) };
             let mut learner = learner(drift);
             assert!(!until_fired(&mut learner, arm, 0.8, 3e-3, 1_000));
-            let other = learner.stats()[1 - arm];
+            let other = learner.stats()[unchanged];
             assert!(until_fired(&mut learner, arm, 0.3, 3e-3, 300));
             let stats = learner.stats()[arm];
-            assert_eq!((learner.changes(arm), learner.changes(1 - arm)), (1, 0));
+            assert_eq!((learner.changes(arm), learner.changes(unchanged)), (1, 0));
             assert_eq!(stats.reward, Moments::default(), "emptied");
             assert!(stats.cost.count() > 1_000, "cost goes on: {stats:?}");
-            assert_eq!(learner.stats()[1 - arm], other);
+            assert_eq!(learner.stats()[unchanged], other);
             assert_eq!(learner.bounds()[arm].reward_ucb, 1.0, "as a new arm");
             // Forced visits begin again, and end again; nothing of the past comes back.
             for visit in 1..40_u32 {
@@ -134,13 +134,13 @@ fn prices_do_not_fire_the_change_test() {
     for step in 0..4_000 {
         if step % 400 == 0 {
             let output = if step % 800 == 0 { 1.0 } else { 60.0 };
-            learner.set_prices(1, Some(Prices { output, ..PRICES })).unwrap();
+            learner.set_prices(ArmIndex(1), Some(Prices { output, ..PRICES })).unwrap();
         }
         let output = 100.0 * (0.5 + world.unit());
         let tokens = Tokens { input: 900.0, cached: 500.0, output };
-        learner.observe(1, None, Some(CostFeedback::Tokens(tokens))).unwrap();
+        learner.observe(ArmIndex(1), None, Some(CostFeedback::Tokens(tokens))).unwrap();
     }
-    assert_eq!(learner.changes(1), 0);
+    assert_eq!(learner.changes(ArmIndex(1)), 0);
     assert_eq!(learner.stats()[1].cost.count(), 4_000);
 }
 
@@ -151,33 +151,33 @@ fn what_is_no_change_does_not_fire() {
     let mut world = Sampler::new(9);
     for step in 0..5_000 {
         let outlier = if step % 250 == 249 { 1e3 } else { 1.0 };
-        observe(&mut outliers, 0, 0.5, 1e-3 * outlier * (0.5 + world.unit()));
+        observe(&mut outliers, ArmIndex(0), 0.5, 1e-3 * outlier * (0.5 + world.unit()));
     }
-    assert_eq!(outliers.changes(0), 0);
+    assert_eq!(outliers.changes(ArmIndex(0)), 0);
 
     let mut steady = standard();
     repeat(&mut steady, 1_000, 0, 0.5, 1e-3);
     repeat(&mut steady, 1_000, 0, 0.505, 1.01e-3);
-    assert_eq!(steady.changes(0), 0);
+    assert_eq!(steady.changes(ArmIndex(0)), 0);
     repeat(&mut steady, 100, 0, 0.505, 1.2e-3);
-    assert_eq!(steady.changes(0), 1);
+    assert_eq!(steady.changes(ArmIndex(0)), 1);
 
     let mut misled = Learner::new(confidence(), change_test(ChangeTest::default())).unwrap();
     let prior = Prior { reward: Some((0.9, 200)), cost: Some((1e-2, 200)), tokens: None };
     misled.add_arm(&prior, None).unwrap();
     for _ in 0..2_000 {
-        observe(&mut misled, 0, bernoulli(&mut world, 0.4), 1e-3 * world.unit());
+        observe(&mut misled, ArmIndex(0), bernoulli(&mut world, 0.4), 1e-3 * world.unit());
     }
-    assert_eq!(misled.changes(0), 0, "observations are compared with observations");
+    assert_eq!(misled.changes(ArmIndex(0)), 0, "observations are compared with observations");
 }
 
 #[test]
 fn a_quantity_that_was_always_zero_can_change() {
     let mut learner = standard();
     repeat(&mut learner, 500, 0, 0.0, 0.0);
-    assert_eq!(learner.changes(0), 0);
+    assert_eq!(learner.changes(ArmIndex(0)), 0);
     repeat(&mut learner, 30, 0, 1.0, 0.0);
-    assert_eq!(learner.changes(0), 1);
+    assert_eq!(learner.changes(ArmIndex(0)), 1);
 }
 
 /// The test works in standard deviations: the unit of money does not matter.
@@ -188,8 +188,8 @@ fn the_change_test_knows_no_unit() {
         let costs = (0..3_000).map(|_| 1e-3 * unit * world.unit());
         costs
             .map(|cost| {
-                learner.observe(0, None, Some(CostFeedback::Usd(cost))).unwrap();
-                learner.changes(0)
+                learner.observe(ArmIndex(0), None, Some(CostFeedback::Usd(cost))).unwrap();
+                learner.changes(ArmIndex(0))
             })
             .collect::<Vec<_>>()
     };
@@ -216,14 +216,14 @@ fn false_alarms_are_rare() {
         for _ in 0..steps {
             tell_reward(&mut learner, bernoulli(&mut world, p));
         }
-        let long = rate(learner.changes(0));
+        let long = rate(learner.changes(ArmIndex(0)));
         let mut alarms = 0;
         for _ in 0..steps / 1000 {
             let mut learner = standard();
             for _ in 0..1000 {
                 tell_reward(&mut learner, bernoulli(&mut world, p));
             }
-            alarms += learner.changes(0);
+            alarms += learner.changes(ArmIndex(0));
         }
         let short = rate(alarms);
         println!("Bernoulli {p}: {long:.2} false alarms in 1e5, {short:.2} in lives of 1,000");
@@ -240,7 +240,7 @@ fn false_alarms_are_rare() {
         for _ in 0..steps {
             tell_cost(&mut learner, cost(&mut world));
         }
-        let long = rate(learner.changes(0));
+        let long = rate(learner.changes(ArmIndex(0)));
         println!("cost, {name}: {long:.2} false alarms in 1e5");
         assert!(long <= limit, "{name}: {long}");
     }
@@ -256,9 +256,9 @@ fn delay(before: usize, observe: impl Fn(&mut Learner, &mut Sampler, bool)) -> (
             for _ in 0..before {
                 observe(&mut learner, &mut world, false);
             }
-            let alarms = learner.changes(0);
+            let alarms = learner.changes(ArmIndex(0));
             let mut steps = 0;
-            while learner.changes(0) == alarms && steps < limit {
+            while learner.changes(ArmIndex(0)) == alarms && steps < limit {
                 observe(&mut learner, &mut world, true);
                 steps += 1;
             }

@@ -5,7 +5,9 @@
 mod life;
 
 use life::{Life, config};
-use stageroute_core::{Command, Counters, Decision, Error, LogBatch, Query, Router, Sampler};
+use stageroute_core::{
+    ArmIndex, Command, Counters, Decision, Error, LogBatch, Query, Router, Sampler,
+};
 
 const KINDS: std::ops::Range<u64> = 0..24;
 
@@ -23,7 +25,7 @@ fn outcome(router: &mut Router, command: &Command<'_>) -> String {
 /// Bit by bit.
 fn bits(decision: Decision) -> (u64, usize, u64, u64, u64, u8) {
     let Decision { id, arm, probability, stage, budget_price, reasons } = decision;
-    (id, arm, probability.to_bits(), stage, budget_price.to_bits(), reasons.bits())
+    (id, arm.index(), probability.to_bits(), stage, budget_price.to_bits(), reasons.bits())
 }
 
 /// Commands of a life from birth, and the router that they make.
@@ -142,7 +144,7 @@ fn exercise(router: &mut Router, kind: u64, steps: usize) {
         let now = router.clock() + 1.0;
         let _ = router.route(&Query::at(now));
     }
-    for arm in 0..router.len() {
+    for arm in ArmIndex::first(router.len()) {
         let _ = (router.arm(arm), router.planned_share(arm), router.learner().expected_cost(arm));
     }
     let _ = (router.limits().count(), router.paced_budget(), router.is_stage_due());

@@ -6,8 +6,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmStats, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
-    Forgetting, Learner, Moments, Prices, Prior, Tokens,
+    ArmIndex, ArmStats, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift,
+    Error, Forgetting, Learner, Moments, Prices, Prior, Tokens,
 };
 
 fn config() -> ProptestConfig {
@@ -69,12 +69,12 @@ fn feedback(arm: usize, cost: f64) -> CostFeedback {
     }
 }
 
-fn observe(learner: &mut Learner, arm: usize, reward: f64, cost: f64) -> Bounds {
-    learner.observe(arm, Some(reward), Some(feedback(arm, cost))).unwrap()
+fn observe(learner: &mut Learner, arm: ArmIndex, reward: f64, cost: f64) -> Bounds {
+    learner.observe(arm, Some(reward), Some(feedback(arm.index(), cost))).unwrap()
 }
 
 /// So many equal observations.
-fn repeat(learner: &mut Learner, times: usize, arm: usize, reward: f64, cost: f64) {
+fn repeat(learner: &mut Learner, times: usize, arm: ArmIndex, reward: f64, cost: f64) {
     for _ in 0..times {
         observe(learner, arm, reward, cost);
     }
@@ -159,8 +159,8 @@ proptest! {
                     learner.begin_stage();
                 }
                 for &x in numbers {
-                    observe(&mut learner, 0, x, x * unit);
-                    learner.observe(1, Some(x), Some(CostFeedback::Tokens(usage(x)))).unwrap();
+                    observe(&mut learner, ArmIndex(0), x, x * unit);
+                    learner.observe(ArmIndex(1), Some(x), Some(CostFeedback::Tokens(usage(x)))).unwrap();
                 }
             }
             let values: Vec<(f64, f64)> =
@@ -186,13 +186,13 @@ proptest! {
                 learner.begin_stage();
                 fair_share = stats.reward.count() as f64;
             }
-            let bounds = observe(&mut learner, 0, reward, cost);
+            let bounds = observe(&mut learner, ArmIndex(0), reward, cost);
             stats.observe(Some(reward), Some(cost)).unwrap();
             prop_assert_eq!(learner.stats()[0], stats);
             prop_assert_eq!(bounds, confidence().bounds(&stats, fair_share));
             prop_assert_eq!(stats.reward.weight(), stats.reward.count() as f64);
         }
-        prop_assert_eq!(learner.changes(0), 0);
+        prop_assert_eq!(learner.changes(ArmIndex(0)), 0);
     }
 }
 
@@ -200,7 +200,7 @@ proptest! {
 fn bounds_of_an_idle_arm_widen_until_it_is_as_new() {
     for way in [Forgetting::PerStage { factor: 0.6 }, Forgetting::Window { stages: 4 }] {
         let mut learner = learner(forgetting(way));
-        for arm in [0, 1] {
+        for arm in [0, 1].map(ArmIndex) {
             for k in 0..100 {
                 observe(&mut learner, arm, 0.2, 4e-3 + 1e-4 * f64::from(k % 10));
             }
@@ -215,7 +215,7 @@ fn bounds_of_an_idle_arm_widen_until_it_is_as_new() {
             }
             last = learner.bounds().to_vec();
         }
-        for arm in [0, 1] {
+        for arm in [0, 1].map(ArmIndex) {
             let setting = confidence();
             assert_eq!(last[arm], setting.bounds(&ArmStats::default(), 0.0), "{way:?}");
             // The visits of its youth are not asked for again: one makes it known.
@@ -230,11 +230,11 @@ fn bounds_of_an_idle_arm_widen_until_it_is_as_new() {
 #[test]
 fn an_idle_arm_keeps_what_is_forgotten_per_query() {
     let mut learner = learner(forgetting(Forgetting::PerQuery { factor: 0.9 }));
-    repeat(&mut learner, 50, 0, 0.2, 4e-3);
+    repeat(&mut learner, 50, ArmIndex(0), 0.2, 4e-3);
     let stats = learner.stats()[0];
     assert!((stats.reward.weight() - 10.0).abs() < 0.1, "{stats:?}");
     for _ in 0..50 {
-        repeat(&mut learner, 50, 1, 0.2, 4e-3);
+        repeat(&mut learner, 50, ArmIndex(1), 0.2, 4e-3);
         learner.begin_stage();
     }
     assert_eq!(learner.stats()[0], stats);
@@ -255,7 +255,7 @@ fn forced_visits_end_although_the_weight_stays_small() {
             if query % 5 == 0 {
                 learner.begin_stage();
             }
-            let bounds = observe(&mut learner, 0, 0.1, 0.02);
+            let bounds = observe(&mut learner, ArmIndex(0), 0.1, 0.02);
             let weight = learner.stats()[0].reward.weight();
             assert!(weight < 20.0, "{way:?}");
             assert_eq!(bounds.cost_lcb == 0.0, query < 19, "{way:?} at {query}");
@@ -268,21 +268,21 @@ fn forced_visits_end_although_the_weight_stays_small() {
 fn a_forgotten_cost_is_still_expected() {
     for way in [Forgetting::PerStage { factor: 0.1 }, Forgetting::Window { stages: 2 }] {
         let mut learner = learner(forgetting(way));
-        for arm in [0, 1] {
+        for arm in [0, 1].map(ArmIndex) {
             assert_eq!(learner.expected_cost(arm), learner.bounds()[arm].cost_lcb);
             repeat(&mut learner, 30, arm, 0.5, 3e-3);
         }
         for _ in 0..40 {
             learner.begin_stage();
-            for arm in [0, 1] {
+            for arm in [0, 1].map(ArmIndex) {
                 assert!((learner.expected_cost(arm) - 3e-3).abs() < 1e-15, "{way:?}");
             }
         }
         assert_eq!(learner.stats()[0].cost.weight(), 0.0);
-        assert!((learner.expected_tokens(1).unwrap().output - 200.0).abs() < 1e-9);
+        assert!((learner.expected_tokens(ArmIndex(1)).unwrap().output - 200.0).abs() < 1e-9);
         let double = Prices { output: 2.0 * PRICES.output, ..PRICES };
-        learner.set_prices(1, Some(double)).unwrap();
-        assert!((learner.expected_cost(1) - 6e-3).abs() < 1e-15);
+        learner.set_prices(ArmIndex(1), Some(double)).unwrap();
+        assert!((learner.expected_cost(ArmIndex(1)) - 6e-3).abs() < 1e-15);
     }
 }
 
@@ -312,17 +312,17 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn apply(learner: &mut Learner, event: &Event) {
     match *event {
         Event::Observe(arm, reward, cost) => {
-            let arm = arm.index(learner.len());
+            let arm = ArmIndex::try_from(arm.index(learner.len())).unwrap();
             let kind = usize::from(learner.prices(arm).is_some());
             let cost = cost.map(|c| feedback(kind, 0.02 * c));
             learner.observe(arm, reward, cost).unwrap();
         }
         Event::Price(output) => {
-            learner.set_prices(1, Some(Prices { output, ..PRICES })).unwrap();
+            learner.set_prices(ArmIndex(1), Some(Prices { output, ..PRICES })).unwrap();
         }
         Event::Add(reward) => {
             let arm = learner.add_arm(&Prior { reward, ..Prior::default() }, None).unwrap();
-            assert_eq!(arm + 1, learner.len());
+            assert_eq!(arm.index() + 1, learner.len());
         }
         Event::Boundary => learner.begin_stage(),
     }
@@ -378,7 +378,7 @@ proptest! {
             && broken.validate().is_ok()
             && !broken.is_empty()
         {
-            let _ = broken.observe(0, Some(0.5), Some(CostFeedback::Usd(1e-3)));
+            let _ = broken.observe(ArmIndex(0), Some(0.5), Some(CostFeedback::Usd(1e-3)));
             next_bounds(&broken);
             broken.begin_stage();
         }

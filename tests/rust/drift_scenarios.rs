@@ -5,8 +5,8 @@
 
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting, Learner, Prices,
-    Prior, Sampler, Tokens,
+    ArmIndex, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting, Learner,
+    Prices, Prior, Sampler, Tokens,
 };
 
 fn confidence() -> Confidence {
@@ -100,7 +100,7 @@ fn play(scenario: &Scenario, way: Way, seed: u64) -> Run {
         let half = usize::from(stage >= STAGES / 2);
         let means = [before, after][half];
         if way.knows_prices && stage == STAGES / 2 {
-            for arm in 0..means.len() {
+            for arm in ArmIndex::first(means.len()) {
                 let output = dollar.output * after[arm].1 / before[arm].1;
                 learner.set_prices(arm, Some(Prices { output, ..dollar })).unwrap();
             }
@@ -111,7 +111,8 @@ fn play(scenario: &Scenario, way: Way, seed: u64) -> Run {
         let mut lp = lp(&bounds, *budget);
         for _ in 0..STAGE {
             lp.solve().unwrap();
-            let arm = world.draw(lp.support(), lp.probabilities()).unwrap();
+            let slot = world.draw(lp.support(), lp.probabilities()).unwrap();
+            let arm = ArmIndex::try_from(slot).unwrap();
             let (mean, price) = means[arm];
             let reward = bernoulli(&mut world, mean);
             let cost = exponential(&mut world, price);
@@ -123,7 +124,7 @@ fn play(scenario: &Scenario, way: Way, seed: u64) -> Run {
                 }
             };
             let bounds = learner.observe(arm, Some(reward), Some(feedback)).unwrap();
-            lp.set_arm(arm, bounds.reward_ucb, bounds.cost_lcb);
+            lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
             earned[half] += mean;
             spent[half] += price;
         }

@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmSettings, ArmSpec, Batch, Confidence, ConfidenceFamily, Counters, Error, FailureReason,
-    Observation, Prices, Prior, Query, Router, RouterConfig, StartCost, Strike, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, Batch, Confidence, ConfidenceFamily, Counters, Error,
+    FailureReason, Observation, Prices, Prior, Query, Router, RouterConfig, StartCost, Strike,
+    Tokens,
 };
 
 const CAPACITY: usize = 8;
@@ -39,7 +40,7 @@ fn router(config: RouterConfig) -> Router {
     for prices in [None, Some(prices(4.0)), Some(prices(8.0))] {
         router.add_arm(&ArmSpec { settings: settings(prices), ..ArmSpec::default() }).unwrap();
     }
-    router.publish(&[0, 1, 2], StartCost::NONE).unwrap();
+    router.publish(&[0, 1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     router
 }
 
@@ -111,12 +112,12 @@ impl Model {
         }
     }
 
-    fn open(&mut self, router: &Router, arm: usize) {
+    fn open(&mut self, router: &Router, arm: ArmIndex) {
         if self.made.len() - self.oldest == CAPACITY {
             self.evict();
         }
         self.made.push(Made {
-            arm,
+            arm: arm.index(),
             at: self.now,
             expected: router.learner().expected_cost(arm),
             prices: self.prices[arm],
@@ -218,11 +219,11 @@ impl Model {
         assert!((ledger.in_flight - in_flight).abs() < 1e-12, "{ledger:?} {in_flight}");
         assert!((ledger.written_off - self.written_off).abs() < 1e-12);
         assert_eq!(ledger.queries, self.made.len() as u64);
-        for (arm, stats) in router.learner().stats().iter().enumerate() {
+        for (arm, stats) in ArmIndex::first(3).zip(router.learner().stats()) {
             assert_eq!(stats.reward.count(), self.rewards[arm]);
             assert_eq!(stats.cost.count(), self.costs[arm]);
             let under_way =
-                self.made[self.oldest..].iter().filter(|m| m.arm == arm && !m.is_released);
+                self.made[self.oldest..].iter().filter(|m| m.arm == arm.index() && !m.is_released);
             assert_eq!(router.arm(arm).under_way, under_way.count() as u64);
         }
     }
@@ -381,7 +382,9 @@ fn run(events: Vec<Event>) {
             Event::Wait(seconds) => model.now += f64::from(seconds),
             Event::SetPrice(arm, output) => {
                 model.prices[arm] = Some(prices(output));
-                router.set_arm(arm, settings(model.prices[arm])).unwrap();
+                router
+                    .set_arm(ArmIndex::try_from(arm).unwrap(), settings(model.prices[arm]))
+                    .unwrap();
             }
         }
         model.check(&router);
@@ -426,12 +429,12 @@ fn single(prices: Option<Prices>) -> Router {
     let mut router = Router::new(config()).unwrap();
     let settings = ArmSettings { prices, ..ArmSettings::default() };
     router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], StartCost::NONE).unwrap();
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
     router
 }
 
 fn set_prices(router: &mut Router, prices: Option<Prices>) {
-    router.set_arm(0, ArmSettings { prices, ..ArmSettings::default() }).unwrap();
+    router.set_arm(ArmIndex(0), ArmSettings { prices, ..ArmSettings::default() }).unwrap();
 }
 
 #[test]
@@ -476,7 +479,7 @@ fn age_ends_a_decision_just_after_its_limit() {
     for _ in 0..3 {
         router.route(&Query::at(at)).unwrap();
     }
-    let expected = router.learner().expected_cost(0);
+    let expected = router.learner().expected_cost(ArmIndex(0));
     let reward = |id| Observation { id, reward: Some(1.0), ..Observation::default() };
     router.observe(at + MAX_AGE, &reward(0)).unwrap();
     let late = (at + MAX_AGE).next_up();
@@ -487,9 +490,9 @@ fn age_ends_a_decision_just_after_its_limit() {
     assert!(router.fail(late, 2, FailureReason::Error, None, None).is_err());
     assert!(router.release(late, 2).is_err());
     // They leave the table with the next query, and are written off then.
-    assert_eq!((router.counters().evicted, router.arm(0).under_way), (0, 2));
+    assert_eq!((router.counters().evicted, router.arm(ArmIndex(0)).under_way), (0, 2));
     router.route(&Query::at(late)).unwrap();
-    assert_eq!((router.counters().evicted, router.arm(0).under_way), (3, 1));
+    assert_eq!((router.counters().evicted, router.arm(ArmIndex(0)).under_way), (3, 1));
     assert!((router.ledger().written_off - 3.0 * expected).abs() < 1e-15);
     assert_eq!(router.counters().expired, 3);
 }
@@ -567,16 +570,16 @@ fn extreme_numbers_are_refused_or_borne() {
             router.observe(1.0, &Observation { id, cost: Some(1e9), ..observation }).unwrap();
         }
     }
-    for arm in [3, u32::MAX as usize, usize::MAX] {
+    for arm in [3, u32::MAX].map(ArmIndex) {
         assert!(router.set_arm(arm, ArmSettings::default()).is_err());
         assert!(router.retire_arm(arm).is_err());
         assert!(router.publish(&[arm], StartCost::NONE).is_err());
     }
     assert!(router.publish(&[], StartCost::NONE).is_err());
     for (usd, queries) in [(f64::NAN, 1.0), (-1.0, 1.0), (2e9, 1.0), (1.0, 0.5), (1.0, f64::NAN)] {
-        assert!(router.publish(&[0], StartCost { usd, queries }).is_err());
+        assert!(router.publish(&[ArmIndex(0)], StartCost { usd, queries }).is_err());
     }
-    let allowed = Some(vec![u32::MAX].into());
+    let allowed = Some(vec![ArmIndex(u32::MAX)].into());
     assert!(router.route(&Query { allowed, ..Query::at(1.0) }).is_err());
     let bad_prior = Prior { reward: Some((0.5, u64::MAX)), ..Prior::default() };
     assert!(router.add_arm(&ArmSpec { prior: bad_prior, ..ArmSpec::default() }).is_err());
@@ -588,24 +591,24 @@ fn extreme_numbers_are_refused_or_borne() {
 fn decisions_of_a_retired_arm_are_settled() {
     let mut router = single(Some(prices(4.0)));
     let ids: Vec<u64> = (0..4).map(|_| router.route(&Query::at(1.0)).unwrap().id).collect();
-    router.retire_arm(0).unwrap();
+    router.retire_arm(ArmIndex(0)).unwrap();
     assert_eq!(router.route(&Query::at(2.0)), Err(Error::NoLiveArm));
     router.observe(2.0, &tokens_of(ids[0], 1e3, 0.0)).unwrap();
     router.fail(2.0, ids[1], FailureReason::Timeout, None, None).unwrap();
     router.release(2.0, ids[2]).unwrap();
-    assert_eq!(router.arm(0).under_way, 1);
+    assert_eq!(router.arm(ArmIndex(0)).under_way, 1);
     // An age that ends while nothing is live counts too.
     assert_eq!(router.route(&Query::at(200.0)), Err(Error::NoLiveArm));
-    assert_eq!((router.arm(0).under_way, router.counters().evicted), (0, 2));
+    assert_eq!((router.arm(ArmIndex(0)).under_way, router.counters().evicted), (0, 2));
     assert!(router.ledger().in_flight.abs() < 1e-15);
-    assert!(router.set_arm(0, ArmSettings::default()).is_err());
+    assert!(router.set_arm(ArmIndex(0), ArmSettings::default()).is_err());
 }
 
 /// A start cost is paid off over the stage and counts as spent from then on.
 #[test]
 fn start_costs_are_paid_off_with_the_queries_of_the_stage() {
     let mut router = router(config());
-    router.publish(&[0, 1], StartCost { usd: 1.0, queries: 10.0 }).unwrap();
+    router.publish(&[0, 1].map(ArmIndex), StartCost { usd: 1.0, queries: 10.0 }).unwrap();
     for query in 1..=20 {
         let id = router.route(&Query::default()).unwrap().id;
         router

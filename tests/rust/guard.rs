@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, Charge, Confidence, ConfidenceFamily, Error, FailureEffect,
-    FailureReason, HardLimit, Observation, Period, Prices, Prior, Query, Router, RouterConfig,
-    StartCost, Strike, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, AtLimit, Charge, Confidence, ConfidenceFamily, Error,
+    FailureEffect, FailureReason, HardLimit, Observation, Period, Prices, Prior, Query, Router,
+    RouterConfig, StartCost, Strike, Tokens,
 };
 
 fn settings(cases: u32) -> ProptestConfig {
@@ -224,8 +224,7 @@ fn route(
     only: Option<usize>,
     tokens: Option<(u32, u32)>,
 ) {
-    #[allow(clippy::cast_possible_truncation)]
-    let allowed = only.map(|arm| Cow::Owned(vec![arm as u32]));
+    let allowed = only.map(|arm| Cow::Owned(vec![ArmIndex::try_from(arm).unwrap()]));
     let counts = tokens.map(|(input, output)| (f64::from(input), f64::from(output)));
     let query = Query { allowed, tokens: counts, ..Query::at(seconds(now)) };
     let arms: Vec<usize> = (0..3).filter(|&arm| only.is_none_or(|only| only == arm)).collect();
@@ -240,10 +239,13 @@ fn route(
         .collect();
     match router.route(&query) {
         Ok(decision) => {
-            assert!(!is_refused && fitting.contains(&decision.arm), "{decision:?} of {fitting:?}");
+            assert!(
+                !is_refused && fitting.contains(&decision.arm.index()),
+                "{decision:?} of {fitting:?}"
+            );
             let entry = Entry {
                 made: now,
-                reservation: needs(decision.arm),
+                reservation: needs(decision.arm.index()),
                 expected: router.learner().expected_cost(decision.arm),
                 bill: None,
                 has_failed: false,
@@ -390,7 +392,8 @@ fn a_window_begins_exactly_at_its_boundary() {
 fn bills_above_their_reservation_are_counted_and_held_against_the_window() {
     let total = limit(1_000, Period::Total, AtLimit::Cheapest);
     let mut router = router(&[total], &[arm_up_to(100), arm_up_to(0)]);
-    let only = |arm: u32| Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(1e9) };
+    let only =
+        |arm: u32| Query { allowed: Some(Cow::Owned(vec![ArmIndex(arm)])), ..Query::at(1e9) };
     let id = router.route(&only(0)).unwrap().id;
     router.observe(1e9, &bill(id, 5_000)).unwrap();
     assert_eq!(router.counters().above_reservation, 1);
@@ -399,7 +402,7 @@ fn bills_above_their_reservation_are_counted_and_held_against_the_window() {
     let expected = Error::AtHardLimit { usd: 1e-6, period: "total", retry_after: None };
     assert_eq!(refused, expected);
     // What costs nothing breaks no limit, not even one that is broken already.
-    assert_eq!(router.route(&Query::at(1e9)).unwrap().arm, 1);
+    assert_eq!(router.route(&Query::at(1e9)).unwrap().arm, ArmIndex(1));
 }
 
 /// A limit that refuses does so as soon as it would have to change the mixture, also where another
@@ -409,11 +412,12 @@ fn refusing_is_not_outvoted_by_a_limit_with_less_room() {
     let cheapest = limit(150, Period::Hour, AtLimit::Cheapest);
     let refuse = limit(190, Period::Day, AtLimit::Refuse);
     let arms = [arm_up_to(10), arm_up_to(100)];
-    let only = |arm: u32| Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(60.0) };
+    let only =
+        |arm: u32| Query { allowed: Some(Cow::Owned(vec![ArmIndex(arm)])), ..Query::at(60.0) };
     let mut lenient = router(&[cheapest], &arms);
     lenient.route(&only(1)).unwrap();
     for _ in 0..5 {
-        assert_eq!(lenient.route(&Query::at(60.0)).unwrap().arm, 0);
+        assert_eq!(lenient.route(&Query::at(60.0)).unwrap().arm, ArmIndex(0));
     }
     for limits in [[cheapest, refuse], [refuse, cheapest]] {
         let mut strict = router(&limits, &arms);
@@ -423,7 +427,7 @@ fn refusing_is_not_outvoted_by_a_limit_with_less_room() {
         let expected = Error::AtHardLimit { usd: 190e-9, period: "day", retry_after };
         assert_eq!(refused, expected);
         // A query that leaves the dear arm out has its mixture from elsewhere.
-        assert_eq!(strict.route(&only(0)).unwrap().arm, 0);
+        assert_eq!(strict.route(&only(0)).unwrap().arm, ArmIndex(0));
         strict.observe(60.0, &bill(0, 20)).unwrap();
         strict.route(&Query::at(60.0)).unwrap();
     }
@@ -436,14 +440,14 @@ fn start_costs_count_for_the_window_they_fall_into() {
         let mut router = Router::new(config(&[limit(1_000, period, AtLimit::Cheapest)])).unwrap();
         router.add_arm(&arm_up_to(400)).unwrap();
         // Before the first query the router does not know the time.
-        router.publish(&[0], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
+        router.publish(&[ArmIndex(0)], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
         assert_eq!(committed(&router), 500.0);
         router.route(&Query::at(20_000.0 * day)).unwrap();
         assert_eq!(committed(&router), 900.0, "{period:?}");
         assert!(router.route(&Query::at(20_000.0 * day)).is_err());
         router.observe(20_000.0 * day, &bill(0, 0)).unwrap();
         // Nor does it know how late it is when some time has gone by without one.
-        router.publish(&[0], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
+        router.publish(&[ArmIndex(0)], StartCost { usd: usd(500), queries: 1000.0 }).unwrap();
         assert_eq!(committed(&router), 1_000.0);
         let total = if period == Period::Total { 1_000.0 } else { 500.0 };
         assert_eq!(router.route(&Query::at(20_040.0 * day)).is_ok(), total < 1_000.0);
@@ -479,7 +483,7 @@ fn an_assumed_bill_stays_within_its_reservation() {
     let mut router = router(&[limit(1_000, Period::Total, AtLimit::Cheapest)], &[arm_up_to(100)]);
     for _ in 0..10 {
         let id = router.route(&Query::at(1.0)).unwrap().id;
-        assert!(router.learner().expected_cost(0) > 200e-9);
+        assert!(router.learner().expected_cost(ArmIndex(0)) > 200e-9);
         router.fail(1.0, id, FailureReason::Timeout, None, None).unwrap();
     }
     assert_eq!((committed(&router), router.counters().above_reservation), (1_000.0, 0));
@@ -503,7 +507,7 @@ fn a_limit_is_rounded_down_and_a_bill_up() {
 fn absurd_numbers_of_tokens_fit_nowhere() {
     let mut router = router(&[limit(u32::MAX, Period::Total, AtLimit::Cheapest)], &three_arms());
     for tokens in [(f64::MAX, f64::MAX), (0.0, 1e300), (1e18, 0.0)] {
-        let allowed = Some(Cow::Owned(vec![2]));
+        let allowed = Some(Cow::Owned(vec![ArmIndex(2)]));
         let query = Query { tokens: Some(tokens), allowed, ..Query::at(1.0) };
         assert!(matches!(router.route(&query), Err(Error::AtHardLimit { .. })));
     }

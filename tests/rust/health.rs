@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect, FailureReason,
-    HealthConfig, Observation, Query, Reasons, Router, RouterConfig, StartCost, Strike,
-    TrafficLimits,
+    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect,
+    FailureReason, HealthConfig, Observation, Query, Reasons, Router, RouterConfig, StartCost,
+    Strike, TrafficLimits,
 };
 
 const HEALTH: HealthConfig =
@@ -31,12 +31,12 @@ fn router(arms: usize) -> Router {
     for _ in 0..arms {
         router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
     }
-    router.publish(&(0..arms).collect::<Vec<_>>(), StartCost::NONE).unwrap();
+    router.publish(&ArmIndex::first(arms).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
 fn only(arm: u32, now: f64) -> Query<'static> {
-    Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(now) }
+    Query { allowed: Some(Cow::Owned(vec![ArmIndex(arm)])), ..Query::at(now) }
 }
 
 fn succeed(router: &mut Router, now: f64, id: u64) {
@@ -53,7 +53,7 @@ fn cool(router: &mut Router, arm: u32, now: f64) {
     for id in ids {
         fail(router, now, id);
     }
-    assert!(router.arm(arm as usize).health.is_cooling(now));
+    assert!(router.arm(ArmIndex(arm)).health.is_cooling(now));
 }
 
 // ---- a model of a breaker ---------------------------------------------------------------------
@@ -155,13 +155,13 @@ fn route(router: &mut Router, arms: &mut [Arm; 3], sent: &mut Vec<(usize, f64)>,
     let open: Vec<usize> = (0..3).filter(|&arm| now >= arms[arm].opens()).collect();
     match router.route(&Query::at(now)) {
         Ok(decision) => {
-            assert!(open.contains(&decision.arm), "{decision:?} of {open:?}");
+            assert!(open.contains(&decision.arm.index()), "{decision:?} of {open:?}");
             let has = |reason| decision.reasons.contains(reason);
             assert_eq!(has(Reasons::COOLING), open.len() < 3);
             let is_probe = matches!(arms[decision.arm].breaker, Breaker::Open { .. });
             assert_eq!(has(Reasons::PROBE), is_probe);
             arms[decision.arm].send(now);
-            sent.push((decision.arm, now));
+            sent.push((decision.arm.index(), now));
         }
         Err(Error::AllCooling { retry_after }) => {
             assert!(open.is_empty(), "{open:?} are open");
@@ -234,7 +234,7 @@ proptest! {
                     }
                 }
             }
-            for (arm, model) in arms.iter().enumerate() {
+            for (arm, model) in ArmIndex::first(3).zip(&arms) {
                 let health = router.arm(arm).health;
                 prop_assert_eq!(health.is_closed(), matches!(model.breaker, Breaker::Closed { .. }));
                 prop_assert_eq!(health.admits(now, &HEALTH), now >= model.opens());
@@ -253,7 +253,7 @@ fn cool_downs_double_up_to_their_maximum_until_a_success() {
     let mut now = 1.7e9;
     cool(&mut router, 0, now);
     for (level, seconds) in [(1, 4.0), (2, 8.0), (3, 16.0), (4, 20.0), (5, 20.0)] {
-        let health = router.arm(0).health;
+        let health = router.arm(ArmIndex(0)).health;
         assert_eq!(health.reopens(&HEALTH), now + seconds, "{level}");
         assert_eq!(health.has_failed(now, &HEALTH), level >= 3);
         let refused = Err(Error::AllCooling { retry_after: seconds });
@@ -270,10 +270,10 @@ fn cool_downs_double_up_to_their_maximum_until_a_success() {
     now += 20.0;
     let probe = router.route(&only(0, now)).unwrap().id;
     succeed(&mut router, now, probe);
-    assert!(router.arm(0).health.is_closed());
+    assert!(router.arm(ArmIndex(0)).health.is_closed());
     // From the beginning.
     cool(&mut router, 0, now);
-    assert_eq!(router.arm(0).health.reopens(&HEALTH), now + 4.0);
+    assert_eq!(router.arm(ArmIndex(0)).health.reopens(&HEALTH), now + 4.0);
 }
 
 #[test]
@@ -282,10 +282,10 @@ fn a_rate_limit_cools_at_once_and_for_as_long_as_it_says() {
         let mut router = router(2);
         let id = router.route(&only(1, 10.0)).unwrap().id;
         router.fail(10.0, id, FailureReason::RateLimit, None, retry_after).unwrap();
-        assert_eq!(router.arm(1).health.reopens(&HEALTH), 10.0 + seconds);
+        assert_eq!(router.arm(ArmIndex(1)).health.reopens(&HEALTH), 10.0 + seconds);
         for _ in 0..50 {
             let decision = router.route(&Query::at(10.0 + 0.99 * seconds)).unwrap();
-            assert_eq!((decision.arm, decision.probability), (0, 1.0));
+            assert_eq!((decision.arm, decision.probability), (ArmIndex(0), 1.0));
         }
     }
 }
@@ -314,11 +314,11 @@ fn a_release_after_a_failure_is_no_success() {
         fail(&mut router, 1.0, id);
         router.release(1.0, id).unwrap();
     }
-    assert!(router.arm(0).health.is_cooling(1.0));
+    assert!(router.arm(ArmIndex(0)).health.is_cooling(1.0));
     let probe = router.route(&only(0, 5.0)).unwrap().id;
     fail(&mut router, 5.0, probe);
     router.release(5.0, probe).unwrap();
-    assert_eq!(router.arm(0).health.reopens(&HEALTH), 13.0);
+    assert_eq!(router.arm(ArmIndex(0)).health.reopens(&HEALTH), 13.0);
 }
 
 /// Also when the breaker has closed since: what was sent before the cool-down tells of that time.
@@ -327,18 +327,18 @@ fn old_news_cools_nothing_and_heals_nothing() {
     let mut router = router(2);
     let old: Vec<u64> = (0..8).map(|_| router.route(&only(0, 1.0)).unwrap().id).collect();
     cool(&mut router, 0, 1.0);
-    let cooled = router.arm(0).health;
+    let cooled = router.arm(ArmIndex(0)).health;
     succeed(&mut router, 2.0, old[0]);
     fail(&mut router, 2.0, old[1]);
     router.fail(2.0, old[2], FailureReason::RateLimit, None, Some(500.0)).unwrap();
-    assert_eq!(router.arm(0).health, cooled);
+    assert_eq!(router.arm(ArmIndex(0)).health, cooled);
     let probe = router.route(&only(0, 5.0)).unwrap().id;
     succeed(&mut router, 5.5, probe);
     for &id in &old[3..7] {
         fail(&mut router, 6.0, id);
     }
     router.fail(6.0, old[7], FailureReason::RateLimit, None, Some(500.0)).unwrap();
-    assert!(router.arm(0).health.is_closed());
+    assert!(router.arm(ArmIndex(0)).health.is_closed());
     assert_eq!((router.counters().cooldowns, router.counters().failures), (1, [0, 2, 0, 8]));
 }
 
@@ -369,7 +369,7 @@ fn when_all_are_down_the_first_to_come_back_is_named() {
     }
     assert_eq!(router.route(&Query::at(13.0)), Err(Error::AllCooling { retry_after: 1.0 }));
     assert_eq!(router.counters().refused_cooling, 1);
-    assert_eq!(router.route(&Query::at(14.0)).unwrap().arm, 0);
+    assert_eq!(router.route(&Query::at(14.0)).unwrap().arm, ArmIndex(0));
     assert_eq!(router.route(&Query::at(14.0)), Err(Error::AllCooling { retry_after: 1.5 }));
     assert_eq!(router.route(&only(2, 14.0)), Err(Error::AllCooling { retry_after: 2.0 }));
 }
@@ -379,7 +379,7 @@ fn when_all_are_down_the_first_to_come_back_is_named() {
 fn an_arm_that_is_cooling_and_full_waits_for_answers() {
     let mut router = router(1);
     let limits = TrafficLimits { concurrent: Some(4), ..TrafficLimits::default() };
-    router.set_arm(0, ArmSettings { limits, ..ArmSettings::default() }).unwrap();
+    router.set_arm(ArmIndex(0), ArmSettings { limits, ..ArmSettings::default() }).unwrap();
     for _ in 0..4 {
         router.route(&Query::at(1.0)).unwrap();
     }
@@ -431,17 +431,19 @@ fn a_failed_arm_makes_the_stage_due() {
     };
     let last = relapse(&mut router);
     assert!(router.is_stage_due());
-    assert_eq!(router.candidates().collect::<Vec<_>>(), [1, 2]);
-    router.publish(&[1, 2], StartCost::NONE).unwrap();
+    assert_eq!(router.candidates().collect::<Vec<_>>(), [1, 2].map(ArmIndex));
+    router.publish(&[1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     assert!(!router.is_stage_due() && !router.needs_clock_to_route());
     // Its time is over: it is a candidate again, and still on probation.
     router.route(&Query::at(last + 16.0)).unwrap();
     assert_eq!(router.candidates().count(), 3);
-    router.publish(&[0, 1], StartCost::NONE).unwrap();
+    router.publish(&[0, 1].map(ArmIndex), StartCost::NONE).unwrap();
     let probe = router.route(&only(0, last + 40.0)).unwrap().id;
-    router.publish(&[1, 2], StartCost::NONE).unwrap();
+    router.publish(&[1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     router.fail(last + 41.0, probe, FailureReason::Error, None, None).unwrap();
-    assert!(router.arm(0).health.has_failed(last + 41.0, &HEALTH) && !router.is_stage_due());
+    assert!(
+        router.arm(ArmIndex(0)).health.has_failed(last + 41.0, &HEALTH) && !router.is_stage_due()
+    );
 }
 
 /// New settings leave an arm as healthy as it was.
@@ -449,9 +451,9 @@ fn a_failed_arm_makes_the_stage_due() {
 fn settings_do_not_heal() {
     let mut router = router(2);
     cool(&mut router, 0, 10.0);
-    let health = router.arm(0).health;
-    router.set_arm(0, ArmSettings::default()).unwrap();
-    assert_eq!(router.arm(0).health, health);
+    let health = router.arm(ArmIndex(0)).health;
+    router.set_arm(ArmIndex(0), ArmSettings::default()).unwrap();
+    assert_eq!(router.arm(ArmIndex(0)).health, health);
     assert!(router.route(&only(0, 11.0)).is_err());
     // A router that needed no clock needs one now, and none when all is well again.
     assert!(router.needs_clock_to_route());

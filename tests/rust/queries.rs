@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, DecisionStatus, Error, FailureReason,
-    LogBatch, Observation, Pacing, Prices, Prior, Query, Reasons, Router, RouterConfig, Sampler,
-    StartCost, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, DecisionStatus, Error,
+    FailureReason, LogBatch, Observation, Pacing, Prices, Prior, Query, Reasons, Router,
+    RouterConfig, Sampler, StartCost, Tokens,
 };
 
 const ARMS: usize = 5;
@@ -45,17 +45,17 @@ fn router(config: RouterConfig) -> Router {
 }
 
 /// Some feedback, so that arms differ.
-fn answer(router: &mut Router, world: &mut Sampler, id: u64, arm: usize) {
+fn answer(router: &mut Router, world: &mut Sampler, id: u64, arm: ArmIndex) {
     let is_priced = router.learner().prices(arm).is_some();
     let output = 1_000.0 * world.unit();
     let tokens = is_priced.then_some(Tokens { input: 200.0, cached: 0.0, output });
-    let cost = (!is_priced).then(|| 4e-3 * world.unit() / (arm + 1) as f64);
-    let reward = Some(f64::from(u8::from(world.unit() < 0.9 / (arm + 1) as f64)));
+    let cost = (!is_priced).then(|| 4e-3 * world.unit() / (arm.index() + 1) as f64);
+    let reward = Some(f64::from(u8::from(world.unit() < 0.9 / (arm.index() + 1) as f64)));
     router.observe(0.0, &Observation { id, reward, cost, tokens }).unwrap();
 }
 
 /// The LP over some of the arms as they stand.
-fn lp_over(router: &Router, arms: &[usize]) -> RoutingLp {
+fn lp_over(router: &Router, arms: &[ArmIndex]) -> RoutingLp {
     let bounds = arms.iter().map(|&arm| router.learner().bounds()[arm]);
     let (reward, cost): (Vec<_>, Vec<_>) = bounds.map(|b| (b.reward_ucb, b.cost_lcb)).unzip();
     let cap: Vec<f64> = arms.iter().map(|&arm| router.arm(arm).share).collect();
@@ -73,7 +73,7 @@ fn state_of_lp(router: &Router) -> String {
 
 #[derive(Debug, Clone)]
 struct Wish {
-    allowed: Option<Vec<u32>>,
+    allowed: Option<Vec<ArmIndex>>,
     max_cost: Option<f64>,
     tokens: Option<(u32, u32)>,
 }
@@ -89,10 +89,9 @@ impl Wish {
     }
 
     /// Whether an arm may serve it: by its worst case, or where none is known by its expectation.
-    fn leaves_in(&self, router: &Router, arm: usize) -> bool {
-        let is_named =
-            self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|&a| a as usize == arm));
-        let ArmSettings { prices, max_cost, .. } = spec(arm).settings;
+    fn leaves_in(&self, router: &Router, arm: ArmIndex) -> bool {
+        let is_named = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&arm));
+        let ArmSettings { prices, max_cost, .. } = spec(arm.index()).settings;
         let bill = prices
             .zip(self.tokens)
             .map(|(_, (input, output))| (f64::from(input) + 4.0 * f64::from(output)) * 1e-6);
@@ -102,7 +101,7 @@ impl Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let allowed = prop::option::of(prop::collection::vec(0..5_u32, 0..4));
+    let allowed = prop::option::of(prop::collection::vec((0..5_u32).prop_map(ArmIndex), 0..4));
     // Never quite at a boundary: that is for the scenarios.
     let max_cost = prop::option::of((0..60_u32).prop_map(|n| f64::from(n) * 1e-4 + 1e-7));
     let tokens = prop::option::of((0..2_000_u32, 0..1_500_u32));
@@ -137,8 +136,8 @@ proptest! {
                 prop_assert_eq!(decision.reasons, Reasons::default());
                 answer(&mut router, &mut world, decision.id, decision.arm);
             }
-            let left: Vec<usize> =
-                (0..ARMS).filter(|&arm| wish.leaves_in(&router, arm)).collect();
+            let left: Vec<_> =
+                ArmIndex::first(ARMS).filter(|&arm| wish.leaves_in(&router, arm)).collect();
             let before = (state_of_lp(&router), router.ledger(), router.counters());
             if left.len() == ARMS {
                 let decision = router.route(&wish.query()).unwrap();
@@ -164,16 +163,15 @@ proptest! {
 
     /// With the paced budget as it was, the probability is that of the LP over the subset, bit by bit.
     #[test]
-    fn a_restricted_probability_is_that_of_its_lp(allowed in prop::collection::btree_set(0..ARMS, 1..ARMS), seed: u64) {
+    fn a_restricted_probability_is_that_of_its_lp(allowed in prop::collection::btree_set(0..5_u32, 1..ARMS), seed: u64) {
         let mut router = router(config());
         let mut world = Sampler::new(seed);
         for _ in 0..30 {
             let decision = router.route(&Query::default()).unwrap();
             answer(&mut router, &mut world, decision.id, decision.arm);
         }
-        let arms: Vec<usize> = allowed.into_iter().collect();
-        #[allow(clippy::cast_possible_truncation)]
-        let named: Vec<u32> = arms.iter().rev().map(|&arm| arm as u32).collect();
+        let arms: Vec<_> = allowed.into_iter().map(ArmIndex).collect();
+        let named: Vec<_> = arms.iter().rev().copied().collect();
         let lp = lp_over(&router, &arms);
         let query = Query { allowed: Some(Cow::Borrowed(&named)), ..Query::default() };
         let decision = router.route(&query).unwrap();
@@ -187,14 +185,14 @@ proptest! {
 fn a_wish_at_its_boundary_is_met() {
     let mut router = router(config());
     let only = |arm: u32, max_cost: f64| Query {
-        allowed: Some(Cow::Owned(vec![arm])),
+        allowed: Some(Cow::Owned(vec![ArmIndex(arm)])),
         max_cost: Some(max_cost),
         ..Query::default()
     };
     router.route(&only(1, 4e-3)).unwrap();
     assert!(router.route(&only(1, 4e-3 - 1e-9)).is_err());
     // Nothing is known of the cost of this one but what to expect.
-    let expected = router.learner().expected_cost(4);
+    let expected = router.learner().expected_cost(ArmIndex(4));
     router.route(&only(4, expected)).unwrap();
     assert!(router.route(&only(4, expected.next_down())).is_err());
     let exact = Query { tokens: Some((1_000.0, 500.0)), ..only(2, 3e-3) };
@@ -212,7 +210,10 @@ fn bad_wishes_are_refused_by_name() {
     let mut refused = |query: Query<'_>, message: &str| {
         assert_eq!(router.route(&query).unwrap_err().to_string(), message);
     };
-    let allowed = |arms: &'static [u32]| Query { allowed: Some(arms.into()), ..Query::default() };
+    let allowed = |arms: &[u32]| {
+        let arms = arms.iter().copied().map(ArmIndex).collect();
+        Query { allowed: Some(Cow::Owned(arms)), ..Query::default() }
+    };
     let message = "allowed names arm 5; this instance has 5 arms, numbered from 0";
     refused(allowed(&[0, 5]), message);
     let message = "max_cost = NaN: a cost must be finite and not negative, in USD";
@@ -225,7 +226,7 @@ fn bad_wishes_are_refused_by_name() {
     assert!(router.to_bytes().unwrap() == before);
     // Nobody is nobody, and a retired arm is not live.
     assert_eq!(router.route(&allowed(&[])), Err(Error::AllExcluded { live: 5 }));
-    router.retire_arm(2).unwrap();
+    router.retire_arm(ArmIndex(2)).unwrap();
     assert_eq!(router.route(&allowed(&[2])), Err(Error::AllExcluded { live: 4 }));
 }
 
@@ -240,9 +241,9 @@ fn infeasible_restricted_decisions_are_counted() {
         let settings = ArmSettings { throughput_cap, ..ArmSettings::default() };
         router.add_arm(&ArmSpec { settings, prior: known(cost) }).unwrap();
     }
-    router.publish(&[0, 1, 2], StartCost::NONE).unwrap();
+    router.publish(&[0, 1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     let mut route = |arm: u32, bill: f64| {
-        let query = Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::default() };
+        let query = Query { allowed: Some(Cow::Owned(vec![ArmIndex(arm)])), ..Query::default() };
         let id = router.route(&query).unwrap().id;
         let cost = Some(bill);
         router.observe(0.0, &Observation { id, cost, ..Observation::default() }).unwrap();
@@ -282,11 +283,12 @@ fn the_log_says_what_was_decided_and_on_what_grounds() {
     let mut seen = [0_u32; 3];
     for step in 0..3_000_u32 {
         let now = 1e9 + f64::from(step);
-        let allowed = (step % 3 == 0).then_some(Cow::Borrowed(&[0, 2, 3][..]));
+        let allowed = (step % 3 == 0).then(|| Cow::Owned([0, 2, 3].map(ArmIndex).to_vec()));
         // Some arm is cooling, or half open, now and then.
         let cooling = |arm| !router.arm(arm).health.admits(now, router.health_config());
-        let named: &[usize] = if allowed.is_some() { &[0, 2, 3] } else { &[0, 1, 2, 3, 4] };
-        let open: Vec<usize> = named.iter().copied().filter(|&arm| !cooling(arm)).collect();
+        let named =
+            allowed.as_deref().map_or_else(|| ArmIndex::first(ARMS).collect(), <[_]>::to_vec);
+        let open: Vec<_> = named.iter().copied().filter(|&arm| !cooling(arm)).collect();
         let (budget, lp) = (router.paced_budget(), lp_over(&router, &open));
         let bounds = router.learner().bounds().to_vec();
         let decision = router.route(&Query { allowed, ..Query::at(now) }).unwrap();
@@ -311,11 +313,11 @@ fn the_log_says_what_was_decided_and_on_what_grounds() {
         assert_eq!(batch.arms.len(), ARMS);
         let sum: f64 = batch.arms.iter().map(|arm| arm.probability).sum();
         assert!((sum - 1.0).abs() < 1e-12, "{sum}");
-        for (arm, entry) in batch.arms.iter().enumerate() {
+        for (arm, entry) in ArmIndex::first(ARMS).zip(&batch.arms) {
             let place = open.iter().position(|&other| other == arm);
             let expected = place.map_or(0.0, |place| lp.probabilities()[place]);
             assert!((entry.probability - expected).abs() < 1e-9, "{step}: {entry:?} {expected}");
-            assert_eq!((entry.arm as usize, entry.bounds), (arm, bounds[arm]));
+            assert_eq!((entry.arm, entry.bounds), (arm, bounds[arm]));
         }
         assert_eq!(batch.arms[decision.arm].probability, decision.probability);
         let kind = if open.len() == ARMS { 0 } else { 1 + usize::from(named.len() == ARMS) };

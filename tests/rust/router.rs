@@ -4,9 +4,9 @@
 
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
-    ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters, Decision,
-    Error, Ledger, Observation, Pacing, Prior, Query, Router, RouterConfig, Sampler, StagePlan,
-    StartCost,
+    ArmIndex, ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters,
+    Decision, Error, Ledger, Observation, Pacing, Prior, Query, Router, RouterConfig, Sampler,
+    StagePlan, StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -44,7 +44,7 @@ fn informed(config: &RouterConfig, arms: &[(f64, f64, f64)]) -> Router {
             Prior { reward: Some((reward, weight)), cost: Some((cost, weight)), tokens: None };
         router.add_arm(&ArmSpec { prior, ..spec(cap) }).unwrap();
     }
-    router.publish(&(0..arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
+    router.publish(&ArmIndex::first(arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
@@ -78,7 +78,7 @@ struct State {
 }
 
 fn retired(router: &Router) -> Vec<bool> {
-    (0..router.len()).map(|arm| router.arm(arm).is_retired).collect()
+    ArmIndex::first(router.len()).map(|arm| router.arm(arm).is_retired).collect()
 }
 
 fn state(router: &Router) -> State {
@@ -86,7 +86,7 @@ fn state(router: &Router) -> State {
     State {
         stats: router.learner().stats().to_vec(),
         bounds: router.learner().bounds().to_vec(),
-        caps: (0..router.len()).map(|arm| router.arm(arm).share).collect(),
+        caps: ArmIndex::first(router.len()).map(|arm| router.arm(arm).share).collect(),
         retired: retired(router),
         plan: router.plan().clone(),
         estimates: problem.map(|p| (p.reward.to_vec(), p.cost.to_vec())),
@@ -129,14 +129,14 @@ impl World {
     }
 
     /// Reward and cost.
-    fn outcome(&mut self, arm: usize) -> (f64, f64) {
+    fn outcome(&mut self, arm: ArmIndex) -> (f64, f64) {
         let (reward, cost) = self.means[arm];
         let reward = if self.sampler.unit() < reward { 1.0 } else { 0.0 };
         (reward, 2.0 * cost * self.sampler.unit())
     }
 }
 
-fn play(router: &mut Router, world: &mut World, steps: usize) -> Vec<usize> {
+fn play(router: &mut Router, world: &mut World, steps: usize) -> Vec<ArmIndex> {
     (0..steps)
         .map(|_| {
             let decision = router.route(&Query::default()).unwrap();
@@ -168,13 +168,13 @@ fn the_first_decisions_are_the_same_on_every_platform() {
     let settings = RouterConfig { pacing: Some(Pacing { horizon: 200.0, burst: 2.0 }), ..config() };
     let mut router = router(&settings, &[0.5; 5]);
     let arms = play(&mut router, &mut World::new(&FIVE, 1), 300);
-    assert_eq!(arms[..20], PINNED_FIRST);
-    assert_eq!(arms[280..], PINNED_LATER);
+    assert_eq!(arms[..20], PINNED_FIRST.map(ArmIndex));
+    assert_eq!(arms[280..], PINNED_LATER.map(ArmIndex));
     assert_eq!(router.ledger().billed, PINNED_BILLED);
 }
 
-const PINNED_FIRST: [usize; 20] = [0, 0, 1, 0, 2, 1, 2, 1, 2, 1, 2, 2, 3, 2, 2, 2, 2, 2, 3, 4];
-const PINNED_LATER: [usize; 20] = [2, 3, 2, 2, 2, 2, 2, 2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 3, 3];
+const PINNED_FIRST: [u32; 20] = [0, 0, 1, 0, 2, 1, 2, 1, 2, 1, 2, 2, 3, 2, 2, 2, 2, 2, 3, 4];
+const PINNED_LATER: [u32; 20] = [2, 3, 2, 2, 2, 2, 2, 2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 3, 3];
 const PINNED_BILLED: f64 = 0.713_066_787_235_410_5;
 
 #[test]
@@ -186,7 +186,7 @@ fn a_decision_says_what_was_done() {
         assert_eq!((decision.id, stage), (id, 1));
         assert_eq!(probability, router.lp().unwrap().probabilities()[arm]);
         assert_eq!(budget_price, router.lp().unwrap().budget_price());
-        let expected = if arm == 0 { 0.2 } else { 0.8 };
+        let expected = if arm == ArmIndex(0) { 0.2 } else { 0.8 };
         assert!((probability - expected).abs() < 1e-3, "{decision:?}");
         assert!((budget_price - 80.0).abs() < 0.1, "{decision:?}");
     }
@@ -219,7 +219,7 @@ fn routing_follows_the_probabilities() {
 fn a_sampler_draws_within_its_support() {
     let mut sampler = Sampler::new(3);
     assert!((0..10_000).map(|_| sampler.unit()).all(|u| (0.0..1.0).contains(&u)));
-    assert_eq!(sampler.draw(&[], &[]), None);
+    assert_eq!(sampler.draw::<usize>(&[], &[]), None);
     assert_eq!(sampler.draw(&[0, 1], &[0.0, 0.0]), None);
     // Mass lost to rounding falls to the last positive arm.
     let drawn: Vec<_> = (0..100).map(|_| sampler.draw(&[0, 1, 2], &[0.0, 1e-300, 0.0])).collect();
@@ -270,7 +270,8 @@ fn feedback_that_never_comes_counts_at_its_expected_cost() {
     let before = router.learner().stats().to_vec();
     let mut expected = 0.0;
     for _ in 0..500 {
-        expected += if router.route(&Query::default()).unwrap().arm == 0 { 6e-3 } else { 1e-3 };
+        expected +=
+            if router.route(&Query::default()).unwrap().arm == ArmIndex(0) { 6e-3 } else { 1e-3 };
     }
     assert_eq!(router.learner().stats(), before);
     let ledger = router.ledger();
@@ -360,14 +361,14 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     let mut router = router(&config(), &[0.6; 3]);
     let earlier = loop {
         let decision = router.route(&Query::default()).unwrap();
-        if decision.arm == 1 {
+        if decision.arm == ArmIndex(1) {
             break decision.id;
         }
     };
-    router.retire_arm(1).unwrap();
+    router.retire_arm(ArmIndex(1)).unwrap();
     assert_eq!(retired(&router), [false, true, false]);
-    assert_eq!((router.plan().arms(), router.plan().stage()), (&[0, 2][..], 1));
-    assert!((0..500).all(|_| router.route(&Query::default()).unwrap().arm != 1));
+    assert_eq!((router.plan().arms(), router.plan().stage()), (&[0, 2].map(ArmIndex)[..], 1));
+    assert!((0..500).all(|_| router.route(&Query::default()).unwrap().arm != ArmIndex(1)));
     // 500 decisions later the first has expired; one from just before retiring has not.
     assert!(matches!(
         router.observe(0.0, &reward_of(earlier, 1.0)),
@@ -376,46 +377,46 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     let mut prompt = self::router(&config(), &[0.6; 3]);
     let earlier = loop {
         let decision = prompt.route(&Query::default()).unwrap();
-        if decision.arm == 1 {
+        if decision.arm == ArmIndex(1) {
             break decision.id;
         }
     };
-    prompt.retire_arm(1).unwrap();
+    prompt.retire_arm(ArmIndex(1)).unwrap();
     prompt.observe(0.0, &both_of(earlier, 1.0, 1e-3)).unwrap();
     assert_eq!(prompt.learner().stats()[1].reward.count(), 1);
     assert_eq!(prompt.lp().unwrap().problem().reward, [1.0, 1.0]);
     let retired = "arm names arm 1, which has retired";
-    refused(&mut prompt, retired, |r| r.retire_arm(1));
+    refused(&mut prompt, retired, |r| r.retire_arm(ArmIndex(1)));
     let unknown = "arm names arm 3; this instance has 3 arms, numbered from 0";
-    refused(&mut prompt, unknown, |r| r.retire_arm(3));
-    prompt.retire_arm(0).unwrap();
-    prompt.retire_arm(2).unwrap();
+    refused(&mut prompt, unknown, |r| r.retire_arm(ArmIndex(3)));
+    prompt.retire_arm(ArmIndex(0)).unwrap();
+    prompt.retire_arm(ArmIndex(2)).unwrap();
     assert!(prompt.plan().arms().is_empty() && prompt.lp().is_none());
     let none =
         "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut prompt, none, |r| r.route(&Query::default()));
     let arm = prompt.add_arm(&spec(1.0)).unwrap();
     prompt.publish(&[arm], StartCost::NONE).unwrap();
-    assert_eq!(prompt.route(&Query::default()).unwrap().arm, 3);
+    assert_eq!(prompt.route(&Query::default()).unwrap().arm, ArmIndex(3));
 }
 
 #[test]
 fn a_bad_plan_keeps_the_old_one() {
     let mut router = router(&config(), &[0.6; 4]);
-    router.retire_arm(3).unwrap();
+    router.retire_arm(ArmIndex(3)).unwrap();
     play(&mut router, &mut World::new(&FIVE, 3), 30);
     let unknown = "deployed names arm 9; this instance has 4 arms, numbered from 0";
-    refused(&mut router, unknown, |r| r.publish(&[0, 9], StartCost::NONE).cloned());
+    refused(&mut router, unknown, |r| r.publish(&[0, 9].map(ArmIndex), StartCost::NONE).cloned());
     let twice = "deployed names arm 1 twice; each arm may be named once";
-    refused(&mut router, twice, |r| r.publish(&[1, 0, 1], StartCost::NONE).cloned());
+    refused(&mut router, twice, |r| r.publish(&[1, 0, 1].map(ArmIndex), StartCost::NONE).cloned());
     let retired = "deployed names arm 3, which has retired";
-    refused(&mut router, retired, |r| r.publish(&[0, 3], StartCost::NONE).cloned());
+    refused(&mut router, retired, |r| r.publish(&[0, 3].map(ArmIndex), StartCost::NONE).cloned());
     let empty =
         "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut router, empty, |r| r.publish(&[], StartCost::NONE).cloned());
-    let plan = router.publish(&[2, 0], StartCost::NONE).unwrap();
-    assert_eq!((plan.arms(), plan.stage()), (&[0, 2][..], 2));
-    assert_eq!((plan.slot(2), plan.slot(1)), (Some(1), None));
+    let plan = router.publish(&[2, 0].map(ArmIndex), StartCost::NONE).unwrap();
+    assert_eq!((plan.arms(), plan.stage()), (&[0, 2].map(ArmIndex)[..], 2));
+    assert_eq!((plan.slot(ArmIndex(2)), plan.slot(ArmIndex(1))), (Some(1), None));
     assert_eq!(router.route(&Query::default()).unwrap().stage, 2);
 }
 
@@ -432,7 +433,7 @@ fn a_stage_is_due_after_its_queries() {
         assert_eq!(router.is_stage_due(), query >= 10);
         router.route(&Query::default()).unwrap();
     }
-    router.publish(&[0, 1], StartCost::NONE).unwrap();
+    router.publish(&[0, 1].map(ArmIndex), StartCost::NONE).unwrap();
     assert!(!router.is_stage_due());
 
     let mut open_ended = self::router(&config(), &[0.6; 3]);
@@ -451,7 +452,7 @@ fn a_new_stage_starts_from_what_was_learnt() {
     let mut router = router(&config(), &[0.5; 5]);
     play(&mut router, &mut World::new(&FIVE, 4), 500);
     let learnt = router.learner().bounds().to_vec();
-    router.publish(&[4, 1, 2], StartCost::NONE).unwrap();
+    router.publish(&[4, 1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     let problem = router.lp().unwrap().problem();
     for (slot, arm) in [1, 2, 4].into_iter().enumerate() {
         assert_eq!(problem.reward[slot], learnt[arm].reward_ucb);
@@ -472,7 +473,7 @@ fn the_next_bounds_are_those_of_the_next_plan() {
     assert_eq!(router.learner().bounds(), before);
     assert!(after.iter().zip(&before).any(|(a, b)| a.reward_ucb > b.reward_ucb));
     assert_eq!(state(&router).estimates, estimates);
-    router.publish(&[0, 1, 2, 3, 4], StartCost::NONE).unwrap();
+    router.publish(&[0, 1, 2, 3, 4].map(ArmIndex), StartCost::NONE).unwrap();
     let refreshed: Vec<f64> = after.iter().map(|bounds| bounds.reward_ucb).collect();
     assert_eq!(router.lp().unwrap().problem().reward, refreshed);
 }
@@ -558,7 +559,7 @@ fn money_in_flight_is_counted() {
 fn the_bill_does_not_drift() {
     let mut router = Router::new(RouterConfig { open_decisions: 1, ..config() }).unwrap();
     router.add_arm(&spec(1.0)).unwrap();
-    router.publish(&[0], StartCost::NONE).unwrap();
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
     let steps = 3_000_000_u32;
     for _ in 0..steps {
         let id = router.route(&Query::default()).unwrap().id;
@@ -600,7 +601,7 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
     // A bill of 40 budgets: the paced budget is 0 until it is made good.
     feasible.observe(0.0, &cost_of(first.id, 40.0 * BUDGET)).unwrap();
     let throttled = feasible.route(&Query::default()).unwrap();
-    assert_eq!((throttled.arm, throttled.budget_price), (1, f64::INFINITY));
+    assert_eq!((throttled.arm, throttled.budget_price), (ArmIndex(1), f64::INFINITY));
     assert_eq!(feasible.counters().throttled, 1);
     assert_eq!(feasible.counters().budget_infeasible, 0);
     for _ in 0..300 {
@@ -612,7 +613,7 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
 
     let mut infeasible = informed(&settings, &[(0.9, 6e-3, 1.0), (0.5, 3e-3, 1.0)]);
     for _ in 0..20 {
-        assert_eq!(infeasible.route(&Query::default()).unwrap().arm, 1);
+        assert_eq!(infeasible.route(&Query::default()).unwrap().arm, ArmIndex(1));
     }
     let expected = Counters { budget_infeasible: 20, ..Counters::default() };
     assert_eq!(infeasible.counters(), expected);
@@ -624,14 +625,14 @@ fn caps_that_fall_short_are_a_counted_state() {
     let arms = [(0.9, 6e-3, 0.4), (0.5, 1e-3, 0.4), (0.4, 1e-3, 0.4)];
     let mut router = informed(&config(), &arms);
     router.route(&Query::default()).unwrap();
-    router.retire_arm(2).unwrap();
+    router.retire_arm(ArmIndex(2)).unwrap();
     for _ in 0..10 {
         assert_eq!(router.route(&Query::default()).unwrap().probability, 0.5);
     }
     assert_eq!(router.counters().cap_infeasible, 10);
     assert_eq!(router.lp().unwrap().status(), Status::CapInfeasible);
     let arm = router.add_arm(&spec(1.0)).unwrap();
-    router.publish(&[0, 1, arm], StartCost::NONE).unwrap();
+    router.publish(&[ArmIndex(0), ArmIndex(1), arm], StartCost::NONE).unwrap();
     router.route(&Query::default()).unwrap();
     let expected = Counters { optimal: 2, cap_infeasible: 10, ..Counters::default() };
     assert_eq!(router.counters(), expected);
@@ -651,19 +652,19 @@ fn recovery(family: ConfidenceFamily, gamma: f64) -> (f64, f64) {
         let mut world = World::new(&means, seed);
         for (arm, visits) in [(0, 1), (1, 100), (2, 100)] {
             router.add_arm(&spec(1.0)).unwrap();
-            router.publish(&[arm], StartCost::NONE).unwrap();
+            router.publish(&[ArmIndex(arm)], StartCost::NONE).unwrap();
             for _ in 0..visits {
-                let (reward, cost) = world.outcome(arm);
+                let (reward, cost) = world.outcome(ArmIndex(arm));
                 let reward = if arm == 0 { 0.0 } else { reward };
                 let id = router.route(&Query::default()).unwrap().id;
                 router.observe(0.0, &both_of(id, reward, cost)).unwrap();
             }
         }
-        router.publish(&[0, 1, 2], StartCost::NONE).unwrap();
+        router.publish(&[0, 1, 2].map(ArmIndex), StartCost::NONE).unwrap();
         let arms = play(&mut router, &mut world, steps);
-        again += usize::from(arms.contains(&0));
+        again += usize::from(arms.contains(&ArmIndex(0)));
         let last = &arms[steps - 1_000..];
-        found += usize::from(last.iter().filter(|&&arm| arm == 0).count() > 500);
+        found += usize::from(last.iter().filter(|&&arm| arm == ArmIndex(0)).count() > 500);
     }
     let share = |n: usize| n as f64 / seeds as f64;
     (share(again), share(found))

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error, Learner, Moments,
-    Prior, Sampler,
+    ArmIndex, ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error, Learner,
+    Moments, Prior, Sampler,
 };
 
 fn config() -> ProptestConfig {
@@ -451,7 +451,10 @@ fn the_fair_share_is_taken_at_boundaries_only() {
     assert!(learner.bounds()[idle].reward_ucb > before.reward_ucb);
     let late = add_arm(&mut learner, 4);
     assert_eq!(learner.bounds()[late], learner.bounds()[idle]);
-    assert!(matches!(learner.observe(9, None, None), Err(Error::UnknownArm { arm: 9, .. })));
+    assert!(matches!(
+        learner.observe(ArmIndex(9), None, None),
+        Err(Error::UnknownArm { arm: ArmIndex(9), .. })
+    ));
 }
 
 /// A mean cost above the ceiling is taken as it is: cut off, the arm would look cheaper than it is.

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason, Observation, Prior,
-    Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens, TrafficLimits,
+    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason,
+    Observation, Prior, Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens,
+    TrafficLimits,
 };
 
 fn config() -> RouterConfig {
@@ -52,7 +53,7 @@ fn router(arms: &[ArmSettings]) -> Router {
         let prior = Prior { reward, cost, tokens: None };
         router.add_arm(&ArmSpec { settings, prior }).unwrap();
     }
-    router.publish(&(0..arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
+    router.publish(&ArmIndex::first(arms.len()).collect::<Vec<_>>(), StartCost::NONE).unwrap();
     router
 }
 
@@ -227,7 +228,7 @@ proptest! {
                     // A new limit begins after the last query.
                     now += 1;
                     router.observe_all(seconds(now), &[]).unwrap();
-                    router.set_arm(0, arm(limits[which])).unwrap();
+                    router.set_arm(ArmIndex(0), arm(limits[which])).unwrap();
                     model.set(limits[which]);
                     now += 1;
                 }
@@ -261,7 +262,7 @@ proptest! {
                     }
                 }
             }
-            assert_eq!(router.arm(0).under_way, model.under_way());
+            assert_eq!(router.arm(ArmIndex(0)).under_way, model.under_way());
         }
     }
 }
@@ -369,7 +370,7 @@ fn queries_under_way_are_counted_until_they_are_answered_or_evicted() {
     let limits = TrafficLimits { concurrent: Some(3), ..NONE };
     let mut router = Router::new(RouterConfig { max_age: Some(30.0), ..config() }).unwrap();
     router.add_arm(&ArmSpec { settings: limited(limits), ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], StartCost::NONE).unwrap();
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
     for now in [10.0, 11.0, 12.0] {
         router.route(&Query::at(now)).unwrap();
     }
@@ -378,11 +379,11 @@ fn queries_under_way_are_counted_until_they_are_answered_or_evicted() {
     router.release(13.0, 1).unwrap();
     router.release(13.0, 1).unwrap();
     router.observe(13.0, &settled(1, 0.0)).unwrap();
-    assert_eq!(router.arm(0).under_way, 2);
+    assert_eq!(router.arm(ArmIndex(0)).under_way, 2);
     router.route(&Query::at(13.0)).unwrap();
     assert_eq!(router.route(&Query::at(40.0)), full);
     router.route(&Query::at(40.0_f64.next_up())).unwrap();
-    assert_eq!(router.arm(0).under_way, 3);
+    assert_eq!(router.arm(ArmIndex(0)).under_way, 3);
 }
 
 #[test]
@@ -397,16 +398,18 @@ fn a_query_that_could_never_fit_is_a_configuration_error() {
     let limits = TrafficLimits { burst_seconds: 4.0, ..settings.limits };
     let settings = ArmSettings { limits, ..settings };
     router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
-    router.publish(&[0], StartCost::NONE).unwrap();
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
     let too_large = Query { tokens: Some((4_000.0, 1.0)), ..Query::at(1.0) };
     assert_eq!(router.route(&too_large), Err(Error::AllExcluded { live: 1 }));
-    assert!(router.set_arm(0, ArmSettings { max_tokens: Some(4_001.0), ..settings }).is_err());
+    assert!(
+        router.set_arm(ArmIndex(0), ArmSettings { max_tokens: Some(4_001.0), ..settings }).is_err()
+    );
 }
 
 // ---- around and with limits -------------------------------------------------------------------
 
 /// The probabilities of the LP over some arms as they stand.
-fn solve_over(router: &Router, arms: &[usize]) -> Vec<f64> {
+fn solve_over(router: &Router, arms: &[ArmIndex]) -> Vec<f64> {
     let bounds = arms.iter().map(|&arm| router.learner().bounds()[arm]);
     let (reward, cost): (Vec<_>, Vec<_>) = bounds.map(|b| (b.reward_ucb, b.cost_lcb)).unzip();
     let cap: Vec<f64> = arms.iter().map(|&arm| router.arm(arm).share).collect();
@@ -427,10 +430,10 @@ fn an_arm_at_its_limit_is_routed_around() {
         let now = 50.0 + 0.01 * f64::from(step);
         // Who has room is known from outside: one arm is let through, the others are asked.
         let mut open = Vec::new();
-        for arm in 0..4_u32 {
+        for arm in ArmIndex::first(4) {
             let alone = Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(now) };
             if router.clone().route(&alone).is_ok() {
-                open.push(arm as usize);
+                open.push(arm);
             }
         }
         let expected = solve_over(&router, &open);
@@ -457,7 +460,8 @@ fn the_wait_is_that_of_the_first_arm_to_open() {
     let nearest = router.route(&Query::at(11.0));
     assert!(matches!(nearest, Err(Error::AtTrafficLimit { retry_after: Some(wait) })
         if (wait - 19.5).abs() < 1e-6));
-    let only = |arm: u32| Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(11.0) };
+    let only =
+        |arm: u32| Query { allowed: Some(Cow::Owned(vec![ArmIndex(arm)])), ..Query::at(11.0) };
     // Until the second in which it was sent is over for sure.
     assert_eq!(router.route(&only(0)), after(60.0));
     assert_eq!(router.route(&only(1)), Err(Error::AtTrafficLimit { retry_after: None }));
@@ -494,8 +498,8 @@ fn shares_follow_limits_and_arrivals() {
     println!("one limited: shares {shares:?}, {around} around, {refused} refused");
     assert!((free.arrival_rate() / per_second - 1.0).abs() < 0.15);
     // 2 of 20 per second.
-    assert!((free.arm(0).share - 0.1).abs() < 0.015, "{}", free.arm(0).share);
-    assert_eq!(free.arm(1).share, 1.0);
+    assert!((free.arm(ArmIndex(0)).share - 0.1).abs() < 0.015, "{}", free.arm(ArmIndex(0)).share);
+    assert_eq!(free.arm(ArmIndex(1)).share, 1.0);
     assert!((0.085..=0.1 * 1.03).contains(&shares[0]), "{shares:?}");
     assert_eq!(refused, 0.0);
     assert!(around < 0.25, "{around}");
@@ -518,12 +522,12 @@ fn a_share_never_exceeds_the_throughput_cap() {
     let mut router = router(&arms);
     for (per_second, seed) in [(2.0, 1), (100.0, 2)] {
         let (shares, ..) = play(&mut router, per_second, seed);
-        assert!(router.arm(0).share <= 0.3 && router.arm(1).share <= 0.3);
+        assert!(router.arm(ArmIndex(0)).share <= 0.3 && router.arm(ArmIndex(1)).share <= 0.3);
         assert!(shares[1] < 0.32, "{shares:?}");
         // Limits that leave more than the cap do not count.
-        assert_eq!(router.arm(1).share, 0.3);
-        assert_eq!(router.arm(0).share == 0.3, per_second < 10.0);
-        router.set_arm(0, arms[0]).unwrap();
+        assert_eq!(router.arm(ArmIndex(1)).share, 0.3);
+        assert_eq!(router.arm(ArmIndex(0)).share == 0.3, per_second < 10.0);
+        router.set_arm(ArmIndex(0), arms[0]).unwrap();
         let mut fresh = self::router(&arms);
         std::mem::swap(&mut router, &mut fresh);
     }
@@ -544,7 +548,11 @@ fn shares_follow_latency_where_queries_under_way_are_limited() {
         open.push_back((router.route(&Query::at(now)).unwrap().id, now));
     }
     // 10 at once, 2 s each: 5 of 20 per second.
-    assert!((router.arm(0).share - 0.25).abs() < 0.02, "{}", router.arm(0).share);
+    assert!(
+        (router.arm(ArmIndex(0)).share - 0.25).abs() < 0.02,
+        "{}",
+        router.arm(ArmIndex(0)).share
+    );
 }
 
 /// A limit that comes later does not learn from times that were never told.
@@ -555,8 +563,8 @@ fn decisions_without_a_clock_teach_no_latency() {
         router.route(&Query::default()).unwrap();
     }
     let limits = TrafficLimits { concurrent: Some(10), ..requests(600.0) };
-    router.set_arm(0, limited(limits)).unwrap();
-    assert_eq!(router.arm(0).under_way, 5);
+    router.set_arm(ArmIndex(0), limited(limits)).unwrap();
+    assert_eq!(router.arm(ArmIndex(0)).under_way, 5);
     for step in 0..300_u32 {
         let now = 1.7e9 + f64::from(step);
         let id = router.route(&Query::at(now)).unwrap().id;
@@ -565,7 +573,7 @@ fn decisions_without_a_clock_teach_no_latency() {
             router.release(now + 0.1, u64::from(step)).unwrap();
         }
     }
-    assert_eq!((router.arm(0).share, router.arm(0).under_way), (1.0, 0));
+    assert_eq!((router.arm(ArmIndex(0)).share, router.arm(ArmIndex(0)).under_way), (1.0, 0));
 }
 
 #[test]

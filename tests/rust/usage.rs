@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error, Forgetting,
-    Learner, Moments, Prices, Prior, Tokens, UsageMoments,
+    ArmIndex, ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
+    Forgetting, Learner, Moments, Prices, Prior, Tokens, UsageMoments,
 };
 
 fn config() -> ProptestConfig {
@@ -114,11 +114,11 @@ proptest! {
         constant.add_arm(&Prior::default(), Some(last)).unwrap();
         for (tokens, prices) in queries {
             let feedback = Some(CostFeedback::Tokens(tokens));
-            changing.set_prices(0, Some(prices)).unwrap();
-            changing.observe(0, None, feedback).unwrap();
-            constant.observe(0, None, feedback).unwrap();
+            changing.set_prices(ArmIndex(0), Some(prices)).unwrap();
+            changing.observe(ArmIndex(0), None, feedback).unwrap();
+            constant.observe(ArmIndex(0), None, feedback).unwrap();
         }
-        let bounds = changing.set_prices(0, Some(last)).unwrap();
+        let bounds = changing.set_prices(ArmIndex(0), Some(last)).unwrap();
         prop_assert_eq!(&changing, &constant);
         prop_assert_eq!(bounds, constant.bounds()[0]);
     }
@@ -281,9 +281,9 @@ fn bad_input_is_refused_and_changes_nothing() {
         "cost = -1: a cost must be finite and not negative, and at most 1e9, in USD per query";
     refused(cost, &|l| l.observe(priced, None, Some(CostFeedback::Usd(-1.0))));
     let unknown = "arm names arm 2; this instance has 2 arms, numbered from 0";
-    refused(unknown, &|l| l.observe(2, None, Some(tokens)));
-    refused(unknown, &|l| l.set_prices(2, Some(PRICES)));
-    refused(unknown, &|l| l.bill(2, &tokens).map(|_| l.bounds()[0]));
+    refused(unknown, &|l| l.observe(ArmIndex(2), None, Some(tokens)));
+    refused(unknown, &|l| l.set_prices(ArmIndex(2), Some(PRICES)));
+    refused(unknown, &|l| l.bill(ArmIndex(2), &tokens).map(|_| l.bounds()[0]));
     let new = |prior: Prior, prices: Option<Prices>| {
         move |l: &mut Learner| l.add_arm(&prior, prices).map(|arm| l.bounds()[arm])
     };

@@ -1,7 +1,7 @@
 //! Prices of money and of each arm's share that all queries have in common.
 
 use stageroute_core::checks::check;
-use stageroute_core::{Error, StagePlan};
+use stageroute_core::{ArmIndex, Error, StagePlan};
 
 use crate::purse::Purse;
 use crate::shares::Shares;
@@ -91,7 +91,7 @@ impl SharedPrices {
     }
 
     /// An arm serves a query.
-    pub(crate) fn serve(&mut self, arm: usize, plan: &StagePlan) {
+    pub(crate) fn serve(&mut self, arm: ArmIndex, plan: &StagePlan) {
         self.shares.serve(arm);
         for &live in plan.arms() {
             let used = f64::from(u8::from(live == arm));

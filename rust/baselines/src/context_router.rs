@@ -3,8 +3,8 @@
 use stageroute_core::checks::{CAP_RULE, check, check_all, check_lengths, is_cap};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    Confidence, CostFeedback, Decision, DecisionStatus, Drift, Error, Learner, Pacing, Prior,
-    StagePlan,
+    ArmIndex, Confidence, CostFeedback, Decision, DecisionStatus, Drift, Error, Learner, Pacing,
+    Prior, StagePlan,
 };
 
 use crate::context_prices::SharedPrices;
@@ -140,7 +140,7 @@ impl ContextRouter {
     ///
     /// # Errors
     /// As [`StagePlan::new`]; [`Error::NoArms`] if it is empty.
-    pub fn publish(&mut self, deployed: &[usize], price: f64) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex], price: f64) -> Result<(), Error> {
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
         let zeros = vec![0.0; plan.arms().len()];
         let budget = self.purse.budget;
@@ -174,7 +174,7 @@ impl ContextRouter {
     }
 
     /// Optimistic reward, and the cost expected, USD, for a query of these features.
-    fn estimate(&self, arm: usize, x: &[f64]) -> (f64, f64) {
+    fn estimate(&self, arm: ArmIndex, x: &[f64]) -> (f64, f64) {
         let confidence = &self.config.confidence;
         if self.learner.stats()[arm].reward.count() < confidence.min_visits {
             let bounds = self.learner.bounds()[arm];

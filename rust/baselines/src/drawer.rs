@@ -1,6 +1,6 @@
 //! How a baseline draws and numbers its decisions.
 
-use stageroute_core::{Decision, Error, Reasons, Sampler, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, Reasons, Sampler, StagePlan};
 
 /// Draws and numbers the decisions of a baseline, which needs no table of them.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ impl Drawer {
     /// Draws one of the arms, with the probabilities of all candidates.
     pub(crate) fn draw(
         &mut self,
-        arms: &[usize],
+        arms: &[ArmIndex],
         p: &[f64],
         plan: &StagePlan,
     ) -> Result<Decision, Error> {
@@ -28,7 +28,7 @@ impl Drawer {
     /// The decision for an arm that has been chosen.
     pub(crate) fn decide(
         &mut self,
-        arm: usize,
+        arm: ArmIndex,
         probability: f64,
         price: f64,
         plan: &StagePlan,

@@ -1,7 +1,7 @@
 //! Prices of the resources of a bandit with knapsacks: money, and each arm's share of the traffic.
 
-use stageroute_core::Error;
 use stageroute_core::checks::check;
+use stageroute_core::{ArmIndex, Error};
 
 /// How prices follow consumption, and how arms are valued at them. Consumption is in units of what
 /// there is: a query that costs c uses c / b of the money of one query, an arm that serves it
@@ -53,7 +53,7 @@ impl Duals {
     }
 
     /// A query used so much of a live arm's share, in multiples of it.
-    pub(crate) fn consume_share(&mut self, arm: usize, consumption: f64) {
+    pub(crate) fn consume_share(&mut self, arm: ArmIndex, consumption: f64) {
         self.share[arm] = self.moved(self.share[arm], consumption);
     }
 
@@ -70,7 +70,7 @@ impl Duals {
     }
 
     /// The price of a query for an arm of cap α whose cost is so many times b.
-    pub(crate) fn query_price(&self, arm: usize, cost: f64, cap: f64) -> f64 {
+    pub(crate) fn query_price(&self, arm: ArmIndex, cost: f64, cap: f64) -> f64 {
         self.money_price() * cost + self.price(self.share[arm]) / cap
     }
 

@@ -2,7 +2,7 @@
 
 use stageroute_core::checks::{CAP_RULE, check_all, is_cap};
 use stageroute_core::{
-    Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+    ArmIndex, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
 };
 
 use crate::drawer::Drawer;
@@ -16,7 +16,7 @@ pub struct Greedy {
     caps: Vec<f64>,
     plan: StagePlan,
     /// The live arms, by falling utility.
-    ranking: Vec<usize>,
+    ranking: Vec<ArmIndex>,
     probabilities: Vec<f64>,
     drawer: Drawer,
 }
@@ -51,7 +51,7 @@ impl Greedy {
     ///
     /// # Errors
     /// As [`StagePlan::new`].
-    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
         self.ranking.clear();
         self.ranking.extend_from_slice(self.plan.arms());
@@ -70,7 +70,7 @@ impl Greedy {
         let bounds = self.learner.bounds();
         // A cost bound of 0 makes the utility infinite, or NaN with a reward bound of 0: both rank
         // as `total_cmp` puts them, always in the same way.
-        let utility = |arm: usize| bounds[arm].reward_ucb / bounds[arm].cost_lcb;
+        let utility = |arm: ArmIndex| bounds[arm].reward_ucb / bounds[arm].cost_lcb;
         self.ranking.sort_unstable_by(|&a, &b| {
             utility(b)
                 .total_cmp(&utility(a))

@@ -4,7 +4,9 @@ use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
 use stageroute_core::lp::{Problem, RoutingLp};
-use stageroute_core::{Decision, DecisionStatus, Error, Moments, Pacing, Prior, StagePlan};
+use stageroute_core::{
+    ArmIndex, Decision, DecisionStatus, Error, Moments, Pacing, Prior, StagePlan,
+};
 
 use crate::drawer::Drawer;
 use crate::index::{Index, Rewards};
@@ -49,7 +51,7 @@ impl IndexRouter {
         index.validate()?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
-        for (arm, prior) in priors.iter().enumerate() {
+        for (arm, prior) in ArmIndex::first(priors.len()).zip(priors) {
             prior.validate(arm, false)?;
         }
         Ok(Self {
@@ -78,7 +80,7 @@ impl IndexRouter {
     ///
     /// # Errors
     /// As [`StagePlan::new`]; [`Error::NoArms`] if it is empty.
-    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
         let caps: Vec<f64> = plan.arms().iter().map(|&arm| self.caps[arm]).collect();
         let zeros = vec![0.0; caps.len()];
@@ -153,8 +155,11 @@ impl Policy for IndexRouter {
         check(is_reward(reward), "reward", reward, REWARD_RULE)?;
         check(is_bill(cost), "cost", cost, BILL_RULE)?;
         let (arm, arms) = (decision.arm, self.caps.len());
-        let rewards =
-            self.rewards.get_mut(arm).ok_or(Error::UnknownArm { argument: "arm", arm, arms })?;
+        let rewards = self.rewards.get_mut(arm.index()).ok_or(Error::UnknownArm {
+            argument: "arm",
+            arm,
+            arms,
+        })?;
         self.index.learn(rewards, reward, &mut self.drawer.sampler);
         self.costs[arm].push(cost);
         self.purse.settle(arm, cost);

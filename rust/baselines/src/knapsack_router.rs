@@ -2,7 +2,7 @@
 
 use stageroute_core::checks::{CAP_RULE, check_all, check_lengths, is_cap};
 use stageroute_core::{
-    Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+    ArmIndex, Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
 };
 
 use crate::drawer::Drawer;
@@ -95,7 +95,7 @@ impl KnapsackRouter {
     ///
     /// # Errors
     /// As [`StagePlan::new`].
-    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.learner.len())?;
         self.shares.reset();
         (self.price_sum, self.priced) = (0.0, 0);
@@ -105,10 +105,10 @@ impl KnapsackRouter {
     }
 
     /// The best arm that may serve, ties towards the cheaper one, then the first; with its value.
-    fn choose(&self) -> Option<(usize, f64)> {
+    fn choose(&self) -> Option<(ArmIndex, f64)> {
         let bounds = self.learner.bounds();
         let (budget, is_broke) = (self.config.budget, self.purse.is_empty());
-        let value = |arm: usize| {
+        let value = |arm: ArmIndex| {
             let Bounds { reward_ucb, cost_lcb } = bounds[arm];
             if is_broke {
                 return -self.learner.expected_cost(arm);
@@ -116,7 +116,7 @@ impl KnapsackRouter {
             let price = self.duals.query_price(arm, cost_lcb / budget, self.shares.cap(arm));
             self.duals.value(reward_ucb, price)
         };
-        let mut best: Option<(usize, f64)> = None;
+        let mut best: Option<(ArmIndex, f64)> = None;
         for &arm in self.plan.arms().iter().filter(|&&arm| self.shares.has_left(arm)) {
             let v = value(arm);
             let is_better = best.is_none_or(|(other, most)| {

@@ -3,7 +3,7 @@
 use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
-use stageroute_core::{Decision, Error, Moments, Prior, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, Moments, Prior, StagePlan};
 
 use crate::drawer::Drawer;
 use crate::features::Features;
@@ -72,7 +72,7 @@ impl LinUcb {
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
         let features = Features::new(features, d)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
-        for (arm, prior) in priors.iter().enumerate() {
+        for (arm, prior) in ArmIndex::first(priors.len()).zip(priors) {
             prior.validate(arm, false)?;
         }
         Ok(Self {
@@ -108,7 +108,7 @@ impl LinUcb {
         let mut values = Vec::with_capacity(rows.len() * self.arms.len());
         for &row in rows {
             let x = self.features.row(row)?;
-            values.extend((0..self.arms.len()).map(|arm| self.value(arm, x, price).0));
+            values.extend(ArmIndex::first(self.arms.len()).map(|arm| self.value(arm, x, price).0));
         }
         Ok(values)
     }
@@ -117,17 +117,17 @@ impl LinUcb {
     ///
     /// # Errors
     /// As [`StagePlan::new`].
-    pub fn publish(&mut self, deployed: &[usize]) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
         self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
         self.shares.reset();
-        let cost = |arm: usize| self.costs[arm].mean();
+        let cost = |arm: ArmIndex| self.costs[arm].mean();
         self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
         (self.price_sum, self.priced) = (0.0, 0);
         Ok(())
     }
 
     /// Optimistic reward less priced cost, and the cost expected, USD.
-    fn value(&self, arm: usize, x: &[f64], price: f64) -> (f64, f64) {
+    fn value(&self, arm: ArmIndex, x: &[f64], price: f64) -> (f64, f64) {
         let expected = self.arms[arm].predict(x);
         let optimistic = (expected.reward + self.config.width * expected.width).min(1.0);
         (optimistic - price * expected.cost / self.config.budget, expected.cost)
@@ -137,7 +137,7 @@ impl LinUcb {
 impl Policy for LinUcb {
     fn route(&mut self, row: usize) -> Result<Decision, Error> {
         let x = self.features.row(row)?;
-        let mut best: Option<(usize, f64, f64)> = None;
+        let mut best: Option<(ArmIndex, f64, f64)> = None;
         let is_broke = self.purse.is_empty();
         let mut fallback = None;
         if !self.plan.arms().iter().any(|&arm| self.shares.has_left(arm)) {
@@ -170,8 +170,11 @@ impl Policy for LinUcb {
         check(is_bill(cost), "cost", cost, BILL_RULE)?;
         let (arm, arms) = (decision.arm, self.arms.len());
         let x = self.features.row(row)?;
-        let ridge =
-            self.arms.get_mut(arm).ok_or(Error::UnknownArm { argument: "arm", arm, arms })?;
+        let ridge = self.arms.get_mut(arm.index()).ok_or(Error::UnknownArm {
+            argument: "arm",
+            arm,
+            arms,
+        })?;
         ridge.learn(x, reward, cost, &mut self.gain);
         let excess = cost / self.config.budget - 1.0;
         self.price = (self.price + self.config.step * excess).clamp(0.0, HIGHEST_PRICE);

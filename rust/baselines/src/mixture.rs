@@ -1,7 +1,7 @@
 //! Fixed routing distributions.
 
 use stageroute_core::checks::{check_all, check_lengths};
-use stageroute_core::{Decision, Error, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, StagePlan};
 
 use crate::drawer::Drawer;
 use crate::policy::{Outcome, Policy};
@@ -34,15 +34,16 @@ impl Mixture {
     /// [`Error::WrongLength`], or [`Error::InvalidElement`] for a negative or non-finite
     /// probability; as [`StagePlan::new`] for the arms. Mass outside the live set is an
     /// [`Error::InvalidElement`] too.
-    pub fn publish(&mut self, deployed: &[usize], probabilities: &[f64]) -> Result<(), Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex], probabilities: &[f64]) -> Result<(), Error> {
         let argument = "probabilities";
         check_lengths(argument, probabilities.len(), self.arms, "one for each candidate")?;
         check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
         let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
-        let stray =
-            (0..self.arms).find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
-        if let Some(index) = stray {
-            let (value, rule) = (probabilities[index], "must be 0 for an arm that is not live");
+        let stray = ArmIndex::first(self.arms)
+            .find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
+        if let Some(arm) = stray {
+            let (index, value) = (arm.index(), probabilities[arm]);
+            let rule = "must be 0 for an arm that is not live";
             return Err(Error::InvalidElement { argument, index, value, rule });
         }
         self.plan = plan;

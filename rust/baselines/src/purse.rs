@@ -1,7 +1,7 @@
 //! The money of a baseline: what was billed, and what is under way while feedback is late.
 
 use stageroute_core::checks::check;
-use stageroute_core::{CompensatedSum, Error, Ledger, Pacing};
+use stageroute_core::{ArmIndex, CompensatedSum, Error, Ledger, Pacing};
 
 /// Decisions of an arm that have not been billed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,7 +58,7 @@ impl Purse {
     }
 
     /// Notes a decision for an arm, which is expected to cost so much.
-    pub(crate) fn open(&mut self, arm: usize, expected: f64) {
+    pub(crate) fn open(&mut self, arm: ArmIndex, expected: f64) {
         let open = &mut self.open[arm];
         open.count += 1;
         open.usd += expected;
@@ -67,7 +67,7 @@ impl Purse {
     }
 
     /// Bills one of the open decisions of an arm.
-    pub(crate) fn settle(&mut self, arm: usize, cost: f64) {
+    pub(crate) fn settle(&mut self, arm: ArmIndex, cost: f64) {
         let open = &mut self.open[arm];
         let expected = open.usd / open.count.max(1) as f64;
         open.count = open.count.saturating_sub(1);

@@ -1,7 +1,7 @@
 //! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
 
 use stageroute_core::checks::{BILL_RULE, REWARD_RULE, check_all, is_bill, is_reward};
-use stageroute_core::{Decision, Error};
+use stageroute_core::{ArmIndex, Decision, Error};
 
 use crate::policy::{Outcome, Policy};
 
@@ -69,9 +69,9 @@ impl<'a> OutcomeMatrix<'a> {
     /// If either is out of range.
     #[must_use]
     #[inline]
-    pub fn outcome(&self, row: usize, arm: usize) -> Outcome {
-        assert!(arm < self.arms, "arm {arm} is not a column of the outcome matrix");
-        let at = row * self.arms + arm;
+    pub fn outcome(&self, row: usize, arm: ArmIndex) -> Outcome {
+        assert!(arm.index() < self.arms, "arm {arm} is not a column of the outcome matrix");
+        let at = row * self.arms + arm.index();
         Outcome { reward: self.reward[at], cost: self.cost[at] }
     }
 }
@@ -155,11 +155,7 @@ pub fn replay<P: Policy + ?Sized>(
             let row = row as usize;
             policy.observe(row, &decision, outcomes.outcome(row, decision.arm))?;
         }
-        // Arms are columns of a matrix in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        {
-            trace.arm[t] = decision.arm as u32;
-        }
+        trace.arm[t] = decision.arm.0;
         trace.probability[t] = decision.probability;
         trace.budget_price[t] = decision.budget_price;
     }

@@ -1,6 +1,6 @@
 //! Shares of the traffic of a stage, for policies without an LP.
 
-use stageroute_core::StagePlan;
+use stageroute_core::{ArmIndex, StagePlan};
 
 /// How many queries of a stage each arm has served, and whether it may serve more.
 #[derive(Debug, Clone)]
@@ -26,19 +26,19 @@ impl Shares {
     }
 
     /// Whether an arm may serve the next query.
-    pub(crate) fn has_left(&self, arm: usize) -> bool {
+    pub(crate) fn has_left(&self, arm: ArmIndex) -> bool {
         let queries = (self.queries + 1) as f64;
         self.served[arm] as f64 + 1.0 <= self.caps[arm] * queries.max(self.expected) + SLACK
     }
 
     /// The arm that is the least over its share: who serves when none may.
-    pub(crate) fn least_used(&self, plan: &StagePlan) -> Option<usize> {
-        let used = |arm: usize| self.served[arm] as f64 / self.caps[arm];
+    pub(crate) fn least_used(&self, plan: &StagePlan) -> Option<ArmIndex> {
+        let used = |arm: ArmIndex| self.served[arm] as f64 / self.caps[arm];
         plan.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))
     }
 
     /// What the cheapest mixture of the live arms costs at these mean costs, USD per query.
-    pub(crate) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(usize) -> f64) -> f64 {
+    pub(crate) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(ArmIndex) -> f64) -> f64 {
         let mut live = plan.arms().to_vec();
         live.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
         let (mut mass, mut spend) = (1.0_f64, 0.0);
@@ -51,12 +51,12 @@ impl Shares {
     }
 
     /// An arm serves a query.
-    pub(crate) fn serve(&mut self, arm: usize) {
+    pub(crate) fn serve(&mut self, arm: ArmIndex) {
         self.served[arm] += 1;
         self.queries += 1;
     }
 
-    pub(crate) fn cap(&self, arm: usize) -> f64 {
+    pub(crate) fn cap(&self, arm: ArmIndex) -> f64 {
         self.caps[arm]
     }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::decision::Query;
 use crate::error::Error;
 use crate::pacing::StartCost;
@@ -59,18 +60,18 @@ pub enum Command<'a> {
     /// [`Router::set_arm`].
     SetArm {
         /// The arm.
-        arm: u32,
+        arm: ArmIndex,
         /// Its new settings.
         settings: ArmSettings,
     },
     /// [`Router::retire_arm`].
-    RetireArm(u32),
+    RetireArm(ArmIndex),
     /// [`Router::set_budget`].
     SetBudget(f64),
     /// [`Router::publish`].
     Publish {
         /// The live set.
-        deployed: Cow<'a, [u32]>,
+        deployed: Cow<'a, [ArmIndex]>,
         /// What starting it costs.
         start: StartCost,
     },
@@ -113,13 +114,10 @@ impl Command<'_> {
             }
             Self::Release { now, id } => router.release(*now, *id),
             Self::AddArm(spec) => router.add_arm(spec).map(drop),
-            Self::SetArm { arm, settings } => router.set_arm(*arm as usize, *settings),
-            Self::RetireArm(arm) => router.retire_arm(*arm as usize),
+            Self::SetArm { arm, settings } => router.set_arm(*arm, *settings),
+            Self::RetireArm(arm) => router.retire_arm(*arm),
             Self::SetBudget(budget) => router.set_budget(*budget),
-            Self::Publish { deployed, start } => {
-                let deployed: Vec<usize> = deployed.iter().map(|&arm| arm as usize).collect();
-                router.publish(&deployed, *start).map(drop)
-            }
+            Self::Publish { deployed, start } => router.publish(deployed, *start).map(drop),
             Self::ExtendStage => {
                 router.extend_stage();
                 Ok(())

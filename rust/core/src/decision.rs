@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::{check, is_cost};
 use crate::error::Error;
 
@@ -13,7 +14,7 @@ pub struct Query<'a> {
     /// When it is asked, Unix seconds.
     pub now: f64,
     /// The arms that may serve it; `None` for all.
-    pub allowed: Option<Cow<'a, [u32]>>,
+    pub allowed: Option<Cow<'a, [ArmIndex]>>,
     /// The most it may cost, USD: an arm is left out if its worst case is dearer, or, where no worst
     /// case is known, what it is expected to cost.
     pub max_cost: Option<f64>,
@@ -42,13 +43,10 @@ impl Query<'_> {
             check(is_cost(input), "input_tokens", input, rule)?;
             check(is_cost(output), "max_output_tokens", output, rule)?;
         }
-        let unknown = self
-            .allowed
-            .iter()
-            .flat_map(|allowed| allowed.iter())
-            .find(|&&arm| arm as usize >= arms);
+        let unknown =
+            self.allowed.iter().flat_map(|allowed| allowed.iter()).find(|arm| arm.index() >= arms);
         match unknown {
-            Some(&arm) => Err(Error::UnknownArm { argument: "allowed", arm: arm as usize, arms }),
+            Some(&arm) => Err(Error::UnknownArm { argument: "allowed", arm, arms }),
             None => Ok(()),
         }
     }
@@ -112,7 +110,7 @@ pub struct Decision {
     /// Names the decision in feedback; consecutive from 0.
     pub id: u64,
     /// The arm that serves the query.
-    pub arm: usize,
+    pub arm: ArmIndex,
     /// The probability with which it was drawn, in (0, 1].
     pub probability: f64,
     /// The stage in which it was made.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::{MOST, is_cost, sound};
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -12,7 +13,7 @@ use crate::guard::Nanodollars;
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenDecision {
-    pub(crate) arm: u32,
+    pub(crate) arm: ArmIndex,
     /// The prices under which it is billed: how many the arm had had before.
     pub(crate) prices: u32,
     /// What it was expected to cost when it was made, USD.
@@ -193,7 +194,7 @@ impl OpenDecisions {
         max_age: Option<f64>,
         made: u64,
         now: f64,
-        prices: impl Fn(u32) -> Option<usize>,
+        prices: impl Fn(ArmIndex) -> Option<usize>,
     ) -> Result<(), Error> {
         let mut restored = Self { oldest: self.oldest, ..Self::new(capacity, max_age) };
         let fits = self.next - self.oldest <= restored.ring.len() as u64;

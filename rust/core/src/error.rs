@@ -2,6 +2,8 @@
 
 use thiserror::Error as ThisError;
 
+use crate::arm_index::ArmIndex;
+
 /// Everything that can go wrong. No state has changed when one of these is returned.
 #[derive(Debug, Clone, PartialEq, ThisError)]
 #[non_exhaustive]
@@ -52,17 +54,20 @@ pub enum Error {
         /// Name of the argument.
         argument: &'static str,
         /// The arm given.
-        arm: usize,
+        arm: ArmIndex,
         /// How many arms there are.
         arms: usize,
     },
+    /// More arms than have numbers.
+    #[error("there are 2^32 arms already: no more can be added")]
+    TooManyArms,
     /// An arm is named twice where each may stand once.
     #[error("{argument} names arm {arm} twice; each arm may be named once")]
     DuplicateArm {
         /// Name of the argument.
         argument: &'static str,
         /// The arm given twice.
-        arm: usize,
+        arm: ArmIndex,
     },
     /// An arm that has retired was asked for.
     #[error("{argument} names arm {arm}, which has retired")]
@@ -70,7 +75,7 @@ pub enum Error {
         /// Name of the argument.
         argument: &'static str,
         /// The retired arm.
-        arm: usize,
+        arm: ArmIndex,
     },
     /// Tokens where an arm learns USD, or the other way round.
     #[error("{argument} of arm {arm}: {rule}")]
@@ -78,7 +83,7 @@ pub enum Error {
         /// Name of the argument.
         argument: &'static str,
         /// The arm.
-        arm: usize,
+        arm: ArmIndex,
         /// The rule that is broken.
         rule: &'static str,
     },

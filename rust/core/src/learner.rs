@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::{REWARD_RULE, check, is_reward};
 use crate::confidence::{Bounds, Confidence};
 use crate::drift::Drift;
@@ -59,8 +60,9 @@ impl Learner {
     /// [`Error::InvalidNumber`] for a mean, weight or price that breaks its rule;
     /// [`Error::WrongPricing`] for a prior in USD of an arm with prices, or in tokens of one
     /// without.
-    pub fn add_arm(&mut self, prior: &Prior, prices: Option<Prices>) -> Result<usize, Error> {
-        prior.validate(self.stats.len(), prices.is_some())?;
+    pub fn add_arm(&mut self, prior: &Prior, prices: Option<Prices>) -> Result<ArmIndex, Error> {
+        let arm = ArmIndex::try_from(self.stats.len())?;
+        prior.validate(arm, prices.is_some())?;
         let (forgetting, slot) = (&self.drift.forgetting, self.slot);
         let (cost, memory) = match prices {
             None => {
@@ -75,15 +77,15 @@ impl Learner {
             }
         };
         let reward = prior.reward_moments();
-        Ok(self.push_arm(ArmStats { reward, cost }, memory))
+        self.push_arm(ArmStats { reward, cost }, memory);
+        Ok(arm)
     }
 
-    fn push_arm(&mut self, stats: ArmStats, cost: CostMemory) -> usize {
+    fn push_arm(&mut self, stats: ArmStats, cost: CostMemory) {
         let reward = Memory::new(&self.drift.forgetting, self.slot, &stats.reward);
         self.bounds.push(self.confidence.bounds(&stats, self.fair_share));
         self.stats.push(stats);
         self.memory.push(ArmMemory { reward, cost });
-        self.stats.len() - 1
     }
 
     /// Changes the prices of an arm. Its cost statistics and bound are recomputed at once, as if all
@@ -93,7 +95,7 @@ impl Learner {
     /// [`Error::UnknownArm`]; as [`Prices::validate`]; [`Error::WrongPricing`] when the arm would
     /// gain or lose prices after it has learnt a cost, a prior included: USD of the past tell
     /// nothing of tokens, nor tokens of what will be billed without prices.
-    pub fn set_prices(&mut self, arm: usize, prices: Option<Prices>) -> Result<Bounds, Error> {
+    pub fn set_prices(&mut self, arm: ArmIndex, prices: Option<Prices>) -> Result<Bounds, Error> {
         self.check_arm(arm)?;
         if let Some(prices) = prices {
             prices.validate()?;
@@ -137,12 +139,13 @@ impl Learner {
     #[inline(always)]
     pub fn observe(
         &mut self,
-        arm: usize,
+        arm: ArmIndex,
         reward: Option<f64>,
         cost: Option<CostFeedback>,
     ) -> Result<Bounds, Error> {
         let arms = self.stats.len();
-        let (Some(stats), Some(memory)) = (self.stats.get_mut(arm), self.memory.get_mut(arm))
+        let (Some(stats), Some(memory)) =
+            (self.stats.get_mut(arm.index()), self.memory.get_mut(arm.index()))
         else {
             return Err(Error::UnknownArm { argument: "arm", arm, arms });
         };
@@ -231,9 +234,13 @@ impl Learner {
         (self.slot + 1) % self.drift.forgetting.slots().max(1)
     }
 
-    fn check_arm(&self, arm: usize) -> Result<(), Error> {
+    fn check_arm(&self, arm: ArmIndex) -> Result<(), Error> {
         let arms = self.stats.len();
-        if arm < arms { Ok(()) } else { Err(Error::UnknownArm { argument: "arm", arm, arms }) }
+        if arm.index() < arms {
+            Ok(())
+        } else {
+            Err(Error::UnknownArm { argument: "arm", arm, arms })
+        }
     }
 
     /// Checks settings and lengths, for a learner that was deserialised from bytes not trusted to be
@@ -289,7 +296,7 @@ impl Learner {
 
     /// The prices of an arm, if it has any.
     #[must_use]
-    pub fn prices(&self, arm: usize) -> Option<Prices> {
+    pub fn prices(&self, arm: ArmIndex) -> Option<Prices> {
         match &self.memory[arm].cost {
             CostMemory::Usd(_) => None,
             CostMemory::Tokens { prices, .. } => Some(*prices),
@@ -298,7 +305,7 @@ impl Learner {
 
     /// What an arm with prices has used.
     #[must_use]
-    pub fn usage(&self, arm: usize) -> Option<&UsageMoments> {
+    pub fn usage(&self, arm: ArmIndex) -> Option<&UsageMoments> {
         match &self.memory[arm].cost {
             CostMemory::Usd(_) => None,
             CostMemory::Tokens { usage, .. } => Some(usage),
@@ -310,7 +317,7 @@ impl Learner {
     /// # Errors
     /// [`Error::UnknownArm`]; as [`CostFeedback::validate`]; [`Error::WrongPricing`] for tokens of
     /// an arm without prices.
-    pub fn bill(&self, arm: usize, feedback: &CostFeedback) -> Result<f64, Error> {
+    pub fn bill(&self, arm: ArmIndex, feedback: &CostFeedback) -> Result<f64, Error> {
         self.check_arm(arm)?;
         feedback.validate()?;
         match (feedback, &self.memory[arm].cost) {
@@ -329,13 +336,13 @@ impl Learner {
     /// its lower bound: what a decision for it is expected to cost, USD.
     #[must_use]
     #[inline]
-    pub fn expected_cost(&self, arm: usize) -> f64 {
+    pub fn expected_cost(&self, arm: ArmIndex) -> f64 {
         let cost = &self.stats[arm].cost;
         if cost.weight() > 0.0 { cost.mean() } else { self.last_cost(arm) }
     }
 
     #[cold]
-    fn last_cost(&self, arm: usize) -> f64 {
+    fn last_cost(&self, arm: ArmIndex) -> f64 {
         let last = match &self.memory[arm].cost {
             CostMemory::Usd(memory) => *memory.latest(&self.stats[arm].cost),
             CostMemory::Tokens { prices, usage, memory } => memory.latest(usage).billed(prices),
@@ -345,7 +352,7 @@ impl Learner {
 
     /// Mean usage of an arm with prices as far as it is known, or was known last.
     #[must_use]
-    pub fn expected_tokens(&self, arm: usize) -> Option<Tokens> {
+    pub fn expected_tokens(&self, arm: ArmIndex) -> Option<Tokens> {
         match &self.memory[arm].cost {
             CostMemory::Usd(_) => None,
             CostMemory::Tokens { usage, memory, .. } => {
@@ -357,7 +364,7 @@ impl Learner {
 
     /// How often the change test has found a change of an arm, in reward or cost.
     #[must_use]
-    pub fn changes(&self, arm: usize) -> u64 {
+    pub fn changes(&self, arm: ArmIndex) -> u64 {
         self.memory[arm].reward.changes() + self.memory[arm].cost.changes()
     }
 }

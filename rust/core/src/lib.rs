@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arm_index;
 pub mod checks;
 mod command;
 mod confidence;
@@ -60,6 +61,7 @@ mod status;
 mod throughput;
 mod usage;
 
+pub use arm_index::ArmIndex;
 pub use command::Command;
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};

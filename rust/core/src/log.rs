@@ -3,6 +3,7 @@
 //! Memory is bounded: a decision that finds the log full is dropped from it and counted. Taking the
 //! log away exchanges two buffers, so that writing it out never holds the router up.
 
+use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
 use crate::decision::Decision;
 use crate::status::DecisionStatus;
@@ -29,7 +30,7 @@ pub struct LoggedDecision {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoggedArm {
     /// The arm.
-    pub arm: u32,
+    pub arm: ArmIndex,
     /// With what probability it was drawn.
     pub probability: f64,
     /// Its optimistic estimates.

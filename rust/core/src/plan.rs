@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::error::Error;
 
 /// Which arms are live during one stage. Immutable: a stage boundary publishes a new one whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagePlan {
     stage: u64,
-    arms: Box<[usize]>,
+    arms: Box<[ArmIndex]>,
 }
 
 impl StagePlan {
@@ -17,11 +18,11 @@ impl StagePlan {
     /// # Errors
     /// [`Error::UnknownArm`] or [`Error::DuplicateArm`] if they are not distinct indices below
     /// `candidates`.
-    pub fn new(stage: u64, arms: &[usize], candidates: usize) -> Result<Self, Error> {
+    pub fn new(stage: u64, arms: &[ArmIndex], candidates: usize) -> Result<Self, Error> {
         let argument = "deployed";
-        let mut sorted: Box<[usize]> = arms.into();
+        let mut sorted: Box<[ArmIndex]> = arms.into();
         sorted.sort_unstable();
-        if let Some(&arm) = sorted.last().filter(|&&arm| arm >= candidates) {
+        if let Some(&arm) = sorted.last().filter(|&&arm| arm.index() >= candidates) {
             return Err(Error::UnknownArm { argument, arm, arms: candidates });
         }
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -38,13 +39,13 @@ impl StagePlan {
 
     /// The live arms, ascending. A *slot* is a position in this list.
     #[must_use]
-    pub fn arms(&self) -> &[usize] {
+    pub fn arms(&self) -> &[ArmIndex] {
         &self.arms
     }
 
     /// The slot of an arm, if it is live.
     #[must_use]
-    pub fn slot(&self, arm: usize) -> Option<usize> {
+    pub fn slot(&self, arm: ArmIndex) -> Option<usize> {
         self.arms.binary_search(&arm).ok()
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, REWARD_RULE, check, is_bill, is_reward};
 use crate::error::Error;
 use crate::stats::Moments;
@@ -28,7 +29,7 @@ impl Prior {
     /// # Errors
     /// [`Error::InvalidNumber`] for a mean or a weight; [`Error::WrongPricing`] for a cost in USD of
     /// an arm with prices, or tokens of one without.
-    pub fn validate(&self, arm: usize, has_prices: bool) -> Result<(), Error> {
+    pub fn validate(&self, arm: ArmIndex, has_prices: bool) -> Result<(), Error> {
         if let Some((mean, _)) = self.reward {
             check(is_reward(mean), "reward_prior", mean, REWARD_RULE)?;
         }

@@ -1,5 +1,7 @@
 //! The one source of randomness.
 
+use std::ops::Index;
+
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,10 @@ impl Sampler {
     /// order. Rounding that leaves the probabilities a little short of 1 falls to the last one
     /// that is positive; `None` when none is.
     #[inline]
-    pub fn draw(&mut self, support: &[usize], probabilities: &[f64]) -> Option<usize> {
+    pub fn draw<I: Copy>(&mut self, support: &[I], probabilities: &[f64]) -> Option<I>
+    where
+        [f64]: Index<I, Output = f64>,
+    {
         let mut left = self.unit();
         let mut last = None;
         for &i in support {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use numpy::{AllowTypeChange, PyArrayLike1, PyReadonlyArray1};
 use pyo3::prelude::*;
-use stageroute_core::{Confidence, ConfidenceFamily};
+use stageroute_core::{ArmIndex, Confidence, ConfidenceFamily};
 
 use crate::errors::invalid;
 
@@ -55,4 +55,9 @@ impl TryFrom<ConfidenceSettings> for Confidence {
             cost_ceiling: settings.cost_ceiling,
         })
     }
+}
+
+/// Arms by their numbers.
+pub(crate) fn arms(numbers: Vec<u32>) -> Vec<ArmIndex> {
+    numbers.into_iter().map(ArmIndex).collect()
 }

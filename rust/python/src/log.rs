@@ -20,7 +20,7 @@ pub(crate) fn columns<'py>(py: Python<'py>, batch: &LogBatch) -> PyResult<Bound<
     let decisions = Rows { dict: &dict, rows: &batch.decisions };
     decisions.set("id", |d| d.decision.id)?;
     decisions.set("time", |d| d.at)?;
-    decisions.set("arm", |d| d.decision.arm)?;
+    decisions.set("arm", |d| d.decision.arm.index())?;
     decisions.set("probability", |d| d.decision.probability)?;
     decisions.set("stage", |d| d.decision.stage)?;
     decisions.set("budget_price", |d| d.decision.budget_price)?;
@@ -29,7 +29,7 @@ pub(crate) fn columns<'py>(py: Python<'py>, batch: &LogBatch) -> PyResult<Bound<
     decisions.set("status", |d| d.status as u8)?;
     decisions.set("first_arm", |d| d.first_arm)?;
     let arms = Rows { dict: &dict, rows: &batch.arms };
-    arms.set("live_arm", |a| a.arm)?;
+    arms.set("live_arm", |a| a.arm.0)?;
     arms.set("live_probability", |a| a.probability)?;
     arms.set("live_reward_ucb", |a| a.bounds.reward_ucb)?;
     arms.set("live_cost_lcb", |a| a.bounds.cost_lcb)?;

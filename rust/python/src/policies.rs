@@ -9,10 +9,10 @@ use stageroute_baselines::{
     self as baselines, ContextConfig, DualMethod, Index, KnapsackConfig, LinUcbConfig, Outcome,
     Policy, Sharing,
 };
-use stageroute_core::{Bounds, Decision, Pacing, Prior};
+use stageroute_core::{ArmIndex, Bounds, Decision, Pacing, Prior};
 
 use crate::config::{PriorDict, named};
-use crate::convert::{ConfidenceSettings, Floats, elements};
+use crate::convert::{ConfidenceSettings, Floats, arms, elements};
 use crate::errors::{invalid, poisoned, to_py};
 
 /// A fixed distribution for each stage.
@@ -33,11 +33,13 @@ impl Mixture {
     fn publish(
         &self,
         py: Python<'_>,
-        deployed: Vec<usize>,
+        deployed: Vec<u32>,
         probabilities: Floats<'_>,
     ) -> PyResult<()> {
         let probabilities = elements(&probabilities);
-        lock(&self.inner, py)?.publish(&deployed, &probabilities).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?
+            .publish(&arms(deployed), &probabilities)
+            .map_err(|error| to_py(&error))
     }
 
     /// The distribution of the stage, one number for each candidate.
@@ -55,7 +57,7 @@ impl Mixture {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -85,8 +87,8 @@ impl Greedy {
 
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
-    fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
     }
 
     /// Recompute the bounds for the next stage.
@@ -113,7 +115,7 @@ impl Greedy {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -160,8 +162,8 @@ impl IndexRouter {
 
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
-    fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
     }
 
     /// The budget's price in the last LP.
@@ -185,7 +187,7 @@ impl IndexRouter {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -232,8 +234,8 @@ impl KnapsackRouter {
 
     /// Publish the live arms of the stage.
     #[allow(clippy::needless_pass_by_value)]
-    fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
@@ -246,7 +248,7 @@ impl KnapsackRouter {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -295,8 +297,8 @@ impl LinUcb {
 
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
-    fn publish(&self, py: Python<'_>, deployed: Vec<usize>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&deployed).map_err(|error| to_py(&error))
+    fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
@@ -309,7 +311,7 @@ impl LinUcb {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -365,8 +367,8 @@ impl ContextRouter {
 
     /// Publish the live arms of the stage, and where the budget's price starts.
     #[allow(clippy::needless_pass_by_value)]
-    fn publish(&self, py: Python<'_>, deployed: Vec<usize>, price: f64) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&deployed, price).map_err(|error| to_py(&error))
+    fn publish(&self, py: Python<'_>, deployed: Vec<u32>, price: f64) -> PyResult<()> {
+        lock(&self.inner, py)?.publish(&arms(deployed), price).map_err(|error| to_py(&error))
     }
 
     /// The budget's price for the last query.
@@ -390,7 +392,7 @@ impl ContextRouter {
         &self,
         py: Python<'_>,
         row: usize,
-        arm: usize,
+        arm: u32,
         reward: f64,
         cost: f64,
     ) -> PyResult<()> {
@@ -403,17 +405,18 @@ fn lock<'a, T>(mutex: &'a Mutex<T>, py: Python<'_>) -> PyResult<MutexGuard<'a, T
 }
 
 /// (arm, probability, budget price)
-type Routed = (usize, f64, f64);
+type Routed = (u32, f64, f64);
 
 fn route(policy: &mut impl Policy, row: usize) -> PyResult<Routed> {
     let Decision { arm, probability, budget_price, .. } =
         policy.route(row).map_err(|error| to_py(&error))?;
-    Ok((arm, probability, budget_price))
+    Ok((arm.0, probability, budget_price))
 }
 
-fn observe(policy: &mut impl Policy, row: usize, arm: usize, outcome: Outcome) -> PyResult<()> {
+fn observe(policy: &mut impl Policy, row: usize, arm: u32, outcome: Outcome) -> PyResult<()> {
     // The baselines learn from row and arm alone; the rest of the decision is not used.
     let reasons = stageroute_core::Reasons::default();
+    let arm = ArmIndex(arm);
     let decision = Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0, reasons };
     policy.observe(row, &decision, outcome).map_err(|error| to_py(&error))
 }

@@ -15,12 +15,12 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_baselines::{Outcome, Policy};
 use stageroute_core::{
-    self as core, Command, Error, FailureReason, Observation, Query, StartCost, Tokens,
+    self as core, ArmIndex, Command, Error, FailureReason, Observation, Query, StartCost, Tokens,
 };
 
 use crate::clock::{Clock, system_time};
 use crate::config::{ArmDict, PriorDict, RouterSettings, TokensTuple, named};
-use crate::convert::{Floats, elements};
+use crate::convert::{Floats, arms, elements};
 use crate::decision::{Decision, DecisionId, FeedbackBatch};
 use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_model};
 use crate::tail::Tail;
@@ -33,7 +33,7 @@ type Position = (u64, u64);
 pub(crate) struct State {
     pub(crate) router: core::Router,
     pub(crate) names: Vec<Py<PyString>>,
-    arms: HashMap<String, u32>,
+    arms: HashMap<String, ArmIndex>,
     /// Whether somebody has been told that the stage is due.
     is_due_told: bool,
     journal: Option<Arc<Mutex<stageroute_journal::Tail>>>,
@@ -110,15 +110,14 @@ impl State {
         }
     }
 
-    fn find(&self, name: &Bound<'_, PyString>) -> PyResult<u32> {
+    fn find(&self, name: &Bound<'_, PyString>) -> PyResult<ArmIndex> {
         let text = name.to_str()?;
         self.arms.get(text).copied().ok_or_else(|| unknown_model(text, self.arms.keys()))
     }
 
     fn add_name(&mut self, name: &Bound<'_, PyString>) -> PyResult<()> {
-        // Models are counted in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        self.arms.insert(name.to_str()?.to_owned(), self.names.len() as u32);
+        let arm = ArmIndex::try_from(self.names.len()).map_err(|error| to_py(&error))?;
+        self.arms.insert(name.to_str()?.to_owned(), arm);
         self.names.push(name.clone().unbind());
         Ok(())
     }
@@ -242,7 +241,7 @@ impl Router {
             None => None,
             Some(names) => {
                 let arms = names.iter().map(|name| state.find(name));
-                Some(Cow::Owned(arms.collect::<PyResult<Vec<u32>>>()?))
+                Some(Cow::Owned(arms.collect::<PyResult<Vec<ArmIndex>>>()?))
             }
         };
         let query = Query { now: state.time_to_route(asked), allowed, max_cost, tokens };
@@ -457,11 +456,11 @@ impl Router {
     }
 
     fn _set_arm(&self, py: Python<'_>, arm: u32, settings: ArmDict, note: &[u8]) -> PyResult<()> {
-        self.command(py, &Command::SetArm { arm, settings: settings.into() }, note)
+        self.command(py, &Command::SetArm { arm: ArmIndex(arm), settings: settings.into() }, note)
     }
 
     fn _retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
-        self.command(py, &Command::RetireArm(arm), b"")
+        self.command(py, &Command::RetireArm(ArmIndex(arm)), b"")
     }
 
     fn _set_budget(&self, py: Python<'_>, budget: f64, note: &[u8]) -> PyResult<()> {
@@ -477,7 +476,7 @@ impl Router {
         note: &[u8],
     ) -> PyResult<()> {
         let start = StartCost { usd: start_cost, queries: stage_queries };
-        self.end_stage(py, &Command::Publish { deployed: deployed.into(), start }, note)
+        self.end_stage(py, &Command::Publish { deployed: arms(deployed).into(), start }, note)
     }
 
     fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
@@ -530,7 +529,10 @@ impl Router {
     /// (stage, live arms)
     fn _plan(&self, py: Python<'_>) -> PyResult<(u64, Vec<usize>)> {
         let state = self.lock(py)?;
-        Ok((state.router.plan().stage(), state.router.plan().arms().to_vec()))
+        Ok((
+            state.router.plan().stage(),
+            state.router.plan().arms().iter().map(|arm| arm.index()).collect(),
+        ))
     }
 
     /// What the next deployment is decided from: a dict of arrays, one entry for each candidate.
@@ -539,9 +541,9 @@ impl Router {
     }
 
     /// Everything known of an arm: a flat dict.
-    fn _arm_state<'py>(&self, py: Python<'py>, arm: usize) -> PyResult<Bound<'py, PyDict>> {
+    fn _arm_state<'py>(&self, py: Python<'py>, arm: u32) -> PyResult<Bound<'py, PyDict>> {
         let now = self.clock.ask(py)?.unwrap_or_else(system_time);
-        views::arm(py, &self.lock(py)?.router, arm, now)
+        views::arm(py, &self.lock(py)?.router, ArmIndex(arm), now)
     }
 
     /// (`reward_ucb`, `cost_lcb`), one entry for each arm.

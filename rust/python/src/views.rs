@@ -3,7 +3,7 @@
 use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use stageroute_core::{Bounds, Router};
+use stageroute_core::{ArmIndex, Bounds, Router};
 
 /// (`reward_ucb`, `cost_lcb`)
 pub(crate) type BoundColumns<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
@@ -16,14 +16,15 @@ pub(crate) fn bounds<'py>(py: Python<'py>, bounds: &[Bounds]) -> BoundColumns<'p
 
 /// What the next deployment is decided from.
 pub(crate) fn planning<'py>(py: Python<'py>, router: &Router) -> PyResult<Bound<'py, PyDict>> {
-    let arms: Vec<usize> = router.candidates().collect();
+    let arms: Vec<ArmIndex> = router.candidates().collect();
     let mut next = Vec::new();
     router.next_bounds(&mut next);
-    let column = |get: &dyn Fn(usize) -> f64| {
+    let column = |get: &dyn Fn(ArmIndex) -> f64| {
         arms.iter().map(|&arm| get(arm)).collect::<Vec<f64>>().to_pyarray(py)
     };
     let dict = PyDict::new(py);
-    dict.set_item("arms", arms.to_pyarray(py))?;
+    let numbers: Vec<usize> = arms.iter().map(|arm| arm.index()).collect();
+    dict.set_item("arms", numbers.to_pyarray(py))?;
     dict.set_item("reward_ucb", column(&|arm| next[arm].reward_ucb))?;
     dict.set_item("cost_lcb", column(&|arm| next[arm].cost_lcb))?;
     dict.set_item("share", column(&|arm| router.planned_share(arm)))?;
@@ -34,7 +35,7 @@ pub(crate) fn planning<'py>(py: Python<'py>, router: &Router) -> PyResult<Bound<
 pub(crate) fn arm<'py>(
     py: Python<'py>,
     router: &Router,
-    arm: usize,
+    arm: ArmIndex,
     now: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (learner, state) = (router.learner(), router.arm(arm));

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily, Drift,
-    FailureReason, Forgetting, HardLimit, Observation, Pacing, Period, Prices, Prior, Query,
+    ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily,
+    Drift, FailureReason, Forgetting, HardLimit, Observation, Pacing, Period, Prices, Prior, Query,
     Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
 };
 
@@ -123,10 +123,8 @@ impl Life {
 
     fn query(&mut self, router: &Router) -> Query<'static> {
         let arms = router.len();
-        #[allow(clippy::cast_possible_truncation)]
         let allowed = self.maybe(0.15, |life| {
-            let allowed: Vec<u32> = (0..=arms as u32).filter(|_| life.chance(0.5)).collect();
-            Cow::Owned(allowed)
+            Cow::Owned(ArmIndex::first(arms + 1).filter(|_| life.chance(0.5)).collect())
         });
         let max_cost = self.maybe(0.1, |life| 0.02 * life.world.unit());
         let tokens = self.maybe(0.2, |life| (600.0 * life.world.unit(), 600.0 * life.world.unit()));
@@ -153,12 +151,10 @@ impl Life {
         }
     }
 
-    fn live_set(&mut self, router: &Router) -> Vec<u32> {
-        #[allow(clippy::cast_possible_truncation)]
-        let candidates: Vec<u32> = router.candidates().map(|arm| arm as u32).collect();
-        let mut live: Vec<u32> = candidates.into_iter().filter(|_| self.chance(0.6)).collect();
+    fn live_set(&mut self, router: &Router) -> Vec<ArmIndex> {
+        let mut live: Vec<_> = router.candidates().filter(|_| self.chance(0.6)).collect();
         if self.chance(0.05) {
-            live.push(u32::try_from(self.below(12)).unwrap());
+            live.push(ArmIndex::try_from(self.below(12)).unwrap());
         }
         live
     }
@@ -175,8 +171,7 @@ impl Life {
             return Command::Publish { deployed, start };
         }
         self.pass_time();
-        #[allow(clippy::cast_possible_truncation)]
-        let arm = self.below(arms + 1) as u32;
+        let arm = ArmIndex::try_from(self.below(arms + 1)).unwrap();
         match self.below(1_000) {
             0..500 => Command::Route(self.query(router)),
             500..790 => {
@@ -203,9 +198,9 @@ impl Life {
             }
             960..965 if arms < 10 => Command::AddArm(self.spec()),
             965..985 => {
-                let known = router.learner().stats().get(arm as usize);
-                let is_priced = known.is_some()
-                    && (router.learner().prices(arm as usize).is_some() ^ self.chance(0.1));
+                let known = router.learner().stats().get(arm.index());
+                let is_priced =
+                    known.is_some() && (router.learner().prices(arm).is_some() ^ self.chance(0.1));
                 Command::SetArm { arm, settings: self.settings(is_priced) }
             }
             985..987 => Command::RetireArm(arm),

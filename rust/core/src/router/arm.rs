@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, CAP_RULE, check, is_bill, is_cap};
 use crate::decision::Query;
 use crate::error::Error;
@@ -109,7 +110,7 @@ pub(super) struct Need {
 impl Arm {
     /// What a query would take of this arm.
     #[inline]
-    pub(super) fn need(&self, query: &Query<'_>, learner: &Learner, arm: usize) -> Need {
+    pub(super) fn need(&self, query: &Query<'_>, learner: &Learner, arm: ArmIndex) -> Need {
         let reservation = match (query.tokens, self.settings.prices) {
             (Some((input, output)), Some(prices)) => {
                 // Whether the input is in a cache is not known; nor is it always cheaper there.
@@ -137,12 +138,9 @@ impl Arm {
         query: &Query<'_>,
         need: Need,
         learner: &Learner,
-        arm: usize,
+        arm: ArmIndex,
     ) -> bool {
-        // Arms are counted in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        let is_allowed =
-            query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&(arm as u32)));
+        let is_allowed = query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&arm));
         let knows_worst = self.settings.max_cost.is_some()
             || (query.tokens.is_some() && self.settings.prices.is_some());
         let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {

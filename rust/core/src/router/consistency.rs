@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::arm::Arm;
+use crate::arm_index::ArmIndex;
 use crate::checks::{MOST, is_cap, is_cost, is_time, sound};
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -36,7 +37,7 @@ impl Router {
             self.config.max_age,
             self.ledger.queries,
             self.clock,
-            |arm| arms.get(arm as usize).map(|arm| arm.prices.len()),
+            |arm| arms.get(arm.index()).map(|arm| arm.prices.len()),
         )?;
         self.update_gates();
         Ok(())
@@ -45,7 +46,7 @@ impl Router {
     fn check_arms(&self) -> Result<(), Error> {
         self.learner.validate()?;
         sound(self.learner.len() == self.arms.len(), "the arms")?;
-        for (index, arm) in self.arms.iter().enumerate() {
+        for (index, arm) in ArmIndex::first(self.arms.len()).zip(&self.arms) {
             arm.check_consistency(!self.guard.is_off(), self.clock)?;
             sound(self.learner.prices(index) == arm.settings.prices, "the prices of an arm")?;
         }
@@ -91,7 +92,7 @@ fn weights(learner: &Learner) -> Vec<f64> {
 /// Checks what is known of all arms, now and after another observation of each.
 fn check_statistics(learner: &Learner) -> Result<(), Error> {
     let mut learner = learner.clone();
-    for arm in 0..learner.len() {
+    for arm in ArmIndex::first(learner.len()) {
         let ArmStats { reward, cost } = learner.stats()[arm];
         let usage = learner.usage(arm).copied().unwrap_or_default();
         let Tokens { input, cached, output } = usage.mean();

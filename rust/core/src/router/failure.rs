@@ -58,16 +58,16 @@ impl Router {
         }
         if reward.is_some() {
             self.counters.rewards += 1;
-            self.update(open.arm as usize, reward, None)?;
+            self.update(open.arm, reward, None)?;
         }
         if !open.is_released {
-            self.arms[open.arm as usize].traffic.release(open.at, now);
+            self.arms[open.arm].traffic.release(open.at, now);
         }
         let config = self.config.health;
-        let health = &mut self.arms[open.arm as usize].health;
+        let health = &mut self.arms[open.arm].health;
         if health.note_failure(strike, open.at, now, retry_after, &config) {
             self.counters.cooldowns += 1;
-            let is_live = self.plan.slot(open.arm as usize).is_some();
+            let is_live = self.plan.slot(open.arm).is_some();
             self.has_lost_slot |= is_live && health.has_failed(now, &config);
             self.update_gates();
         }

@@ -3,6 +3,7 @@
 use super::Router;
 use super::arm::Arm;
 use super::observation::{Batch, Observation};
+use crate::arm_index::ArmIndex;
 use crate::decisions::OpenDecision;
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -133,7 +134,7 @@ impl Router {
         observation: &Observation,
     ) -> Result<(), Error> {
         let Observation { id, reward, cost, tokens } = *observation;
-        let arm = open.arm as usize;
+        let arm = open.arm;
         let mut lesson = None;
         if observation.has_cost() {
             let bill = match (cost, tokens) {
@@ -173,7 +174,7 @@ impl Router {
             self.guard.bill(open.at, open.reservation, bill);
         }
         if let Some(used) = used {
-            let traffic = &mut self.arms[open.arm as usize].traffic;
+            let traffic = &mut self.arms[open.arm].traffic;
             traffic.settle(open.at, open.tokens, used, now);
         }
     }
@@ -182,7 +183,7 @@ impl Router {
     #[inline]
     pub(super) fn update(
         &mut self,
-        arm: usize,
+        arm: ArmIndex,
         reward: Option<f64>,
         cost: Option<CostFeedback>,
     ) -> Result<(), Error> {
@@ -201,7 +202,7 @@ impl Router {
             return;
         }
         self.decisions.set_released(id);
-        let Arm { traffic, health, .. } = &mut self.arms[open.arm as usize];
+        let Arm { traffic, health, .. } = &mut self.arms[open.arm];
         traffic.release(open.at, now);
         if health.note_success(open.at) {
             self.update_gates();
@@ -217,7 +218,7 @@ impl Router {
             self.counters.evicted += 1;
         }
         if !open.is_released {
-            self.arms[open.arm as usize].traffic.forget();
+            self.arms[open.arm].traffic.forget();
         }
     }
 

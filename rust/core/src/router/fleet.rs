@@ -3,6 +3,7 @@
 use super::Router;
 use super::arm::{Arm, ArmSettings, ArmSpec};
 use super::config::check_budget;
+use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -17,7 +18,7 @@ impl Router {
     ///
     /// # Errors
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
-    pub fn add_arm(&mut self, spec: &ArmSpec) -> Result<usize, Error> {
+    pub fn add_arm(&mut self, spec: &ArmSpec) -> Result<ArmIndex, Error> {
         let settings = spec.settings;
         settings.validate(!self.guard.is_off())?;
         let traffic = Traffic::new(settings.limits, self.clock)?;
@@ -39,7 +40,7 @@ impl Router {
     ///
     /// # Errors
     /// As [`Router::add_arm`], and [`Error::UnknownArm`] or [`Error::RetiredArm`].
-    pub fn set_arm(&mut self, arm: usize, settings: ArmSettings) -> Result<(), Error> {
+    pub fn set_arm(&mut self, arm: ArmIndex, settings: ArmSettings) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         settings.validate(!self.guard.is_off())?;
         if settings.prices != self.arms[arm].settings.prices {
@@ -66,11 +67,11 @@ impl Router {
     ///
     /// # Errors
     /// [`Error::UnknownArm`] or [`Error::RetiredArm`].
-    pub fn retire_arm(&mut self, arm: usize) -> Result<(), Error> {
+    pub fn retire_arm(&mut self, arm: ArmIndex) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         self.arms[arm].is_retired = true;
         if self.plan.slot(arm).is_some() {
-            let left: Vec<usize> =
+            let left: Vec<ArmIndex> =
                 self.plan.arms().iter().copied().filter(|&live| live != arm).collect();
             self.install(StagePlan::new(self.plan.stage(), &left, self.arms.len())?);
             self.has_lost_slot = true;
@@ -95,7 +96,11 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
     /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
-    pub fn publish(&mut self, deployed: &[usize], start: StartCost) -> Result<&StagePlan, Error> {
+    pub fn publish(
+        &mut self,
+        deployed: &[ArmIndex],
+        start: StartCost,
+    ) -> Result<&StagePlan, Error> {
         start.validate()?;
         for &arm in deployed {
             self.check_candidate("deployed", arm)?;
@@ -119,10 +124,11 @@ impl Router {
     }
 
     /// The arms that a plan may name and should: neither retired nor failed.
-    pub fn candidates(&self) -> impl Iterator<Item = usize> {
+    pub fn candidates(&self) -> impl Iterator<Item = ArmIndex> {
         let (now, config) = (self.clock, &self.config.health);
         let is_up = move |arm: &Arm| !arm.is_retired && !arm.health.has_failed(now, config);
-        self.arms.iter().enumerate().filter(move |(_, arm)| is_up(arm)).map(|(index, _)| index)
+        let arms = ArmIndex::first(self.arms.len()).zip(&self.arms);
+        arms.filter(move |(_, arm)| is_up(arm)).map(|(index, _)| index)
     }
 
     /// The cap that an arm should be planned with: what its limits leave of its throughput cap at
@@ -131,7 +137,7 @@ impl Router {
     /// # Panics
     /// If there is no such arm.
     #[must_use]
-    pub fn planned_share(&self, arm: usize) -> f64 {
+    pub fn planned_share(&self, arm: ArmIndex) -> f64 {
         let Arm { settings, traffic, .. } = &self.arms[arm];
         let expected = self.learner.expected_tokens(arm).map(|t| t.input + t.output);
         let tokens = expected.or(settings.max_tokens).unwrap_or(0.0);
@@ -155,8 +161,8 @@ impl Router {
         self.has_lost_slot = false;
     }
 
-    fn check_candidate(&self, argument: &'static str, arm: usize) -> Result<(), Error> {
-        match self.arms.get(arm) {
+    fn check_candidate(&self, argument: &'static str, arm: ArmIndex) -> Result<(), Error> {
+        match self.arms.get(arm.index()) {
             None => Err(Error::UnknownArm { argument, arm, arms: self.arms.len() }),
             Some(Arm { is_retired: true, .. }) => Err(Error::RetiredArm { argument, arm }),
             Some(_) => Ok(()),

@@ -18,6 +18,7 @@ mod route;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arm_index::ArmIndex;
 use crate::checks::check_time;
 use crate::decisions::OpenDecisions;
 use crate::error::Error;
@@ -208,7 +209,7 @@ impl Router {
     /// # Panics
     /// If there is no such arm.
     #[must_use]
-    pub fn arm(&self, arm: usize) -> ArmState {
+    pub fn arm(&self, arm: ArmIndex) -> ArmState {
         let Arm { share, traffic, health, is_retired, .. } = &self.arms[arm];
         let (health, is_retired) = (*health, *is_retired);
         ArmState { share: *share, under_way: traffic.under_way(), health, is_retired }

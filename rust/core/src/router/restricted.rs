@@ -1,6 +1,7 @@
 //! Working memory of decisions over a part of the live set.
 
 use super::arm::{Arm, Need};
+use crate::arm_index::ArmIndex;
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp};
 
@@ -27,7 +28,7 @@ impl Columns {
     /// The LP over some arms as they stand.
     pub(super) fn fill(
         &mut self,
-        chosen: impl Iterator<Item = usize>,
+        chosen: impl Iterator<Item = ArmIndex>,
         learner: &Learner,
         arms: &[Arm],
         budget: f64,

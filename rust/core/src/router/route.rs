@@ -158,10 +158,10 @@ impl Router {
         let state = &mut self.arms[arm];
         state.traffic.take(need.tokens);
         state.health.note_sent(now);
-        // Arms and price changes are counted in memory: far fewer than 2^32.
+        // Price changes are counted in memory: far fewer than 2^32.
         #[allow(clippy::cast_possible_truncation)]
         let id = self.decisions.open(OpenDecision {
-            arm: arm as u32,
+            arm,
             prices: state.settings.prices.map_or(0, |_| state.prices.len() as u32),
             expected_cost,
             reservation: need.reservation,
@@ -192,11 +192,10 @@ impl Router {
             }
             restricted.slots.binary_search(&slot).map_or(0.0, |place| p[place])
         };
-        let arms = plan.arms().iter().enumerate().map(|(slot, &arm)| {
-            // Arms are counted in memory: far fewer than 2^32.
-            #[allow(clippy::cast_possible_truncation)]
-            let name = arm as u32;
-            LoggedArm { arm: name, probability: probability(slot), bounds: learner.bounds()[arm] }
+        let arms = plan.arms().iter().enumerate().map(|(slot, &arm)| LoggedArm {
+            arm,
+            probability: probability(slot),
+            bounds: learner.bounds()[arm],
         });
         log.push(decision, draw.status, now, paced_budget, arms);
     }
