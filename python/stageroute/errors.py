@@ -21,6 +21,7 @@ __all__ = [
     "ModelsDownError",
     "NoModelError",
     "OverlapError",
+    "PolicyError",
     "RateLimitedError",
     "RefusedError",
     "ResultsError",
@@ -160,6 +161,23 @@ class OverlapError(StageRouteError, ValueError):
         super().__init__(message)
         self.models = models
         self.mass = mass
+
+
+class PolicyError(StageRouteError, RuntimeError):
+    """A policy breaks a rule of the comparison (`stageroute.policies.RULES`).
+
+    The message names policy, rule, stage and query, what was expected and what was seen.
+
+    Attributes
+    ----------
+    policy, rule : str
+        Their names.
+    """
+
+    def __init__(self, message: str, policy: str = "", rule: str = "") -> None:
+        super().__init__(message)
+        self.policy = policy
+        self.rule = rule
 
 
 class JournalError(StageRouteError, OSError):

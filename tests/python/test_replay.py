@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import wrong_policies
 from stageroute import Confidence, solve_deployment
 from stageroute.config.confidence import CONFIDENCE_FAMILIES
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
-from stageroute.errors import InvalidInputError
+from stageroute.errors import InvalidInputError, PolicyError
 from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
 from stageroute.replay.metrics import expected_rewards, measure, oracle_rewards
 from stageroute.replay.replay import replay
@@ -153,6 +154,67 @@ def test_a_policy_written_in_python_runs_in_the_same_replay(small_table: Outcome
     metrics = measure(result, stream, LIMITS)
     assert metrics.shares[0] > 0.99
     assert metrics.spend < 0.2
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "message"),
+    [
+        (
+            wrong_policies.DeploysWhatIsToCome,
+            "candidates",
+            "stage 0.*expected models of cheap, mid",
+        ),
+        (wrong_policies.ServesByOthers, "live", "expected cheap, seen middling"),
+        (wrong_policies.TellsPercentages, "probability", r"expected \(0, 1\], seen 33.3"),
+        (wrong_policies.TellsNoProbability, "probability", r"expected \(0, 1\], seen nan"),
+    ],
+)
+def test_what_no_replay_can_mean_ends_it(
+    small_table: OutcomeTable, policy: type[wrong_policies.EvenPolicy], rule: str, message: str
+) -> None:
+    stream = draw_stream(small_table, 0, num_queries=300, num_initial=2)
+    with pytest.raises(PolicyError, match=message) as caught:
+        replay(policy(Setting(stream, LIMITS, 3, 0)), stream, 3)
+    assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("policy", "over"),
+    [
+        (wrong_policies.EvenPolicy, {}),
+        (wrong_policies.Rotates, {}),
+        (wrong_policies.DeploysTooMany, {"max_deployed": 1}),  # the third arrives at query 150
+        (wrong_policies.IgnoresCaps, {"caps": 3}),
+        (wrong_policies.Unsaid, {"probability": 300}),
+    ],
+)
+def test_what_goes_over_the_limits_is_counted(
+    small_table: OutcomeTable, policy: type[wrong_policies.EvenPolicy], over: dict[str, int]
+) -> None:
+    stream = draw_stream(small_table, 0, num_queries=300, num_initial=2)
+    result = replay(policy(Setting(stream, LIMITS, 3, 0)), stream, 3, limits=LIMITS)
+    assert result.over == measure(result, stream, LIMITS).over == over
+
+
+def test_caps_that_no_live_set_can_keep_are_nobodys_fault(small_table: OutcomeTable) -> None:
+    stream = draw_stream(small_table, 0, num_queries=300)
+    for limits, over in (
+        (replace(LIMITS, throughput_cap=0.45), {}),
+        (replace(LIMITS, throughput_cap=(0.5, 0.2, 0.5)), {"caps": 3}),
+    ):
+        policy = wrong_policies.EvenPolicy(Setting(stream, limits, 3, 0))
+        assert replay(policy, stream, 3, limits=limits).over == over
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_policy_goes_over_its_limits(small_table: OutcomeTable, policy: str) -> None:
+    stream = draw_stream(
+        small_table, 4, num_queries=4_000, num_initial=2, retirements={"cheap": 2_900}
+    )
+    limits = replace(LIMITS, throughput_cap=(0.6, 0.5, 0.55))
+    result = replay(policy_for(policy, stream, limits, 7), stream, 7, limits=limits)
+    # One of the two models that it knows is left, and has every query to itself.
+    assert result.over == ({"caps": 1} if policy == "static" else {})
 
 
 def test_only_arrived_and_staying_models_serve(small_table: OutcomeTable) -> None:

@@ -127,6 +127,8 @@ class Record:
         per USD; empty where it never is.
     lp_counts : str
         LPs by status, as JSON.
+    over : str
+        How often each rule of a comparison was broken, as JSON; see `ReplayResult`.
     newcomers_tried : float or None
         Share of the models that arrived after the start which served a query; None where none did
         arrive.
@@ -170,6 +172,7 @@ class Record:
     start_spend: float
     newcomers_tried: float | None
     lp_counts: str
+    over: str
     budget_price: list[float]
     models: list[str]
     caps: list[float]
@@ -226,7 +229,8 @@ def run_episode(episode: Episode) -> tuple[Record, dict[str, float]]:
     stream = _draw(*episode.stream)
     limits = episode.limits
     setting = Setting(stream, limits, episode.num_stages, episode.seed)
-    result = replay(make_policy(episode.policy, setting), stream, episode.num_stages)
+    policy = make_policy(episode.policy, setting)
+    result = replay(policy, stream, episode.num_stages, limits=limits)
     record = _record(episode, stream, result, measure(result, stream, limits))
     timing = {
         "nanoseconds_per_query": result.seconds_routing / stream.num_queries * 1e9,
@@ -274,6 +278,7 @@ def _record(
         start_spend=metrics.start_spend,
         newcomers_tried=newcomers_tried(stream, result),
         lp_counts=json.dumps(result.lp_counts),
+        over=json.dumps(metrics.over),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
         models=list(stream.table.models) if is_listed else [],
         caps=caps.tolist() if is_listed else [],

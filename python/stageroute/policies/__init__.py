@@ -6,10 +6,12 @@ in the policy alone.
 """
 
 from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.check import check_policy
 from stageroute.policies.oracles import StageOraclePolicy
 from stageroute.policies.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.priors import RewardPrior
 from stageroute.policies.registry import CONTEXTUAL, POLICIES, RIVALS, find_policy, make_policy
+from stageroute.policies.rules import RULES
 from stageroute.policies.stageroute import (
     PublishedStageRoutePolicy,
     StageRoutePolicy,
@@ -20,6 +22,7 @@ __all__ = [
     "CONTEXTUAL",
     "POLICIES",
     "RIVALS",
+    "RULES",
     "GreedyPolicy",
     "Limits",
     "Policy",
@@ -30,6 +33,7 @@ __all__ = [
     "StageRoutePolicy",
     "TheoryStageRoutePolicy",
     "UniformPolicy",
+    "check_policy",
     "find_policy",
     "make_policy",
 ]

@@ -1,8 +1,10 @@
 """What every policy of a comparison is: who is live during a stage, and who serves each query."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,10 +154,13 @@ class Policy(ABC):
     kernel : object or None
         The native object of `stageroute._core` that routes and learns, so that a stage can be
         replayed in one call; None for a policy written in Python, which is replayed query by query.
+    exempt : mapping of str to str
+        Rules of `stageroute.policies.RULES` that the policy does not keep, each with the reason.
     """
 
     name: str
     kernel: Any = None
+    exempt: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @abstractmethod
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ worth to routing alone.
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 import numpy as np
@@ -72,6 +73,12 @@ class ContextOraclePolicy(Policy):
     """Knows the true means of every context, on the live set of the stage oracle."""
 
     shares_budget: ClassVar[bool] = True
+    exempt = MappingProxyType(
+        {
+            "outcomes": "it knows the means of every context, which it takes from the table",
+            "caps": "they hold on average over the contexts that may come",
+        }
+    )
 
     def __init__(self, setting: Setting) -> None:
         stream = setting.stream

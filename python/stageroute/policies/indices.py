@@ -1,5 +1,6 @@
 """Classical bandit indices under the same budget, caps and deployments as StageRoute."""
 
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 import numpy as np
@@ -89,6 +90,9 @@ class ThompsonPolicy(IndexPolicy):
     """
 
     name = "thompson"
+    exempt = MappingProxyType(
+        {"frequency": "its probabilities are those of the LP on indices that it has drawn before"}
+    )
     index = ("thompson", 0.0)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -105,6 +106,9 @@ class StaticPolicy(KernelPolicy):
     """
 
     name = "static"
+    exempt = MappingProxyType(
+        {"caps": "models of the start that are left serve all queries, whatever their caps"}
+    )
 
     def __init__(self, setting: Setting) -> None:
         self._limits = setting.limits

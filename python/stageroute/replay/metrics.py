@@ -90,6 +90,8 @@ class ReplayMetrics:
     stage_budget_price : ndarray, shape (K,)
         Mean dual price of the budget in each stage over the queries where it is finite, reward per
         USD; NaN where it never is.
+    over : dict of str to int
+        How often each rule was broken; see `ReplayResult`.
     """
 
     cumulative_regret: Floats
@@ -105,6 +107,7 @@ class ReplayMetrics:
     shares: Floats
     stages_deployed: NDArray[np.int64]
     stage_budget_price: Floats
+    over: dict[str, int]
 
 
 def oracle_parts(
@@ -231,4 +234,5 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
         stage_budget_price=np.divide(
             price_sum, price_count, out=np.full(starts.size, np.nan), where=price_count > 0
         ),
+        over=result.over,
     )

@@ -1,17 +1,15 @@
-"""Replay a stream through a policy, stage by stage, in the native loop or step by step."""
+"""Replay a stream through a policy, held to the rules, with what its decisions brought."""
 
 import itertools
-import time
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute._core import LateFeedback
-from stageroute._core import replay as replay_natively
 from stageroute.datasets.streams import Stream
-from stageroute.policies import Policy
+from stageroute.policies import Limits, Policy
+from stageroute.policies.driver import drive
+from stageroute.policies.rules import Referee
 
 __all__ = ["ReplayResult", "replay"]
 
@@ -36,6 +34,9 @@ class ReplayResult:
         The live columns of each stage.
     lp_counts : dict of str to int
         LPs by status, for policies that solve any.
+    over : dict of str to int
+        How often each rule was broken; rules that were kept are left out. ``max_deployed`` counts
+        stages, ``caps`` pairs of a stage and a model, ``probability`` queries without one.
     seconds_routing, seconds_deploying : float
         Wall-clock time in the loop and at stage boundaries.
     """
@@ -48,6 +49,7 @@ class ReplayResult:
     stage_starts: NDArray[np.int64]
     deployments: tuple[tuple[int, ...], ...]
     lp_counts: dict[str, int]
+    over: dict[str, int]
     seconds_routing: float
     seconds_deploying: float
 
@@ -57,7 +59,14 @@ class ReplayResult:
         return np.array([len(set(live) - set(before)) for before, live in pairs])
 
 
-def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = True) -> ReplayResult:
+def replay(
+    policy: Policy,
+    stream: Stream,
+    num_stages: int,
+    *,
+    limits: Limits | None = None,
+    native: bool = True,
+) -> ReplayResult:
     """Replay a stream; feedback comes as the stream says.
 
     Parameters
@@ -67,59 +76,30 @@ def replay(policy: Policy, stream: Stream, num_stages: int, *, native: bool = Tr
     stream : Stream
     num_stages : int
         K; see `Stream.stage_starts`.
+    limits : Limits, optional
+        What goes over its caps or its `max_deployed` is counted in `ReplayResult.over`.
     native : bool, default True
         Whether each stage runs as one call of the native loop, where the policy has a native
         kernel, or query by query from Python: the same decisions.
+
+    Raises
+    ------
+    PolicyError
+        If the policy deploys a model that is not there, lets one serve that is not live, or reports
+        a probability that is none.
     """
-    starts = stream.stage_starts(num_stages)
-    num_queries, table, told = stream.num_queries, stream.table, stream.told_reward()
-    arm = np.zeros(num_queries, dtype=np.uint32)
-    probability, budget_price = np.zeros(num_queries), np.zeros(num_queries)
-    deployments: list[tuple[int, ...]] = []
-    waiting: deque[tuple[int, int]] = deque()
-    late = LateFeedback(stream.delay) if stream.delay else None
-    seconds_routing = seconds_deploying = 0.0
-    for start, end in zip(starts, [*starts[1:], num_queries], strict=True):
-        before = time.perf_counter()
-        deployments.append(policy.begin_stage(stream.candidates(int(start))))
-        between = time.perf_counter()
-        part = slice(int(start), int(end))
-        outputs = arm[part], probability[part], budget_price[part]
-        if native and policy.kernel is not None:
-            replay_natively(policy.kernel, told, table.cost, stream.rows[part], *outputs, late)
-        else:
-            _replay_steps(policy, stream, part, waiting, *outputs)
-        seconds_deploying += between - before
-        seconds_routing += time.perf_counter() - between
+    referee = Referee(policy, stream, limits)
+    trace = drive(policy, stream, num_stages, referee, native=native)
     return ReplayResult(
-        arm=arm,
-        probability=probability,
-        budget_price=budget_price,
-        reward=table.reward[stream.rows, arm],
-        cost=table.cost[stream.rows, arm],
-        stage_starts=starts,
-        deployments=tuple(deployments),
+        arm=trace.arm,
+        probability=trace.probability,
+        budget_price=trace.budget_price,
+        reward=stream.table.reward[stream.rows, trace.arm],
+        cost=stream.table.cost[stream.rows, trace.arm],
+        stage_starts=trace.stage_starts,
+        deployments=trace.deployments,
         lp_counts=policy.counts(),
-        seconds_routing=seconds_routing,
-        seconds_deploying=seconds_deploying,
+        over=dict(referee.over),
+        seconds_routing=trace.seconds_routing,
+        seconds_deploying=trace.seconds_deploying,
     )
-
-
-def _replay_steps(
-    policy: Policy,
-    stream: Stream,
-    part: slice,
-    waiting: deque[tuple[int, int]],
-    arm: NDArray[np.uint32],
-    probability: Floats,
-    budget_price: Floats,
-) -> None:
-    """Do what the native loop does, in Python; `waiting` is the feedback that is on its way."""
-    reward, cost = stream.told_reward(), stream.table.cost
-    for t, row in enumerate(stream.rows[part].tolist()):
-        chosen, p, price = policy.route(row)
-        waiting.append((row, chosen))
-        if len(waiting) > stream.delay:
-            at = waiting.popleft()
-            policy.observe(*at, float(reward[at]), float(cost[at]))
-        arm[t], probability[t], budget_price[t] = chosen, p, price

@@ -135,7 +135,12 @@ impl Policy for KnapsackRouter {
         let (arm, value) = self.choose().ok_or(Error::NoLiveArm)?;
         self.price_sum += self.duals.money_price();
         self.priced += 1;
-        let price = self.duals.exchange_rate(value) / self.config.budget;
+        // No money is left to trade reward for.
+        let price = if self.purse.is_empty() {
+            f64::INFINITY
+        } else {
+            self.duals.exchange_rate(value) / self.config.budget
+        };
         for &live in self.plan.arms() {
             let used = if live == arm { 1.0 / self.shares.cap(arm) } else { 0.0 };
             self.duals.consume_share(live, used);
