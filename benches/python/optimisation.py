@@ -79,7 +79,7 @@ def lp_rows(scale: Scale) -> Sequence[Row]:
             return (time.thread_time() - start) / scale.solves
 
         step(5_000)
-        bounds = router._planning()  # noqa: SLF001  # what its LP works on
+        bounds = router._control.planning()  # noqa: SLF001  # what its LP works on
         cold = _solves(bounds["reward_ucb"], bounds["cost_lcb"], bounds["share"], scale.solves)
         first, second = interleave([cold, steps], scale.rounds)
         rows.append(

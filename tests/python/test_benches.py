@@ -53,7 +53,7 @@ def compare_step_by_step(rival: Any, workload: Workload, steps: int, tolerance: 
     caps = np.array(workload.settings.caps)
     compared = 0
     for t in range(steps):
-        bounds = ours._bounds()
+        bounds = ours._control.bounds()
         np.testing.assert_allclose(rival.reward_ucb, bounds[0], rtol=1e-12)
         np.testing.assert_allclose(rival.cost_lcb, bounds[1], rtol=1e-12, atol=1e-18)
         budget = ours.counters.paced_budget

@@ -6,7 +6,7 @@ mod life;
 
 use life::{Life, config};
 use stageroute_core::{
-    ArmIndex, Command, Counters, Decision, Error, LogBatch, Query, Router, Sampler,
+    ArmIndex, Call, Command, Counters, Decision, Error, LogBatch, Query, Router, Sampler,
 };
 
 const KINDS: std::ops::Range<u64> = 0..24;
@@ -14,10 +14,8 @@ const KINDS: std::ops::Range<u64> = 0..24;
 /// What a command did, with all that a caller could see of it.
 fn outcome(router: &mut Router, command: &Command<'_>) -> String {
     match command {
-        Command::Route(query) => format!("{:?}", router.route(query).map(bits)),
-        Command::ObserveMany { now, observations, all_or_none: false } => {
-            format!("{:?}", router.observe_each(*now, observations))
-        }
+        Command::Route(query) => format!("{:?}", query.apply(router).map(bits)),
+        Command::ObserveMany(batch) => format!("{:?}", batch.apply(router)),
         _ => format!("{:?}", command.apply(router)),
     }
 }

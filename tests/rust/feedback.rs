@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Batch, Confidence, ConfidenceFamily, Counters, Error,
-    FailureReason, Observation, Prices, Prior, Query, Router, RouterConfig, StartCost, Strike,
-    Tokens,
+    FailureReason, Failures, Observation, Prices, Prior, Query, Router, RouterConfig, StartCost,
+    Strike, Tokens,
 };
 
 const CAPACITY: usize = 8;
@@ -20,7 +20,8 @@ fn config() -> RouterConfig {
         max_age: Some(MAX_AGE),
         ..RouterConfig::new(5e-3, confidence, 3)
     };
-    for effect in &mut config.failures {
+    let Failures { timeout, rate_limit, refusal, error } = &mut config.failures;
+    for effect in [timeout, rate_limit, refusal, error] {
         effect.strike = Strike::None;
     }
     config

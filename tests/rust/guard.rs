@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, Charge, Confidence, ConfidenceFamily, Error,
-    FailureEffect, FailureReason, HardLimit, Observation, Period, Prices, Prior, Query, Router,
-    RouterConfig, StartCost, Strike, Tokens,
+    FailureEffect, FailureReason, Failures, HardLimit, Observation, Period, Prices, Prior, Query,
+    Router, RouterConfig, StartCost, Strike, Tokens,
 };
 
 fn settings(cases: u32) -> ProptestConfig {
@@ -29,7 +29,12 @@ fn config(limits: &[HardLimit]) -> RouterConfig {
     RouterConfig {
         open_decisions: 16,
         hard_limits: limits.to_vec(),
-        failures: [Charge::Expected, Charge::Nothing, Charge::Open, Charge::Nothing].map(effect),
+        failures: Failures {
+            timeout: effect(Charge::Expected),
+            rate_limit: effect(Charge::Nothing),
+            refusal: effect(Charge::Open),
+            error: effect(Charge::Nothing),
+        },
         ..RouterConfig::new(1e-3, confidence, 3)
     }
 }

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect,
-    FailureReason, HealthConfig, Observation, Query, Reasons, Router, RouterConfig, StartCost,
-    Strike, TrafficLimits,
+    FailureReason, Failures, HealthConfig, Observation, Query, Reasons, Router, RouterConfig,
+    StartCost, Strike, TrafficLimits,
 };
 
 const HEALTH: HealthConfig =
@@ -474,8 +474,9 @@ fn health_settings_are_checked_by_name() {
     refused(HealthConfig { cooldown: 0.0, ..HEALTH }, &format!("cooldown = 0: {rule}"));
     let rule = "must be finite and at least cooldown, in seconds";
     refused(HealthConfig { max_cooldown: 3.0, ..HEALTH }, &format!("max_cooldown = 3: {rule}"));
-    let effect = FailureEffect { reward: Some(1.5), ..FailureReason::DEFAULT_EFFECTS[0] };
-    let failures = [effect; 4];
+    let failures = Failures::default();
+    let refusal = FailureEffect { reward: Some(1.5), ..failures.refusal };
+    let failures = Failures { refusal, ..failures };
     let error = Router::new(RouterConfig { failures, ..config() }).unwrap_err();
     assert_eq!(error.to_string(), "reward = 1.5: a reward must be a number in [0, 1]");
     let mut router = router(1);

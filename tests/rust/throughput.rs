@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason,
+    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason, Failures,
     Observation, Prior, Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens,
     TrafficLimits,
 };
@@ -18,7 +18,8 @@ fn config() -> RouterConfig {
     let mut config = RouterConfig::new(2e-3, confidence, 3);
     config.open_decisions = 64;
     // Cool-downs are for another test.
-    for effect in &mut config.failures {
+    let Failures { timeout, rate_limit, refusal, error } = &mut config.failures;
+    for effect in [timeout, rate_limit, refusal, error] {
         effect.strike = Strike::None;
     }
     config

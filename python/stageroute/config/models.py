@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from stageroute.checks import is_number, is_text, is_whole, require
 
@@ -215,47 +215,37 @@ class Model:
         highest = max(self.price.input, self.price.output, self.price.cached_input or 0.0)
         return self.max_tokens * highest / 1e6
 
-    def core_settings(self) -> "CoreArm":
+    def core_settings(self) -> dict[str, Any]:
         """Return what can be changed of it, as the core takes it."""
         price = self.price
-        return CoreArm(
-            throughput_cap=float(self.throughput_cap),
-            prices=None
+        return {
+            "throughput_cap": self.throughput_cap,
+            "prices": None
             if price is None
-            else (
-                price.input,
-                price.output,
-                price.input if price.cached_input is None else price.cached_input,
-            ),
-            max_cost=self.largest_cost,
-            max_tokens=self.max_tokens,
-            requests_per_minute=self.requests_per_minute,
-            tokens_per_minute=self.tokens_per_minute,
-            concurrent=self.max_concurrent,
-            burst_seconds=self.burst_seconds,
-        )
+            else {
+                "input": price.input,
+                "output": price.output,
+                "cached_input": price.input if price.cached_input is None else price.cached_input,
+            },
+            "max_cost": self.largest_cost,
+            "max_tokens": self.max_tokens,
+            "limits": {
+                "requests_per_minute": self.requests_per_minute,
+                "tokens_per_minute": self.tokens_per_minute,
+                "concurrent": self.max_concurrent,
+                "burst_seconds": self.burst_seconds,
+            },
+        }
 
     def core_prior(self) -> "CorePrior":
         """Return what is known of it beforehand, as the core takes it."""
         reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
+        usage = None if tokens is None else Tokens(*tokens)._asdict()
         return CorePrior(
             reward=None if reward is None else (reward, self.expected_reward_weight),
             cost=None if cost is None else (cost, self.expected_cost_weight),
-            tokens=None if tokens is None else (Tokens(*tokens), self.expected_tokens_weight),
+            tokens=None if usage is None else (usage, self.expected_tokens_weight),
         )
-
-
-class CoreArm(TypedDict):
-    """What can be changed of an arm, as the core takes it."""
-
-    throughput_cap: float
-    prices: tuple[float, float, float] | None
-    max_cost: float | None
-    max_tokens: float | None
-    requests_per_minute: float | None
-    tokens_per_minute: float | None
-    concurrent: int | None
-    burst_seconds: float
 
 
 class CorePrior(TypedDict):
@@ -263,4 +253,4 @@ class CorePrior(TypedDict):
 
     reward: tuple[float, int] | None
     cost: tuple[float, int] | None
-    tokens: tuple[Tokens, int] | None
+    tokens: tuple[dict[str, float], int] | None

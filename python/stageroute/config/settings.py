@@ -205,15 +205,19 @@ class Drift:
         ok = self.window is None or (is_whole(self.window) and 1 <= self.window <= 4096)
         require(ok, "window", self.window, "must be a whole number of stages in [1, 4096], or None")
 
-    @property
-    def core_forgetting(self) -> tuple[str, float] | None:
-        """Kind and number, as the core takes them."""
-        ways = {
-            "query": self.forget_per_query,
-            "stage": self.forget_per_stage,
-            "window": self.window,
+    def to_core(self) -> dict[str, Any]:
+        """Name the one way to forget as the core does."""
+        ways: dict[str, Any] = {
+            "per_query": {"factor": self.forget_per_query},
+            "per_stage": {"factor": self.forget_per_stage},
+            "window": {"stages": self.window},
         }
-        return next(((kind, float(x)) for kind, x in ways.items() if x is not None), None)
+        chosen = {way: how for way, how in ways.items() if None not in how.values()}
+        test = self.change_test
+        return {
+            "forgetting": chosen or "none",
+            "change_test": None if test is None else asdict(test),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,43 +274,22 @@ class RouterSettings:
             ok = isinstance(effect, FailureEffect)
             require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
 
-    def to_core(self, models: list[Model], log_capacity: int) -> "CoreSettings":
-        """Fill in what depends on the models, and name things as the core does."""
-        test = self.drift.change_test
-        pacing = self.pacing_horizon
-        health = self.health
-        return {
-            "budget": float(self.budget),
+    def to_core(self, models: list[Model]) -> dict[str, Any]:
+        """Fill in what depends on the models, and what the core names otherwise."""
+        horizon, burst = self.pacing_horizon, self.pacing_burst
+        failures = FAILURES | dict(self.failures)
+        return asdict(self) | {
             "confidence": self.confidence.resolved(self.budget, models),
-            "forgetting": self.drift.core_forgetting,
-            "change_test": None if test is None else (test.threshold, test.slack, test.min_samples),
-            "pacing": None if pacing is None else (pacing, self.pacing_burst),
-            "open_decisions": self.open_decisions,
-            "max_age": self.max_age,
-            "stage_queries": self.stage_queries,
+            "drift": self.drift.to_core(),
+            "failures": {reason: asdict(effect) for reason, effect in failures.items()},
+            "pacing": None if horizon is None else {"horizon": horizon, "burst": burst},
             "redeploys_lost_slots": self.on_lost_slot == "redeploy",
-            "hard_limits": [(limit.usd, limit.per, limit.at_limit) for limit in self.hard_limits],
-            "failures": [
-                (effect.reward, effect.charge, effect.health)
-                for effect in (FAILURES | dict(self.failures)).values()
-            ],
-            "health": (
-                health.failures,
-                health.cooldown,
-                health.max_cooldown,
-                health.failed_after,
-            ),
-            "log_capacity": log_capacity,
-            "seed": int(self.seed),
         }
 
     def to_json(self) -> dict[str, Any]:
         """All settings as JSON can hold them."""
         return asdict(self)
 
-
-CoreSettings = dict[str, Any]
-"""What `_core.Router` is made with; documented there."""
 
 PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fleet": Fleet}
 """Settings that have a class of their own."""

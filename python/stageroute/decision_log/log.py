@@ -18,7 +18,7 @@ from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 
 if TYPE_CHECKING:
-    from stageroute._core import CoreLog
+    from stageroute._core import Control
 
 __all__ = ["DecisionLog"]
 
@@ -33,7 +33,10 @@ class LoggedRouter(Protocol):
         """The models by arm."""
         ...
 
-    def _drain_log(self) -> "CoreLog": ...
+    @property
+    def _control(self) -> "Control":
+        """What takes the log away."""
+        ...
 
 
 class DecisionLog:
@@ -109,7 +112,7 @@ class DecisionLog:
         with self._draining:
             if self._is_draining:
                 return
-            columns = router._drain_log()  # noqa: SLF001  # the native half's only reader
+            columns = router._control.drain_log()  # noqa: SLF001  # its only reader
             self._dropped += columns["dropped"]
             batch = DecisionBatch(columns, [model.name for model in router.models])
             if not len(batch):

@@ -5,39 +5,41 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from stageroute._core import Signal
+
 __all__ = ["StageController"]
 
 
 class StageController:
-    """Calls a method whenever it is asked to, or a time has passed, from a thread of its own.
+    """Calls a method whenever a signal is raised, or a time has passed, from a thread of its own.
 
     The thread does not keep the method's object alive.
 
     Parameters
     ----------
     method : bound method
-        Called with whether it was asked for, and not by the clock; must not raise. Requests that
+        Called with whether it was signalled, and not by the clock; must not raise. Signals that
         come during a call are one more call.
+    signal : Signal
+        Nobody else waits for it.
     seconds : float or None
-        Time between two calls, above 0; None to call on request only.
+        Time between two calls, above 0; None to call on signals only.
     """
 
-    def __init__(self, method: Callable[[bool], Any], seconds: float | None) -> None:
-        self._wake = threading.Event()
+    def __init__(
+        self, method: Callable[[bool], Any], signal: Signal, seconds: float | None
+    ) -> None:
+        self._signal = signal
         self._is_stopped = False
         self._method = weakref.WeakMethod(method, lambda _: self.stop())
         self._seconds = seconds
         self._thread = threading.Thread(target=self._run, name="stageroute-stages", daemon=True)
         self._thread.start()
 
-    def request(self) -> None:
-        """Ask for a call soon; returns at once."""
-        self._wake.set()
-
     def stop(self) -> None:
         """Make no further call; one that is under way ends."""
         self._is_stopped = True
-        self._wake.set()
+        self._signal.raise_()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, unless this is that thread."""
@@ -46,8 +48,7 @@ class StageController:
 
     def _run(self) -> None:
         while True:
-            is_asked = self._wake.wait(self._seconds)
-            self._wake.clear()
+            is_asked = self._signal.wait(self._seconds)
             method = self._method()
             if self._is_stopped or method is None:
                 return

@@ -8,7 +8,7 @@ from stageroute._core import Router
 from stageroute.checks import require
 from stageroute.config.models import Model
 from stageroute.config.settings import RouterSettings
-from stageroute.errors import InvalidInputError, UnknownModelError
+from stageroute.errors import UnknownModelError
 from stageroute.router import memory
 from stageroute.router.memory import Facts
 from stageroute.router.state import LimitState, ModelState
@@ -46,7 +46,7 @@ class RouterFleet(Router):
     @property
     def limits(self) -> tuple[LimitState, ...]:
         """What each hard limit stands at."""
-        return tuple(LimitState(*state) for state in self._limits())
+        return tuple(LimitState(*state) for state in self._control.limits())
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
@@ -58,13 +58,9 @@ class RouterFleet(Router):
         """
         model = as_model(model)
         with self._stage_lock:
-            if any(model.name == known.name for known in self._facts.models):
-                raise InvalidInputError(
-                    f"name = {model.name!r}: this router has a model of that name already"
-                )
             self._check_foreseeable(model)
             note = memory.note(model=model)
-            self._add_arm(model.name, model.core_settings(), model.core_prior(), note)
+            self._control.add_arm(model.name, model.core_settings(), model.core_prior(), note)
             self._facts.models.append(model)
 
     def update_model(self, name: str, **changes: Any) -> Model:
@@ -98,7 +94,7 @@ class RouterFleet(Router):
             arm = self._arm_in_service(name)
             model = replace(self._facts.models[arm], **changes)
             self._check_foreseeable(model)
-            self._set_arm(arm, model.core_settings(), memory.note(model=model))
+            self._control.set_arm(arm, model.core_settings(), memory.note(model=model))
             self._facts.models[arm] = model
             return model
 
@@ -119,7 +115,7 @@ class RouterFleet(Router):
         with self._stage_lock:
             settings = replace(self._facts.settings, budget=budget)
             note = memory.note(settings=settings.to_json())
-            self._set_budget(float(budget), note)
+            self._control.set_budget(float(budget), note)
             self._facts.settings = settings
 
     def state(self, name: str) -> ModelState:
@@ -131,21 +127,14 @@ class RouterFleet(Router):
             If there is no such model.
         """
         with self._stage_lock:
-            arm = self._arm(name)
-            _, live = self._plan()
-            known = self._arm_state(arm)
+            arm = self._control.arm(name)
+            _, live = self._control.plan()
+            known = self._control.arm_state(arm)
             return ModelState(model=self._facts.models[arm], is_live=arm in live, **known)
 
-    def _arm(self, name: str) -> int:
-        for arm, model in enumerate(self._facts.models):
-            if model.name == name:
-                return arm
-        known = ", ".join(model.name for model in self._facts.models)
-        raise UnknownModelError(f"name = {name!r}: no such model; this router knows {known}")
-
     def _arm_in_service(self, name: str) -> int:
-        arm = self._arm(name)
-        if self._arm_state(arm)["is_retired"]:
+        arm = self._control.arm(name)
+        if self._control.is_retired(arm):
             raise UnknownModelError(f"name = {name!r}: this model has retired already")
         return arm
 

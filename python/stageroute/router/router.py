@@ -261,7 +261,7 @@ class StageRouter(RouterStages):
         except BaseException:
             journal.abandon()
             raise
-        self._attach_journal(journal.tail)
+        self._control.attach_journal(journal.tail)
         self._journal = journal
         return self
 
@@ -274,10 +274,10 @@ class StageRouter(RouterStages):
         state: bytes | None,
     ) -> Self:
         """Create the native half, new or from its saved state."""
-        core = facts.settings.to_core(facts.models, log_capacity)
-        self = super().__new__(cls, core, clock, state)
+        core = facts.settings.to_core(facts.models)
+        self = super().__new__(cls, core, clock, log_capacity=log_capacity, state=state)
         if state is not None:
-            self._name_arms([model.name for model in facts.models])
+            self._control.name_arms([model.name for model in facts.models])
         self._facts = facts
         self._count_from_here()
         # Held while a stage changes, so that two boundaries never overlap. Routing never takes it.
@@ -302,12 +302,12 @@ class StageRouter(RouterStages):
                 self._start_journal(self._journal, models)
             if decision_log is not None:
                 # What was repeated from the journal was logged when it was first done.
-                self._drain_log()
+                self._control.drain_log()
                 decision_log.attach(self)
                 self._decision_log = decision_log
-            self._control(controller, start_models)
+            self._start_stages(controller, start_models)
         except BaseException:
-            # Whoever holds the error must not hold the journal with it.
+            # The traceback keeps `self` alive and with it the journal's lock, so close first.
             with contextlib.suppress(StageRouteError):
                 self.close()
             raise
@@ -328,7 +328,7 @@ class StageRouter(RouterStages):
         """What was done and spent so far."""
         log = self._decision_log
         return RouterCounters(
-            **self._counters(),
+            **self._control.counters(),
             failed_stages=self._facts.failed_stages,
             log_dropped=0 if log is None else log.dropped,
         )
@@ -350,7 +350,7 @@ class StageRouter(RouterStages):
             If it cannot be written.
         """
         with self._stage_lock:
-            _, state = self._snapshot()
+            _, state = self._control.snapshot()
             facts = deepcopy(self._facts)
         memory.save(path, facts, state)
 
@@ -392,16 +392,16 @@ class StageRouter(RouterStages):
 
     def _repeat(self, record: bytes) -> None:
         """Do what a record of the journal says, once more."""
-        note = self._replay(record)
+        note = self._control.repeat(record)
         if note is not None:
             model = self._facts.apply(note)
             if model is not None:
-                self._name_arms([model.name])
+                self._control.name_arms([model.name])
 
     def _take_snapshot(self) -> tuple[tuple[int, int], bytes]:
         """Where the journal stands, and everything there is at that point."""
         with self._stage_lock:
-            head, state = self._snapshot()
+            head, state = self._control.snapshot()
             facts = deepcopy(self._facts)
         if head is None:
             raise JournalError("this router has no journal")

@@ -1,6 +1,7 @@
 """The router's stages: planned, committed, and deployed in the background."""
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -52,9 +53,8 @@ class RouterStages(RouterFleet):
             If there is no such model, or it has retired already.
         """
         with self._stage_lock:
-            self._retire_arm(self._arm_in_service(name))
-        if self._is_stage_due():
-            self._on_stage_due()
+            self._control.retire_arm(self._arm_in_service(name))
+        self._control.tell_if_due()
 
     def plan_stage(self) -> StagePlan:
         """Choose the next live set from what is known now, and change nothing.
@@ -75,9 +75,9 @@ class RouterStages(RouterFleet):
         """
         with self._stage_lock:
             facts = self._facts
-            stage, live = self._plan()
+            stage, live = self._control.plan()
             situation = Situation(
-                planning=self._planning(),
+                planning=self._control.planning(),
                 models=list(facts.models),
                 live=live,
                 stage=stage,
@@ -104,14 +104,14 @@ class RouterStages(RouterFleet):
             If another plan was committed since, or a model of this one has retired.
         """
         with self._stage_lock:
-            stage, _ = self._plan()
+            stage, _ = self._control.plan()
             if plan.after_stage != stage:
                 raise StalePlanError(
                     f"this plan follows stage {plan.after_stage}, and stage {stage} is running: "
                     "plan again"
                 )
-            arms = [self._arm(name) for name in plan.models]
-            retired = [name for name in plan.models if self.state(name).is_retired]
+            arms = {name: self._control.arm(name) for name in plan.models}
+            retired = [name for name, arm in arms.items() if self._control.is_retired(arm)]
             if retired:
                 raise StalePlanError(
                     f"{', '.join(retired)} retired after this plan was made: plan again"
@@ -124,10 +124,10 @@ class RouterStages(RouterFleet):
                 weights=plan.weights,
                 expected_reward=plan.expected_reward,
                 expected_spend=plan.expected_spend,
-                first_query=self._counters()["queries"],
+                first_query=self._control.counters()["queries"],
             )
             note = memory.note(deployment=deployment)
-            self._publish(arms, plan.start_cost, plan.stage_queries, note)
+            self._control.publish(list(arms.values()), plan.start_cost, plan.stage_queries, note)
             self._facts.deployment = deployment
             if plan.status != "optimal":
                 logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
@@ -149,8 +149,10 @@ class RouterStages(RouterFleet):
         with self._stage_lock:
             return self.commit(self.plan_stage())
 
-    def _control(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
-        """Start the background thread, if stages end by themselves and not inline."""
+    def _start_stages(
+        self, controller: str, start_models: Callable[[StagePlan], object] | None
+    ) -> None:
+        """See to the end of stages, if they end by themselves."""
         settings = self._facts.settings
         self._start_models = start_models
         ends_by_itself = (
@@ -159,19 +161,19 @@ class RouterStages(RouterFleet):
             or settings.on_lost_slot == "redeploy"
         )
         if ends_by_itself and controller == "background":
-            self._controller = StageController(self._end_stage, settings.stage_seconds)
+            due = self._control.due
+            self._controller = StageController(self._end_stage, due, settings.stage_seconds)
+        elif ends_by_itself:
+            method = weakref.WeakMethod(self._end_stage_inline)
+            self._control.call_when_due(lambda: call(method))
 
-    def _on_stage_due(self) -> None:
-        """Have the next stage deployed: called once when `route` finds it due."""
-        if self._controller is not None:
-            self._controller.request()
-            return
+    def _end_stage_inline(self) -> None:
         with self._stage_lock:
             self._end_stage(is_asked=True)
 
     def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
         """Deploy the next stage; where that fails, the old set stays live."""
-        if is_asked and not self._is_stage_due():
+        if is_asked and not self._control.is_stage_due():
             # Asked twice for one boundary, or somebody has committed a plan in the meantime.
             return
         try:
@@ -185,7 +187,8 @@ class RouterStages(RouterFleet):
         settings, deployment = self._facts.settings, self._facts.deployment
         if settings.stage_queries is not None:
             return settings.stage_queries
-        last = 0 if deployment is None else self._counters()["queries"] - deployment.first_query
+        first_query = 0 if deployment is None else deployment.first_query
+        last = 0 if deployment is None else self._control.counters()["queries"] - first_query
         return last or USUAL_STAGE_QUERIES
 
     def _deploy(self) -> bool:
@@ -194,7 +197,7 @@ class RouterStages(RouterFleet):
         if self._start_models is not None:
             self._start_models(plan)
         with self._stage_lock:
-            stage, _ = self._plan()
+            stage, _ = self._control.plan()
             try:
                 self.commit(plan)
             except StalePlanError as error:
@@ -207,7 +210,7 @@ class RouterStages(RouterFleet):
     def _extend(self, error: Exception) -> None:
         with self._stage_lock:
             try:
-                self._extend_stage(memory.note(failed_stages=1))
+                self._control.extend_stage(memory.note(failed_stages=1))
                 self._facts.failed_stages += 1
             except JournalError:
                 # Then the stage is still due, and the next query asks for it again.
@@ -216,14 +219,21 @@ class RouterStages(RouterFleet):
 
     def _count_from_here(self) -> None:
         """Leave what was done before this process out of its warnings."""
-        counters = self._counters()
+        counters = self._control.counters()
         self._infeasible_before = {status: counters[status] for status in INFEASIBLE_STATUSES}
 
     def _warn_of_last_stage(self, stage: int) -> None:
         """Say once, at the boundary, that queries of the stage were served outside the limits."""
-        counters = self._counters()
+        counters = self._control.counters()
         for status, reason in INFEASIBLE_STATUSES.items():
             since = counters[status] - self._infeasible_before[status]
             if since:
                 logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
             self._infeasible_before[status] = counters[status]
+
+
+def call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    """Call a method whose object may be gone."""
+    bound = method()
+    if bound is not None:
+        bound()

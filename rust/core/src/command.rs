@@ -1,82 +1,235 @@
-//! Everything that can be done to a router, as data.
+//! Everything that can be done to a router, as calls and as data.
 //!
 //! A router is a state machine without a clock or a source of chance of its own: the same commands
 //! from the same state give the same decisions, bit by bit. A journal of commands is therefore a
-//! journal of the router.
+//! journal of the router. A [`Call`] is done in one way only, whether it is made for the first time or
+//! repeated from a journal.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arm_index::ArmIndex;
-use crate::decision::Query;
+use crate::decision::{Decision, Query};
 use crate::error::Error;
 use crate::pacing::StartCost;
-use crate::router::{ArmSettings, ArmSpec, FailureReason, Observation, Router};
+use crate::router::{ArmSettings, ArmSpec, Batch, FailureReason, Observation, Router};
 
-/// One call of a router that changes its state. `now` is in seconds of Unix time.
+/// One call of a router that changes its state.
+pub trait Call {
+    /// What it answers.
+    type Answer;
+
+    /// Whether it ends or prolongs the stage.
+    const ENDS_STAGE: bool = false;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// As the method of [`Router`] that it stands for.
+    fn apply(&self, router: &mut Router) -> Result<Self::Answer, Error>;
+
+    /// The call as data; what it refers to is borrowed.
+    fn as_command(&self) -> Command<'_>;
+}
+
+/// Implements [`Call`] for one that is copied into its [`Command`].
+macro_rules! call {
+    ($call:ident => $command:ident, $answer:ty, |$this:ident, $router:ident| $done:expr) => {
+        impl Call for $call {
+            type Answer = $answer;
+
+            #[inline]
+            fn apply(&self, $router: &mut Router) -> Result<$answer, Error> {
+                let $this = self;
+                $done
+            }
+
+            fn as_command(&self) -> Command<'_> {
+                Command::$command(*self)
+            }
+        }
+    };
+}
+
+impl Call for Query<'_> {
+    type Answer = Decision;
+
+    #[inline]
+    fn apply(&self, router: &mut Router) -> Result<Decision, Error> {
+        router.route(self)
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        let allowed = self.allowed.as_deref().map(Cow::Borrowed);
+        Command::Route(Query { allowed, ..*self })
+    }
+}
+
+/// [`Router::observe`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Observe {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// What.
+    pub observation: Observation,
+}
+
+call!(Observe => Observe, (), |call, router| router.observe(call.now, &call.observation));
+
+/// [`Router::observe_all`] or [`Router::observe_each`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObserveMany<'a> {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// What.
+    pub observations: Cow<'a, [Observation]>,
+    /// Whether all are counted or none.
+    pub all_or_none: bool,
+}
+
+impl Call for ObserveMany<'_> {
+    type Answer = Batch;
+
+    fn apply(&self, router: &mut Router) -> Result<Batch, Error> {
+        let Self { now, ref observations, all_or_none } = *self;
+        let answer = if all_or_none {
+            let counted = observations.len() as u64;
+            let done = router.observe_all(now, observations);
+            done.map(|()| Batch { counted, ..Batch::default() })
+        } else {
+            router.observe_each(now, observations)
+        };
+        answer.map_err(|(index, error)| Error::InBatch { index, error: Box::new(error) })
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        let observations = Cow::Borrowed(&*self.observations);
+        Command::ObserveMany(ObserveMany { observations, ..*self })
+    }
+}
+
+/// [`Router::fail`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fail {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// The decision.
+    pub id: u64,
+    /// Why.
+    pub reason: FailureReason,
+    /// What was billed, USD.
+    pub cost: Option<f64>,
+    /// For how long the provider wants no traffic, seconds.
+    pub retry_after: Option<f64>,
+}
+
+call!(Fail => Fail, (), |call, router| {
+    let Fail { now, id, reason, cost, retry_after } = *call;
+    router.fail(now, id, reason, cost, retry_after)
+});
+
+/// [`Router::release`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// The decision.
+    pub id: u64,
+}
+
+call!(Release => Release, (), |call, router| router.release(call.now, call.id));
+
+// [`Router::add_arm`].
+call!(ArmSpec => AddArm, ArmIndex, |call, router| router.add_arm(call));
+
+/// [`Router::set_arm`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SetArm {
+    /// The arm.
+    pub arm: ArmIndex,
+    /// Its new settings.
+    pub settings: ArmSettings,
+}
+
+call!(SetArm => SetArm, (), |call, router| router.set_arm(call.arm, call.settings));
+
+/// [`Router::retire_arm`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RetireArm(
+    /// The arm.
+    pub ArmIndex,
+);
+
+call!(RetireArm => RetireArm, (), |call, router| router.retire_arm(call.0));
+
+/// [`Router::set_budget`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SetBudget(
+    /// USD per query.
+    pub f64,
+);
+
+call!(SetBudget => SetBudget, (), |call, router| router.set_budget(call.0));
+
+/// [`Router::publish`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Publish<'a> {
+    /// The live set.
+    pub deployed: Cow<'a, [ArmIndex]>,
+    /// What starting it costs.
+    pub start: StartCost,
+}
+
+impl Call for Publish<'_> {
+    type Answer = ();
+
+    const ENDS_STAGE: bool = true;
+
+    fn apply(&self, router: &mut Router) -> Result<(), Error> {
+        router.publish(&self.deployed, self.start).map(drop)
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::Publish(Publish { deployed: Cow::Borrowed(&*self.deployed), start: self.start })
+    }
+}
+
+/// [`Router::extend_stage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendStage;
+
+impl Call for ExtendStage {
+    type Answer = ();
+
+    const ENDS_STAGE: bool = true;
+
+    fn apply(&self, router: &mut Router) -> Result<(), Error> {
+        router.extend_stage();
+        Ok(())
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::ExtendStage(*self)
+    }
+}
+
+/// Any call, as data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+// Each stands for the call of its name.
+#[allow(missing_docs)]
 pub enum Command<'a> {
-    /// [`Router::route`].
     Route(Query<'a>),
-    /// [`Router::observe`].
-    Observe {
-        /// When.
-        now: f64,
-        /// What.
-        observation: Observation,
-    },
-    /// [`Router::observe_all`] or [`Router::observe_each`].
-    ObserveMany {
-        /// When.
-        now: f64,
-        /// What.
-        observations: Cow<'a, [Observation]>,
-        /// Whether all are counted or none.
-        all_or_none: bool,
-    },
-    /// [`Router::fail`].
-    Fail {
-        /// When.
-        now: f64,
-        /// The decision.
-        id: u64,
-        /// Why.
-        reason: FailureReason,
-        /// What was billed, USD.
-        cost: Option<f64>,
-        /// For how long the provider wants no traffic, seconds.
-        retry_after: Option<f64>,
-    },
-    /// [`Router::release`].
-    Release {
-        /// When.
-        now: f64,
-        /// The decision.
-        id: u64,
-    },
-    /// [`Router::add_arm`].
+    Observe(Observe),
+    ObserveMany(ObserveMany<'a>),
+    Fail(Fail),
+    Release(Release),
     AddArm(ArmSpec),
-    /// [`Router::set_arm`].
-    SetArm {
-        /// The arm.
-        arm: ArmIndex,
-        /// Its new settings.
-        settings: ArmSettings,
-    },
-    /// [`Router::retire_arm`].
-    RetireArm(ArmIndex),
-    /// [`Router::set_budget`].
-    SetBudget(f64),
-    /// [`Router::publish`].
-    Publish {
-        /// The live set.
-        deployed: Cow<'a, [ArmIndex]>,
-        /// What starting it costs.
-        start: StartCost,
-    },
-    /// [`Router::extend_stage`].
-    ExtendStage,
+    SetArm(SetArm),
+    RetireArm(RetireArm),
+    SetBudget(SetBudget),
+    Publish(Publish<'a>),
+    ExtendStage(ExtendStage),
 }
 
 impl Command<'_> {
@@ -95,33 +248,23 @@ impl Command<'_> {
         postcard::take_from_bytes(bytes).map_err(|error| Error::BadSnapshot(error.to_string()))
     }
 
-    /// Does it, once more. Errors are those of the call: it had them the first time too.
+    /// Does it once more. Errors are those of the call: it had them the first time too.
     ///
     /// # Errors
     /// As the call.
     pub fn apply(&self, router: &mut Router) -> Result<(), Error> {
         match self {
-            Self::Route(query) => router.route(query).map(drop),
-            Self::Observe { now, observation } => router.observe(*now, observation),
-            Self::ObserveMany { now, observations, all_or_none: true } => {
-                router.observe_all(*now, observations).map_err(|(_, error)| error)
-            }
-            Self::ObserveMany { now, observations, all_or_none: false } => {
-                router.observe_each(*now, observations).map(drop).map_err(|(_, error)| error)
-            }
-            Self::Fail { now, id, reason, cost, retry_after } => {
-                router.fail(*now, *id, *reason, *cost, *retry_after)
-            }
-            Self::Release { now, id } => router.release(*now, *id),
-            Self::AddArm(spec) => router.add_arm(spec).map(drop),
-            Self::SetArm { arm, settings } => router.set_arm(*arm, *settings),
-            Self::RetireArm(arm) => router.retire_arm(*arm),
-            Self::SetBudget(budget) => router.set_budget(*budget),
-            Self::Publish { deployed, start } => router.publish(deployed, *start).map(drop),
-            Self::ExtendStage => {
-                router.extend_stage();
-                Ok(())
-            }
+            Self::Route(call) => call.apply(router).map(drop),
+            Self::Observe(call) => call.apply(router),
+            Self::ObserveMany(call) => call.apply(router).map(drop),
+            Self::Fail(call) => call.apply(router),
+            Self::Release(call) => call.apply(router),
+            Self::AddArm(call) => call.apply(router).map(drop),
+            Self::SetArm(call) => call.apply(router),
+            Self::RetireArm(call) => call.apply(router),
+            Self::SetBudget(call) => call.apply(router),
+            Self::Publish(call) => call.apply(router),
+            Self::ExtendStage(call) => call.apply(router),
         }
     }
 }

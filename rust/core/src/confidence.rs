@@ -20,6 +20,7 @@ use crate::stats::{ArmStats, Moments};
 
 /// How wide the confidence interval around a mean of `n` observations is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConfidenceFamily {
     /// As published (Li & Li 2026, after Agrawal & Devanur 2014):
     /// `mean ± 2 (sqrt(γ mean / (n+1)) + γ / (n+1))`.

@@ -26,6 +26,7 @@ pub struct Drift {
 /// How old observations lose weight. A prior is forgotten as observations are: it is worth so many
 /// of them, made when its arm was added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Forgetting {
     /// They do not.
     #[default]

@@ -6,7 +6,6 @@ use crate::arm_index::ArmIndex;
 
 /// Everything that can go wrong. No state has changed when one of these is returned.
 #[derive(Debug, Clone, PartialEq, ThisError)]
-#[non_exhaustive]
 pub enum Error {
     /// A number breaks the rule of its argument.
     #[error("{argument} = {value}: {rule}")]
@@ -117,6 +116,14 @@ pub enum Error {
         id: u64,
         /// `reward` or `cost`.
         kind: &'static str,
+    },
+    /// What is wrong with the first bad element of a batch.
+    #[error("element {index}: {error}; nothing of the batch was counted")]
+    InBatch {
+        /// Which element.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<Self>,
     },
     /// No arm is live.
     #[error(

@@ -15,6 +15,7 @@ use crate::period::Period;
 /// What happens when the reservation of a live arm, which could serve the query otherwise, no longer
 /// fits into a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AtLimit {
     /// Routing goes on over the arms that still fit; the cheapest is the last to go.
     Cheapest,
@@ -28,6 +29,7 @@ pub struct HardLimit {
     /// The most that decisions made in one window may cost together, USD; finite and above 0.
     pub usd: f64,
     /// The window.
+    #[serde(rename = "per")]
     pub period: Period,
     /// What happens when it is reached.
     pub at_limit: AtLimit,

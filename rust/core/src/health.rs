@@ -54,6 +54,7 @@ impl HealthConfig {
 
 /// What a failure means for the health of an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strike {
     /// Nothing: the arm works.
     None,

@@ -62,7 +62,10 @@ mod throughput;
 mod usage;
 
 pub use arm_index::ArmIndex;
-pub use command::Command;
+pub use command::{
+    Call, Command, ExtendStage, Fail, Observe, ObserveMany, Publish, Release, RetireArm, SetArm,
+    SetBudget,
+};
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};
 pub use drift::{ChangeTest, Drift, Forgetting};
@@ -77,7 +80,7 @@ pub use plan::StagePlan;
 pub use prior::Prior;
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, FailureEffect, FailureReason,
-    Observation, Router, RouterConfig,
+    Failures, Observation, Router, RouterConfig,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};

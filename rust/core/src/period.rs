@@ -7,6 +7,7 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// A length of time after which a limit starts anew. Hours, days and months are those of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Period {
     /// From one full hour to the next.
     Hour,

@@ -10,7 +10,6 @@ use crate::position::Position;
 /// Everything that can go wrong. Nothing has changed, in memory or in the file, when one of these
 /// is returned.
 #[derive(Debug, ThisError)]
-#[non_exhaustive]
 pub enum Error {
     /// Records that were not released yet leave no room for this one.
     #[error("the tail is full: its {capacity} bytes hold records that were not committed yet")]

@@ -1,8 +1,7 @@
-//! Where the time comes from: the system, or a callable that simulations give.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The time as Python gives it: the system's, or that of a callable for simulations.
 
 use pyo3::prelude::*;
+use stageroute_live::Moment;
 
 /// A source of Unix time, in seconds.
 pub(crate) enum Clock {
@@ -11,17 +10,13 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// The time of a callable clock. It is asked before the router is locked, for it is Python code.
+    /// The moment of a call that begins. It is asked for before the router is locked, since a
+    /// callable is Python code.
     #[inline]
-    pub(crate) fn ask(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+    pub(crate) fn moment(&self, py: Python<'_>) -> PyResult<Moment> {
         match self {
-            Self::System => Ok(None),
-            Self::Callable(clock) => clock.bind(py).call0()?.extract().map(Some),
+            Self::System => Ok(Moment::Now),
+            Self::Callable(clock) => clock.bind(py).call0()?.extract().map(Moment::At),
         }
     }
-}
-
-/// The system's time.
-pub(crate) fn system_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }

@@ -37,7 +37,7 @@ pub(crate) fn solve_plain_deployment(
     let found = without_interpreter(py, |interrupts| {
         let mut should_stop = stop_at(time_limit, interrupts);
         core::solve_deployment(problem, max_deployed, current_price, &mut should_stop)
-            .map_err(|error| to_py(&error))
+            .map_err(to_py)
     })?;
     let weights = found.weights.to_pyarray(py).unbind();
     let (status, price) = (found.status.as_str(), found.budget_price);
@@ -96,7 +96,7 @@ pub(crate) fn best_live_set(
     };
     without_interpreter(py, |interrupts| {
         let found = core::best_set(&problem, &mut stop_at(time_limit, interrupts));
-        Ok(found.map_err(|error| to_py(&error))?.set)
+        Ok(found.map_err(to_py)?.set)
     })
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::{PyErr, import_exception};
-use stageroute_core::Error;
+use stageroute_core::Error as Refused;
 use stageroute_journal::Error as JournalFault;
+use stageroute_live::Error;
 
 import_exception!(stageroute.errors, AlreadyObservedError);
 import_exception!(stageroute.errors, ExcludedError);
@@ -24,51 +25,66 @@ import_exception!(stageroute.errors, SolverError);
 import_exception!(stageroute.errors, UnknownDecisionError);
 import_exception!(stageroute.errors, UnknownModelError);
 
-/// The Python exception that stands for a core error.
+/// The Python exception that stands for an error of any native crate.
 #[cold]
-pub(crate) fn to_py(error: &Error) -> PyErr {
-    with_message(error, error.to_string())
-}
-
-/// The same for one element of a batch.
-#[cold]
-pub(crate) fn to_py_at((index, error): (usize, Error)) -> PyErr {
-    with_message(&error, format!("element {index}: {error}; nothing of the batch was counted"))
-}
-
-fn with_message(error: &Error, message: String) -> PyErr {
+pub(crate) fn to_py(error: impl Into<Error>) -> PyErr {
+    let error = error.into();
+    let message = error.to_string();
     match error {
-        Error::UnknownDecision { .. } => UnknownDecisionError::new_err(message),
-        Error::ExpiredDecision { .. } => ExpiredDecisionError::new_err(message),
-        Error::AlreadyObserved { .. } => AlreadyObservedError::new_err(message),
-        Error::NoLiveArm => NoModelError::new_err(message),
-        Error::AtTrafficLimit { retry_after } => RateLimitedError::new_err((message, *retry_after)),
-        Error::AtHardLimit { retry_after, .. } => HardLimitError::new_err((message, *retry_after)),
-        Error::AllCooling { retry_after } => {
-            ModelsDownError::new_err((message, Some(*retry_after)))
-        }
-        Error::AllExcluded { .. } => ExcludedError::new_err(message),
-        Error::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
-        Error::PivotLimit { .. } | Error::SearchStopped { .. } | Error::NoMixture { .. } => {
-            SolverError::new_err(message)
-        }
-        _ => InvalidInputError::new_err(message),
+        Error::Refused(error) => refused(&error, message),
+        Error::Journal(error) => journal(&error, message),
+        Error::UnknownModel { .. } => UnknownModelError::new_err(message),
+        Error::TakenName { .. } => InvalidInputError::new_err(message),
+        Error::WrongNames { .. } => SnapshotCorruptError::new_err(message),
+        Error::Poisoned => poisoned(),
     }
 }
 
-/// The Python exception that stands for a journal's error.
-#[cold]
-pub(crate) fn journal_to_py(error: &JournalFault) -> PyErr {
-    journal_with_message(error, error.to_string())
-}
-
-/// The same for an error that is about a file.
+/// The same for a journal's error that is about a file.
 #[cold]
 pub(crate) fn journal_to_py_at(path: &Path, error: &JournalFault) -> PyErr {
-    journal_with_message(error, format!("{}: {error}", path.display()))
+    journal(error, format!("{}: {error}", path.display()))
 }
 
-fn journal_with_message(error: &JournalFault, message: String) -> PyErr {
+// Every variant is named in the next two, so that a new one is not forgotten.
+
+fn refused(error: &Refused, message: String) -> PyErr {
+    match error {
+        Refused::InBatch { error, .. } => refused(error, message),
+        Refused::UnknownDecision { .. } => UnknownDecisionError::new_err(message),
+        Refused::ExpiredDecision { .. } => ExpiredDecisionError::new_err(message),
+        Refused::AlreadyObserved { .. } => AlreadyObservedError::new_err(message),
+        Refused::NoLiveArm => NoModelError::new_err(message),
+        Refused::AtTrafficLimit { retry_after } => {
+            RateLimitedError::new_err((message, *retry_after))
+        }
+        Refused::AtHardLimit { retry_after, .. } => {
+            HardLimitError::new_err((message, *retry_after))
+        }
+        Refused::AllCooling { retry_after } => {
+            ModelsDownError::new_err((message, Some(*retry_after)))
+        }
+        Refused::AllExcluded { .. } => ExcludedError::new_err(message),
+        Refused::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
+        Refused::PivotLimit { .. } | Refused::SearchStopped { .. } | Refused::NoMixture { .. } => {
+            SolverError::new_err(message)
+        }
+        // Stopped by a signal handler, whose exception takes the place of this one.
+        Refused::ReplayStopped { .. } => PyRuntimeError::new_err(message),
+        Refused::InvalidNumber { .. }
+        | Refused::InvalidElement { .. }
+        | Refused::WrongLength { .. }
+        | Refused::NoArms { .. }
+        | Refused::TooManyArms
+        | Refused::UnknownArm { .. }
+        | Refused::DuplicateArm { .. }
+        | Refused::RetiredArm { .. }
+        | Refused::WrongPricing { .. }
+        | Refused::InvalidFeedback(_) => InvalidInputError::new_err(message),
+    }
+}
+
+fn journal(error: &JournalFault, message: String) -> PyErr {
     use JournalFault as Fault;
     match error {
         Fault::Full { .. } => JournalFullError::new_err(message),
@@ -82,7 +98,7 @@ fn journal_with_message(error: &JournalFault, message: String) -> PyErr {
         | Fault::WrongSize { .. }
         | Fault::DamagedRecord { .. }
         | Fault::MalformedRecords { .. } => SnapshotCorruptError::new_err(message),
-        _ => JournalError::new_err(message),
+        Fault::Closed | Fault::Io(_) => JournalError::new_err(message),
     }
 }
 
@@ -92,17 +108,8 @@ pub(crate) fn invalid(message: impl Into<String>) -> PyErr {
     InvalidInputError::new_err(message.into())
 }
 
-/// A name that no model of a router has.
-#[cold]
-pub(crate) fn unknown_model<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> PyErr {
-    let mut known: Vec<&str> = known.map(String::as_str).collect();
-    known.sort_unstable();
-    let known = known.join(", ");
-    UnknownModelError::new_err(format!("{name:?}: no such model; this router knows {known}"))
-}
-
 /// A lock that a panicking thread left behind: the state may be half changed.
 #[cold]
 pub(crate) fn poisoned() -> PyErr {
-    PyRuntimeError::new_err("an earlier call panicked inside this object; discard it")
+    PyRuntimeError::new_err(Error::Poisoned.to_string())
 }

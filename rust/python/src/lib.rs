@@ -1,11 +1,12 @@
-//! `stageroute._core`: the Python face of `stageroute-core` and `stageroute-journal`. It converts,
-//! calls and maps errors; it computes nothing.
+//! `stageroute._core`: the Python face of the native crates. It converts, calls and maps errors; it
+//! computes nothing.
 
 // Doc comments here are Python docstrings in numpy style, not rustdoc.
 #![allow(clippy::doc_markdown)]
 
 mod clock;
 mod config;
+mod control;
 mod convert;
 mod decision;
 mod deployment;
@@ -16,6 +17,8 @@ mod lp;
 mod policies;
 mod replay;
 mod router;
+mod shared;
+mod signal;
 mod tail;
 mod views;
 
@@ -33,6 +36,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;
+    module.add_class::<control::Control>()?;
+    module.add_class::<signal::Signal>()?;
     module.add_function(wrap_pyfunction!(log::decisions_to_json, module)?)?;
     module.add_class::<tail::Tail>()?;
     module.add_class::<policies::Greedy>()?;

@@ -96,8 +96,8 @@ pub(crate) fn solve_routing_lp(
 ) -> PyResult<RoutingSolution> {
     let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
     let problem = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
-    let mut lp = RoutingLp::new(problem).map_err(|error| to_py(&error))?;
-    let status = lp.solve().map_err(|error| to_py(&error))?;
+    let mut lp = RoutingLp::new(problem).map_err(to_py)?;
+    let status = lp.solve().map_err(to_py)?;
     let mut cap_prices = vec![0.0; problem.cap.len()];
     lp.cap_prices(&mut cap_prices);
     let certificate = lp.certificate();

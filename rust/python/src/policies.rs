@@ -9,10 +9,10 @@ use stageroute_baselines::{
     self as baselines, ContextConfig, DualMethod, Index, KnapsackConfig, LinUcbConfig, Outcome,
     Policy, Sharing,
 };
-use stageroute_core::{ArmIndex, Bounds, Decision, Pacing, Prior};
+use stageroute_core::{ArmIndex, Bounds, Confidence, Decision, Pacing, Prior};
 
-use crate::config::{PriorDict, named};
-use crate::convert::{ConfidenceSettings, Floats, arms, elements};
+use crate::config::{from_python, named};
+use crate::convert::{Floats, arms, elements};
 use crate::errors::{invalid, poisoned, to_py};
 
 /// A fixed distribution for each stage.
@@ -37,9 +37,7 @@ impl Mixture {
         probabilities: Floats<'_>,
     ) -> PyResult<()> {
         let probabilities = elements(&probabilities);
-        lock(&self.inner, py)?
-            .publish(&arms(deployed), &probabilities)
-            .map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed), &probabilities).map_err(to_py)
     }
 
     /// The distribution of the stage, one number for each candidate.
@@ -75,20 +73,16 @@ pub(crate) struct Greedy {
 impl Greedy {
     #[new]
     #[allow(clippy::needless_pass_by_value)]
-    fn new(
-        confidence: ConfidenceSettings,
-        throughput_cap: Floats<'_>,
-        seed: u64,
-    ) -> PyResult<Self> {
+    fn new(confidence: &Bound<'_, PyAny>, throughput_cap: Floats<'_>, seed: u64) -> PyResult<Self> {
         let caps = elements(&throughput_cap);
-        let greedy = baselines::Greedy::new(confidence.try_into()?, &caps, seed);
-        Ok(Self { inner: Mutex::new(greedy.map_err(|error| to_py(&error))?) })
+        let greedy = baselines::Greedy::new(from_python::<Confidence>(confidence)?, &caps, seed);
+        Ok(Self { inner: Mutex::new(greedy.map_err(to_py)?) })
     }
 
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(to_py)
     }
 
     /// Recompute the bounds for the next stage.
@@ -136,7 +130,7 @@ impl IndexRouter {
     fn new(
         index: (String, f64),
         throughput_cap: Floats<'_>,
-        priors: Vec<PriorDict>,
+        priors: &Bound<'_, PyAny>,
         budget: f64,
         pacing: Option<(f64, f64)>,
         seed: u64,
@@ -148,11 +142,11 @@ impl IndexRouter {
             ("epsilon-greedy", scale) => Index::EpsilonGreedy { scale },
             (name, _) => return Err(invalid(format!("index = {name:?}: there is no such index"))),
         };
-        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let priors: Vec<Prior> = from_python(priors)?;
         let pacing = pacing.map(|(horizon, burst)| Pacing { horizon, burst });
         let caps = elements(&throughput_cap);
         let router = baselines::IndexRouter::new(index, &caps, &priors, budget, pacing, seed);
-        Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
+        Ok(Self { inner: Mutex::new(router.map_err(to_py)?) })
     }
 
     /// (index, mean cost) of every arm as they stand.
@@ -163,7 +157,7 @@ impl IndexRouter {
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(to_py)
     }
 
     /// The budget's price in the last LP.
@@ -208,9 +202,9 @@ impl KnapsackRouter {
     fn new(
         method: &str,
         step: f64,
-        confidence: ConfidenceSettings,
+        confidence: &Bound<'_, PyAny>,
         throughput_cap: Floats<'_>,
-        priors: Vec<PriorDict>,
+        priors: &Bound<'_, PyAny>,
         budget: f64,
         horizon: u64,
         stage_queries: f64,
@@ -221,10 +215,15 @@ impl KnapsackRouter {
         ];
         let method = named("method", method, &methods)?;
         let config = KnapsackConfig { method, step, budget, horizon, stage_queries };
-        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let priors: Vec<Prior> = from_python(priors)?;
         let caps = elements(&throughput_cap);
-        let router = baselines::KnapsackRouter::new(config, confidence.try_into()?, &caps, &priors);
-        Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
+        let router = baselines::KnapsackRouter::new(
+            config,
+            from_python::<Confidence>(confidence)?,
+            &caps,
+            &priors,
+        );
+        Ok(Self { inner: Mutex::new(router.map_err(to_py)?) })
     }
 
     /// Begin a stage; (value at the mean price of the last one, cost bound) of every arm.
@@ -235,7 +234,7 @@ impl KnapsackRouter {
     /// Publish the live arms of the stage.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(to_py)
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
@@ -271,17 +270,17 @@ impl LinUcb {
         step: f64,
         features: PyReadonlyArray2<'_, f64>,
         throughput_cap: Floats<'_>,
-        priors: Vec<PriorDict>,
+        priors: &Bound<'_, PyAny>,
         budget: f64,
         horizon: u64,
     ) -> PyResult<Self> {
         let config = LinUcbConfig { width, step, budget, horizon };
         let d = features.as_array().ncols();
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
-        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let priors: Vec<Prior> = from_python(priors)?;
         let caps = elements(&throughput_cap);
         let linucb = baselines::LinUcb::new(config, features, d, &caps, &priors);
-        Ok(Self { inner: Mutex::new(linucb.map_err(|error| to_py(&error))?) })
+        Ok(Self { inner: Mutex::new(linucb.map_err(to_py)?) })
     }
 
     /// How often each row was asked about.
@@ -292,13 +291,13 @@ impl LinUcb {
     /// What each arm is worth on some rows, row by row, at the mean price of the last stage.
     #[allow(clippy::needless_pass_by_value)]
     fn values(&self, py: Python<'_>, rows: Vec<usize>) -> PyResult<Vec<f64>> {
-        lock(&self.inner, py)?.values(&rows).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.values(&rows).map_err(to_py)
     }
 
     /// Publish the live arms of the next stage.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<u32>) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed)).map_err(to_py)
     }
 
     /// Decide which arm serves the query of a row: (arm, probability, budget price).
@@ -334,11 +333,11 @@ impl ContextRouter {
     fn new(
         features: PyReadonlyArray2<'_, f64>,
         throughput_cap: Floats<'_>,
-        priors: Vec<PriorDict>,
+        priors: &Bound<'_, PyAny>,
         width: f64,
         budget: f64,
         pacing: Option<(f64, f64)>,
-        confidence: ConfidenceSettings,
+        confidence: &Bound<'_, PyAny>,
         prices: Option<(f64, f64, f64)>,
         seed: u64,
     ) -> PyResult<Self> {
@@ -346,14 +345,14 @@ impl ContextRouter {
             Sharing::Prices { money_step, share_step, stage_queries }
         });
         let pacing = pacing.map(|(horizon, burst)| Pacing { horizon, burst });
-        let confidence = confidence.try_into()?;
+        let confidence = from_python::<Confidence>(confidence)?;
         let config = ContextConfig { sharing, width, budget, pacing, confidence };
         let d = features.as_array().ncols();
         let features = features.as_slice().map_err(|_| invalid("features must be C-contiguous"))?;
-        let priors: Vec<Prior> = priors.into_iter().map(Prior::from).collect();
+        let priors: Vec<Prior> = from_python(priors)?;
         let caps = elements(&throughput_cap);
         let router = baselines::ContextRouter::new(config, features, d, &caps, &priors, seed);
-        Ok(Self { inner: Mutex::new(router.map_err(|error| to_py(&error))?) })
+        Ok(Self { inner: Mutex::new(router.map_err(to_py)?) })
     }
 
     /// Begin a stage; (`reward_ucb`, `cost_lcb`) of every arm.
@@ -368,7 +367,7 @@ impl ContextRouter {
     /// Publish the live arms of the stage, and where the budget's price starts.
     #[allow(clippy::needless_pass_by_value)]
     fn publish(&self, py: Python<'_>, deployed: Vec<u32>, price: f64) -> PyResult<()> {
-        lock(&self.inner, py)?.publish(&arms(deployed), price).map_err(|error| to_py(&error))
+        lock(&self.inner, py)?.publish(&arms(deployed), price).map_err(to_py)
     }
 
     /// The budget's price for the last query.
@@ -408,8 +407,7 @@ fn lock<'a, T>(mutex: &'a Mutex<T>, py: Python<'_>) -> PyResult<MutexGuard<'a, T
 type Routed = (u32, f64, f64);
 
 fn route(policy: &mut impl Policy, row: usize) -> PyResult<Routed> {
-    let Decision { arm, probability, budget_price, .. } =
-        policy.route(row).map_err(|error| to_py(&error))?;
+    let Decision { arm, probability, budget_price, .. } = policy.route(row).map_err(to_py)?;
     Ok((arm.0, probability, budget_price))
 }
 
@@ -418,5 +416,5 @@ fn observe(policy: &mut impl Policy, row: usize, arm: u32, outcome: Outcome) -> 
     let reasons = stageroute_core::Reasons::default();
     let arm = ArmIndex(arm);
     let decision = Decision { id: 0, arm, probability: 1.0, stage: 0, budget_price: 0.0, reasons };
-    policy.observe(row, &decision, outcome).map_err(|error| to_py(&error))
+    policy.observe(row, &decision, outcome).map_err(to_py)
 }

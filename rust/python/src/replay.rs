@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
 use stageroute_baselines::{self as baselines, OutcomeMatrix, Policy, Trace};
+use stageroute_live::Live;
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
@@ -64,7 +65,7 @@ pub(crate) fn replay(
         cost.as_slice().map_err(|_| flat("cost"))?,
         arms,
     )
-    .map_err(|error| to_py(&error))?;
+    .map_err(to_py)?;
     let mut trace = Trace {
         arm: arm.as_slice_mut().map_err(|_| flat("arm"))?,
         probability: probability.as_slice_mut().map_err(|_| flat("probability"))?,
@@ -72,39 +73,52 @@ pub(crate) fn replay(
     };
     let late = late.as_ref().map(Bound::get);
     match kernel {
-        Kernel::Router(kernel) if kernel.get().lock(py)?.is_journaled() => {
-            Err(invalid("a router with a journal cannot be replayed natively: route and observe"))
+        Kernel::Router(kernel) => {
+            let live = &kernel.get().shared.live;
+            run(py, live, Live::unjournaled, &outcomes, &rows, &mut trace, late)
         }
-        Kernel::Router(kernel) => run(py, &kernel.get().state, &outcomes, &rows, &mut trace, late),
-        Kernel::Greedy(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
-        Kernel::Mixture(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
-        Kernel::Index(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::Greedy(kernel) => {
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        }
+        Kernel::Mixture(kernel) => {
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        }
+        Kernel::Index(kernel) => {
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        }
         Kernel::Knapsack(kernel) => {
-            run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late)
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
         }
-        Kernel::LinUcb(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
-        Kernel::Context(kernel) => run(py, &kernel.get().inner, &outcomes, &rows, &mut trace, late),
+        Kernel::LinUcb(kernel) => {
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        }
+        Kernel::Context(kernel) => {
+            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        }
     }
 }
 
-/// Runs the core's replay on a locked policy, without the interpreter.
-fn run<P: Policy + Send>(
+/// Runs the replay on a locked policy, without the interpreter.
+fn run<T: Send, P: Policy>(
     py: Python<'_>,
-    policy: &Mutex<P>,
+    kernel: &Mutex<T>,
+    policy: impl FnOnce(&mut T) -> Option<&mut P> + Send,
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
     trace: &mut Trace<'_>,
     late: Option<&LateFeedback>,
 ) -> PyResult<()> {
     without_interpreter(py, |interrupts| {
-        let mut policy = policy.lock().map_err(|_| poisoned())?;
+        let mut kernel = kernel.lock().map_err(|_| poisoned())?;
+        let policy = policy(&mut kernel).ok_or_else(|| {
+            invalid("a router with a journal cannot be replayed natively: route and observe")
+        })?;
         let mut late = match late {
             Some(late) => Some(late.inner.lock().map_err(|_| poisoned())?),
             None => None,
         };
         let mut should_stop = || interrupts.is_raised();
         let late = late.as_deref_mut();
-        baselines::replay(&mut *policy, outcomes, rows, trace, late, &mut should_stop)
-            .map_err(|error| to_py(&error))
+        baselines::replay(policy, outcomes, rows, trace, late, &mut should_stop).map_err(to_py)
     })
 }

@@ -1,180 +1,54 @@
-//! The router's hot path. Names, stages and files belong to the Python class that derives from this
-//! one.
-//!
-//! Every call that changes the state is a [`Command`]: it is appended to the journal, if there is
-//! one, and then done. Both happen under the router's lock, so the journal has the commands in the
-//! order in which they took effect.
+//! The router's hot path, for `StageRouter` to derive from. Models, stages and files are the business
+//! of [`Control`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyDict, PyString};
-use stageroute_baselines::{Outcome, Policy};
+use pyo3::pybacked::PyBackedStr;
 use stageroute_core::{
-    self as core, ArmIndex, Command, Error, FailureReason, Observation, Query, StartCost, Tokens,
+    Fail, FailureReason, Observation, Observe, ObserveMany, Release, RouterConfig, Tokens,
 };
+use stageroute_live::Wishes;
 
-use crate::clock::{Clock, system_time};
-use crate::config::{ArmDict, PriorDict, RouterSettings, TokensTuple, named};
-use crate::convert::{Floats, arms, elements};
+use crate::config::{TokensTuple, from_python, named};
+use crate::control::Control;
+use crate::convert::{Floats, elements};
 use crate::decision::{Decision, DecisionId, FeedbackBatch};
-use crate::errors::{invalid, journal_to_py, poisoned, to_py, to_py_at, unknown_model};
-use crate::tail::Tail;
-use crate::{log, views};
-
-/// Where a journal stands: (seq, offset).
-type Position = (u64, u64);
-
-/// The core router, with the name of each of its arms.
-pub(crate) struct State {
-    pub(crate) router: core::Router,
-    pub(crate) names: Vec<Py<PyString>>,
-    arms: HashMap<String, ArmIndex>,
-    /// Whether somebody has been told that the stage is due.
-    is_due_told: bool,
-    journal: Option<Arc<Mutex<stageroute_journal::Tail>>>,
-    /// The record that is being written.
-    record: Vec<u8>,
-}
-
-impl Policy for State {
-    fn route(&mut self, row: usize) -> Result<core::Decision, Error> {
-        Policy::route(&mut self.router, row)
-    }
-
-    fn observe(
-        &mut self,
-        row: usize,
-        decision: &core::Decision,
-        outcome: Outcome,
-    ) -> Result<(), Error> {
-        Policy::observe(&mut self.router, row, decision, outcome)
-    }
-}
-
-impl State {
-    fn new(router: core::Router) -> Self {
-        Self {
-            router,
-            names: Vec::new(),
-            arms: HashMap::new(),
-            is_due_told: false,
-            journal: None,
-            record: Vec::new(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_journaled(&self) -> bool {
-        self.journal.is_some()
-    }
-
-    /// Writes a command that is about to be done to the journal, with what the Python side has to
-    /// say of it. When there is no room for it, it must not be done.
-    #[inline]
-    fn record(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        self.record.clear();
-        command.encode(&mut self.record);
-        self.record.extend_from_slice(note);
-        let mut tail = journal.lock().map_err(|_| poisoned())?;
-        tail.append(&self.record).map(drop).map_err(|error| journal_to_py(&error))
-    }
-
-    fn command(&mut self, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
-        self.record(command, note)?;
-        command.apply(&mut self.router).map_err(|error| to_py(&error))
-    }
-
-    /// The time of a query: what a callable clock said, or the system's where it matters.
-    #[inline]
-    fn time_to_route(&self, asked: Option<f64>) -> f64 {
-        match asked {
-            Some(now) => now,
-            None if self.router.needs_clock_to_route() => system_time(),
-            None => 0.0,
-        }
-    }
-
-    /// The same for feedback.
-    #[inline]
-    fn time_to_observe(&self, asked: Option<f64>) -> f64 {
-        match asked {
-            Some(now) => now,
-            None if self.router.needs_clock_to_observe() => system_time(),
-            None => 0.0,
-        }
-    }
-
-    fn find(&self, name: &Bound<'_, PyString>) -> PyResult<ArmIndex> {
-        let text = name.to_str()?;
-        self.arms.get(text).copied().ok_or_else(|| unknown_model(text, self.arms.keys()))
-    }
-
-    fn add_name(&mut self, name: &Bound<'_, PyString>) -> PyResult<()> {
-        let arm = ArmIndex::try_from(self.names.len()).map_err(|error| to_py(&error))?;
-        self.arms.insert(name.to_str()?.to_owned(), arm);
-        self.names.push(name.clone().unbind());
-        Ok(())
-    }
-}
+use crate::errors::{invalid, poisoned, to_py};
+use crate::shared::Shared;
 
 /// Native half of `StageRouter`: statistics, routing LP, sampling, limits, health.
 #[pyclass(frozen, subclass, module = "stageroute._core")]
 pub(crate) struct Router {
-    pub(crate) state: Mutex<State>,
-    clock: Clock,
-    /// Memory that the log is exchanged with.
-    log: Mutex<core::LogBatch>,
-}
-
-impl Router {
-    #[inline]
-    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
-        self.state.lock_py_attached(py).map_err(|_| poisoned())
-    }
-
-    /// Journals a command and does it.
-    fn command(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
-        self.lock(py)?.command(command, note)
-    }
-
-    /// The same for one that ends or prolongs a stage: when the stage is due once more, or still,
-    /// somebody is told again.
-    fn end_stage(&self, py: Python<'_>, command: &Command<'_>, note: &[u8]) -> PyResult<()> {
-        let mut state = self.lock(py)?;
-        state.is_due_told = false;
-        state.command(command, note)
-    }
-
-    fn with(router: core::Router, clock: Option<Py<PyAny>>) -> Self {
-        let log = Mutex::new(core::LogBatch::default());
-        let clock = clock.map_or(Clock::System, Clock::Callable);
-        Self { state: Mutex::new(State::new(router)), clock, log }
-    }
+    pub(crate) shared: Arc<Shared>,
 }
 
 #[pymethods]
 impl Router {
+    /// A router with these settings and no models; or, given its state, one that was.
     #[new]
-    #[pyo3(signature = (settings, clock, state=None))]
+    #[pyo3(signature = (settings, clock=None, *, log_capacity=0, state=None))]
     fn new(
-        settings: RouterSettings,
+        settings: &Bound<'_, PyAny>,
         clock: Option<Py<PyAny>>,
+        log_capacity: usize,
         state: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let router = match state {
-            Some(bytes) => core::Router::from_bytes(bytes).and_then(|mut router| {
-                router.set_log_capacity(settings.log_capacity)?;
-                Ok(router)
-            }),
-            None => core::Router::new(settings.try_into()?),
-        };
-        Ok(Self::with(router.map_err(|error| to_py(&error))?, clock))
+        let mut router = match state {
+            Some(bytes) => stageroute_core::Router::from_bytes(bytes),
+            None => stageroute_core::Router::new(from_python::<RouterConfig>(settings)?),
+        }
+        .map_err(to_py)?;
+        router.set_log_capacity(log_capacity).map_err(to_py)?;
+        Ok(Self { shared: Arc::new(Shared::new(router, clock)) })
+    }
+
+    /// What changes models and stages, and keeps the router.
+    #[getter]
+    fn _control(&self) -> Control {
+        Control { shared: Arc::clone(&self.shared) }
     }
 
     /// Decide which live model serves the next query.
@@ -219,39 +93,26 @@ impl Router {
     #[inline]
     #[allow(clippy::needless_pass_by_value)]
     fn route(
-        slf: &Bound<'_, Self>,
-        allowed: Option<Vec<Bound<'_, PyString>>>,
+        &self,
+        py: Python<'_>,
+        allowed: Option<Vec<PyBackedStr>>,
         max_cost: Option<f64>,
         tokens: Option<(f64, f64)>,
     ) -> PyResult<Decision> {
-        let (py, this) = (slf.py(), slf.get());
-        let asked = this.clock.ask(py)?;
-        let mut state = this.lock(py)?;
-        if state.router.is_stage_due() && !state.is_due_told {
-            state.is_due_told = true;
-            drop(state);
-            let told = slf.call_method0("_on_stage_due");
-            state = this.lock(py)?;
-            if let Err(error) = told {
-                state.is_due_told = false;
-                return Err(error);
-            }
+        let moment = self.shared.clock.moment(py)?;
+        let names: Option<Vec<&str>> =
+            allowed.as_ref().map(|names| names.iter().map(|name| &**name).collect());
+        let wishes = Wishes { allowed: names.as_deref(), max_cost, tokens };
+        let mut live = self.shared.lock(py)?;
+        if live.tell_if_due() {
+            drop(live);
+            self.shared.tell_due(py)?;
+            live = self.shared.lock(py)?;
         }
-        let allowed = match &allowed {
-            None => None,
-            Some(names) => {
-                let arms = names.iter().map(|name| state.find(name));
-                Some(Cow::Owned(arms.collect::<PyResult<Vec<ArmIndex>>>()?))
-            }
-        };
-        let query = Query { now: state.time_to_route(asked), allowed, max_cost, tokens };
-        if state.is_journaled() {
-            state.record(&Command::Route(query.clone()), b"")?;
-        }
-        let decision = state.router.route(&query).map_err(|error| to_py(&error))?;
+        let decision = live.route(moment, &wishes).map_err(to_py)?;
         Ok(Decision {
             id: decision.id,
-            model: state.names[decision.arm].clone_ref(py),
+            model: live.names().label(decision.arm).clone_ref(py),
             probability: decision.probability,
             stage: decision.stage,
             budget_price: decision.budget_price,
@@ -297,11 +158,10 @@ impl Router {
         }
         let tokens = tokens.map(Tokens::from);
         let observation = Observation { id: decision_or_id.0, reward, cost, tokens };
-        let asked = self.clock.ask(py)?;
-        let mut state = self.lock(py)?;
-        let now = state.time_to_observe(asked);
-        state.record(&Command::Observe { now, observation }, b"")?;
-        state.router.observe(now, &observation).map_err(|error| to_py(&error))
+        let moment = self.shared.clock.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time_of_feedback(moment);
+        live.apply(&Observe { now, observation }, b"").map_err(to_py)
     }
 
     /// Report a batch without holding the interpreter.
@@ -358,23 +218,12 @@ impl Router {
                 tokens: None,
             })
             .collect();
-        let asked = self.clock.ask(py)?;
+        let moment = self.shared.clock.moment(py)?;
         let batch = py.detach(|| {
-            let mut state = self.state.lock().map_err(|_| poisoned())?;
-            let now = state.time_to_observe(asked);
-            let command = Command::ObserveMany {
-                now,
-                observations: Cow::Borrowed(&observations),
-                all_or_none,
-            };
-            state.record(&command, b"")?;
-            if all_or_none {
-                let counted = observations.len() as u64;
-                let result = state.router.observe_all(now, &observations);
-                result.map(|()| core::Batch { counted, ..core::Batch::default() }).map_err(to_py_at)
-            } else {
-                state.router.observe_each(now, &observations).map_err(to_py_at)
-            }
+            let mut live = self.shared.live.lock().map_err(|_| poisoned())?;
+            let (now, observations) = (live.time_of_feedback(moment), Cow::Owned(observations));
+            let batch = ObserveMany { now, observations, all_or_none };
+            live.apply(&batch, b"").map_err(to_py)
         })?;
         Ok(batch.into())
     }
@@ -412,11 +261,9 @@ impl Router {
         retry_after: Option<f64>,
     ) -> PyResult<()> {
         let reason = named("reason", reason, &FailureReason::NAMES)?;
-        let now = self.clock.ask(py)?.unwrap_or_else(system_time);
-        let id = decision_or_id.0;
-        let mut state = self.lock(py)?;
-        state.record(&Command::Fail { now, id, reason, cost, retry_after }, b"")?;
-        state.router.fail(now, id, reason, cost, retry_after).map_err(|error| to_py(&error))
+        let now = self.shared.clock.moment(py)?.time();
+        let failure = Fail { now, id: decision_or_id.0, reason, cost, retry_after };
+        self.shared.lock(py)?.apply(&failure, b"").map_err(to_py)
     }
 
     /// Report that the answer is complete, so that the query no longer counts as under way.
@@ -434,139 +281,9 @@ impl Router {
     ///     If there is no such open decision, which is counted.
     #[allow(clippy::needless_pass_by_value)]
     fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
-        let asked = self.clock.ask(py)?;
-        let mut state = self.lock(py)?;
-        let (now, id) = (state.time_to_observe(asked), decision_or_id.0);
-        state.record(&Command::Release { now, id }, b"")?;
-        state.router.release(now, id).map_err(|error| to_py(&error))
-    }
-
-    fn _add_arm(
-        &self,
-        name: &Bound<'_, PyString>,
-        settings: ArmDict,
-        prior: PriorDict,
-        note: &[u8],
-    ) -> PyResult<()> {
-        let mut state = self.lock(name.py())?;
-        let spec = prior.with(settings.into());
-        state.record(&Command::AddArm(spec), note)?;
-        state.router.add_arm(&spec).map_err(|error| to_py(&error))?;
-        state.add_name(name)
-    }
-
-    fn _set_arm(&self, py: Python<'_>, arm: u32, settings: ArmDict, note: &[u8]) -> PyResult<()> {
-        self.command(py, &Command::SetArm { arm: ArmIndex(arm), settings: settings.into() }, note)
-    }
-
-    fn _retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
-        self.command(py, &Command::RetireArm(ArmIndex(arm)), b"")
-    }
-
-    fn _set_budget(&self, py: Python<'_>, budget: f64, note: &[u8]) -> PyResult<()> {
-        self.command(py, &Command::SetBudget(budget), note)
-    }
-
-    fn _publish(
-        &self,
-        py: Python<'_>,
-        deployed: Vec<u32>,
-        start_cost: f64,
-        stage_queries: f64,
-        note: &[u8],
-    ) -> PyResult<()> {
-        let start = StartCost { usd: start_cost, queries: stage_queries };
-        self.end_stage(py, &Command::Publish { deployed: arms(deployed).into(), start }, note)
-    }
-
-    fn _extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
-        self.end_stage(py, &Command::ExtendStage, note)
-    }
-
-    /// From now on, every command is appended to a journal's tail before it is done.
-    fn _attach_journal(&self, py: Python<'_>, tail: &Tail) -> PyResult<()> {
-        self.lock(py)?.journal = Some(Arc::clone(&tail.tail));
-        Ok(())
-    }
-
-    /// Does what a record of the journal says, once more, and returns its note; None if the router
-    /// refused the command, as it did the first time.
-    fn _replay<'py>(
-        &self,
-        py: Python<'py>,
-        record: &[u8],
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let (command, note) = Command::decode(record).map_err(|error| to_py(&error))?;
-        let is_done = command.apply(&mut self.lock(py)?.router).is_ok();
-        Ok(is_done.then(|| PyBytes::new(py, note)))
-    }
-
-    /// Where the journal stands, (seq, offset), and the whole state of the core there.
-    fn _snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Position>, Bound<'py, PyBytes>)> {
-        let state = self.lock(py)?;
-        let head = match &state.journal {
-            None => None,
-            Some(journal) => {
-                let head = journal.lock().map_err(|_| poisoned())?.head();
-                Some((head.seq, head.offset))
-            }
-        };
-        let bytes = state.router.to_bytes().map_err(|error| to_py(&error))?;
-        Ok((head, PyBytes::new(py, &bytes)))
-    }
-
-    fn _is_stage_due(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py)?.router.is_stage_due())
-    }
-
-    /// Names arms that were added by a restored state or a replayed command, in their order.
-    #[allow(clippy::needless_pass_by_value)]
-    fn _name_arms(&self, py: Python<'_>, names: Vec<Bound<'_, PyString>>) -> PyResult<()> {
-        let mut state = self.lock(py)?;
-        names.iter().try_for_each(|name| state.add_name(name))
-    }
-
-    /// (stage, live arms)
-    fn _plan(&self, py: Python<'_>) -> PyResult<(u64, Vec<usize>)> {
-        let state = self.lock(py)?;
-        Ok((
-            state.router.plan().stage(),
-            state.router.plan().arms().iter().map(|arm| arm.index()).collect(),
-        ))
-    }
-
-    /// What the next deployment is decided from: a dict of arrays, one entry for each candidate.
-    fn _planning<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        views::planning(py, &self.lock(py)?.router)
-    }
-
-    /// Everything known of an arm: a flat dict.
-    fn _arm_state<'py>(&self, py: Python<'py>, arm: u32) -> PyResult<Bound<'py, PyDict>> {
-        let now = self.clock.ask(py)?.unwrap_or_else(system_time);
-        views::arm(py, &self.lock(py)?.router, ArmIndex(arm), now)
-    }
-
-    /// (`reward_ucb`, `cost_lcb`), one entry for each arm.
-    fn _bounds<'py>(&self, py: Python<'py>) -> PyResult<views::BoundColumns<'py>> {
-        Ok(views::bounds(py, self.lock(py)?.router.learner().bounds()))
-    }
-
-    /// What was done and spent so far: a flat dict.
-    fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        views::counters(py, &self.lock(py)?.router)
-    }
-
-    /// (USD, period, committed, end of the window) of each hard limit.
-    fn _limits(&self, py: Python<'_>) -> PyResult<Vec<(f64, &'static str, f64, f64)>> {
-        let state = self.lock(py)?;
-        let limits = state.router.limits();
-        Ok(limits.map(|s| (s.limit.usd, s.limit.period.as_str(), s.committed, s.ends)).collect())
-    }
-
-    /// Takes the decision log away: a dict of arrays, and how many decisions were dropped.
-    fn _drain_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut batch = self.log.lock_py_attached(py).map_err(|_| poisoned())?;
-        self.lock(py)?.router.drain_log(&mut batch);
-        log::columns(py, &batch)
+        let moment = self.shared.clock.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let (now, id) = (live.time_of_feedback(moment), decision_or_id.0);
+        live.apply(&Release { now, id }, b"").map_err(to_py)
     }
 }

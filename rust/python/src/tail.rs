@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -11,10 +10,11 @@ use stageroute_journal::{
     self as journal, Identity, Position, Signal, read_range, records as encoding,
 };
 
-use crate::errors::{invalid, journal_to_py, journal_to_py_at, poisoned};
+use crate::errors::{journal_to_py_at, poisoned, to_py};
+use crate::signal::wait;
 
 /// (seq, offset) of a position.
-type Place = (u64, u64);
+pub(crate) type Place = (u64, u64);
 
 /// Whether a record was torn, as (seq, bytes).
 type Torn = Option<(u64, u64)>;
@@ -103,7 +103,7 @@ impl Tail {
     fn split<'py>(py: Python<'py>, records: &[u8]) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for record in encoding::iter(records) {
-            list.append(PyBytes::new(py, record.map_err(|error| journal_to_py(&error))?))?;
+            list.append(PyBytes::new(py, record.map_err(to_py)?))?;
         }
         Ok(list)
     }
@@ -140,12 +140,12 @@ impl Tail {
     /// JournalError
     ///     If the journal is closed. Nothing was appended when an error is raised.
     fn append(&self, py: Python<'_>, payload: &[u8]) -> PyResult<u64> {
-        self.lock(py)?.append(payload).map_err(|error| journal_to_py(&error))
+        self.lock(py)?.append(payload).map_err(to_py)
     }
 
     /// Free the room of all records before a position.
     fn release(&self, py: Python<'_>, committed: Place) -> PyResult<()> {
-        self.lock(py)?.release(position(committed)).map_err(|error| journal_to_py(&error))
+        self.lock(py)?.release(position(committed)).map_err(to_py)
     }
 
     /// Take no further record, since another process may open the tail from now on.
@@ -156,9 +156,7 @@ impl Tail {
 
     /// Wait until half of the ring is in use or `wake` is called; False after the timeout.
     fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        let timeout = Duration::try_from_secs_f64(seconds)
-            .map_err(|error| invalid(format!("seconds = {seconds}: {error}")))?;
-        Ok(py.detach(|| self.half_full.wait(timeout)))
+        wait(py, &self.half_full, Some(seconds))
     }
 
     /// End the `wait` that is under way, or else the next one.

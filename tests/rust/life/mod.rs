@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily,
-    Drift, FailureReason, Forgetting, HardLimit, Observation, Pacing, Period, Prices, Prior, Query,
-    Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
+    Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, Observation, Observe,
+    ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release, RetireArm, Router,
+    RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens, TrafficLimits,
 };
 
 /// Settings for one of several kinds of life: all ways to forget, with and without hard limits,
@@ -168,7 +169,7 @@ impl Life {
         if router.plan().arms().is_empty() || (router.is_stage_due() && self.chance(0.5)) {
             let deployed = Cow::Owned(self.live_set(router));
             let start = StartCost { usd: 1e-3 * self.world.unit(), queries: 1_000.0 };
-            return Command::Publish { deployed, start };
+            return Command::Publish(Publish { deployed, start });
         }
         self.pass_time();
         let arm = ArmIndex::try_from(self.below(arms + 1)).unwrap();
@@ -176,41 +177,41 @@ impl Life {
             0..500 => Command::Route(self.query(router)),
             500..790 => {
                 let observation = self.observation(router);
-                Command::Observe { now: self.told(), observation }
+                Command::Observe(Observe { now: self.told(), observation })
             }
             790..850 => {
                 let many = self.below(8);
                 let observations = (0..many).map(|_| self.observation(router)).collect();
                 let observations = Cow::Owned(observations);
                 let all_or_none = self.chance(0.5);
-                Command::ObserveMany { now: self.told(), observations, all_or_none }
+                Command::ObserveMany(ObserveMany { now: self.told(), observations, all_or_none })
             }
             850..920 => {
                 let reason = FailureReason::NAMES[self.below(4)].1;
                 let cost = self.maybe(0.2, |life| 4e-3 * life.world.unit());
                 let retry_after = self.maybe(0.3, |life| 60.0 * life.world.unit());
                 let id = self.id(router);
-                Command::Fail { now: self.told(), id, reason, cost, retry_after }
+                Command::Fail(Fail { now: self.told(), id, reason, cost, retry_after })
             }
             920..960 => {
                 let id = self.id(router);
-                Command::Release { now: self.told(), id }
+                Command::Release(Release { now: self.told(), id })
             }
             960..965 if arms < 10 => Command::AddArm(self.spec()),
             965..985 => {
                 let known = router.learner().stats().get(arm.index());
                 let is_priced =
                     known.is_some() && (router.learner().prices(arm).is_some() ^ self.chance(0.1));
-                Command::SetArm { arm, settings: self.settings(is_priced) }
+                Command::SetArm(SetArm { arm, settings: self.settings(is_priced) })
             }
-            985..987 => Command::RetireArm(arm),
-            987..990 => Command::SetBudget(4e-3 * self.world.unit()),
+            985..987 => Command::RetireArm(RetireArm(arm)),
+            987..990 => Command::SetBudget(SetBudget(4e-3 * self.world.unit())),
             990..997 => {
                 let deployed = Cow::Owned(self.live_set(router));
-                Command::Publish { deployed, start: StartCost::NONE }
+                Command::Publish(Publish { deployed, start: StartCost::NONE })
             }
             997..998 => Command::Route(Query::at(f64::NAN)),
-            _ => Command::ExtendStage,
+            _ => Command::ExtendStage(ExtendStage),
         }
     }
 }

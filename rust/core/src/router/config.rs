@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effects::{FailureEffect, FailureReason};
+use super::effects::{FailureReason, Failures};
 use crate::checks::check;
 use crate::confidence::Confidence;
 use crate::drift::Drift;
@@ -33,8 +33,8 @@ pub struct RouterConfig {
     pub redeploys_lost_slots: bool,
     /// Hard limits on money.
     pub hard_limits: Vec<HardLimit>,
-    /// What each [`FailureReason`] does, in the order of [`FailureReason::NAMES`].
-    pub failures: [FailureEffect; FailureReason::NAMES.len()],
+    /// What failures do.
+    pub failures: Failures,
     /// When arms cool down.
     pub health: HealthConfig,
     /// How many decisions the log holds until it is drained; 0 for no log. No part of a snapshot.
@@ -58,7 +58,7 @@ impl RouterConfig {
             stage_queries: None,
             redeploys_lost_slots: false,
             hard_limits: Vec::new(),
-            failures: FailureReason::DEFAULT_EFFECTS,
+            failures: Failures::default(),
             health: HealthConfig::default(),
             log_capacity: 0,
             seed,
@@ -80,8 +80,8 @@ impl RouterConfig {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
         }
         check_log_capacity(self.log_capacity)?;
-        for effect in &self.failures {
-            effect.validate()?;
+        for (_, reason) in FailureReason::NAMES {
+            self.failures.of(reason).validate()?;
         }
         self.health.validate()
     }

@@ -8,6 +8,7 @@ use crate::health::Strike;
 
 /// Why a query was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureReason {
     /// No answer in time.
     Timeout,
@@ -27,19 +28,11 @@ impl FailureReason {
         ("refusal", Self::Refusal),
         ("error", Self::Error),
     ];
-
-    /// What each does unless it is set otherwise. Trouble of the provider says nothing of a model's
-    /// quality; a refusal does, and is no trouble. Only a query that never ran is known to be free.
-    pub const DEFAULT_EFFECTS: [FailureEffect; 4] = [
-        FailureEffect { reward: None, charge: Charge::Expected, strike: Strike::Failure },
-        FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::CoolDown },
-        FailureEffect { reward: Some(0.0), charge: Charge::Open, strike: Strike::None },
-        FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::Failure },
-    ];
 }
 
 /// What a failed query is billed when its failure does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Charge {
     /// Nothing.
     Nothing,
@@ -57,6 +50,7 @@ pub struct FailureEffect {
     /// What is billed.
     pub charge: Charge,
     /// What it means for the arm's health.
+    #[serde(rename = "health")]
     pub strike: Strike,
 }
 
@@ -64,5 +58,43 @@ impl FailureEffect {
     pub(super) fn validate(&self) -> Result<(), Error> {
         let reward = self.reward.unwrap_or(0.0);
         check(is_reward(reward), "reward", reward, REWARD_RULE)
+    }
+}
+
+/// What failures do, by their reason.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+// Each field is for the [`FailureReason`] of its name.
+#[allow(missing_docs)]
+pub struct Failures {
+    pub timeout: FailureEffect,
+    pub rate_limit: FailureEffect,
+    pub refusal: FailureEffect,
+    pub error: FailureEffect,
+}
+
+impl Default for Failures {
+    /// Trouble of the provider says nothing of a model's quality; a refusal does, and is no trouble.
+    /// Only a query that never ran is known to be free.
+    fn default() -> Self {
+        let effect = |reward, charge, strike| FailureEffect { reward, charge, strike };
+        Self {
+            timeout: effect(None, Charge::Expected, Strike::Failure),
+            rate_limit: effect(None, Charge::Nothing, Strike::CoolDown),
+            refusal: effect(Some(0.0), Charge::Open, Strike::None),
+            error: effect(None, Charge::Nothing, Strike::Failure),
+        }
+    }
+}
+
+impl Failures {
+    /// What failures for this reason do.
+    #[must_use]
+    pub fn of(&self, reason: FailureReason) -> FailureEffect {
+        match reason {
+            FailureReason::Timeout => self.timeout,
+            FailureReason::RateLimit => self.rate_limit,
+            FailureReason::Refusal => self.refusal,
+            FailureReason::Error => self.error,
+        }
     }
 }

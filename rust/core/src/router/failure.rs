@@ -36,7 +36,7 @@ impl Router {
             Ok(open) => *open,
             Err(error) => return Err(self.count_refusal(error)),
         };
-        let FailureEffect { reward, charge, strike } = self.config.failures[reason as usize];
+        let FailureEffect { reward, charge, strike } = self.config.failures.of(reason);
         let reward = reward.filter(|_| !open.has_reward);
         let bill = match (cost, charge) {
             _ if open.has_cost => None,

@@ -35,7 +35,7 @@ use crate::sampling::Sampler;
 pub use arm::{ArmSettings, ArmSpec, ArmState};
 pub use config::RouterConfig;
 pub use counters::Counters;
-pub use effects::{Charge, FailureEffect, FailureReason};
+pub use effects::{Charge, FailureEffect, FailureReason, Failures};
 pub use observation::{Batch, Observation};
 
 use arm::Arm;
