@@ -12,7 +12,7 @@ import warnings
 
 from stageroute import errors
 from stageroute._core import (
-    IS_DEBUG_BUILD,
+    IS_UNOPTIMISED,
     Decision,
     FeedbackBatch,
     RoutingSolution,
@@ -83,7 +83,7 @@ __all__ = [
     "solve_routing_lp",
 ]
 
-if IS_DEBUG_BUILD:
+if IS_UNOPTIMISED:
     warnings.warn(
         "stageroute was built without optimisation and is many times slower than it should be; "
         "build it with: maturin develop --release",

@@ -10,7 +10,7 @@ from stageroute.config.confidence import CoreConfidence
 from stageroute.config.models import CorePrior
 
 __all__ = [
-    "IS_DEBUG_BUILD",
+    "IS_UNOPTIMISED",
     "ContextRouter",
     "Control",
     "Decision",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 __version__: str
-IS_DEBUG_BUILD: bool
+IS_UNOPTIMISED: bool
 
 @final
 class RoutingSolution:

@@ -53,7 +53,7 @@ def test_docstring_examples(thing: object) -> None:
 
 
 def test_a_build_without_optimisation_warns_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_core, "IS_DEBUG_BUILD", True)
+    monkeypatch.setattr(_core, "IS_UNOPTIMISED", True)
     with pytest.warns(RuntimeWarning, match="maturin develop --release"):
         importlib.reload(stageroute)
 

@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
+    module.add("IS_UNOPTIMISED", env!("OPT_LEVEL") == "0")?;
     module.add_class::<lp::RoutingSolution>()?;
     module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
     module.add_function(wrap_pyfunction!(deployment::solve_plain_deployment, module)?)?;
