@@ -1,34 +1,57 @@
-"""What tests of several studies share."""
+"""The small setting of every study, run once; a look into what studies show of records."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from stageroute.lab.engines import local_engine
 from stageroute.lab.episodes import Record
 from stageroute.lab.results import StudyResults
 from stageroute.lab.studies import STUDIES
-from stageroute.lab.summary import LineFigure, Summary
+from stageroute.lab.study import run_study
+from stageroute.lab.summary import Curve, LineFigure, Summary, Table
 
 
-def changed(results: StudyResults, change: Callable[[Record], Record], copies: int = 1) -> Summary:
+@cache
+def small_results(name: str) -> StudyResults:
+    """Return the results of a study's small setting; two seeds will do here."""
+    study = STUDIES[name]
+    num_queries = 3_000 if name == "scaling" else 1_200
+    settings = replace(study.small(study.settings()), seeds=(0, 1), num_queries=num_queries)
+    with TemporaryDirectory() as folder:
+        return run_study(study, settings, Path(folder) / name, local_engine(1))
+
+
+def changed(name: str, change: Callable[[Record], Record], copies: int = 1) -> Summary:
     """Sum up records that were changed, so many times each."""
+    results = small_results(name)
     records = [change(record) for record in results.records for _ in range(copies)]
-    study = STUDIES[results.study]
-    return study.summarise(StudyResults(results.study, "0", results.settings, records))
+    return STUDIES[name].summarise(StudyResults(name, "0", results.settings, records))
 
 
-def assert_well_formed(summary: Summary) -> None:
-    """Assert that findings are sentences, and tables and figures complete."""
-    assert summary.findings
-    for finding in summary.findings:
-        assert finding.endswith(".")
-        assert "nan" not in finding.split()
-    for table in summary.tables:
-        assert table.rows
-        assert {len(row) for row in table.rows} == {len(table.columns)}
-        assert not table.heads or sum(width for _, width in table.heads) == len(table.columns)
-    for figure in summary.figures:
-        if isinstance(figure, LineFigure):
-            assert figure.curves
-            for curve in figure.curves:
-                assert len(curve.x) == len(curve.y) > 0
-    assert len({table.title for table in summary.tables}) == len(summary.tables)
-    assert len({(figure.part, figure.title) for figure in summary.figures}) == len(summary.figures)
+def table(summary: Summary, title: str) -> Table:
+    """Return the table whose title begins so."""
+    return next(table for table in summary.tables if table.title.startswith(title))
+
+
+def heads(table: Table) -> list[str]:
+    """Return the heads of columns, each with the one above it."""
+    above = [text for text, span in table.heads for _ in range(span)] or [""] * len(table.columns)
+    return [f"{a}: {b}" if a else b for a, b in zip(above, table.columns, strict=True)]
+
+
+def cell(summary: Summary, title: str, row: str, column: str) -> str:
+    """Return a cell by title, beginning of its row and head; "a / b" are two cells of a row."""
+    found = table(summary, title)
+    wanted = tuple(row.split(" / "))
+    (cells,) = (cells for cells in found.rows if cells[: len(wanted)] == wanted)
+    return cells[heads(found).index(column)]
+
+
+def curve(summary: Summary, title: str, label: str) -> Curve:
+    """Return the curve of that label in the figure whose title begins so."""
+    figures = (f for f in summary.figures if isinstance(f, LineFigure))
+    figure = next(figure for figure in figures if figure.title.startswith(title))
+    return next(curve for curve in figure.curves if curve.label == label)

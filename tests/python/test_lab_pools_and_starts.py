@@ -1,4 +1,4 @@
-"""Feedback, pools, start costs, newcomers: what is measured; findings follow the records."""
+"""Feedback, pools, start costs, newcomers: what is measured."""
 
 import math
 from collections.abc import Callable
@@ -10,11 +10,7 @@ import pytest
 from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.adoption import adoption
-from stageroute.lab.engines import local_engine
 from stageroute.lab.episodes import Episode, Record, run_episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies import STUDIES
-from stageroute.lab.study import run_study
 from stageroute.policies import Limits, RewardPrior, Setting, make_policy
 from stageroute.replay.replay import ReplayResult, replay
 from stageroute.workloads import (
@@ -239,87 +235,3 @@ def test_no_delay_is_no_change(policy: str) -> None:
         same, _ = run_episode(replace(episode(policy), workload=workload))
         assert same.shares == plain.shares
         assert same.spend == plain.spend
-
-
-# ---- findings -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StudyResults]:
-    found = {}
-    for name in ("feedback", "pools", "starts", "newcomer"):
-        study = STUDIES[name]
-        settings = replace(study.small(study.settings()), seeds=(0,), num_queries=600)
-        folder = tmp_path_factory.mktemp(name)
-        found[name] = run_study(study, settings, folder, local_engine(1))
-    return found
-
-
-def findings(results: StudyResults, change: Callable[[Record], Record]) -> tuple[str, ...]:
-    records = [change(record) for record in results.records]
-    study = STUDIES[results.study]
-    return study.summarise(StudyResults(results.study, "0", results.settings, records)).findings
-
-
-def loses(record: Record, share: float) -> Record:
-    regret = share * record.oracle_reward * record.num_queries
-    return replace(record, total_regret=regret, overspend_charge=0.0, spend=1.0)
-
-
-def test_feedback_findings_follow(results: dict[str, StudyResults]) -> None:
-    def change(record: Record) -> Record:
-        cell = record.cell_values
-        flipped = cell["judge"] != "exact"
-        return loses(record, 0.3 if flipped else 0.01 + cell["delay"] / 1e5)
-
-    delays, judges = findings(results["feedback"], change)
-    assert "stageroute 1.00% and 6.00% (largest mean spend 1.000 b)" in delays
-    assert judges.count("from 1.00% to 30.00% (flips 20 %)") == 5
-
-
-def test_pool_findings_follow(results: dict[str, StudyResults]) -> None:
-    def change(record: Record) -> Record:
-        cell = record.cell_values
-        told = "scores" in cell["who"]
-        return loses(record, (0.02 if told else 0.2) + (0.01 if cell.get("M_max") == 20 else 0))
-
-    said = findings(results["pools"], change)
-    order = next(text for text in said if text.startswith("By what StageRoute is told"))
-    assert order.index("prices, scores ± 0.1 2.0%") < order.index("nothing 20.0%")
-    slots = next(text for text in said if text.startswith("prices: regret"))
-    assert "least with K = 33 and M_max = 4, 20.0%" in slots
-    scores = next(text for text in said if text.startswith("prices, scores ± 0.05: regret"))
-    assert "least with K = 33 and M_max = 4, 2.0%" in scores
-
-
-def test_start_findings_follow(results: dict[str, StudyResults]) -> None:
-    def change(record: Record) -> Record:
-        return loses(record, 0.01 if record.policy == "stageroute-start-blind" else 0.05)
-
-    said = findings(results["starts"], change)
-    assert said
-    assert all("least regret of those that learn is that of not told" in text for text in said)
-
-
-def test_newcomer_findings_follow(results: dict[str, StudyResults]) -> None:
-    """Whoever serves as the oracle does has adopted at once; whoever serves nothing never has."""
-    oracles = {
-        (record.workload, record.num_stages, record.seed): record
-        for record in results["newcomer"].of(policy="oracle")
-    }
-
-    def copied(record: Record) -> Record:
-        oracle = oracles[record.workload, record.num_stages, record.seed]
-        return replace(record, first_live=oracle.first_live, stage_shares=oracle.stage_shares)
-
-    said = findings(results["newcomer"], copied)
-    assert all("settled in 100% of the streams" in text for text in said)
-    assert not any("never" in text for text in said)
-
-    def ignored(record: Record) -> Record:
-        if record.policy == "oracle":
-            return record
-        zeros = [0.0] * len(record.stage_shares)
-        return replace(record, first_live=[-1] * len(record.models), stage_shares=zeros)
-
-    assert all("never (settled in 0%" in text for text in findings(results["newcomer"], ignored))

@@ -10,7 +10,7 @@ where the runs share seeds; an interval that covers it with 95 % (bootstrap over
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -19,9 +19,15 @@ from numpy.typing import NDArray
 
 from stageroute.errors import ResultsError
 from stageroute.lab.figures import Figures, Row
-from stageroute.lab.intervals import bands, resampled
+from stageroute.lab.intervals import covering
 from stageroute.lab.results import differences
-from stageroute.lab.significance import holm, least_paired_p, paired_p_values, unpaired_p_values
+from stageroute.lab.significance import (
+    difference_of_means,
+    holm,
+    least_paired_p,
+    paired_p_values,
+    unpaired_p_values,
+)
 
 __all__ = ["MEASURES", "SIGNIFICANCE", "Change", "Comparison", "Measure", "compare"]
 
@@ -147,15 +153,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One row's measures in both runs, shapes (seeds, measures), and how far they are apart."""
+    """One row's measures in both runs, shapes (seeds, measures), paired where `seeds` is not 0."""
 
     row: Row
     before: Floats
     after: Floats
     seeds: int
-    low: Floats
-    high: Floats
-    p_values: Floats
 
 
 def compare(before: Figures, after: Figures) -> Comparison:
@@ -170,16 +173,12 @@ def compare(before: Figures, after: Figures) -> Comparison:
     if not common:
         raise ResultsError("the two have no row (workload, cell, budget, policy) in common")
     samples = [_sample(row, before.rows[row], after.rows[row]) for row in common]
-    p_values = iter(holm(np.concatenate([sample.p_values for sample in samples]).tolist()))
+    p_values = iter(holm(_p_values(samples)))
     return Comparison(
         settings=tuple(differences(_header(before), _header(after))),
         only_before=tuple(row for row in before.rows if row not in after.rows),
         only_after=tuple(row for row in after.rows if row not in before.rows),
-        changes=tuple(
-            _change(sample, number, next(p_values))
-            for sample in samples
-            for number in range(len(MEASURES))
-        ),
+        changes=tuple(change for sample in samples for change in _changes(sample, p_values)),
     )
 
 
@@ -191,15 +190,20 @@ def _sample(row: Row, before: dict[int, Any], after: dict[int, Any]) -> _Sample:
     seeds = [seed for seed in before if seed in after]
     old = _measures([before[seed] for seed in seeds or before])
     new = _measures([after[seed] for seed in seeds or after])
-    if seeds:
-        _, low, high = bands(new - old)
-        p_values = paired_p_values(new - old)
-    else:
-        # The other way round, since the same draws for both would pair them.
-        draws = resampled(new).mean(axis=1) - resampled(old)[::-1].mean(axis=1)
-        low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-        p_values = unpaired_p_values(old, new)
-    return _Sample(row, old, new, len(seeds), low, high, p_values)
+    return _Sample(row, old, new, len(seeds))
+
+
+def _p_values(samples: list[_Sample]) -> list[float]:
+    """Test every measure of every row; rows with the same number of seeds at once."""
+    shapes = [(len(sample.before), len(sample.after), sample.seeds) for sample in samples]
+    found = np.empty((len(samples), len(MEASURES)))
+    for shape in set(shapes):
+        members = [k for k in range(len(samples)) if shapes[k] == shape]
+        old = np.concatenate([samples[k].before for k in members], axis=1)
+        new = np.concatenate([samples[k].after for k in members], axis=1)
+        p_values = paired_p_values(new - old) if shape[2] else unpaired_p_values(old, new)
+        found[members] = p_values.reshape(len(members), -1)
+    return [float(p_value) for p_value in found.ravel()]
 
 
 def _measures(values: list[tuple[float, ...]]) -> Floats:
@@ -207,20 +211,25 @@ def _measures(values: list[tuple[float, ...]]) -> Floats:
     return np.stack([m.of(column) for m, column in zip(MEASURES, columns, strict=True)], axis=1)
 
 
-def _change(sample: _Sample, number: int, p_value: float) -> Change:
-    before, after = (float(x[:, number].mean()) for x in (sample.before, sample.after))
-    low, high = float(sample.low[number]), float(sample.high[number])
-    return Change(
-        row=sample.row,
-        figure=MEASURES[number].name,
-        before=before,
-        after=after,
-        low=low,
-        high=high,
-        p_value=p_value,
-        seeds=sample.seeds,
-        verdict=_verdict(MEASURES[number], after - before, (low, high), p_value),
-    )
+def _changes(sample: _Sample, p_values: Iterator[float]) -> Iterator[Change]:
+    if sample.seeds:
+        low, high = covering(np.mean, sample.after - sample.before)
+    else:
+        low, high = covering(difference_of_means, sample.after, sample.before)
+    for number, measure in enumerate(MEASURES):
+        before, after = (float(x[:, number].mean()) for x in (sample.before, sample.after))
+        interval, p_value = (float(low[number]), float(high[number])), next(p_values)
+        yield Change(
+            row=sample.row,
+            figure=measure.name,
+            before=before,
+            after=after,
+            low=interval[0],
+            high=interval[1],
+            p_value=p_value,
+            seeds=sample.seeds,
+            verdict=_verdict(measure, after - before, interval, p_value),
+        )
 
 
 def _verdict(

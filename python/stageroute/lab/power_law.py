@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from stageroute.checks import require
-from stageroute.lab.intervals import RESAMPLES, SEED, Floats, Interval, Values, ends
+from stageroute.lab.columns import Of, column
+from stageroute.lab.declared import Cell
+from stageroute.lab.intervals import COVERAGE, RESAMPLES, SEED, Floats, Interval, Values
+from stageroute.lab.runs import Key, Runs, group
 
-__all__ = ["PowerLaw", "fit_power_law"]
+__all__ = ["PowerLaw", "exponent", "fit_power_law", "law_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,24 @@ class PowerLaw:
 
     exponent: Interval
     factor: float
+
+
+def law_of(runs: Runs, size: Key, of: Of) -> PowerLaw | None:
+    """Fit a power law to a figure of runs over their sizes; None for fewer than two sizes too."""
+    groups = {found: members for (found,), members in group(runs, size).items()}
+    if len(groups) < 2:
+        return None
+    return fit_power_law(list(groups), [column(members, of) for members in groups.values()])
+
+
+def exponent(size: Key, of: Of) -> Cell:
+    """Return what formats the exponent of a figure's growth; a dash where there is none."""
+
+    def say(runs: Runs) -> str:
+        law = law_of(runs, size, of)
+        return "-" if law is None else law.exponent.text()
+
+    return say
 
 
 def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw | None:
@@ -59,10 +80,11 @@ def fit_power_law(sizes: Sequence[float], samples: Sequence[Values]) -> PowerLaw
     ]
     _, slopes, errors = _slope(weights, draws)
     is_usable = np.isfinite(slopes) & (errors > 0)
-    if np.isnan(slopes).mean() > ends()[0]:
+    tails = (1.0 - COVERAGE) / 2.0, (1.0 + COVERAGE) / 2.0
+    if np.isnan(slopes).mean() > tails[0]:
         return None
     pivots = (slopes[is_usable] - slope) / errors[is_usable]
-    low, high = np.quantile(pivots, ends()) if pivots.size else (0.0, 0.0)
+    low, high = np.quantile(pivots, tails) if pivots.size else (0.0, 0.0)
     exponent = Interval(
         float(slope[0]), float(slope[0] - high * error[0]), float(slope[0] - low * error[0])
     )

@@ -1,15 +1,25 @@
 """Who is live and who serves, stage by stage, beside the oracle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.lab.declared import Scope
 from stageroute.lab.episodes import Record
 from stageroute.lab.intervals import Floats
+from stageroute.lab.runs import Run, Runs, select
+from stageroute.lab.summary import HeatMap
 
-__all__ = ["Agreement", "agreement", "mean_shares", "share_over_caps"]
+__all__ = [
+    "Agreement",
+    "agreement",
+    "mean_shares",
+    "share_at_caps",
+    "share_over_caps",
+    "who_serves",
+]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,11 +64,51 @@ def mean_shares(records: Sequence[Record]) -> Floats:
     return np.asarray(np.where(is_candidate, shares, np.nan).T)
 
 
-def share_over_caps(record: Record) -> float:
+def share_over_caps(run: Run) -> float:
     """Return the share of the queries that models served beyond their caps, stage by stage."""
-    lengths = np.diff([*record.stage_starts, record.num_queries])
+    record = run.record
     excess = np.maximum(_shares(record) - np.asarray(record.caps), 0.0).sum(axis=1)
-    return float(excess @ lengths / record.num_queries)
+    return float(excess @ _lengths(record) / record.num_queries)
+
+
+def share_at_caps(run: Run, almost: float) -> float:
+    """Return the share of the queries that are served by models at (`almost` times) their caps."""
+    record = run.record
+    shares = _shares(record)
+    at_cap = (shares * (shares >= almost * np.asarray(record.caps))).sum(axis=1)
+    return float(_lengths(record) @ at_cap / record.num_queries)
+
+
+def who_serves(scope: Scope, policies: Sequence[str], note: Callable[[Runs], str]) -> list[HeatMap]:
+    """Return a map of the share of every model in every stage for each policy, on one scale.
+
+    Policies that did not run are left out, and so are pools whose models are not listed.
+    """
+    runs = {policy: select(scope.runs, {"policy": policy}) for policy in policies}
+    shares = {
+        policy: mean_shares([run.record for run in found])
+        for policy, found in runs.items()
+        if found and found[0].record.models
+    }
+    top = max((float(np.nanmax(rows)) for rows in shares.values()), default=1.0)
+    return [
+        HeatMap(
+            title=f"Who serves: {policy}",
+            x_label="stage",
+            columns=tuple(str(stage + 1) for stage in range(rows.shape[1])),
+            rows=tuple(runs[policy][0].record.models),
+            values=tuple(rows),
+            note=note(runs[policy]),
+            top=top,
+            part=scope.part,
+        )
+        for policy, rows in shares.items()
+    ]
+
+
+def _lengths(record: Record) -> NDArray[np.int64]:
+    """Return the queries of each stage, shape (K,)."""
+    return np.diff([*record.stage_starts, record.num_queries])
 
 
 def _is_candidate(record: Record) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stageroute.checks import require
+from stageroute.lab.declared import Part, summarise
 from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.lab.results import StudyResults
 from stageroute.lab.results_folder import open_results
@@ -70,17 +71,21 @@ class StudySettings:
 
 
 class Study(ABC):
-    """A question, the episodes that answer it, and how they are summed up.
+    """A question, the episodes that answer it, and the tables and figures that sum them up.
 
     Attributes
     ----------
     name : str
         How the command line calls it.
-    question : str
+    title, question : str
+    parts : sequence of Part
+        The tables and figures, as declarations.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     question: ClassVar[str]
+    parts: ClassVar[Sequence[Part]]
 
     def small(self, settings: StudySettings) -> StudySettings:
         """Return the setting for tests: a few seconds on one core."""
@@ -97,9 +102,9 @@ class Study(ABC):
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return all episodes, those on the same stream next to each other."""
 
-    @abstractmethod
     def summarise(self, results: StudyResults) -> Summary:
         """Sum up the records."""
+        return summarise(self.title, self.question, self.parts, results)
 
 
 def run_study(

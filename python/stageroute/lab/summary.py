@@ -1,4 +1,4 @@
-"""What a study says: findings, tables and figures, as data. Reports draw them.
+"""What a study shows: tables and figures, as data. Reports draw them.
 
 Tables and figures of the same `part` stand together, under that heading. Where a figure holds many
 curves or points, those that are not `in_focus` are drawn in grey, behind the others.
@@ -135,20 +135,17 @@ Figure = LineFigure | PointFigure | HeatMap
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that a study says.
+    """Everything that a study shows.
 
     Attributes
     ----------
     title, question : str
-    findings : tuple of str
-        One sentence each, with the figures in it.
     tables : tuple of Table
     figures : tuple of Figure
     """
 
     title: str
     question: str
-    findings: tuple[str, ...]
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
 

@@ -8,19 +8,15 @@ __all__ = ["aligned", "to_markdown", "to_text"]
 
 
 def to_text(summary: Summary) -> str:
-    """Return findings and tables for a terminal."""
+    """Return the tables for a terminal."""
     parts = [f"{summary.title}: {summary.question}"]
     parts += ["\n".join([table.title, *aligned(table), *_note(table)]) for table in summary.tables]
-    if summary.findings:
-        parts.append("\n".join(f"* {finding}" for finding in summary.findings))
     return "\n\n".join(parts)
 
 
 def to_markdown(summary: Summary) -> str:
-    """Return findings and tables as a section of a page."""
+    """Return the tables as a section of a page."""
     parts = [f"## {summary.title}", summary.question]
-    if summary.findings:
-        parts.append("\n".join(f"- {finding}" for finding in summary.findings))
     for table in summary.tables:
         rule = "|".join(["---"] * len(table.columns))
         lines = [_row(_full_columns(table)), f"|{rule}|", *map(_row, _marked_rows(table))]

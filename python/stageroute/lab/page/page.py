@@ -86,7 +86,6 @@ def _section(section: Section, name: str) -> View:
     return {
         "name": name,
         "summary": section.summary,
-        "findings": [_unbroken(_minus(finding)) for finding in section.summary.findings],
         "parts": parts,
         "settings": section.settings,
         "command": section.command,

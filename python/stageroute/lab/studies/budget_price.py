@@ -1,17 +1,22 @@
 """Whether the dual price of the budget stays bounded by some Λ in practice."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from stageroute._core import solve_routing_lp
+from stageroute.lab.columns import band, cell, column, key, mean
+from stageroute.lab.declared import Column, Curves, LinesOf, Part, TableOf, Under
 from stageroute.lab.episodes import Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.budget_price_summary import FREE, PACED, summarise
+from stageroute.lab.power_law import exponent
+from stageroute.lab.runs import Run, Runs, Where
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
 from stageroute.policies import Limits
 from stageroute.policies.base import Floats
 from stageroute.replay.metrics import oracle_parts
@@ -24,12 +29,19 @@ from stageroute.workloads import (
     Workload,
 )
 
-__all__ = ["BudgetPrice", "price_bound"]
+__all__ = ["BudgetPrice", "infinite_share", "price_bound"]
+
+PACED, FREE = "paced", "not paced"
+
+QUANTILES: Final = ("median", "p90", "p99", "largest")
+"""As in `Record.budget_price`."""
+
 
 RATIOS: Final = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0, 10.0)
 """Budgets, in units of what the cheapest mixture of the models at the start costs."""
 
 SMALL_RATIOS: Final = (1.05, 2.0)
+SHOWN_OVER_STAGES: Final = (1.02, 1.05, 1.1, 1.5, 5.0)
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,157 @@ class Yardsticks:
     bound: float
 
 
+def infinite_share(run: Run) -> float:
+    """Return the share of the queries at which no mixture met the budget of the moment."""
+    counts = json.loads(run.record.lp_counts)
+    short = counts.get("throttled", 0) + counts.get("budget_infeasible", 0)
+    return float(short / run.record.num_queries)
+
+
+def price(quantile: str) -> Callable[[Run], float]:
+    """Return what gives a quantile of the finite prices, in rewards per b USD; NaN without any."""
+    place = QUANTILES.index(quantile)
+
+    def of(run: Run) -> float:
+        found = run.record.budget_price
+        return found[place] * run.record.budget if found else float("nan")
+
+    return of
+
+
+def _middle(quantile: str) -> Callable[[Runs], float]:
+    """Return what gives the median over the seeds of a quantile; NaN where no price is finite."""
+
+    def of(runs: Runs) -> float:
+        found = column(runs, price(quantile))
+        return float(np.nanmedian(found)) if np.isfinite(found).any() else float("nan")
+
+    return of
+
+
+def _largest(runs: Runs) -> float:
+    return float(np.nanmax(column(runs, price("largest")), initial=0.0))
+
+
+def _price_cell(of: Callable[[Runs], float]) -> Callable[[Runs], str]:
+    return lambda runs: f"{of(runs):.3g}" if any(r.record.budget_price for r in runs) else "-"
+
+
+def _keeps_to_bound(runs: Runs) -> float:
+    """Return the share of the runs whose prices keep to the bound that holds for true means."""
+    return float(
+        np.mean(
+            [_largest([run]) <= run["bound"] * (1 + 1e-9) for run in runs if run["bound"] < np.inf]
+        )
+    )
+
+
+def _above_cheapest(run: Run) -> float:
+    return float(run["ratio"]) - 1.0
+
+
+def _curves(name: str, of: Callable[[Runs], float], where: Where = MappingProxyType({})) -> Curves:
+    """Return curves by pacing for a logarithmic axis: without points where the figure is 0."""
+    return Curves(lambda runs: of(runs) or float("nan"), "pacing", f"{name}, {{}}", where)
+
+
+ALL_WORKLOADS: Final = TableOf(
+    "Over all workloads",
+    rows=("pacing",),
+    columns=(
+        Column("pacing", key("pacing")),
+        Column("largest λ b", cell(_largest, ".3g")),
+        Column(
+            "p99, 95 % of the streams",
+            cell(lambda runs: float(np.nanquantile(column(runs, price("p99")), 0.95)), ".3g"),
+        ),
+        Column("keep to the bound", cell(_keeps_to_bound, ".0%")),
+        Column("infinite", mean(infinite_share, ".1%")),
+    ),
+    note="Largest finite λ, in rewards per b USD; the 99th percentile of a stream that 95 % of the "
+    "streams do not exceed; the share of the streams that keep to the bound; the share of the "
+    "queries without a finite price.",
+)
+
+GROWTH: Final = TableOf(
+    "How the 99th percentile grows as the budget approaches that of the cheapest mixture",
+    rows=("workload",),
+    columns=(
+        Column("workload", key("workload")),
+        Column("(b / cheapest - 1)^", exponent(_above_cheapest, price("p99"))),
+    ),
+    where={"pacing": PACED},
+)
+
+BY_RATIO: Final = TableOf(
+    "{workload}, {pacing}",
+    rows=("ratio",),
+    columns=(
+        Column("b / cheapest", key("ratio", "g")),
+        Column("b, USD", key("budget", ".3g")),
+        Under(
+            "λ b of StageRoute",
+            (
+                *(Column(name, _price_cell(_middle(name))) for name in QUANTILES[:-1]),
+                Column("largest", _price_cell(_largest)),
+            ),
+        ),
+        Under(
+            "λ b, true means",
+            (Column("oracle", key("oracle", ".3g")), Column("bound", key("bound", ".3g"))),
+        ),
+        Column("infinite", mean(infinite_share, ".1%")),
+        Column("spend / b", mean("spend", ".3f")),
+    ),
+    note="λ in rewards per b USD over the queries where it is finite: medians over the seeds of "
+    "its quantiles, and the largest of all. Oracle: the largest over the stages for the true "
+    "means; bound: what it can be at most there, (V(∞) - V(cheapest)) b / (b - cheapest). "
+    "Infinite: no mixture met the budget of the moment.",
+)
+
+
 class BudgetPrice(Study):
     """StageRoute's price of the budget over workloads, and budgets down to the cheapest mixture."""
 
     name = "budget-price"
+    title = "The budget's price"
     question = "Does the dual price of the budget stay bounded by some Λ in practice?"
+
+    parts = (
+        Part("All workloads", (ALL_WORKLOADS, GROWTH)),
+        Part(
+            "{workload}", by=("workload",),
+            shows=(
+                Part("", (BY_RATIO,), by=("pacing",)),
+                LinesOf(
+                    "λ against the budget: {workload}", "b / cheapest mixture - 1", "λ b, reward",
+                    (
+                        _curves("median", _middle("median"), {"pacing": PACED}),
+                        _curves("p99", _middle("p99"), {"pacing": PACED}),
+                        _curves("largest", _largest),
+                        Curves(
+                            lambda runs: runs[0]["bound"], label="bound, true means",
+                            is_reference=True,
+                        ),
+                    ),
+                    over=_above_cheapest, log_x=True, log_y=True,
+                ),
+                LinesOf(
+                    "λ over the stages: {workload}", "stage", "λ b, reward",
+                    (
+                        Curves(
+                            band(lambda r: r["budget"] * np.array(r["stage_budget_price"])),
+                            "ratio", "b = {:g} times cheapest",
+                        ),
+                    ),
+                    x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+                    where=lambda run: run["pacing"] == PACED and run["ratio"] in SHOWN_OVER_STAGES,
+                    log_y=True,
+                    note="Mean of each stage where finite; gaps: nowhere.",
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting; budgets follow from each workload's costs."""
@@ -68,10 +226,6 @@ class BudgetPrice(Study):
             for ratio in ratios
             for pacing in (PACED, FREE)
         ]
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell how large prices became."""
-        return summarise(results, self.question)
 
 
 def price_bound(reward: Floats, cost: Floats, caps: Floats, budget: float) -> float:
@@ -107,20 +261,13 @@ def _episode(
     if pacing == FREE:
         limits = replace(limits, pacing_horizon=None)
     known = _yardsticks(workload, settings.num_queries, settings.num_stages, limits)
-    return Episode(
-        workload=workload,
-        policy="stageroute",
-        limits=limits,
-        num_queries=settings.num_queries,
-        num_stages=settings.num_stages,
-        seed=seed,
-        cell=(
-            ("ratio", ratio),
-            ("pacing", pacing),
-            ("oracle", known.oracle),
-            ("bound", known.bound),
+    return episode(
+        settings, "stageroute", limits, seed,
+        (
+            ("ratio", ratio), ("pacing", pacing), ("oracle", known.oracle), ("bound", known.bound),
         ),
-    )
+        workload=workload,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=64)

@@ -3,19 +3,37 @@
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.checks_summary import CAPS, CHANCE, SPEND, START, UNCHANGED, summarise
+from stageroute.lab.columns import band, cell, interval, key, mean, median, regret, worst
+from stageroute.lab.declared import Cell, Column, Curves, LinesOf, Part, TableOf, Under
+from stageroute.lab.episodes import Episode
+from stageroute.lab.intervals import Floats
+from stageroute.lab.runs import Run, Runs
+from stageroute.lab.shares import share_at_caps
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
 from stageroute.policies import Limits
 from stageroute.policies.stageroute import as_published
 from stageroute.workloads import BuiltIn
 
 __all__ = ["Checks"]
 
+SPEND, START, CAPS = ("check", "spend"), ("check", "start"), ("check", "caps")
+"""Parts of an episode's cell."""
+
 PUBLISHED: Final = "stageroute-published"
+
+CHANCE: Final = "oracle"
+"""Keeps to budget and caps in expectation: where it exceeds them, chance does."""
+
+UNCHANGED: Final = "as it is"
+
+AT_CAP: Final = 0.95
+"""A model whose share of a stage is this part of its cap counts as being at its cap."""
+
+QUANTILES: Final = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -67,14 +85,151 @@ MIXED_CAPS: Final = ((0.2, 0.4, 0.6), (1.0, 0.5, 0.25))
 """Given to the models in turn, in order of arrival."""
 
 
+def _violations(runs: Runs) -> Floats:
+    """Return spend / b - 1, at least 0, of every stage of every run."""
+    return np.concatenate([run.record.stage_violation for run in runs])
+
+
+def _by_stage(run: Run) -> Floats:
+    """Return the violation of every stage, %."""
+    return 100 * np.array(run.record.stage_violation)
+
+
+def _spread(runs: Runs) -> Floats:
+    """Return quantiles of the violation over all stages and seeds, %."""
+    return np.quantile(100 * _violations(runs), QUANTILES)
+
+
+def _share_above(threshold: float) -> Cell:
+    return cell(lambda runs: float(np.mean(_violations(runs) > threshold)), ".0%")
+
+
+def _violation(share: float) -> Cell:
+    return cell(lambda runs: float(np.quantile(_violations(runs), share)), ".1%")
+
+
+def _at_caps(runs: Runs) -> str:
+    if not runs[0].record.models:
+        return "-"
+    return mean(lambda run: share_at_caps(run, AT_CAP), ".0%")(runs)
+
+
+SPEND_TABLE: Final = TableOf(
+    "{part}",
+    rows=("policy",),
+    columns=(
+        Column("policy", key("policy")),
+        Under("stages", (
+            Column("over b", _share_above(0.0)), Column("by > 5 %", _share_above(0.05)),
+        )),
+        Under("violation", (
+            Column("median", _violation(0.5)), Column("p90", _violation(0.9)),
+            Column("p99", _violation(0.99)), Column("largest", _violation(1.0)),
+            Column("first stage", mean(lambda run: run.record.stage_violation[0], ".1%")),
+        )),
+        Under("spend / b", (
+            Column("running, worst", worst("worst_running_spend", ".3f")),
+            Column("mean", interval("spend", 3)),
+            Column("worst", worst("spend", ".3f")),
+        )),
+    ),
+    note="Violation: a stage's mean spend / b - 1, at least 0, over all stages and seeds. A stage "
+    "may spend what earlier ones saved, so violations are not overspending by themselves; the "
+    "spend so far is (running: its largest value from query 1,000 on), and the whole spend. What "
+    "the oracle shows is chance: it keeps to b in expectation.",
+)  # fmt: skip
+
+START_TABLE: Final = TableOf(
+    "{part}, {who}",
+    rows=("start",),
+    columns=(
+        Column("start", key("start")),
+        Under("regret %", (
+            Column("mean", interval(regret)), Column("median", median(regret)),
+            Column("worst", worst(regret)),
+        )),
+        Under("early spend / b", (
+            Column("mean", interval("early_spend")), Column("worst", worst("early_spend")),
+        )),
+        Under("spend / b", (Column("whole", mean("spend", ".3f")),)),
+    ),
+    note="Regret in % against the stage oracle, with what was spent beyond b T charged at the "
+    "oracle's price. Early: spend over the first 1,000 queries.",
+)  # fmt: skip
+
+CAPS_TABLE: Final = TableOf(
+    "Throughput caps",
+    rows=("caps", "policy"),
+    columns=(
+        Column("α", key("caps")),
+        Column("policy", key("policy")),
+        Column("oracle", mean("oracle_reward", ".4f")),
+        Column("regret %", interval(regret)),
+        Column("at caps", _at_caps),
+        Under("largest excess", (
+            Column("probability", worst("largest_probability_excess", "+.1e")),
+        )),
+        Under("share's excess", (
+            Column("mean", mean("largest_cap_excess", "+.3f")),
+            Column("worst", worst("largest_cap_excess", "+.3f")),
+        )),
+    ),
+    note=f"At caps: queries served by models whose share of the stage is at least {AT_CAP:.0%} of "
+    "their cap. Probability: the largest with which a model was drawn, less its cap. Share: the "
+    "largest share over 1,000 queries less the cap, over all models and windows; the oracle's is "
+    "what chance does.",
+)  # fmt: skip
+
+
 class Checks(Study):
     """Budget violation per stage, initialisation, and throughput caps, each on its own."""
 
     name = "checks"
+    title = "Checks"
     question = (
         "Does spend keep to the budget in every stage, how much does the start matter, and what "
         "do throughput caps cost?"
     )
+
+    parts = (
+        Part(
+            "Spend per stage, b = {budget:g}", by=("budget",), where=dict([SPEND]),
+            shows=(
+                SPEND_TABLE,
+                LinesOf(
+                    "{part}: mean violation", "stage", "violation of b, %",
+                    (Curves(band(_by_stage), "policy"),),
+                    x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+                    note="Mean over the seeds; stages that spend less than b count as 0.",
+                ),
+                LinesOf(
+                    "{part}: how large", "% of the stages", "violation of b, %",
+                    (Curves(_spread, "policy"),),
+                    x=lambda _: 100 * QUANTILES, log_y=True,
+                    note="So many stages violate b by no more than that; logarithmic but about 0. "
+                    "What the oracle shows is chance.",
+                ),
+            ),
+        ),
+        Part(
+            "Start, b = {budget:g}", by=("budget", "who"), where=dict([START]),
+            shows=(START_TABLE,),
+        ),
+        Part(
+            "Throughput caps", where=dict([CAPS]),
+            shows=(
+                CAPS_TABLE,
+                LinesOf(
+                    "Reward over throughput caps", "α, the same for all models", "mean reward",
+                    (Curves(band("reward"), "policy"),),
+                    over=lambda run: float(run["caps"]),
+                    where=lambda run: " " not in run["caps"],
+                    note="What the oracle loses towards the left is the price of the caps; the "
+                    "distance to it is regret. Overspending is not charged here.",
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting; throughput caps are checked at the limits' budget."""
@@ -90,11 +245,11 @@ class Checks(Study):
         starts = STARTS[::5] if settings.is_small else STARTS
         policies = tuple(dict.fromkeys((*settings.policies, CHANCE)))
         return [
-            episode
+            found
             for seed in settings.seeds
-            for episode in [
+            for found in [
                 *(
-                    _episode(settings, policy, settings.at_budget(budget), seed, (SPEND,))
+                    episode(settings, policy, settings.at_budget(budget), seed, (SPEND,))
                     for budget in settings.budgets
                     for policy in policies
                 ),
@@ -105,7 +260,7 @@ class Checks(Study):
                     for start in starts
                 ),
                 *(
-                    _episode(
+                    episode(
                         settings, policy, replace(settings.limits, throughput_cap=cap), seed,
                         (CAPS, ("caps", label)),
                     )
@@ -114,10 +269,6 @@ class Checks(Study):
                 ),
             ]
         ]  # fmt: skip
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Answer the three questions."""
-        return summarise(results, self.question)
 
 
 def _started(
@@ -128,7 +279,7 @@ def _started(
     if policy == PUBLISHED:
         # What is published fixes the start as well: with another one it is StageRoute so set.
         policy, limits = "stageroute", as_published(limits)
-    return _episode(settings, policy, start.apply(limits), seed, cell)
+    return episode(settings, policy, start.apply(limits), seed, cell)
 
 
 def _all_caps(settings: StudySettings) -> dict[str, float | tuple[float, ...]]:
@@ -139,17 +290,3 @@ def _all_caps(settings: StudySettings) -> dict[str, float | tuple[float, ...]]:
         label = ", ".join(f"{cap:g}" for cap in cycle) + " in turn"
         caps[label] = tuple(cycle[arm % len(cycle)] for arm in range(num_models))
     return caps
-
-
-def _episode(
-    settings: StudySettings, policy: str, limits: Limits, seed: int, cell: Cell
-) -> Episode:
-    return Episode(
-        workload=settings.workload,
-        policy=policy,
-        limits=limits,
-        num_queries=settings.num_queries,
-        num_stages=settings.num_stages,
-        seed=seed,
-        cell=cell,
-    )

@@ -6,11 +6,12 @@ from typing import Final
 import numpy as np
 
 from stageroute.datasets import OutcomeTable
+from stageroute.lab.columns import band, column, interval, key, mean, worst
+from stageroute.lab.declared import Column, Curves, Each, LinesOf, Part, TableOf, Under
 from stageroute.lab.episodes import Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.context_summary import BUDGETS, HORIZONS, summarise
+from stageroute.lab.runs import Run, Runs
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
 from stageroute.policies.contexts import families
 
 __all__ = ["Context"]
@@ -27,18 +28,139 @@ BY_FAMILY: Final = (
 BY_TASK: Final = ("oracle-task", "stageroute-task", "stageroute-task-own-budget", "linucb-task")
 BY_PROMPT: Final = ("stageroute-linear", "stageroute-linear-own-budget")
 
+BUDGETS, HORIZONS = "budgets", "horizons"
+"""Parts of the study."""
+
+BOUNDS: Final = {
+    "stageroute-family": "oracle-family",
+    "stageroute-family-own-budget": "oracle-family",
+    "oracle-family-own-budget": "oracle-family",
+    "stageroute-task": "oracle-task",
+    "stageroute-task-own-budget": "oracle-task",
+    "linucb-task": "oracle-task",
+}
+"""What each policy could reach with the context it has, on the stage oracle's live set."""
+
+OWN: Final = "-own-budget"
+
 LENGTHS: Final = (1 / 16, 1 / 4, 4)
 """Horizons beside T, in multiples of it."""
+
+
+def _gain(run: Run) -> float:
+    """Return what a policy earned more than the stage oracle, the best there is without context."""
+    return run.record.reward - run.oracle().record.reward
+
+
+def _realised(runs: Runs) -> str:
+    """Return the part of the bound's gain that a policy realised; a dash without a bound."""
+    bounds = [bound for run in runs if (bound := run.beside(BOUNDS.get(run["policy"])))]
+    possible = float(column(bounds, _gain).mean()) if bounds else 0.0
+    return f"{float(column(runs, _gain).mean()) / possible:.0%}" if possible > 0 else "-"
+
+
+def _worth_of_sharing(runs: Runs) -> str:
+    """Return what a shared price of money earns more than a budget for each query."""
+    pairs = {run: own for run in runs if (own := run.beside(run["policy"] + OWN))}
+    if not pairs:
+        return "-"
+    return interval(lambda run: run.record.reward - pairs[run].record.reward, 4)(list(pairs))
+
+
+def _time(runs: Runs) -> str:
+    times = [run.timing["nanoseconds_per_query"] for run in runs if run.timing]
+    return f"{min(times):,.0f}" if times else "-"
+
+
+CURVES: Final = (
+    Curves(
+        band(_gain), "policy",
+        where=lambda run: not run["policy"].startswith("oracle"),
+    ),
+    Curves(
+        band(_gain), "policy", is_reference=True,
+        where=lambda run: run["policy"] in ("oracle-family", "oracle-task"),
+    ),
+)  # fmt: skip
 
 
 class Context(Study):
     """The same streams routed without context, by family, by task and by prompt."""
 
     name = "context"
+    title = "Context ({workload})"
     question = (
         "What do contextual features bring if only routing knows them, and how should queries "
         "share the budget?"
     )
+
+    parts = (
+        Part(
+            "b = {budget:g}", by=("budget",), where={"part": BUDGETS},
+            shows=(
+                TableOf(
+                    "{part}",
+                    rows=("policy",),
+                    columns=(
+                        Column("policy", key("policy")),
+                        Under("reward", (
+                            Column("reward", mean("reward", ".4f")),
+                            Column("gain", interval(_gain, 4)),
+                            Column("of the bound's", _realised),
+                            Column("by sharing", _worth_of_sharing),
+                        )),
+                        Under("spend / b", (
+                            Column("mean", mean("spend", ".3f")),
+                            Column("worst running", worst("worst_running_spend", ".3f")),
+                        )),
+                        Under("a query", (Column("ns", _time),)),
+                    ),
+                    note="Gain: reward more than the stage oracle's, the best without context, on "
+                    "the same streams. Bound: the oracle with the same context on the same live "
+                    "set. By sharing: reward more than with a budget for each query in place of "
+                    "one price of money. Time: the fastest of the seeds, on one machine; oracles "
+                    "with context are replayed query by query from Python.",
+                ),
+            ),
+        ),
+        Part(
+            "All budgets", where={"part": BUDGETS},
+            shows=(
+                LinesOf(
+                    "Reward gained by context", "b, USD per query",
+                    "reward above the stage oracle's", CURVES, over="budget", log_x=True, level=0.0,
+                    note="At 0: the best mixture without context. References are the oracles with "
+                    "context.",
+                ),
+            ),
+        ),
+        Part(
+            "Horizon", by=("budget",), where={"part": HORIZONS},
+            shows=(
+                TableOf(
+                    "Gain over the stage oracle by horizon, b = {budget:g}",
+                    rows=("policy",),
+                    columns=(
+                        Column("policy", key("policy")),
+                        Each(
+                            "num_queries",
+                            (
+                                Column("gain", interval(_gain, 4)),
+                                Column("of the bound's", _realised),
+                            ),
+                            "T = {:,}",
+                        ),
+                    ),
+                    where=lambda run: run["policy"] != WITHOUT[0],
+                ),
+                LinesOf(
+                    "Learning per context costs data", "T, queries",
+                    "reward above the stage oracle's", CURVES, over="num_queries", log_x=True,
+                    level=0.0,
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting; horizons are varied at the limits' budget."""
@@ -63,10 +185,6 @@ class Context(Study):
             for policy in policies
         ]
 
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell what context brought."""
-        return summarise(results, self.question)
-
 
 def able(policies: tuple[str, ...], table: OutcomeTable) -> list[str]:
     """Return the policies that a table has the context for; without tasks, those without any."""
@@ -85,12 +203,7 @@ def able(policies: tuple[str, ...], table: OutcomeTable) -> list[str]:
 def _episode(
     settings: StudySettings, policy: str, budget: float, horizon: int, seed: int, part: str
 ) -> Episode:
-    return Episode(
-        workload=settings.workload,
-        policy=policy,
-        limits=settings.at_budget(budget),
-        num_queries=horizon,
-        num_stages=min(settings.num_stages, horizon),
-        seed=seed,
-        cell=(("part", part),),
-    )
+    return episode(
+        settings, policy, settings.at_budget(budget), seed, (("part", part),),
+        num_queries=horizon, num_stages=min(settings.num_stages, horizon),
+    )  # fmt: skip

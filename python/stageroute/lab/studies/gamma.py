@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from stageroute.config.confidence import Confidence
+from stageroute.lab.columns import band, regret
+from stageroute.lab.declared import Curves, LinesOf, Part
 from stageroute.lab.episodes import Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.gamma_summary import FIT, summarise
+from stageroute.lab.studies.episode import episode
+from stageroute.lab.studies.gamma_rules import FIT, best_gammas, regret_by_gamma, rules_elsewhere
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
 from stageroute.workloads import BuiltIn, StateOfTheArt, Workload
 
 __all__ = ["Gamma"]
@@ -32,7 +33,24 @@ class Gamma(Study):
     """A grid of γ and b on one workload, and the same grid on others to test what follows."""
 
     name = "gamma"
+    title = "γ and the budget"
     question = "How should γ scale with the budget, and what does a rule for it gain?"
+
+    parts = (
+        Part(
+            "{bounds}", by=("bounds",),
+            shows=(
+                regret_by_gamma,
+                rules_elsewhere,
+                LinesOf(
+                    "{bounds}: regret over γ", "γ", "regret, %",
+                    (Curves(band(regret), "budget", "b = {:g}"),),
+                    over="gamma", where={"where": FIT}, log_x=True, log_y=True,
+                ),
+                best_gammas,
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting."""
@@ -51,16 +69,12 @@ class Gamma(Study):
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return the grid of γ, b and bounds: to fit on, then to test on."""
         return [
-            episode
+            found
             for where, changed in _places(settings)
             for seed in changed.seeds
             for budget in _budgets(settings, changed)
-            for episode in _grid(changed, budget, seed, where)
+            for found in _grid(changed, budget, seed, where)
         ]
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Fit on one part, test on the other."""
-        return summarise(results, self.question)
 
 
 def _places(settings: StudySettings) -> list[tuple[str, StudySettings]]:
@@ -100,14 +114,10 @@ def _grid(
     gammas = SMALL_GAMMAS if settings.is_small else GAMMAS
     nominal, actual = budget
     return [
-        Episode(
-            workload=settings.workload,
-            policy="stageroute",
-            limits=replace(settings.at_budget(actual), confidence=Confidence(family, gamma=gamma)),
-            num_queries=settings.num_queries,
-            num_stages=settings.num_stages,
-            seed=seed,
-            cell=(
+        episode(
+            settings, "stageroute",
+            replace(settings.at_budget(actual), confidence=Confidence(family, gamma=gamma)), seed,
+            (
                 ("where", where),
                 ("bounds", family),
                 ("nominal", nominal),
@@ -118,4 +128,4 @@ def _grid(
         )
         for family in FAMILIES
         for gamma in gammas
-    ]
+    ]  # fmt: skip

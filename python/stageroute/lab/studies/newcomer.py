@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 
 import numpy as np
 
 from stageroute.config.confidence import Confidence
 from stageroute.lab.adoption import Adoption, adoption
-from stageroute.lab.episodes import Episode, Record
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.parts import REGRET_COLUMNS, episode, mean_regret, regret_cells
+from stageroute.lab.columns import REGRET_COLUMNS, key, mean
+from stageroute.lab.declared import Cell, Column, Part, Scope, TableOf
+from stageroute.lab.episodes import Episode
+from stageroute.lab.runs import Run, Runs, group
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
+from stageroute.lab.summary import Curve, LineFigure
 from stageroute.workloads import BetterNewcomer, BuiltIn
 from stageroute.workloads.newcomer import NEWCOMER
 
@@ -26,8 +29,9 @@ POLICY, STAGES, BOUNDS, ADVANTAGE = "policy", "K", "bounds", "advantage"
 NOTE: Final = (
     "Queries from its arrival, median and 90th percentile over the seeds: until it is live; until "
     "the first stage in which it serves half of what it serves for the oracle; until that holds in "
-    "every stage. Traffic: what it served in all, in % of what it served for the oracle, mean. "
-    "Regret in % of the stage oracle's reward, overspending charged, over the whole stream."
+    "every stage, and the share of the streams in which it ever does. Traffic: what it served in "
+    "all, in % of what it served for the oracle, mean. Regret in % of the stage oracle's reward, "
+    "overspending charged, over the whole stream."
 )
 
 
@@ -60,11 +64,75 @@ ADVANTAGE_VARIANTS: Final = tuple(
 )
 
 
+def _adoption(run: Run) -> Adoption:
+    return adoption(run.record, run.oracle().record, NEWCOMER)
+
+
+def _queries(name: str) -> Cell:
+    """Return what says after how many queries something came about: median and 90th percentile."""
+
+    def say(runs: Runs) -> str:
+        found = [getattr(_adoption(run), name) for run in runs]
+        # Not interpolated: some may be infinite.
+        quantiles = np.quantile(found, [0.5, 0.9], method="higher").tolist()
+        return " / ".join(f"{value:,.0f}" if np.isfinite(value) else "never" for value in quantiles)
+
+    return say
+
+
+def _settled(scope: Scope) -> list[LineFigure]:
+    """Show in how many streams the newcomer has settled, over the queries since its arrival."""
+    times = {
+        value: np.sort([_adoption(run).settled for run in runs])
+        for (value,), runs in group(scope.runs, "value").items()
+    }
+    last = max(time[np.isfinite(time)].max(initial=1.0) for time in times.values())
+    grid = np.linspace(0.0, last, 100)
+    return [
+        LineFigure(
+            scope.text("Streams in which the newcomer has settled, by {sweep}, {part}"),
+            "queries since its arrival", "streams, %",
+            tuple(
+                Curve(value, grid, 100.0 * np.searchsorted(time, grid, side="right") / time.size)
+                for value, time in times.items()
+            ),
+            note="Settled: it serves half of what it serves for the oracle, in every stage from "
+            "there.",
+            part=scope.part,
+        )
+    ]  # fmt: skip
+
+
 class Newcomer(Study):
     """A better model arrives in the first half of the stream."""
 
     name = "newcomer"
+    title = "A better newcomer"
     question = "How long does a better newcomer wait until it serves what it should?"
+
+    parts = (
+        Part(
+            "b = {budget:g}", by=("budget", "sweep"),
+            where=lambda run: run["sweep"] != ORACLE,
+            shows=(
+                TableOf(
+                    "Adoption by {sweep}, {part}",
+                    rows=("value",),
+                    columns=(
+                        Column("{sweep}", key("value")),
+                        Column("live", _queries("live")),
+                        Column("in use", _queries("used")),
+                        Column("settled", _queries("settled")),
+                        Column("settled in", mean(lambda run: _adoption(run).settled < inf, ".0%")),
+                        Column("traffic %", mean(lambda run: 100 * _adoption(run).traffic, ".0f")),
+                        *REGRET_COLUMNS,
+                    ),
+                    note=NOTE,
+                ),
+                _settled,
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting."""
@@ -87,19 +155,6 @@ class Newcomer(Study):
                 *_oracles(settings, variants, budget, seed),
             ]
         ]
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell how long adoption takes, and what that depends on."""
-        budgets = results.distinct("budget")
-        sweeps = [name for name in results.distinct("sweep") if name != ORACLE]
-        first, *others = (_table(results, budget, name) for budget in budgets for name in sweeps)
-        return Summary(
-            title="A better newcomer",
-            question=self.question,
-            findings=tuple(_finding(results, b, name) for b in budgets for name in sweeps),
-            tables=(replace(first, note=NOTE), *others),
-            figures=tuple(_figure(results, b, name) for b in budgets for name in sweeps),
-        )
 
 
 def _variants(settings: StudySettings) -> list[Variant]:
@@ -138,88 +193,3 @@ def _oracles(
         for variant in variants
     ]  # fmt: skip
     return list(dict.fromkeys(found))
-
-
-def _adoptions(results: StudyResults, records: Sequence[Record]) -> list[Adoption]:
-    oracles = {_where(record): record for record in results.of(policy=ORACLE)}
-    return [adoption(record, oracles[_where(record)], NEWCOMER) for record in records]
-
-
-def _where(record: Record) -> tuple[str, int, float, int]:
-    return record.workload, record.num_stages, record.budget, record.seed
-
-
-def _values(results: StudyResults, budget: float, sweep: str) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in results.of(budget=budget, sweep=sweep):
-        found.setdefault(record.cell_values["value"], []).append(record)
-    return found
-
-
-def _quantiles(values: Sequence[float]) -> str:
-    # Not interpolated: some may be infinite.
-    middle, high = np.quantile(values, [0.5, 0.9], method="higher").tolist()
-    return f"{_queries(middle)} / {_queries(high)}"
-
-
-def _queries(value: float) -> str:
-    return f"{value:,.0f}" if np.isfinite(value) else "never"
-
-
-def _table(results: StudyResults, budget: float, sweep: str) -> Table:
-    rows = []
-    for value, records in _values(results, budget, sweep).items():
-        found = _adoptions(results, records)
-        rows.append(
-            (
-                value,
-                *(
-                    _quantiles([getattr(one, name) for one in found])
-                    for name in ("live", "used", "settled")
-                ),
-                f"{100 * np.mean([one.traffic for one in found]):.0f}",
-                *regret_cells(records),
-            )
-        )
-    part = f"b = {budget:g}"
-    columns = (sweep, "live", "in use", "settled", "traffic %", *REGRET_COLUMNS)
-    return Table(f"Adoption by {sweep}, {part}", columns, tuple(rows), part=part)
-
-
-def _finding(results: StudyResults, budget: float, sweep: str) -> str:
-    texts = []
-    for value, records in _values(results, budget, sweep).items():
-        found = _adoptions(results, records)
-        used = float(np.quantile([one.used for one in found], 0.5, method="higher"))
-        settled = np.mean([np.isfinite(one.settled) for one in found])
-        texts.append(
-            f"{value} {_queries(used)} (settled in {settled:.0%} of the streams, regret "
-            f"{mean_regret(records):.2%})"
-        )
-    return (
-        f"b = {budget:g}, by {sweep}: median queries until the newcomer serves half of what it "
-        f"should: {'; '.join(texts)}."
-    )
-
-
-def _figure(results: StudyResults, budget: float, sweep: str) -> Figure:
-    """Show in how many streams the newcomer has settled, over the queries since its arrival."""
-    values = _values(results, budget, sweep)
-    times = {
-        value: np.sort([one.settled for one in _adoptions(results, records)])
-        for value, records in values.items()
-    }
-    finite = [time[np.isfinite(time)].max(initial=1.0) for time in times.values()]
-    grid = np.linspace(0.0, max(finite), 100)
-    part = f"b = {budget:g}"
-    return LineFigure(
-        f"Streams in which the newcomer has settled, by {sweep}, {part}",
-        "queries since its arrival",
-        "streams, %",
-        tuple(
-            Curve(value, grid, 100.0 * np.searchsorted(time, grid, side="right") / time.size)
-            for value, time in times.items()
-        ),
-        note="Settled: it serves half of what it serves for the oracle, in every stage from there.",
-        part=part,
-    )

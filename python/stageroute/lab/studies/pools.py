@@ -1,18 +1,35 @@
 """Pools of many models that arrive fast: more than there are slots to try them in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
+from stageroute.lab.columns import (
+    REGRET_COLUMNS,
+    REGRET_NOTE,
+    band,
+    interval,
+    key,
+    mean,
+    points,
+    regret,
+    tried,
+)
+from stageroute.lab.declared import Cell, Column, Curves, LinesOf, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.parts import episode
-from stageroute.lab.studies.pools_summary import KNOWLEDGE, SIZE, SLOTS, summarise
+from stageroute.lab.runs import Run, Runs
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
+from stageroute.lab.summary import PointFigure
 from stageroute.policies import Limits, RewardPrior
 from stageroute.workloads import LargePool
 
 __all__ = ["Pools"]
+
+SIZE, KNOWLEDGE, SLOTS = "size", "knowledge", "slots"
+"""Parts of the study."""
 
 OURS, SHORTLIST = "stageroute", "stageroute-shortlist"
 
@@ -80,11 +97,111 @@ OF_KNOWLEDGE: Final = (
 )
 
 
+NOTE: Final = (
+    f"{REGRET_NOTE} Tried: share of the models that arrive which ever serve a query. Deployment: "
+    "one stage boundary, new models added included, native solver. Times are those of this run."
+)
+
+TRIED: Final = Column("tried %", mean(tried, ".0f"))
+
+
+def _time(of: Callable[[Run], float], form: str) -> Cell:
+    """Return what formats the median of a time; a dash where no times were kept."""
+
+    def say(runs: Runs) -> str:
+        times = [of(run) for run in runs if run.timing]
+        return format(np.median(times), form) if times else "-"
+
+    return say
+
+
+def _knowledge(scope: Scope) -> list[PointFigure]:
+    return [
+        PointFigure(
+            "What it is told, and what it makes of the budget", "spend / b",
+            "reward kept, % of the oracle's",
+            points(scope.runs, "who", "spend", lambda run: 100.0 - regret(run), label=_short),
+            upright=1.0, part=scope.part,
+            note="Prices are known where nothing else is said. ±: scores with such an error, ×: of "
+            "such a weight, where it is not 20.",
+        )
+    ]  # fmt: skip
+
+
+def _short(who: str) -> str:
+    """Return a label that has room in the figure."""
+    short = who.removeprefix("prices, ").replace("scores ", "").replace(", weight ", " × ")
+    return short.replace("and quality from them", "quality by price")
+
+
 class Pools(Study):
     """Sizes of the pool, what is known of its models, and how many slots there are."""
 
     name = "pools"
+    title = "Large pools"
     question = "What happens with more candidates than can ever be tried, and what helps?"
+
+    parts = (
+        Part(
+            SIZE, where={"part": SIZE},
+            shows=(
+                TableOf(
+                    "Over the size of the pool",
+                    rows=("N", "who"),
+                    columns=(
+                        Column("told, or policy", key("who")),
+                        Column("N", key("N", ",")),
+                        Column("b", key("budget", "g")),
+                        *REGRET_COLUMNS,
+                        TRIED,
+                        Column(
+                            "ns / query", _time(lambda r: r.timing["nanoseconds_per_query"], ",.0f")
+                        ),
+                        Column(
+                            "ms / deployment",
+                            _time(lambda r: r.timing["milliseconds_deploying"]
+                                  / r.record.num_stages, ".3g"),
+                        ),
+                    ),
+                    note=NOTE,
+                ),
+                LinesOf(
+                    "Regret over the size of the pool", "models", "regret, %",
+                    (Curves(band(regret), "who"),), over="N", log_x=True,
+                    note="The largest pool has twice the budget: its first models are expensive.",
+                ),
+            ),
+        ),
+        Part(
+            KNOWLEDGE, by=("N",), where={"part": KNOWLEDGE},
+            shows=(
+                TableOf(
+                    "Over what is known of {N:,} models",
+                    rows=("who",),
+                    columns=(
+                        Column("told", key("who")), *REGRET_COLUMNS, TRIED,
+                        Column("starts", interval("starts", 0)),
+                    ),
+                ),
+                _knowledge,
+            ),
+        ),
+        Part(
+            SLOTS, where={"part": SLOTS},
+            shows=(
+                TableOf(
+                    "Over the slots that stages offer",
+                    rows=("K", "M_max", "who"),
+                    columns=(
+                        Column("told", key("who")), Column("K", key("K")),
+                        Column("M_max", key("M_max")),
+                        Column("slots", lambda runs: f"{runs[0]['K'] * runs[0]['M_max']:,}"),
+                        *REGRET_COLUMNS, TRIED,
+                    ),
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting."""
@@ -114,10 +231,6 @@ class Pools(Study):
         ]
         # Episodes of the same pool follow each other.
         return sorted(episodes, key=lambda one: (one.seed, dict(one.cell)["N"]))
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell how it goes, and what helps."""
-        return summarise(results, self.question)
 
 
 def _pool(settings: StudySettings, seed: int, num_models: int | None = None) -> LargePool:

@@ -1,24 +1,34 @@
 """How regret grows with the number of queries, against the T^(2/3) of the theory."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
+from stageroute.lab.columns import band, cell, interval, key, mean, priced
+from stageroute.lab.declared import Column, Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.scaling_summary import (
-    CUBE_ROOT,
-    FIXED,
-    GUESSING,
-    SQUARE_ROOT,
-    summarise,
-)
+from stageroute.lab.power_law import exponent, law_of
+from stageroute.lab.runs import Run, Runs, values
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
+from stageroute.lab.summary import Curve
 from stageroute.workloads import BuiltIn, NeedleArrivals, RandomArrivals, Workload
 
 __all__ = ["Scaling"]
+
+CUBE_ROOT, SQUARE_ROOT, FIXED = "T^(1/3)", "T^(1/2)", "fixed"
+"""Rules for K."""
+
+SMALLEST: Final = 1_000
+ASYMPTOTIC_FROM: Final = 100_000
+"""From this T on, exponents are fitted once more: below, the first visits weigh most."""
+
+GUESSING: Final = "uniform"
+"""What learns nothing."""
 
 THEORY: Final = "stageroute-theory"
 ONE_RULE: Final = (THEORY, GUESSING)
@@ -38,11 +48,131 @@ class Instance:
     rules: tuple[str, ...] = (CUBE_ROOT, SQUARE_ROOT, FIXED)
 
 
+NOTE: Final = (
+    "Exponents x of T^x, by least squares through the logarithms of the mean over seeds; in "
+    "brackets what covers them with 95 %. Learning: total regret of expected rewards against the "
+    "stage oracle, which deploys at the same boundaries. Money priced: with what was spent beyond "
+    "b T charged at the oracle's price, so that overspending cannot hide regret. "
+    "Waiting: what the stage oracle itself loses because arrivals wait for a boundary; no policy "
+    "can avoid it. In all: learning, money priced, and waiting, which is what the theory bounds. "
+    "A dash: not positive somewhere, so that there is no exponent."
+)
+
+
+def in_all(run: Run) -> float:
+    """Return the regret in rewards: learning, money priced, and waiting."""
+    return priced(run) + (run.record.waiting_cost or 0.0)
+
+
+def _rule(run: Run) -> str:
+    return str(run.record.num_stages) if run["rule"] == FIXED else str(run["rule"])
+
+
+def _positive(of: str | Callable[[Run], float]) -> Callable[[Runs], Any]:
+    """Return what draws a mean where all that covers it is positive: axes are logarithmic."""
+
+    def drawn(runs: Runs) -> Any:
+        mean, low, high = band(of)(runs)
+        return (mean, low, high) if mean > 0 and low > 0 else (np.nan, np.nan, np.nan)
+
+    return drawn
+
+
+def _power(runs: Runs) -> str:
+    law = law_of(runs, "num_queries", in_all)
+    return "" if law is None else f"T^{law.exponent.value:.2f}"
+
+
+def _theory(curves: Sequence[Curve]) -> list[Curve]:
+    """Return the slope of the bounds (Li & Li 2026), through the highest end of the curves."""
+    if not curves:
+        return []
+    x, ends = np.asarray(curves[0].x), [np.asarray(curve.y) for curve in curves]
+    top = max(float(y[np.isfinite(y)][-1]) for y in ends)
+    return [Curve("T^(2/3)", x, top * (x / x[-1]) ** (2.0 / 3.0), is_reference=True)]
+
+
+def _exponents(smallest: int) -> Part:
+    """Return the exponents from a T on, if there are at least two such T."""
+    table = TableOf(
+        f"Exponents, {{instance}}, from T = {smallest:,} on",
+        rows=("rule", "policy"),
+        columns=(
+            Column("policy", key("policy")),
+            Column("K", lambda runs: _rule(runs[0])),
+            Column("largest T", cell(lambda runs: max(run["num_queries"] for run in runs), ",")),
+            Column("learning", exponent("num_queries", "total_regret")),
+            Column("learning, money priced", exponent("num_queries", priced)),
+            Column("waiting", exponent("num_queries", "waiting_cost")),
+            Column("in all", exponent("num_queries", in_all)),
+        ),
+        note=NOTE,
+    )
+    return Part(
+        "", (table,), where=lambda run: run["num_queries"] >= smallest,
+        when=lambda runs: len(values(runs, "num_queries")) >= 2,
+    )  # fmt: skip
+
+
+REGRET: Final = TableOf(
+    f"Regret with K = {CUBE_ROOT}, {{instance}}",
+    rows=("num_queries",),
+    columns=(
+        Column("T", key("num_queries", ",")),
+        Column("K", key("num_stages")),
+        Column("seeds", lambda runs: str(len(values(runs, "seed")))),
+        Each("policy", (Column("", interval(in_all, 0)),)),
+        Column("of it waiting", mean("waiting_cost", ".0f")),
+        Column(
+            "lower bound",
+            lambda runs: f"{floor:.0f}" if (floor := runs[0].cell.get("lower bound")) else "-",
+        ),
+    ),
+    where={"rule": CUBE_ROOT},
+    note="Regret in all, in rewards: learning, money priced, and waiting, mean over the seeds. "
+    "Lower bound: what no learner can stay below on average, where the construction has one.",
+)
+
+LINES_NOTE: Final = "Straight lines are powers of T; dotted: the slope of the theory, T^(2/3)."
+
+MADE_OF: Final = LinesOf(
+    "What regret is made of, by rule for K: {policy}", "T, queries", "reward lost",
+    (
+        Curves(_positive(priced), _rule, "learning, {}"),
+        Curves(_positive("waiting_cost"), _rule, "waiting, {}"),
+    ),
+    over="num_queries", more=_theory, log_x=True, log_y=True, note=LINES_NOTE,
+)  # fmt: skip
+
+
 class Scaling(Study):
     """Streams of 1,000 to 10,000,000 queries, with K following T by several rules."""
 
     name = "scaling"
+    title = "Scaling of regret"
     question = "Does regret grow as T^(2/3), and what of it does?"
+
+    parts = (
+        Part(
+            "{instance}", by=("instance",),
+            shows=(
+                _exponents(SMALLEST),
+                _exponents(ASYMPTOTIC_FROM),
+                REGRET,
+                LinesOf(
+                    f"Regret in all, K = {CUBE_ROOT}", "T, queries", "reward lost",
+                    (Curves(_positive(in_all), "policy", detail=_power),),
+                    over="num_queries", where={"rule": CUBE_ROOT}, more=_theory,
+                    log_x=True, log_y=True, note=LINES_NOTE,
+                ),
+                Part(
+                    "", when=lambda runs: len(values(runs, "rule")) > 1,
+                    where=lambda run: run["policy"] != GUESSING,
+                    shows=(Part("", (MADE_OF,), by=("policy",)),),
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting. T is the longest stream; K counts where it is fixed."""
@@ -61,17 +191,18 @@ class Scaling(Study):
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return every policy under every rule for K, the long streams first."""
         return [
-            Episode(
-                workload=instance.workload,
-                policy=policy,
-                limits=replace(
+            episode(
+                settings,
+                policy,
+                replace(
                     settings.at_budget(budget),
                     throughput_cap=instance.throughput_cap or settings.limits.throughput_cap,
                 ),
+                seed,
+                (("instance", instance.label), ("rule", rule), *floor(instance, num_queries)),
+                workload=instance.workload,
                 num_queries=num_queries,
                 num_stages=num_stages(rule, num_queries, settings.num_stages),
-                seed=seed,
-                cell=(("instance", instance.label), ("rule", rule), *floor(instance, num_queries)),
             )
             for num_queries in reversed(lengths(settings.num_queries))
             for budget in settings.budgets
@@ -82,10 +213,6 @@ class Scaling(Study):
             for policy in settings.policies
             if rule == CUBE_ROOT or policy not in ONE_RULE
         ]
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Fit exponents for every instance."""
-        return summarise(results, self.question)
 
 
 def lengths(longest_stream: int) -> list[int]:

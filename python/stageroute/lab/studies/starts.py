@@ -4,21 +4,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import column
-from stageroute.lab.episodes import Episode, Record
-from stageroute.lab.intervals import mean_interval
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.parts import (
+from stageroute.lab.columns import (
     REGRET_COLUMNS,
     REGRET_NOTE,
-    curve,
-    episode,
-    mean_regret,
-    mean_spend,
-    regret_cells,
+    band,
+    column,
+    interval,
+    key,
+    mean,
+    regret,
 )
+from stageroute.lab.declared import Column, Curves, LinesOf, Part, TableOf
+from stageroute.lab.episodes import Episode
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
 from stageroute.workloads import BuiltIn
 
 __all__ = ["LEVELS", "Starts"]
@@ -57,7 +56,38 @@ class Starts(Study):
     """Start costs from none to what a whole stage may spend."""
 
     name = "starts"
+    title = "Start costs"
     question = "What does it bring to weigh what starting a model costs?"
+
+    parts = (
+        Part(
+            "b = {budget:g}", by=("budget",),
+            shows=(
+                TableOf(
+                    "Start costs, {part}",
+                    rows=("level", "who"),
+                    columns=(
+                        Column("policy", key("who")),
+                        Column("start / (b T / K)", key("level", "g")),
+                        *REGRET_COLUMNS,
+                        Column("starts", interval("starts", 1)),
+                        Column("of spend", mean("start_spend", ".3f")),
+                    ),
+                    note=NOTE,
+                ),
+                LinesOf(
+                    "Regret over start costs, {part}", "a start / (b T / K)", "regret, %",
+                    (Curves(band(regret), "who"),), over="level", log_x=True, log_y=True,
+                ),
+                LinesOf(
+                    "Starts and regret, {part}", "starts", "regret, %",
+                    (Curves(band(regret), "who"),),
+                    over="level", x=lambda runs: column(runs, "starts").mean(), log_y=True,
+                    note="Each line goes from free starts to the most expensive ones.",
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting."""
@@ -88,76 +118,3 @@ class Starts(Study):
             for level in levels
             for contestant in contestants
         ]  # fmt: skip
-
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell what weighing start costs brings."""
-        budgets = results.distinct("budget")
-        first, *others = (_table(results, budget) for budget in budgets)
-        return Summary(
-            title="Start costs",
-            question=self.question,
-            findings=tuple(text for budget in budgets for text in _findings(results, budget)),
-            tables=(replace(first, note=NOTE), *others),
-            figures=tuple(figure for budget in budgets for figure in _figures(results, budget)),
-        )
-
-
-def _of(results: StudyResults, budget: float, level: float, who: str) -> list[Record]:
-    return results.of(budget=budget, level=level, who=who)
-
-
-def _table(results: StudyResults, budget: float) -> Table:
-    rows = []
-    for level in results.distinct("level"):
-        for who in results.distinct("who"):
-            records = _of(results, budget, level, who)
-            starts = mean_interval(column(records, "starts")).text(1)
-            paid = f"{column(records, 'start_spend').mean():.3f}"
-            rows.append((who, f"{level:g}", *regret_cells(records), starts, paid))
-    columns = ("policy", "start / (b T / K)", *REGRET_COLUMNS, "starts", "of spend")
-    part = f"b = {budget:g}"
-    return Table(f"Start costs, {part}", columns, tuple(rows), part=part)
-
-
-def _findings(results: StudyResults, budget: float) -> list[str]:
-    labels = results.distinct("who")
-    texts = []
-    for level in results.distinct("level"):
-        if level == 0.0:
-            continue
-        regret = {who: mean_regret(_of(results, budget, level, who)) for who in labels}
-        learning = [who for who in labels if not who.startswith(ORACLE)]
-        best = min(learning, key=lambda who: regret[who])
-        said = [
-            f"{who} {regret[who]:.2%} at {mean_spend(_of(results, budget, level, who)):.3f} b"
-            for who in labels
-        ]
-        texts.append(
-            f"b = {budget:g}, a start costs {level:g} of what a stage may spend: "
-            f"{', '.join(said)}; the least regret of those that learn is that of {best}."
-        )
-    return texts
-
-
-def _figures(results: StudyResults, budget: float) -> list[Figure]:
-    part, labels = f"b = {budget:g}", results.distinct("who")
-    levels = sorted(results.distinct("level"))
-    groups = {who: [_of(results, budget, level, who) for level in levels] for who in labels}
-    return [
-        LineFigure(
-            f"Regret over start costs, {part}", "a start / (b T / K)", "regret, %",
-            tuple(curve(who, levels, groups[who]) for who in labels), log_x=True, log_y=True,
-            part=part,
-        ),
-        LineFigure(
-            f"Starts and regret, {part}", "starts", "regret, %",
-            tuple(_trade_off(who, groups[who]) for who in labels), log_y=True, part=part,
-            note="Each line goes from the dearest starts to free ones.",
-        ),
-    ]  # fmt: skip
-
-
-def _trade_off(who: str, groups: list[list[Record]]) -> Curve:
-    dearest_first = groups[::-1]
-    starts = [float(column(records, "starts").mean()) for records in dearest_first]
-    return curve(who, starts, dearest_first)

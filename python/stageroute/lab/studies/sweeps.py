@@ -5,17 +5,33 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.results import StudyResults
-from stageroute.lab.studies.sweeps_summary import DEFAULT, INTERVAL, summarise
+from stageroute.lab.columns import band, interval, key, learning, loss, mean, waiting, worst
+from stageroute.lab.declared import Cell, Column, Curves, Each, LinesOf, Part, Scope, TableOf, Under
+from stageroute.lab.episodes import Episode
+from stageroute.lab.power_law import exponent
+from stageroute.lab.runs import Run, values
+from stageroute.lab.shares import agreement, who_serves
+from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.lab.summary import Summary
+from stageroute.lab.summary import HeatMap, LineFigure
 from stageroute.policies.stageroute import as_published
 from stageroute.workloads import BuiltIn, LargePool, RandomArrivals
 
 __all__ = ["Sweeps"]
 
-PUBLISHED: Final = "stageroute-published"
+OURS, PUBLISHED, ORACLE = "stageroute", "stageroute-published", "oracle"
+
+DEFAULT: Final = "none"
+"""The cell without a sweep."""
+
+INTERVAL: Final = "K"
+"""The sweep that says how often to redeploy."""
+
+NOTE: Final = (
+    "Loss in %, mean over the seeds, in brackets what covers it with 95 %: what is lost against an "
+    "oracle that redeploys at every arrival, so waiting for stage boundaries counts, and so does "
+    "what was spent beyond b T, at the oracle's price. Waiting: the part that no policy can avoid."
+)
 
 SUITES: Final = 5
 """How many pools there are of each size."""
@@ -81,11 +97,129 @@ UPDATES: Final = Sweep(INTERVAL, (5, 10, 20, 33, 50, 100, 200, 400), _stages, (5
 """Swept at every budget, since it is what an operator asks first."""
 
 
+def _between_boundaries(run: Run) -> float:
+    """Return the queries between two boundaries."""
+    return run.record.num_queries / run.record.num_stages
+
+
+TABLE: Final = TableOf(
+    "Over {part}",
+    rows=("value",),
+    columns=(
+        Column("{sweep}", key("value", "g")),
+        Column("waiting %", mean(waiting)),
+        Column("oracle", mean("oracle_reward", ".3f")),
+        Each("who", (
+            Column("loss %", interval(loss)),
+            Column("worst", worst(loss, ".1f")),
+            Column("spend / b", mean("spend", ".3f")),
+        )),
+    ),
+    note=NOTE,
+)  # fmt: skip
+
+
+def _figure(scope: Scope) -> list[LineFigure]:
+    over = values(scope.runs, "value")
+    return LinesOf(
+        "Loss over {sweep}", "{sweep}", "loss, %", (Curves(band(loss), "who"),), over="value",
+        log_x=bool(over[-1] / over[0] > 8), log_y=True,
+        note="Lower is better; bands cover the means over the seeds with 95 %.",
+    )(scope)  # fmt: skip
+
+
+def _agreement(name: str) -> Under:
+    """Return columns of how far stages agree with the oracle's: all, the first, the last third."""
+
+    def share(run: Run, part: str) -> float:
+        found = getattr(agreement(run.record, run.oracle().record), name)
+        third = max(1, found.size // 3)
+        parts = {"all": found, "first": found[:third], "last": found[-third:]}
+        return float(parts[part].mean())
+
+    def of(part: str) -> Cell:
+        return mean(lambda run: share(run, part), ".1%")
+
+    return Under(name, tuple(Column(part, of(part)) for part in ("all", "first", "last")))
+
+
+def _maps(scope: Scope) -> list[HeatMap]:
+    note = (
+        "Models from top to bottom in order of arrival; grey: not there yet. The same rows as dark "
+        "as the oracle's mean that the right models were found."
+    )
+    return who_serves(scope, (ORACLE, OURS), lambda _: note)
+
+
 class Sweeps(Study):
     """One-dimensional sweeps over K, M_max, b, α, γ, the candidates and the speed of arrivals."""
 
     name = "sweeps"
+    title = "Sweeps"
     question = "How sensitive is each policy to each setting, and how often should it redeploy?"
+
+    parts = (
+        Part(
+            "{sweep}, b = {budget:g}", by=("sweep", "budget"), where={"sweep": INTERVAL},
+            shows=(
+                TABLE,
+                LinesOf(
+                    "Loss over the update interval, b = {budget:g}",
+                    "queries between two boundaries", "loss, %",
+                    (
+                        Curves(band(loss), "who"),
+                        Curves(band(waiting), label="waiting", where={"who": OURS}),
+                        Curves(band(learning), label="learning", where={"who": OURS}),
+                    ),
+                    over=_between_boundaries, log_x=True, log_y=True,
+                    focus=lambda _: (OURS, "waiting", "learning"),
+                    note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals "
+                    "lose twice: arrivals wait for a boundary, and models can be exchanged, hence "
+                    "tried, less often. Choose an interval where the line of the whole loss is "
+                    "still level.",
+                ),
+            ),
+        ),
+        Part(
+            "{sweep}", by=("sweep",), where=lambda run: run["sweep"] not in (DEFAULT, INTERVAL),
+            shows=(TABLE, _figure),
+        ),
+        Part(
+            INTERVAL, where={"sweep": INTERVAL, "who": OURS},
+            shows=(
+                TableOf(
+                    "Waiting over the update interval",
+                    rows=("budget",),
+                    columns=(
+                        Column("b", key("budget", "g")),
+                        Column(
+                            "grows as interval^", exponent(_between_boundaries, waiting)
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Part(
+            "Selection", where={"sweep": DEFAULT}, when=lambda runs: bool(runs[0].record.models),
+            shows=(
+                TableOf(
+                    "Agreement with the oracle",
+                    rows=("policy",),
+                    columns=(
+                        Column("policy", key("policy")),
+                        _agreement("live"), _agreement("needed"), _agreement("served"),
+                    ),
+                    where=lambda run: run["policy"] != ORACLE,
+                    note="Live: candidates × stages in which a model is live for both or for "
+                    "neither; slots that the oracle's mixture does not need are filled by both as "
+                    "they like. Needed: stages in which every model that the oracle uses is live. "
+                    "Served: queries that the same models serve. Over the whole stream, its first "
+                    "and its last third.",
+                ),
+                _maps,
+            ),
+        ),
+    )  # fmt: skip
 
     def settings(self) -> StudySettings:
         """Return the full setting. The limits' budget is the default of the other sweeps."""
@@ -98,32 +232,28 @@ class Sweeps(Study):
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return every policy at every value of every sweep, and the oracle at the default."""
         return [
-            episode
+            found
             for seed in settings.seeds
-            for episode in [
+            for found in [
                 *_defaults(settings, seed),
                 *(
-                    episode
+                    found
                     for budget in settings.budgets
-                    for episode in _sweep(UPDATES, settings, seed, budget)
+                    for found in _sweep(UPDATES, settings, seed, budget)
                 ),
                 *(
-                    episode
+                    found
                     for sweep in OTHER_SWEEPS
-                    for episode in _sweep(sweep, settings, seed, settings.limits.budget)
+                    for found in _sweep(sweep, settings, seed, settings.limits.budget)
                 ),
             ]
         ]
 
-    def summarise(self, results: StudyResults) -> Summary:
-        """Tell what each sweep says."""
-        return summarise(results, self.question)
-
 
 def _defaults(settings: StudySettings, seed: int) -> list[Episode]:
     return [
-        _episode(settings, policy, seed, settings.limits.budget, (("sweep", DEFAULT),))
-        for policy in dict.fromkeys((*settings.policies, "oracle"))
+        episode(settings, policy, settings.limits, seed, (("sweep", DEFAULT),))
+        for policy in dict.fromkeys((*settings.policies, ORACLE))
     ]
 
 
@@ -132,8 +262,8 @@ def _sweep(sweep: Sweep, settings: StudySettings, seed: int, budget: float) -> l
     random = replace(settings, workload=RandomArrivals(settings.workload))
     return [
         sweep.apply(
-            _episode(
-                random, policy, seed, budget,
+            episode(
+                random, policy, settings.at_budget(budget), seed,
                 (("sweep", sweep.name), ("value", value), ("who", policy)),
             ),
             value,
@@ -141,15 +271,3 @@ def _sweep(sweep: Sweep, settings: StudySettings, seed: int, budget: float) -> l
         for value in values
         for policy in settings.policies
     ]  # fmt: skip
-
-
-def _episode(settings: StudySettings, policy: str, seed: int, budget: float, cell: Cell) -> Episode:
-    return Episode(
-        workload=settings.workload,
-        policy=policy,
-        limits=settings.at_budget(budget),
-        num_queries=settings.num_queries,
-        num_stages=settings.num_stages,
-        seed=seed,
-        cell=cell,
-    )
