@@ -12,10 +12,15 @@ from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.policies import CONTEXTUAL, Limits, Setting, make_policy
 from stageroute.policies.base import Floats
-from stageroute.policies.context_oracles import context_means
-from stageroute.policies.contexts import families, family_features, prompt_features, task_features
-from stageroute.policies.joint_lp import joint_optimum
-from stageroute.policies.oracles import optimum
+from stageroute.policies.optimum import optimum
+from stageroute.policies.oracles.context import context_means
+from stageroute.policies.oracles.joint_lp import joint_optimum
+from stageroute.policies.ours.contexts import (
+    families,
+    family_features,
+    prompt_features,
+    task_features,
+)
 from stageroute.replay.replay import ReplayResult, replay
 
 LEARNING = [name for name in CONTEXTUAL if name.startswith("stageroute")]

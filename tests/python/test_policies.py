@@ -12,7 +12,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream
 from stageroute.errors import InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.policies.oracles import stage_problems
+from stageroute.policies.oracles.stage import stage_problems
 from stageroute.replay.metrics import expected_rewards
 from stageroute.replay.replay import ReplayResult, replay
 

@@ -6,17 +6,17 @@ in the policy alone.
 """
 
 from stageroute.policies.base import Limits, Policy, Setting
+from stageroute.policies.baselines.paper import GreedyPolicy, UniformPolicy
 from stageroute.policies.check import check_policy
-from stageroute.policies.oracles import StageOraclePolicy
-from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.priors import RewardPrior
-from stageroute.policies.registry import CONTEXTUAL, POLICIES, RIVALS, find_policy, make_policy
-from stageroute.policies.rules import RULES
-from stageroute.policies.stageroute import (
+from stageroute.policies.oracles.stage import StageOraclePolicy
+from stageroute.policies.ours.stageroute import (
     PublishedStageRoutePolicy,
     StageRoutePolicy,
     TheoryStageRoutePolicy,
 )
+from stageroute.policies.priors import RewardPrior
+from stageroute.policies.registry import CONTEXTUAL, POLICIES, RIVALS, find_policy, make_policy
+from stageroute.policies.rules import RULES
 
 __all__ = [
     "CONTEXTUAL",

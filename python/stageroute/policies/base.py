@@ -4,22 +4,37 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute._core import Mixture
 from stageroute.checks import is_number, is_whole, require
-from stageroute.config.confidence import Confidence
-from stageroute.config.models import Model
+from stageroute.config.confidence import Confidence, CoreConfidence
+from stageroute.config.models import CorePrior, Model
+from stageroute.config.settings import RouterSettings
 from stageroute.datasets.streams import Stream
+from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import InvalidInputError
 from stageroute.policies.priors import RewardPrior
 
-__all__ = ["Arms", "Floats", "KernelPolicy", "Limits", "Policy", "Setting"]
+__all__ = [
+    "Arms",
+    "Floats",
+    "KernelPolicy",
+    "Limits",
+    "MixturePolicy",
+    "Policy",
+    "Setting",
+    "first_by",
+]
 
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
+
+PACING_BURST: Final = RouterSettings(budget=1.0, max_deployed=1).pacing_burst
+"""As `StageRouter` has it by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +140,21 @@ class Setting:
         """One cap for each model, shape (N,)."""
         return self.limits.caps(self.num_models)
 
+    def priors(self) -> list[CorePrior]:
+        """Return what the core is told of each model beforehand."""
+        return [model.core_prior() for model in self.models()]
+
+    def confidence(self) -> CoreConfidence:
+        """Return the bounds as the core takes them, for the models present at the start."""
+        models = self.models()
+        present = [models[arm] for arm in self.stream.candidates(0)]
+        return self.limits.confidence.resolved(self.limits.budget, present)
+
+    def pacing(self) -> tuple[float, float] | None:
+        """Return horizon (queries) and burst of StageRoute's pacing; None without."""
+        horizon = self.limits.pacing_horizon
+        return None if horizon is None else (horizon, PACING_BURST)
+
     def models(self) -> list[Model]:
         """Return the models as a learning policy may know them, in order of arrival."""
         unknown: list[float | None] = [None] * self.num_models
@@ -156,11 +186,14 @@ class Policy(ABC):
         replayed in one call; None for a policy written in Python, which is replayed query by query.
     exempt : mapping of str to str
         Rules of `stageroute.policies.RULES` that the policy does not keep, each with the reason.
+    is_contextual : bool
+        Whether it needs to see more of a query than others do; it is one of `CONTEXTUAL` then.
     """
 
     name: str
     kernel: Any = None
     exempt: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    is_contextual: ClassVar[bool] = False
 
     @abstractmethod
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
@@ -183,7 +216,7 @@ class Policy(ABC):
 
 
 class KernelPolicy(Policy):
-    """A baseline whose routing is a native kernel of its own."""
+    """A policy whose routing is a native kernel of its own."""
 
     def route(self, row: int) -> tuple[int, float, float]:
         """Decide on the next query."""
@@ -193,3 +226,41 @@ class KernelPolicy(Policy):
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
         """Learn what the last decision brought."""
         self.kernel.observe(row, arm, reward, cost)
+
+    def counts(self) -> dict[str, int]:
+        """How many LPs ended in each status; empty for a kernel that solves none."""
+        if not hasattr(self.kernel, "counts"):
+            return {}
+        return dict(zip(STATUSES, self.kernel.counts(), strict=True))
+
+
+class MixturePolicy(KernelPolicy):
+    """A policy that routes by a fixed distribution in each stage."""
+
+    def __init__(self, num_models: int, seed: int) -> None:
+        self.kernel = Mixture(num_models, seed)
+
+    @abstractmethod
+    def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:
+        """Return the live set of the next stage, and the distribution over all models."""
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Publish the mixture of the stage."""
+        live, probabilities = self.mixture(candidates)
+        self.kernel.publish(live, probabilities)
+        return live
+
+
+def first_by(candidates: Arms, size: int, *keys: Floats) -> tuple[int, ...]:
+    """Return the candidates that come first, ascending.
+
+    Parameters
+    ----------
+    candidates : ndarray of int, shape (M,)
+    size : int
+        At most this many are taken.
+    *keys : ndarray, shape (M,)
+        The smallest of the last key come first; ties by the key before it, then by arm.
+    """
+    order = np.lexsort((candidates, *keys))
+    return tuple(sorted(candidates[order[:size]].tolist()))

@@ -1,130 +1,57 @@
-"""Every policy by name: ours, the baselines, and other routers, which are imported when made."""
+"""Every policy by name: ours, the baselines, oracles, other routers, and those of others.
 
-from collections.abc import Callable
+A class of `ours`, `baselines` or `oracles` that gives itself a `name` is registered by that.
+"""
+
+import pkgutil
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from importlib import import_module
-from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from types import MappingProxyType, ModuleType
+from typing import Final, TypeGuard
 
 from stageroute.errors import InvalidInputError
+from stageroute.policies import baselines, oracles, ours
 from stageroute.policies.base import Policy, Setting
-from stageroute.policies.context_oracles import (
-    FamilyOraclePolicy,
-    OwnBudgetFamilyOraclePolicy,
-    TaskOraclePolicy,
-)
-from stageroute.policies.contextual import (
-    FamilyPolicy,
-    LinearPolicy,
-    OwnBudgetFamilyPolicy,
-    OwnBudgetLinearPolicy,
-    OwnBudgetTaskPolicy,
-    TaskPolicy,
-)
-from stageroute.policies.indices import (
-    EpsilonGreedyPolicy,
-    KlUcbPolicy,
-    ThompsonPolicy,
-    Ucb1Policy,
-)
-from stageroute.policies.knapsacks import AgrawalDevanurPolicy, PrimalDualBwkPolicy
-from stageroute.policies.linucb import LinUcbPolicy, TaskLinUcbPolicy
-from stageroute.policies.oracles import ClairvoyantPolicy, StageOraclePolicy, StaticPolicy
-from stageroute.policies.paper import GreedyPolicy, UniformPolicy
-from stageroute.policies.stageroute import (
-    HoeffdingStageRoutePolicy,
-    KlStageRoutePolicy,
-    PaperStageRoutePolicy,
-    PublishedStageRoutePolicy,
-    ShortlistStageRoutePolicy,
-    StageRoutePolicy,
-    StartBlindStageRoutePolicy,
-    TheoryStageRoutePolicy,
-)
+from stageroute.policies.rivals import RIVAL_CLASSES
 
-__all__ = ["CONTEXTUAL", "POLICIES", "RIVALS", "find_policy", "make_policy"]
+__all__ = ["CONTEXTUAL", "POLICIES", "RIVALS", "Maker", "find_policy", "make_policy"]
 
 Maker = Callable[[Setting], Policy]
 
 
-def _rival(path: str, **options: Any) -> Maker:
-    """Make a policy of a class of the rivals' package, which is imported when it is needed."""
+def _is_policy(value: object) -> TypeGuard[type[Policy]]:
+    return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
-    def make(setting: Setting) -> Policy:
-        module, _, name = path.partition(":")
-        policy = getattr(import_module(f"stageroute.policies.rivals.{module}"), name)
-        made: Policy = policy(setting, **options)
-        return made
 
-    return make
+def _registered(package: ModuleType) -> Iterator[type[Policy]]:
+    """Yield the classes of a package's modules that have a name of their own."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = import_module(found.name)
+        for value in vars(module).values():
+            if _is_policy(value) and value.__module__ == found.name and "name" in vars(value):
+                yield value
 
+
+_CLASSES: Final = [one for package in (ours, baselines, oracles) for one in _registered(package)]
 
 POLICIES: Final = MappingProxyType[str, Maker](
-    {
-        "stageroute": StageRoutePolicy,
-        "stageroute-paper": PaperStageRoutePolicy,
-        "stageroute-kl": KlStageRoutePolicy,
-        "stageroute-hoeffding": HoeffdingStageRoutePolicy,
-        "stageroute-published": PublishedStageRoutePolicy,
-        "stageroute-theory": TheoryStageRoutePolicy,
-        "stageroute-shortlist": ShortlistStageRoutePolicy,
-        "stageroute-start-blind": StartBlindStageRoutePolicy,
-        "ucb1": Ucb1Policy,
-        "kl-ucb": KlUcbPolicy,
-        "thompson": ThompsonPolicy,
-        "epsilon-greedy": EpsilonGreedyPolicy,
-        "bwk": PrimalDualBwkPolicy,
-        "bwk-agrawal-devanur": AgrawalDevanurPolicy,
-        "linucb": LinUcbPolicy,
-        "linucb-task": TaskLinUcbPolicy,
-        "greedy": GreedyPolicy,
-        "uniform": UniformPolicy,
-        "static": StaticPolicy,
-        "oracle": StageOraclePolicy,
-        "clairvoyant": ClairvoyantPolicy,
-    }
+    {policy.name: policy for policy in _CLASSES if not policy.is_contextual}
 )
 """How each policy is made, by name."""
 
 CONTEXTUAL: Final = MappingProxyType[str, Maker](
-    {
-        policy.name: policy
-        for policy in (
-            FamilyPolicy,
-            TaskPolicy,
-            LinearPolicy,
-            OwnBudgetFamilyPolicy,
-            OwnBudgetTaskPolicy,
-            OwnBudgetLinearPolicy,
-            FamilyOraclePolicy,
-            OwnBudgetFamilyOraclePolicy,
-            TaskOraclePolicy,
-        )
-    }
+    {policy.name: policy for policy in _CLASSES if policy.is_contextual}
 )
 """Policies that see more of a query than the others, and need a table that shows it."""
 
 
+def _when_needed(path: str) -> Maker:
+    return lambda setting: find_policy(path)(setting)
+
+
 RIVALS: Final = MappingProxyType[str, Maker](
-    {
-        "paretobandit": _rival("paretobandit_policy:ParetoBanditPolicy", knows_task=False),
-        "paretobandit-tasks": _rival("paretobandit_policy:ParetoBanditPolicy", knows_task=True),
-        "mabwiser-ucb1": _rival("mabwiser:MabwiserPolicy", algorithm="ucb1"),
-        "mabwiser-thompson": _rival("mabwiser:MabwiserPolicy", algorithm="thompson"),
-        "mabwiser-linucb": _rival("mabwiser:MabwiserPolicy", algorithm="linucb"),
-        "mabwiser-ucb1-affordable": _rival(
-            "mabwiser:MabwiserPolicy", algorithm="ucb1", affordable_only=True
-        ),
-        "mabwiser-thompson-affordable": _rival(
-            "mabwiser:MabwiserPolicy", algorithm="thompson", affordable_only=True
-        ),
-        "mabwiser-linucb-affordable": _rival(
-            "mabwiser:MabwiserPolicy", algorithm="linucb", affordable_only=True
-        ),
-        "litellm-shuffle": _rival("litellm:LitellmPolicy", strategy="shuffle"),
-        "litellm-cost": _rival("litellm:LitellmPolicy", strategy="cost"),
-        "litellm-usage": _rival("litellm:LitellmPolicy", strategy="usage"),
-    }
+    {name: _when_needed(path) for name, path in RIVAL_CLASSES.items()}
 )
 """How each rival is made, by name. Its package must be installed: ``stageroute[rivals]``."""
 
@@ -181,10 +108,6 @@ def _load(path: str) -> Maker:
         raise InvalidInputError(f"{refuse}the class lacks {', '.join(missing)}")
     maker: Maker = found
     return maker
-
-
-def _is_policy(value: object) -> TypeGuard[type[Policy]]:
-    return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
 
 def make_policy(name: str, setting: Setting) -> Policy:

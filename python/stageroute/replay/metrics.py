@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stageroute.datasets.streams import Regime, Stream
 from stageroute.policies import Limits
 from stageroute.policies.base import Arms
-from stageroute.policies.oracles import optimum, relaxed_price
+from stageroute.policies.optimum import optimum, relaxed_price
 from stageroute.replay.replay import ReplayResult
 
 __all__ = [

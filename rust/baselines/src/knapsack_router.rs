@@ -104,21 +104,20 @@ impl KnapsackRouter {
         Ok(())
     }
 
-    /// The best arm that may serve, ties towards the cheaper one, then the first; with its value.
-    fn choose(&self) -> Option<(ArmIndex, f64)> {
-        let bounds = self.learner.bounds();
-        let (budget, is_broke) = (self.config.budget, self.purse.is_empty());
-        let value = |arm: ArmIndex| {
-            let Bounds { reward_ucb, cost_lcb } = bounds[arm];
-            if is_broke {
-                return -self.learner.expected_cost(arm);
-            }
-            let price = self.duals.query_price(arm, cost_lcb / budget, self.shares.cap(arm));
-            self.duals.value(reward_ucb, price)
-        };
+    /// What a query of an arm is worth at the prices of now.
+    fn value(&self, arm: ArmIndex) -> f64 {
+        let Bounds { reward_ucb, cost_lcb } = self.learner.bounds()[arm];
+        let cost = cost_lcb / self.config.budget;
+        self.duals.value(reward_ucb, self.duals.query_price(arm, cost, self.shares.cap(arm)))
+    }
+
+    /// The best arm that may serve, ties towards the cheaper one, then the first; the cheapest one
+    /// when the money is used up.
+    fn choose(&self) -> Option<ArmIndex> {
+        let (bounds, is_broke) = (self.learner.bounds(), self.purse.is_empty());
         let mut best: Option<(ArmIndex, f64)> = None;
         for &arm in self.plan.arms().iter().filter(|&&arm| self.shares.has_left(arm)) {
-            let v = value(arm);
+            let v = if is_broke { -self.learner.expected_cost(arm) } else { self.value(arm) };
             let is_better = best.is_none_or(|(other, most)| {
                 v > most || (v == most && bounds[arm].cost_lcb < bounds[other].cost_lcb)
             });
@@ -126,21 +125,16 @@ impl KnapsackRouter {
                 best = Some((arm, v));
             }
         }
-        best.or_else(|| self.shares.least_used(&self.plan).map(|arm| (arm, value(arm))))
+        best.map(|(arm, _)| arm).or_else(|| self.shares.least_used(&self.plan))
     }
 }
 
 impl Policy for KnapsackRouter {
     fn route(&mut self, _: usize) -> Result<Decision, Error> {
-        let (arm, value) = self.choose().ok_or(Error::NoLiveArm)?;
+        let arm = self.choose().ok_or(Error::NoLiveArm)?;
         self.price_sum += self.duals.money_price();
         self.priced += 1;
-        // No money is left to trade reward for.
-        let price = if self.purse.is_empty() {
-            f64::INFINITY
-        } else {
-            self.duals.exchange_rate(value) / self.config.budget
-        };
+        let price = self.duals.exchange_rate(self.value(arm)) / self.config.budget;
         for &live in self.plan.arms() {
             let used = if live == arm { 1.0 / self.shares.cap(arm) } else { 0.0 };
             self.duals.consume_share(live, used);

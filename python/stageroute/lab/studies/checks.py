@@ -15,7 +15,7 @@ from stageroute.lab.shares import share_at_caps
 from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.policies import Limits
-from stageroute.policies.stageroute import as_published
+from stageroute.policies.ours.stageroute import as_published
 from stageroute.workloads import BuiltIn
 
 __all__ = ["Checks"]

@@ -12,7 +12,7 @@ from stageroute.lab.episodes import Episode
 from stageroute.lab.runs import Run, Runs
 from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.policies.contexts import families
+from stageroute.policies.ours.contexts import families
 
 __all__ = ["Context"]
 

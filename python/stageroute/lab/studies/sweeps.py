@@ -14,7 +14,7 @@ from stageroute.lab.shares import agreement, who_serves
 from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import HeatMap, LineFigure
-from stageroute.policies.stageroute import as_published
+from stageroute.policies.ours.stageroute import as_published
 from stageroute.workloads import BuiltIn, LargePool, RandomArrivals
 
 __all__ = ["Sweeps"]

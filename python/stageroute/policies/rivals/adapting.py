@@ -1,16 +1,25 @@
 """What adapters share: the live set, contexts, tokens."""
 
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from stageroute.datasets import OutcomeTable
-from stageroute.policies.base import Arms, Floats
+from stageroute.policies.base import Arms, Floats, first_by
 
-__all__ = ["UNKNOWN", "USUAL_TOKENS", "TaskContexts", "best_ranked"]
+__all__ = ["UNBOUND", "UNKNOWN", "USUAL_TOKENS", "TaskContexts", "best_ranked"]
 
 UNKNOWN = float("nan")
 """The probability of a rival that does not tell it, and the price of one that has none."""
+
+UNBOUND: Final = MappingProxyType(
+    {
+        "caps": "it has no caps on a share of traffic",
+        "price": "it has no price of money, or does not tell it",
+    }
+)
+"""Rules that rivals do not know of."""
 
 USUAL_TOKENS: Final = 1_000.0
 """A table knows costs, not tokens. Where prices are announced, a model is priced so that its mean
@@ -36,8 +45,7 @@ def best_ranked(
     tuple of int
         Arms, ascending.
     """
-    order = np.lexsort((generator.random(candidates.size), -score))
-    return tuple(sorted(candidates[order[:max_deployed]].tolist()))
+    return first_by(candidates, max_deployed, generator.random(candidates.size), -score)
 
 
 class TaskContexts:

@@ -27,25 +27,19 @@ import logging
 import os
 import random
 import weakref
+from abc import abstractmethod
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from stageroute.policies.base import Arms, Policy, Setting
-from stageroute.policies.rivals.adapting import UNKNOWN, USUAL_TOKENS, best_ranked
+from stageroute.policies.base import Arms, Floats, Policy, Setting
+from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, USUAL_TOKENS, best_ranked
 from stageroute.policies.rivals.installed import require_installed
 
-__all__ = ["LitellmPolicy"]
+__all__ = ["CostLitellmPolicy", "LitellmPolicy", "ShuffleLitellmPolicy", "UsageLitellmPolicy"]
 
-STRATEGIES: Final = MappingProxyType(
-    {
-        "shuffle": "simple-shuffle",
-        "cost": "cost-based-routing",
-        "usage": "usage-based-routing-v2",
-    }
-)
 GROUP: Final = "fleet"
 """The one model name that all deployments share, so that they are balanced."""
 
@@ -53,10 +47,10 @@ GROUP: Final = "fleet"
 class LitellmPolicy(Policy):
     """`litellm.Router` whose model list is the live set.
 
-    Parameters
+    Attributes
     ----------
-    setting : Setting
-    strategy : {"shuffle", "cost", "usage"}
+    strategy : str
+        LiteLLM's name of how it routes.
 
     Raises
     ------
@@ -64,13 +58,14 @@ class LitellmPolicy(Policy):
         If LiteLLM is not installed.
     """
 
-    def __init__(self, setting: Setting, strategy: str) -> None:
+    strategy: ClassVar[str]
+    exempt = UNBOUND
+
+    def __init__(self, setting: Setting) -> None:
         _keep_offline()
         require_installed("litellm", "LiteLLM")
         for logger in ("LiteLLM", "LiteLLM Router"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-        self.name = f"litellm-{strategy}"
-        self._strategy = strategy
         self._setting = setting
         self._max_deployed = setting.limits.max_deployed
         self._price = setting.stream.regimes[0].cost / USUAL_TOKENS
@@ -84,8 +79,7 @@ class LitellmPolicy(Policy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Let the cheapest models go live, or random ones where it does not rank them."""
-        ranks = self._strategy == "cost"
-        score = -self._price[candidates] if ranks else np.zeros(candidates.size)
+        score = self._scores(candidates)
         self._live = best_ranked(candidates, score, self._max_deployed, self._ties)
         models = [self._deployment(arm) for arm in self._live]
         if self._router is None:
@@ -94,6 +88,9 @@ class LitellmPolicy(Policy):
             self._router.flush_cache()  # The minute of the last query is long over.
             self._router.set_model_list(models)
         return self._live
+
+    def _scores(self, candidates: Arms) -> Floats:
+        return np.zeros(candidates.size)
 
     def _deployment(self, arm: int) -> dict[str, Any]:
         return {
@@ -112,7 +109,7 @@ class LitellmPolicy(Policy):
         from litellm import Router
 
         async def make() -> Any:
-            return Router(model_list=models, routing_strategy=STRATEGIES[self._strategy])
+            return Router(model_list=models, routing_strategy=self.strategy)
 
         # The strategy starts a task of its own: it needs a loop to belong to.
         runner = asyncio.Runner()
@@ -123,29 +120,69 @@ class LitellmPolicy(Policy):
 
     def route(self, row: int) -> tuple[int, float, float]:  # noqa: ARG002
         """Decide on the next query."""
-        if self._strategy == "cost":
-            chosen = self._loop.run_until_complete(self._route_async())
-        else:
-            chosen = self._router.get_available_deployment(GROUP)
-        arm = int(chosen["model_info"]["id"])
+        arm = int(self._choose()["model_info"]["id"])
         return arm, self._probability(arm), UNKNOWN
 
-    async def _route_async(self) -> Any:
+    def _choose(self) -> Any:
+        return self._router.get_available_deployment(GROUP)
+
+    @abstractmethod
+    def _probability(self, arm: int) -> float: ...
+
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
+        """Learn nothing."""
+
+
+class ShuffleLitellmPolicy(LitellmPolicy):
+    """Random draws in proportion to weights."""
+
+    name = "litellm-shuffle"
+    strategy = "simple-shuffle"
+
+    def _probability(self, arm: int) -> float:
+        return float(self._caps[arm] / self._caps[list(self._live)].sum())
+
+
+class CostLitellmPolicy(LitellmPolicy):
+    """The cheapest model."""
+
+    name = "litellm-cost"
+    strategy = "cost-based-routing"
+
+    def _scores(self, candidates: Arms) -> Floats:
+        return -self._price[candidates]
+
+    def _choose(self) -> Any:
+        return self._loop.run_until_complete(self._choose_async())
+
+    async def _choose_async(self) -> Any:
         chosen = await self._router.async_get_available_deployment(GROUP, request_kwargs={})
         await asyncio.sleep(0)  # It leaves a task behind, which ends here.
         return chosen
 
-    def _probability(self, arm: int) -> float:
-        if self._strategy == "cost":
-            return 1.0
-        if self._strategy == "usage":
-            return UNKNOWN
-        return float(self._caps[arm] / self._caps[list(self._live)].sum())
+    def _probability(self, arm: int) -> float:  # noqa: ARG002
+        return 1.0
+
+
+class UsageLitellmPolicy(LitellmPolicy):
+    """The model with the fewest tokens in the current minute."""
+
+    name = "litellm-usage"
+    strategy = "usage-based-routing-v2"
+    exempt = MappingProxyType(
+        {
+            **UNBOUND,
+            "probability": "ties are broken at random, which it does not tell",
+            "frequency": "it does not tell its probabilities",
+            "repeatable": "its minutes are those of the clock on the wall",
+        }
+    )
+
+    def _probability(self, arm: int) -> float:  # noqa: ARG002
+        return UNKNOWN
 
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
-        """Report the tokens that a query used, where the strategy counts them."""
-        if self._strategy != "usage":
-            return
+        """Report the tokens that a query used."""
         price = float(self._price[arm])
         usage = {
             "model_group": GROUP,

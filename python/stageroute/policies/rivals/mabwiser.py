@@ -23,15 +23,24 @@ price is within the budget (the cheapest one if none is), as a user with a budge
 """
 
 from collections import deque
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from stageroute.policies.base import Arms, Floats, Policy, Setting
-from stageroute.policies.rivals.adapting import UNKNOWN, TaskContexts, best_ranked
+from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, TaskContexts, best_ranked
 from stageroute.policies.rivals.installed import require_installed
 
-__all__ = ["MabwiserPolicy"]
+__all__ = [
+    "AffordableLinUcbMabwiserPolicy",
+    "AffordableThompsonMabwiserPolicy",
+    "AffordableUcb1MabwiserPolicy",
+    "LinUcbMabwiserPolicy",
+    "MabwiserPolicy",
+    "ThompsonMabwiserPolicy",
+    "Ucb1MabwiserPolicy",
+]
 
 LINUCB_BATCH: Final = 20
 """Rewards between two updates of LinUCB, of 36,497 in an episode."""
@@ -40,9 +49,8 @@ LINUCB_BATCH: Final = 20
 class MabwiserPolicy(Policy):
     """`mabwiser.mab.MAB` over all models that have arrived; the live ones serve.
 
-    Parameters
+    Attributes
     ----------
-    setting : Setting
     algorithm : {"ucb1", "thompson", "linucb"}
     affordable_only : bool
         Whether only models whose mean cost is within the budget are candidates.
@@ -53,17 +61,19 @@ class MabwiserPolicy(Policy):
         If MABWiser is not installed.
     """
 
-    def __init__(self, setting: Setting, algorithm: str, *, affordable_only: bool = False) -> None:
+    algorithm: ClassVar[str]
+    affordable_only: ClassVar[bool] = False
+    exempt = UNBOUND
+
+    def __init__(self, setting: Setting) -> None:
         require_installed("mabwiser.mab", "MABWiser")
-        self.name = f"mabwiser-{algorithm}" + ("-affordable" if affordable_only else "")
-        self._algorithm = algorithm
         self._limits = setting.limits
         prices = setting.stream.regimes[0].cost
         within = prices <= setting.limits.budget
         self._prices = prices
-        self._is_allowed = within if affordable_only else np.ones_like(within)
+        self._is_allowed = within if self.affordable_only else np.ones_like(within)
         self._contexts: TaskContexts | None = None
-        if algorithm == "linucb":
+        if self.algorithm == "linucb":
             self._contexts = TaskContexts(setting.stream.table, with_bias=False)
         bandit, ties, binarizer = np.random.SeedSequence(setting.seed).spawn(3)
         self._seed = int(bandit.generate_state(1)[0])
@@ -73,7 +83,7 @@ class MabwiserPolicy(Policy):
         self._live: tuple[int, ...] = ()
         self._untried: deque[int] = deque()
         self._tried: set[int] = set()
-        self._batch_size = LINUCB_BATCH if algorithm == "linucb" else 1
+        self._batch_size = LINUCB_BATCH if self.algorithm == "linucb" else 1
         self._batch: list[tuple[int, int, float]] = []
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
@@ -98,7 +108,7 @@ class MabwiserPolicy(Policy):
             "thompson": lambda: LearningPolicy.ThompsonSampling(self._is_success),
             "linucb": lambda: LearningPolicy.LinUCB(alpha=1.0, l2_lambda=1.0),
         }
-        return MAB(arms, policies[self._algorithm](), seed=self._seed)
+        return MAB(arms, policies[self.algorithm](), seed=self._seed)
 
     def _is_success(self, arm: int, reward: float) -> bool:  # noqa: ARG002
         return bool(self._success.random() < reward)
@@ -128,7 +138,7 @@ class MabwiserPolicy(Policy):
             return self._untried[-1], 1.0, UNKNOWN
         expectation = self._bandit.predict_expectations(*self._context(row))
         arm = max(self._live, key=expectation.__getitem__)
-        return arm, UNKNOWN if self._algorithm == "thompson" else 1.0, UNKNOWN
+        return arm, UNKNOWN if self.algorithm == "thompson" else 1.0, UNKNOWN
 
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
         """Learn what `arm` brought on the query of that row; costs have no place in it."""
@@ -150,3 +160,52 @@ class MabwiserPolicy(Policy):
         if self._contexts is None:
             return ()
         return (np.stack([self._contexts.of_row(row) for row in rows]),)
+
+
+class Ucb1MabwiserPolicy(MabwiserPolicy):
+    """UCB1."""
+
+    name = "mabwiser-ucb1"
+    algorithm = "ucb1"
+
+
+class ThompsonMabwiserPolicy(MabwiserPolicy):
+    """Thompson sampling."""
+
+    name = "mabwiser-thompson"
+    algorithm = "thompson"
+    exempt = MappingProxyType(
+        {
+            **UNBOUND,
+            "probability": "it draws from posteriors and does not tell with what probability",
+            "frequency": "it does not tell its probabilities",
+        }
+    )
+
+
+class LinUcbMabwiserPolicy(MabwiserPolicy):
+    """LinUCB."""
+
+    name = "mabwiser-linucb"
+    algorithm = "linucb"
+
+
+class AffordableUcb1MabwiserPolicy(Ucb1MabwiserPolicy):
+    """The same over affordable models."""
+
+    name = "mabwiser-ucb1-affordable"
+    affordable_only = True
+
+
+class AffordableThompsonMabwiserPolicy(ThompsonMabwiserPolicy):
+    """The same over affordable models."""
+
+    name = "mabwiser-thompson-affordable"
+    affordable_only = True
+
+
+class AffordableLinUcbMabwiserPolicy(LinUcbMabwiserPolicy):
+    """The same over affordable models."""
+
+    name = "mabwiser-linucb-affordable"
+    affordable_only = True

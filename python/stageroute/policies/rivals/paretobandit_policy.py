@@ -1,25 +1,20 @@
 """ParetoBandit in the comparison."""
 
 from collections import deque
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
 from stageroute.policies.base import Arms, Floats, Policy, Setting
-from stageroute.policies.rivals.adapting import UNKNOWN, TaskContexts
+from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, TaskContexts
 from stageroute.policies.rivals.paretobandit import ParetoBandit
 
-__all__ = ["ParetoBanditPolicy"]
+__all__ = ["ParetoBanditPolicy", "TaskParetoBanditPolicy"]
 
 
 class ParetoBanditPolicy(Policy):
-    """`ParetoBandit`, offered the live models.
-
-    Parameters
-    ----------
-    setting : Setting
-    knows_task : bool
-        Whether its context is the query's task, or a constant.
+    """`ParetoBandit`, offered the live models; its context is a constant.
 
     Raises
     ------
@@ -27,11 +22,16 @@ class ParetoBanditPolicy(Policy):
         If ParetoBandit is not installed.
     """
 
-    def __init__(self, setting: Setting, *, knows_task: bool) -> None:
-        self.name = "paretobandit-tasks" if knows_task else "paretobandit"
+    name = "paretobandit"
+    knows_task: ClassVar[bool] = False
+    exempt = MappingProxyType(
+        {**UNBOUND, "frequency": "it breaks ties at random and does not tell with what probability"}
+    )
+
+    def __init__(self, setting: Setting) -> None:
         self._max_deployed = setting.limits.max_deployed
         table = setting.stream.table
-        self._contexts = TaskContexts(table, with_bias=True) if knows_task else None
+        self._contexts = TaskContexts(table, with_bias=True) if self.knows_task else None
         self._bandit = ParetoBandit(
             setting.names,
             setting.stream.regimes[0].cost,
@@ -73,3 +73,10 @@ class ParetoBanditPolicy(Policy):
             return np.ones(1)
         average: Floats = self._contexts.shares() @ self._contexts.of_task
         return average
+
+
+class TaskParetoBanditPolicy(ParetoBanditPolicy):
+    """The same; its context is the query's task."""
+
+    name = "paretobandit-tasks"
+    knows_task = True

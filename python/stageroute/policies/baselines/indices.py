@@ -1,14 +1,13 @@
 """Classical bandit indices under the same budget, caps and deployments as StageRoute."""
 
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
 from stageroute._core import IndexRouter
-from stageroute.config.settings import RouterSettings
 from stageroute.policies.base import Arms, KernelPolicy, Setting
-from stageroute.policies.oracles import optimum
+from stageroute.policies.optimum import optimum
 
 __all__ = [
     "EpsilonGreedyPolicy",
@@ -17,8 +16,6 @@ __all__ = [
     "ThompsonPolicy",
     "Ucb1Policy",
 ]
-
-STATUSES: Final = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
 
 
 class IndexPolicy(KernelPolicy):
@@ -35,30 +32,25 @@ class IndexPolicy(KernelPolicy):
 
     def __init__(self, setting: Setting) -> None:
         self._limits = limits = setting.limits
-        horizon = limits.pacing_horizon
-        pacing = None if horizon is None else (horizon, PACING_BURST)
-        priors = [model.core_prior() for model in setting.models()]
-        self.kernel = self._router = IndexRouter(
-            self.index, setting.caps(), priors, limits.budget, pacing, setting.seed
+        self.kernel = IndexRouter(
+            self.index,
+            setting.caps(),
+            setting.priors(),
+            limits.budget,
+            setting.pacing(),
+            setting.seed,
         )
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        """Deploy the optimum of the MIP on the indices and mean costs of now."""
-        reward, cost = map(np.array, self._router.estimates())
-        price = self._router.budget_price()
-        # Free slots are valued as StageRoute values them.
-        price = price if np.isfinite(price) else 0.0
+        """Deploy the optimum of the MIP on the indices and mean costs of now.
+
+        Free slots are valued as StageRoute values them.
+        """
+        reward, cost = map(np.array, self.kernel.estimates())
+        price = self.kernel.budget_price()
         live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
-        self._router.publish(live)
+        self.kernel.publish(live)
         return live
-
-    def counts(self) -> dict[str, int]:
-        """How many LPs ended in each status."""
-        return dict(zip(STATUSES, self._router.counts(), strict=True))
-
-
-PACING_BURST: Final = RouterSettings(budget=1.0, max_deployed=1).pacing_burst
-"""As `StageRouter` has it by default."""
 
 
 class Ucb1Policy(IndexPolicy):

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from stageroute._core import KnapsackRouter
-from stageroute.policies.base import Arms, KernelPolicy, Setting
+from stageroute.policies.base import Arms, KernelPolicy, Setting, first_by
 
 __all__ = ["AgrawalDevanurPolicy", "KnapsackPolicy", "PrimalDualBwkPolicy"]
 
@@ -35,18 +35,17 @@ class KnapsackPolicy(KernelPolicy):
     method: ClassVar[str]
 
     def __init__(self, setting: Setting) -> None:
-        limits, models, caps = setting.limits, setting.models(), setting.caps()
+        limits, caps = setting.limits, setting.caps()
         horizon = setting.stream.num_queries
-        present = setting.stream.candidates(0)
-        confidence = limits.confidence.resolved(limits.budget, [models[arm] for arm in present])
+        confidence = setting.confidence()
         self._max_deployed = limits.max_deployed
         scarcest = min(limits.budget / confidence["cost_ceiling"], float(caps.min()))
-        self.kernel = self._router = KnapsackRouter(
+        self.kernel = KnapsackRouter(
             self.method,
             self._step(scarcest, limits.max_deployed, horizon),
             confidence,
             caps,
-            [model.core_prior() for model in models],
+            setting.priors(),
             limits.budget,
             horizon,
             horizon / setting.num_stages,
@@ -59,10 +58,9 @@ class KnapsackPolicy(KernelPolicy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of the highest value, ties towards the cheaper."""
-        value, cost = (np.asarray(column)[candidates] for column in self._router.begin_stage())
-        order = np.lexsort((candidates, cost, -value))[: self._max_deployed]
-        live = tuple(sorted(candidates[order].tolist()))
-        self._router.publish(live)
+        value, cost = (np.asarray(column)[candidates] for column in self.kernel.begin_stage())
+        live = first_by(candidates, self._max_deployed, cost, -value)
+        self.kernel.publish(live)
         return live
 
 

@@ -8,9 +8,8 @@ import numpy as np
 from stageroute._core import ContextRouter
 from stageroute.datasets import OutcomeTable
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
-from stageroute.policies.contexts import family_features, prompt_features, task_features
-from stageroute.policies.indices import PACING_BURST, STATUSES
-from stageroute.policies.oracles import optimum, relaxed_price
+from stageroute.policies.optimum import optimum, relaxed_price
+from stageroute.policies.ours.contexts import family_features, prompt_features, task_features
 
 __all__ = [
     "ContextualPolicy",
@@ -42,6 +41,8 @@ class ContextualPolicy(KernelPolicy):
     its own.
     """
 
+    is_contextual = True
+
     width: ClassVar[float] = 0.4
     """Bernstein's 2 sqrt(γ v), at its default γ = 0.15 and the largest variance, 1/4."""
 
@@ -50,21 +51,18 @@ class ContextualPolicy(KernelPolicy):
     share_step: ClassVar[float] = 0.002
 
     def __init__(self, setting: Setting) -> None:
-        self._limits = limits = setting.limits
-        models, horizon = setting.models(), limits.pacing_horizon
-        present = [models[arm] for arm in setting.stream.candidates(0)]
+        self._limits = setting.limits
         stage_queries = setting.stream.num_queries / setting.num_stages
-        self.kernel = self._router = ContextRouter(
+        prices = (self.money_step, self.share_step, stage_queries)
+        self.kernel = ContextRouter(
             self._features(setting.stream.table),
             setting.caps(),
-            [model.core_prior() for model in models],
+            setting.priors(),
             width=self.width,
-            budget=limits.budget,
-            pacing=None if horizon is None else (horizon, PACING_BURST),
-            confidence=limits.confidence.resolved(limits.budget, present),
-            prices=(self.money_step, self.share_step, stage_queries)
-            if self.shares_prices
-            else None,
+            budget=setting.limits.budget,
+            pacing=setting.pacing(),
+            confidence=setting.confidence(),
+            prices=prices if self.shares_prices else None,
             seed=setting.seed,
         )
 
@@ -75,18 +73,16 @@ class ContextualPolicy(KernelPolicy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the optimum of the MIP on the pooled bounds."""
-        reward, cost = map(np.array, self._router.begin_stage())
-        price = self._router.budget_price()
-        price = price if np.isfinite(price) else 0.0
+        reward, cost = map(np.array, self.kernel.begin_stage())
+        price = self.kernel.budget_price()
         live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
         start = relaxed_price(candidates, reward, cost, self._limits)
-        self._router.publish(live, start if np.isfinite(start) else 0.0)
+        self.kernel.publish(live, start if np.isfinite(start) else 0.0)
         return live
 
     def counts(self) -> dict[str, int]:
         """How many LPs ended in each status; empty where prices are shared."""
-        counts = dict(zip(STATUSES, self._router.counts(), strict=True))
-        return {} if self.shares_prices else counts
+        return {} if self.shares_prices else super().counts()
 
 
 class FamilyPolicy(ContextualPolicy):
@@ -110,17 +106,17 @@ class LinearPolicy(ContextualPolicy):
     _features = staticmethod(prompt_features)
 
 
-class OwnBudgetTaskPolicy(TaskPolicy):
-    """The same with a budget and caps for each query on its own."""
-
-    name = "stageroute-task-own-budget"
-    shares_prices = False
-
-
 class OwnBudgetFamilyPolicy(FamilyPolicy):
     """The same with a budget and caps for each query on its own."""
 
     name = "stageroute-family-own-budget"
+    shares_prices = False
+
+
+class OwnBudgetTaskPolicy(TaskPolicy):
+    """The same with a budget and caps for each query on its own."""
+
+    name = "stageroute-task-own-budget"
     shares_prices = False
 
 

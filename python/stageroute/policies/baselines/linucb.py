@@ -9,7 +9,7 @@ from stageroute._core import LinUcb
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
-from stageroute.policies.knapsacks import LARGEST_BILL
+from stageroute.policies.baselines.knapsacks import LARGEST_BILL
 
 __all__ = ["LinUcbPolicy", "TaskLinUcbPolicy"]
 
@@ -46,12 +46,12 @@ class LinUcbPolicy(KernelPolicy):
             features, axis=0, return_index=True, return_inverse=True
         )
         self._max_deployed = limits.max_deployed
-        self.kernel = self._linucb = LinUcb(
+        self.kernel = LinUcb(
             self.width,
             1.0 / (LARGEST_BILL * math.sqrt(setting.stream.num_queries)),
             features,
             setting.caps(),
-            [model.core_prior() for model in setting.models()],
+            setting.priors(),
             limits.budget,
             setting.stream.num_queries,
         )
@@ -63,13 +63,13 @@ class LinUcbPolicy(KernelPolicy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy, one after the other, what adds most on the contexts asked about so far."""
-        values = np.array(self._linucb.values(self._examples.tolist()))
+        values = np.array(self.kernel.values(self._examples.tolist()))
         values = values.reshape(self._examples.size, -1)[:, candidates]
-        asked = np.bincount(self._context, weights=self._linucb.seen())
+        asked = np.bincount(self._context, weights=self.kernel.seen())
         weights = asked / asked.sum() if asked.any() else np.full(asked.size, 1 / asked.size)
         chosen = best_together(values, weights, min(self._max_deployed, candidates.size))
         live = tuple(sorted(int(candidates[slot]) for slot in chosen))
-        self._linucb.publish(live)
+        self.kernel.publish(live)
         return live
 
 

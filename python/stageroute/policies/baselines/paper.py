@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stageroute._core import Greedy, Mixture
-from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
+from stageroute._core import Greedy
+from stageroute.policies.base import Arms, Floats, KernelPolicy, MixturePolicy, Setting, first_by
 
 __all__ = ["GreedyPolicy", "UniformPolicy"]
 
@@ -21,40 +21,38 @@ class GreedyPolicy(KernelPolicy):
         limits = setting.limits
         confidence = limits.confidence.resolved(limits.budget, [])
         self._max_deployed = limits.max_deployed
-        self.kernel = self._greedy = Greedy(confidence, setting.caps(), setting.seed)
+        self.kernel = Greedy(confidence, setting.caps(), setting.seed)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of highest utility, ties towards the first."""
-        self._greedy.refresh_bounds()
-        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self._greedy.bounds())
+        self.kernel.refresh_bounds()
+        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self.kernel.bounds())
         with np.errstate(divide="ignore"):
             utility = reward_ucb / cost_lcb
-        order = np.lexsort((candidates, -reward_ucb, -utility))[: self._max_deployed]
-        live = tuple(sorted(candidates[order].tolist()))
-        self._greedy.publish(live)
+        live = first_by(candidates, self._max_deployed, -reward_ucb, -utility)
+        self.kernel.publish(live)
         return live
 
 
-class UniformPolicy(KernelPolicy):
+class UniformPolicy(MixturePolicy):
     """The paper's uniform baseline: a random live set, all alike within their caps."""
 
     name = "uniform"
 
     def __init__(self, setting: Setting) -> None:
+        set_seed, route_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
+        super().__init__(setting.num_models, int(route_seed))
         self._caps = setting.caps()
         self._max_deployed = setting.limits.max_deployed
-        set_seed, route_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
         self._generator = np.random.default_rng(set_seed)
-        self.kernel = self._mixture = Mixture(setting.num_models, int(route_seed))
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+    def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:
         """Draw the live set."""
         size = min(self._max_deployed, candidates.size)
         live = np.sort(self._generator.choice(candidates, size=size, replace=False))
         probabilities = np.zeros(self._caps.size)
         probabilities[live] = even_within_caps(self._caps[live])
-        self._mixture.publish(live.tolist(), probabilities)
-        return tuple(live.tolist())
+        return tuple(live.tolist()), probabilities
 
 
 def even_within_caps(caps: Floats) -> Floats:

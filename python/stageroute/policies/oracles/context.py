@@ -17,9 +17,9 @@ from stageroute._core import solve_routing_lp
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, Limits, Policy, Setting
-from stageroute.policies.contexts import families
-from stageroute.policies.joint_lp import cheapest_spend, joint_optimum
-from stageroute.policies.oracles import optimum
+from stageroute.policies.optimum import optimum
+from stageroute.policies.oracles.joint_lp import cheapest_spend, joint_optimum
+from stageroute.policies.ours.contexts import families
 
 __all__ = [
     "ContextOraclePolicy",
@@ -72,6 +72,7 @@ ROOM: Final = 1e-3
 class ContextOraclePolicy(Policy):
     """Knows the true means of every context, on the live set of the stage oracle."""
 
+    is_contextual = True
     shares_budget: ClassVar[bool] = True
     exempt = MappingProxyType(
         {

@@ -4,10 +4,12 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from stageroute.config.confidence import Confidence
+from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Limits, Policy, Setting
 from stageroute.router.router import StageRouter
@@ -35,6 +37,8 @@ class StageRoutePolicy(Policy):
     """`StageRouter` as it is, stages ended by the replay."""
 
     name = "stageroute"
+    family: ClassVar[str | None] = None
+    """Of the bounds, with its own defaults; that of the limits where it is None."""
 
     def __init__(self, setting: Setting) -> None:
         setting = replace(setting, limits=self._limits_of(setting))
@@ -49,10 +53,10 @@ class StageRoutePolicy(Policy):
         self._router: StageRouter | None = None
         self._open: deque[int] = deque()
 
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
+    @classmethod
+    def _limits_of(cls, setting: Setting) -> Limits:
         """Return what the limits of the comparison mean for this variant."""
-        return setting.limits
+        return with_family(setting.limits, cls.family) if cls.family else setting.limits
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -105,8 +109,7 @@ class StageRoutePolicy(Policy):
     def counts(self) -> dict[str, int]:
         """How many LPs ended in each status."""
         counters = self.router.counters
-        statuses = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
-        return {status: getattr(counters, status) for status in statuses}
+        return {status: getattr(counters, status) for status in STATUSES}
 
 
 def with_family(limits: Limits, family: str) -> Limits:
@@ -126,30 +129,21 @@ class PaperStageRoutePolicy(StageRoutePolicy):
     """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
 
     name = "stageroute-paper"
-
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
-        return with_family(setting.limits, "paper")
+    family = "paper"
 
 
 class KlStageRoutePolicy(StageRoutePolicy):
     """StageRoute with KL bounds."""
 
     name = "stageroute-kl"
-
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
-        return with_family(setting.limits, "kl")
+    family = "kl"
 
 
 class HoeffdingStageRoutePolicy(StageRoutePolicy):
     """StageRoute with Hoeffding's bounds."""
 
     name = "stageroute-hoeffding"
-
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
-        return with_family(setting.limits, "hoeffding")
+    family = "hoeffding"
 
 
 def as_published(limits: Limits, gamma: float = 0.1) -> Limits:
@@ -168,19 +162,20 @@ class PublishedStageRoutePolicy(StageRoutePolicy):
 
     name = "stageroute-published"
 
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
+    @classmethod
+    def _limits_of(cls, setting: Setting) -> Limits:
         return as_published(setting.limits)
 
 
-class StartBlindStageRoutePolicy(StageRoutePolicy):
-    """StageRoute that is not told what starting a model costs, nor billed for it."""
+class TheoryStageRoutePolicy(StageRoutePolicy):
+    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
 
-    name = "stageroute-start-blind"
+    name = "stageroute-theory"
 
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
-        return replace(setting.limits, start_cost=0.0)
+    @classmethod
+    def _limits_of(cls, setting: Setting) -> Limits:
+        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
+        return as_published(setting.limits, gamma)
 
 
 class ShortlistStageRoutePolicy(StageRoutePolicy):
@@ -212,12 +207,11 @@ class ShortlistStageRoutePolicy(StageRoutePolicy):
         return self._begin_with(arrived, kept)
 
 
-class TheoryStageRoutePolicy(StageRoutePolicy):
-    """StageRoute as published, with the γ of its theory: log(N T / δ) at δ = 0.05."""
+class StartBlindStageRoutePolicy(StageRoutePolicy):
+    """StageRoute that is not told what starting a model costs, nor billed for it."""
 
-    name = "stageroute-theory"
+    name = "stageroute-start-blind"
 
-    @staticmethod
-    def _limits_of(setting: Setting) -> Limits:
-        gamma = math.log(setting.num_models * setting.stream.num_queries / 0.05)
-        return as_published(setting.limits, gamma)
+    @classmethod
+    def _limits_of(cls, setting: Setting) -> Limits:
+        return replace(setting.limits, start_cost=0.0)

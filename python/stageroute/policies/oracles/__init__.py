@@ -1,0 +1,1 @@
+"""Policies that know what others must learn: what can be reached at most."""

@@ -1,0 +1,1 @@
+"""StageRoute: as it is, with other settings, as published, and with context."""
