@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypedDict, final, type_check_only
 
@@ -10,6 +10,7 @@ from stageroute.config.confidence import CoreConfidence
 from stageroute.config.models import CorePrior
 
 __all__ = [
+    "FACTS",
     "IS_UNOPTIMISED",
     "ContextRouter",
     "Control",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 __version__: str
+FACTS: Mapping[str, Any]
 IS_UNOPTIMISED: bool
 
 @final
@@ -120,35 +122,6 @@ class FeedbackBatch:
     def unknown(self) -> int: ...
     @property
     def expired(self) -> int: ...
-
-@type_check_only
-class CoreCounters(TypedDict):
-    queries: int
-    optimal: int
-    throttled: int
-    budget_infeasible: int
-    cap_infeasible: int
-    restricted: int
-    restricted_infeasible: int
-    refused_traffic: int
-    refused_cooling: int
-    refused_hard_limit: int
-    refused_excluded: int
-    rewards: int
-    costs: int
-    costs_without_tokens: int
-    above_reservation: int
-    repeated: int
-    unknown: int
-    expired: int
-    evicted: int
-    failures: dict[str, int]
-    cooldowns: int
-    billed: float
-    in_flight: float
-    written_off: float
-    paced_budget: float
-    arrival_rate: float
 
 @type_check_only
 class CoreArmState(TypedDict):
@@ -267,7 +240,7 @@ class Control:
     def planning(self) -> CorePlanning: ...
     def arm_state(self, arm: int) -> CoreArmState: ...
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-    def counters(self) -> CoreCounters: ...
+    def counters(self) -> dict[str, Any]: ...
     def limits(self) -> list[tuple[float, str, float, float]]: ...
     def drain_log(self) -> CoreLog: ...
 

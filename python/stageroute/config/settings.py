@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from stageroute._core import FACTS
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.config.confidence import Confidence
 from stageroute.config.fleet import Fleet
@@ -55,8 +56,8 @@ class HardLimit:
     def __post_init__(self) -> None:
         ok = is_number(self.usd) and 0.0 < self.usd <= 1e9
         require(ok, "usd", self.usd, "a hard limit must be above 0 and at most 1e9, in USD")
-        require_one_of("per", self.per, ("hour", "day", "month", "total"))
-        require_one_of("at_limit", self.at_limit, ("cheapest", "refuse"))
+        require_one_of("per", self.per, FACTS["periods"])
+        require_one_of("at_limit", self.at_limit, FACTS["at_limit"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +87,11 @@ class FailureEffect:
     def __post_init__(self) -> None:
         ok = self.reward is None or (is_number(self.reward) and 0.0 <= self.reward <= 1.0)
         require(ok, "reward", self.reward, "must be in [0, 1], or None")
-        require_one_of("charge", self.charge, ("nothing", "expected", "open"))
-        require_one_of("health", self.health, ("none", "failure", "cool_down"))
+        require_one_of("charge", self.charge, FACTS["charges"])
+        require_one_of("health", self.health, FACTS["strikes"])
 
 
-FAILURES: Final = {
-    "timeout": FailureEffect(None, "expected", "failure"),
-    "rate_limit": FailureEffect(None, "nothing", "cool_down"),
-    "refusal": FailureEffect(0.0, "open", "none"),
-    "error": FailureEffect(None, "nothing", "failure"),
-}
+FAILURES: Final = {reason: FailureEffect(**effect) for reason, effect in FACTS["failures"].items()}
 """What each reason of `StageRouter.fail` does by default. Trouble of a provider says nothing of its
 model's quality; a refusal does, and is no trouble."""
 
@@ -123,10 +119,10 @@ class Health:
         If a field breaks its rule.
     """
 
-    failures: int = 3
-    cooldown: float = 5.0
-    max_cooldown: float = 300.0
-    failed_after: int = 3
+    failures: int = FACTS["health"]["failures"]
+    cooldown: float = FACTS["health"]["cooldown"]
+    max_cooldown: float = FACTS["health"]["max_cooldown"]
+    failed_after: int = FACTS["health"]["failed_after"]
 
     def __post_init__(self) -> None:
         for name in ("failures", "failed_after"):
@@ -157,9 +153,9 @@ class ChangeTest:
         Observations before the first test, at least 2.
     """
 
-    threshold: float = 30.0
-    slack: float = 0.2
-    min_samples: int = 30
+    threshold: float = FACTS["change_test"]["threshold"]
+    slack: float = FACTS["change_test"]["slack"]
+    min_samples: int = FACTS["change_test"]["min_samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +224,8 @@ class RouterSettings:
     max_deployed: int
     confidence: Confidence = field(default_factory=Confidence)
     drift: Drift = field(default_factory=Drift)
-    pacing_horizon: float | None = 500.0
-    pacing_burst: float = 2.0
+    pacing_horizon: float | None = FACTS["pacing"]["horizon"]
+    pacing_burst: float = FACTS["pacing"]["burst"]
     hard_limits: tuple[HardLimit, ...] = ()
     failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
     health: Health = field(default_factory=Health)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from stageroute._core import decisions_to_json
+from stageroute._core import FACTS, decisions_to_json
 
 if TYPE_CHECKING:
     from stageroute._core import CoreLog
 
 __all__ = ["DecisionBatch", "LoggedDecision"]
 
-REASONS: Final = ("excluded", "traffic_limit", "cooling", "hard_limit", "probe")
-"""Names of the bits of a decision's reasons, lowest first, as in the core."""
+REASONS: Final[tuple[str, ...]] = FACTS["reasons"]
+"""Names of the bits of a decision's reasons, lowest first."""
 
-STATUSES: Final = ("optimal", "throttled", "budget_infeasible", "cap_infeasible")
-"""Names of the statuses, by their number in the core."""
+STATUSES: Final[tuple[str, ...]] = FACTS["statuses"]
+"""Names of the statuses, by their number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute._core import Mixture
+from stageroute._core import FACTS, Mixture
 from stageroute.checks import is_number, is_whole, require
 from stageroute.config.confidence import Confidence, CoreConfidence
 from stageroute.config.models import CorePrior, Model
-from stageroute.config.settings import RouterSettings
 from stageroute.datasets.streams import Stream
 from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import InvalidInputError
@@ -33,7 +32,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
 
-PACING_BURST: Final = RouterSettings(budget=1.0, max_deployed=1).pacing_burst
+PACING_BURST: Final = FACTS["pacing"]["burst"]
 """As `StageRouter` has it by default."""
 
 
@@ -71,7 +70,7 @@ class Limits:
     max_deployed: int = 4
     throughput_cap: float | tuple[float, ...] = 0.5
     confidence: Confidence = field(default_factory=Confidence)
-    pacing_horizon: float | None = 500.0
+    pacing_horizon: float | None = FACTS["pacing"]["horizon"]
     use_prices: bool = False
     solver: str = "highs"
     start_cost: float = 0.0

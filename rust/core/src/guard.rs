@@ -23,6 +23,11 @@ pub enum AtLimit {
     Refuse,
 }
 
+impl AtLimit {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Cheapest, Self::Refuse];
+}
+
 /// A hard limit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HardLimit {

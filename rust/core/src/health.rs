@@ -64,6 +64,11 @@ pub enum Strike {
     CoolDown,
 }
 
+impl Strike {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::None, Self::Failure, Self::CoolDown];
+}
+
 /// The breaker of one arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Health {

@@ -117,6 +117,12 @@ pub struct Pacing {
     pub burst: f64,
 }
 
+impl Default for Pacing {
+    fn default() -> Self {
+        Self { horizon: 500.0, burst: 2.0 }
+    }
+}
+
 impl Pacing {
     /// Checks both fields.
     ///

@@ -11,6 +11,7 @@ mod convert;
 mod decision;
 mod deployment;
 mod errors;
+mod facts;
 mod gate;
 mod log;
 mod lp;
@@ -27,6 +28,7 @@ use pyo3::prelude::*;
 /// Native core of `stageroute`; use it through the package.
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("FACTS", facts::facts(module.py())?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("IS_UNOPTIMISED", env!("OPT_LEVEL") == "0")?;
     module.add_class::<lp::RoutingSolution>()?;

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute._core import FACTS
 from stageroute.config.models import Model, Price, Tokens
 from stageroute.config.settings import Drift
 from stageroute.errors import AlreadyObservedError, InvalidInputError
@@ -22,13 +23,7 @@ __all__ = ["Service", "ServiceSettings", "StageRouteService"]
 
 Arms = NDArray[np.intp]
 
-DECISION_STATUSES: Final = (
-    "optimal",
-    "throttled",
-    "budget_infeasible",
-    "cap_infeasible",
-    "restricted",
-)
+DECISION_STATUSES: Final[tuple[str, ...]] = (*FACTS["statuses"], "restricted")
 FEEDBACK_COUNTERS: Final = ("rewards", "costs", "repeated", "unknown", "expired", "evicted")
 
 

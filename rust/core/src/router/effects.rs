@@ -42,6 +42,11 @@ pub enum Charge {
     Open,
 }
 
+impl Charge {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::Expected, Self::Open];
+}
+
 /// What a failure does.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FailureEffect {

@@ -1,0 +1,66 @@
+"""What is declared once in the core, and what the Python side makes of it."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+
+from stageroute import Model, StageRouter, _core
+from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
+from stageroute.config.settings import FAILURES, FailureEffect, HardLimit, Health, RouterSettings
+from stageroute.errors import InvalidInputError
+from stageroute.router.state import RouterCounters
+
+FACTS = _core.FACTS
+
+
+def test_failures_do_by_default_what_their_documentation_says() -> None:
+    """A timeout may have been billed; only a query that never ran is known to be free."""
+    assert {
+        "timeout": FailureEffect(None, "expected", "failure"),
+        "rate_limit": FailureEffect(None, "nothing", "cool_down"),
+        "refusal": FailureEffect(0.0, "open", "none"),
+        "error": FailureEffect(None, "nothing", "failure"),
+    } == FAILURES
+
+
+def test_a_timeout_is_billed_as_expected_unless_it_is_set_otherwise() -> None:
+    model = Model("a", expected_cost=0.0005)
+    for failures, billed in ((None, 0.0005), ({"timeout": FAILURES["error"]}, 0.0)):
+        router = StageRouter([model], budget=0.001, max_deployed=1, failures=failures, seed=1)
+        router.fail(router.route(), "timeout")
+        assert router.counters.billed == billed
+        assert router.counters.in_flight == pytest.approx(0.0, abs=1e-12)
+
+
+def test_counters_are_those_of_the_core() -> None:
+    router = StageRouter(["a"], budget=0.001, max_deployed=1, seed=1)
+    names = [field.name for field in fields(RouterCounters)]
+    own = ["failed_stages", "log_dropped"]
+    assert sorted(names) == sorted([*router._control.counters(), *own])
+    assert list(router.counters.failures) == list(FACTS["failures"])
+
+
+def test_every_name_of_the_core_is_taken_by_it() -> None:
+    settings: dict[str, Any] = {"budget": 0.001, "max_deployed": 1}
+    choices: list[dict[str, Any]] = [
+        *({"confidence": Confidence(family)} for family in CONFIDENCE_FAMILIES),
+        *({"hard_limits": (HardLimit(1.0, per),)} for per in FACTS["periods"]),
+        *({"hard_limits": (HardLimit(1.0, "day", at),)} for at in FACTS["at_limit"]),
+        *({"failures": {"error": FailureEffect(None, c, "none")}} for c in FACTS["charges"]),
+        *({"failures": {"error": FailureEffect(None, "open", s)}} for s in FACTS["strikes"]),
+    ]
+    assert set(CONFIDENCE_FAMILIES) == set(FACTS["families"])
+    for choice in choices:
+        core = RouterSettings(**settings, **choice).to_core([])
+        _core.Router(core)
+    assert asdict(Health()) == FACTS["health"]
+
+
+def test_a_setting_that_the_core_cannot_read_is_an_error() -> None:
+    core = RouterSettings(budget=0.001, max_deployed=1).to_core([])
+    _core.Router(core)
+    with pytest.raises(InvalidInputError, match="settings: missing field `open_decisions`"):
+        _core.Router({name: value for name, value in core.items() if name != "open_decisions"})
+    with pytest.raises(InvalidInputError, match="settings: unknown variant `never`"):
+        _core.Router(core | {"drift": {"forgetting": "never", "change_test": None}})
