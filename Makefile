@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 # Touched whenever the package has been built and installed into the environment.
 STAMP := $(VENV)/.installed
 
@@ -60,6 +61,13 @@ baseline: $(STAMP) ## Renew the baseline of decision quality that the tests comp
 	$(BIN)/stageroute study quality --out out/quality --figures out/quality.json
 	-$(BIN)/stageroute compare tests/baselines/quality.json out/quality.json
 	cp out/quality.json tests/baselines/quality.json
+
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) ## Mutation testing of the Rust code on a sample: MUTANTS="--seed 2 --size 100"
+	PATH="$(abspath $(dir $(CARGO_MUTANTS))):$$PATH" $(PYTHON) tests/mutation/sample.py $(MUTANTS)
+
+$(CARGO_MUTANTS): | toolchain
+	cargo install --quiet --locked --root $(abspath $(dir $@)..) cargo-mutants@27.1.0
 
 .PHONY: golden
 golden: $(STAMP) ## Renew the golden snapshot and journals, after STATE_VERSION was raised
