@@ -23,7 +23,7 @@ from typing import Any, Final
 from router_world import World
 from stageroute import Decision, FeedbackBatch, HardLimit, JournalSettings, StageRouter
 from stageroute.errors import StageRouteError
-from stageroute.router.memory import STATE_VERSION
+from stageroute.router.facts import STATE_VERSION
 
 FOLDER: Final = Path(__file__).parent
 

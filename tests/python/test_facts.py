@@ -7,7 +7,8 @@ import pytest
 
 from stageroute import Model, StageRouter, _core
 from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
-from stageroute.config.settings import FAILURES, FailureEffect, HardLimit, Health, RouterSettings
+from stageroute.config.router import RouterSettings
+from stageroute.config.settings import FAILURES, FailureEffect, HardLimit, Health
 from stageroute.errors import InvalidInputError
 from stageroute.router.state import RouterCounters
 

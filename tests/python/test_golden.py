@@ -12,8 +12,8 @@ import pytest
 from make_golden import FOLDER, answer_to_json, end_to_json
 from stageroute import StageRouter
 from stageroute.errors import StageRouteError
-from stageroute.router import memory
-from stageroute.router.memory import STATE_VERSION
+from stageroute.router import facts as formats
+from stageroute.router.facts import STATE_VERSION
 
 GOLDEN: Final = json.loads((FOLDER / "next.json").read_text())
 
@@ -38,7 +38,7 @@ def reopen(kind: str, folder: Path, clock: Clock) -> StageRouter:
         shutil.copy(path, folder)
     if kind == "snapshot":
         return StageRouter.restore(folder / kind, controller="inline", clock=clock)
-    facts, _ = memory.load(FOLDER / "snapshot")
+    facts, _ = formats.load(FOLDER / "snapshot")
     settings = {field.name: getattr(facts.settings, field.name) for field in fields(facts.settings)}
     journal = folder / kind
     return StageRouter(facts.models, **settings, journal=journal, controller="inline", clock=clock)

@@ -4,15 +4,8 @@ from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.fleet import Fleet
 from stageroute.config.models import Model, Price, Tokens
-from stageroute.config.settings import (
-    SOLVERS,
-    ChangeTest,
-    Drift,
-    FailureEffect,
-    HardLimit,
-    Health,
-    RouterSettings,
-)
+from stageroute.config.router import SOLVERS, RouterSettings
+from stageroute.config.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
 
 __all__ = [
     "CONFIDENCE_FAMILIES",

@@ -1,29 +1,12 @@
 """How a router behaves in production: limits on money, failures, health, drift; checked, frozen."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from stageroute._core import FACTS
 from stageroute.checks import is_number, is_whole, require, require_one_of
-from stageroute.config.confidence import Confidence
-from stageroute.config.fleet import Fleet
-from stageroute.config.models import Model
-from stageroute.errors import InvalidInputError
 
-__all__ = [
-    "SOLVERS",
-    "ChangeTest",
-    "Drift",
-    "FailureEffect",
-    "HardLimit",
-    "Health",
-    "RouterSettings",
-]
-
-
-SOLVERS: Final = ("highs", "native")
-"""What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
+__all__ = ["FAILURES", "ChangeTest", "Drift", "FailureEffect", "HardLimit", "Health"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,103 +197,3 @@ class Drift:
             "forgetting": chosen or "none",
             "change_test": None if test is None else asdict(test),
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouterSettings:
-    """All settings of a `StageRouter`, where each is documented; what a snapshot is made for."""
-
-    budget: float
-    max_deployed: int
-    confidence: Confidence = field(default_factory=Confidence)
-    drift: Drift = field(default_factory=Drift)
-    pacing_horizon: float | None = FACTS["pacing"]["horizon"]
-    pacing_burst: float = FACTS["pacing"]["burst"]
-    hard_limits: tuple[HardLimit, ...] = ()
-    failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
-    health: Health = field(default_factory=Health)
-    fleet: Fleet = field(default_factory=Fleet)
-    on_lost_slot: str = "leave_empty"
-    stage_queries: int | None = None
-    stage_seconds: float | None = None
-    open_decisions: int = 65_536
-    max_age: float | None = None
-    time_limit: float | None = None
-    solver: str = "highs"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rule = "must be finite and above 0, in USD per query"
-        require(is_number(self.budget) and self.budget > 0, "budget", self.budget, rule)
-        for name in ("max_deployed", "stage_queries", "open_decisions"):
-            value = getattr(self, name)
-            ok = value is None or (is_whole(value) and value >= 1)
-            require(ok, name, value, "must be a whole number, at least 1")
-        for name in ("stage_seconds", "max_age", "time_limit"):
-            value = getattr(self, name)
-            ok = value is None or (is_number(value) and value > 0)
-            require(ok, name, value, "must be finite and above 0, in seconds")
-        ok = self.stage_seconds is None or self.stage_queries is None
-        rule = "cannot be combined with stage_queries: choose one of them"
-        require(ok, "stage_seconds", self.stage_seconds, rule)
-        require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
-        require_one_of("solver", self.solver, SOLVERS)
-        ok = is_whole(self.seed) and 0 <= self.seed < 2**64
-        require(ok, "seed", self.seed, "must be a whole number in [0, 2**64)")
-        self._check_parts()
-
-    def _check_parts(self) -> None:
-        for name, kind in PARTS.items():
-            value = getattr(self, name)
-            require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
-        for limit in self.hard_limits:
-            require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
-        for reason, effect in self.failures.items():
-            require_one_of("failures", reason, tuple(FAILURES))
-            ok = isinstance(effect, FailureEffect)
-            require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
-
-    def to_core(self, models: list[Model]) -> dict[str, Any]:
-        """Fill in what depends on the models, and what the core names otherwise."""
-        horizon, burst = self.pacing_horizon, self.pacing_burst
-        failures = FAILURES | dict(self.failures)
-        return asdict(self) | {
-            "confidence": self.confidence.resolved(self.budget, models),
-            "drift": self.drift.to_core(),
-            "failures": {reason: asdict(effect) for reason, effect in failures.items()},
-            "pacing": None if horizon is None else {"horizon": horizon, "burst": burst},
-            "redeploys_lost_slots": self.on_lost_slot == "redeploy",
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """All settings as JSON can hold them."""
-        return asdict(self)
-
-
-PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fleet": Fleet}
-"""Settings that have a class of their own."""
-
-
-def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
-    """Make settings from what `RouterSettings.to_json` gave, through JSON.
-
-    Raises
-    ------
-    InvalidInputError
-        If that is not what is stored.
-    """
-    values = dict(stored)
-    try:
-        values["confidence"] = Confidence(**values["confidence"])
-        drift = dict(values["drift"])
-        test = drift["change_test"]
-        drift["change_test"] = None if test is None else ChangeTest(**test)
-        values["drift"] = Drift(**drift)
-        values["health"] = Health(**values["health"])
-        values["fleet"] = Fleet(**values["fleet"])
-        values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
-        failures = values["failures"].items()
-        values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}
-        return RouterSettings(**values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"these are not the settings of a router: {error!r}") from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from stageroute._core import solve_routing_lp
 from stageroute.config.models import Model
-from stageroute.config.settings import RouterSettings
+from stageroute.config.router import RouterSettings
 from stageroute.deployment.constraints import reasons
 from stageroute.deployment.solve import DeploymentSolution, solve_deployment
 from stageroute.errors import NoModelError

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from stageroute._core import RoutingSolution, solve_plain_deployment, solve_routing_lp
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.config.constraints import DeploymentConstraints
-from stageroute.config.settings import SOLVERS
+from stageroute.config.router import SOLVERS
 from stageroute.deployment.constraints import live_sets
 from stageroute.deployment.highs import HighsMip
 from stageroute.deployment.live_sets import LiveSets, minimal_conflict

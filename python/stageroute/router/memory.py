@@ -1,31 +1,17 @@
-"""What a router remembers across restarts: snapshots in files, and the journal.
+"""What a router remembers across restarts: its journal, and snapshots in files."""
 
-The state of the core is bytes that the core understands; beside it stand the facade's own few facts
-(settings, models by name, the live set) as JSON. A journal holds such a snapshot and the commands
-since; each command carries, as a note, what it changes of the facade's facts.
-"""
-
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import threading
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
-from stageroute.checks import require
-from stageroute.config.models import Model, Price, Tokens
-from stageroute.config.settings import RouterSettings, settings_from_json
-from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotMismatchError
-from stageroute.journal import snapshot_file
+from stageroute._core import Control
+from stageroute.errors import JournalError
 from stageroute.journal.journal import Journal, Recovered
-from stageroute.router.state import Deployment
+from stageroute.router import facts as formats
+from stageroute.router.facts import FINGERPRINT, Facts
 
-__all__ = ["Facts", "JournalSettings", "decode", "encode", "open_journal", "require_settings"]
-
-STATE_VERSION: Final = 1
-"""Raised whenever the core's state, its commands or the decisions that follow from them change."""
-
-FINGERPRINT: Final = f"a router's state of version {STATE_VERSION}"
+__all__ = ["JournalSettings", "Memory", "open_journal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,125 +43,87 @@ class JournalSettings:
     compact_bytes: int = 1 << 24
 
 
-@dataclass(slots=True)
-class Facts:
-    """What the facade knows beside the core.
+class Memory:
+    """The journal of a router, if it has one, and its snapshots.
 
-    Attributes
+    Parameters
     ----------
-    settings : RouterSettings
-    models : list of Model
-        By arm.
-    deployment : Deployment or None
-        The live set, from the first stage on.
-    failed_stages : int
-    first_budget : float
-        The budget that the router was made with; `settings` has the present one.
+    control : Control
+    facts : Facts
+    lock : RLock
+        Held while models and stages change.
     """
 
-    settings: RouterSettings
-    models: list[Model]
-    deployment: Deployment | None = None
-    failed_stages: int = 0
-    first_budget: float = math.nan
+    def __init__(self, control: Control, facts: Facts, lock: threading.RLock) -> None:
+        self._control = control
+        self._facts = facts
+        self._lock = lock
+        self._journal: Journal | None = None
 
-    def __post_init__(self) -> None:
-        if math.isnan(self.first_budget):
-            self.first_budget = float(self.settings.budget)
+    def repeat(self, record: bytes) -> None:
+        """Do what a record of the journal says, once more."""
+        note = self._control.repeat(record)
+        model = None if note is None else self._facts.apply(note)
+        if model is None:
+            return
+        if self._control.has(model.name):
+            self._facts.models[self._control.arm(model.name)] = model
+        else:
+            self._facts.models.append(model)
+            self._control.name_arms([model.name])
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
-        return {
-            "settings": self.settings.to_json(),
-            "models": [asdict(model) for model in self.models],
-            "deployment": None if self.deployment is None else asdict(self.deployment),
-            "failed_stages": self.failed_stages,
-            "first_budget": self.first_budget,
-        }
+    def attach(self, journal: Journal) -> None:
+        """Have every call journaled from now on."""
+        self._control.attach_journal(journal.tail)
+        self._journal = journal
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
-        """Read what `to_json` gave.
+    def start(self) -> None:
+        """Begin to commit what is journaled."""
+        if self._journal is not None:
+            self._journal.start(self.take_snapshot)
+            if not self._journal.has_snapshot:
+                self._journal.compact(self.take_snapshot)
+
+    def take_snapshot(self) -> tuple[tuple[int, int], bytes]:
+        """Return where the journal stands, and everything there is at that point."""
+        head, facts, state = self._now()
+        if head is None:
+            raise JournalError("this router has no journal")
+        return head, formats.encode(facts, state)
+
+    def snapshot(self, path: str | Path) -> None:
+        """Write all that the router is to a file: `restore` goes on from there.
+
+        Statistics, open decisions, budget and pacing, limits, health, live set, generator and
+        counters; not the decision log. The file of that name is the old one or the new one, never
+        half.
+
+        Parameters
+        ----------
+        path : path-like
 
         Raises
         ------
-        SnapshotCorruptError
-            If it is something else.
+        OSError
+            If it cannot be written.
         """
-        try:
-            live = stored["deployment"]
-            return cls(
-                settings=settings_from_json(stored["settings"]),
-                models=[_model(fields) for fields in stored["models"]],
-                deployment=None if live is None else _deployment(live),
-                failed_stages=stored["failed_stages"],
-                first_budget=stored["first_budget"],
-            )
-        except (KeyError, TypeError, InvalidInputError) as error:
-            raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
+        _, facts, state = self._now()
+        formats.save(path, facts, state)
 
-    def apply(self, note: bytes) -> Model | None:
-        """Take over what the note of a command says; the model, if it is a new one.
+    def flush(self) -> None:
+        """Wait until the journal has committed all so far."""
+        if self._journal is not None:
+            self._journal.flush()
 
-        Raises
-        ------
-        SnapshotCorruptError
-            If the note cannot be read.
-        """
-        if not note:
-            return None
-        try:
-            change = json.loads(note)
-            if "deployment" in change:
-                self.deployment = _deployment(change["deployment"])
-            if "settings" in change:
-                self.settings = settings_from_json(change["settings"])
-            self.failed_stages += change.get("failed_stages", 0)
-            return self._take_model(change["model"]) if "model" in change else None
-        except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotCorruptError(f"a note that cannot be read: {error!r}") from error
+    def close(self) -> None:
+        """Commit what is left; calls are refused from now on, if there is a journal."""
+        if self._journal is not None:
+            self._journal.close()
 
-    def _take_model(self, fields: Mapping[str, Any]) -> Model | None:
-        model = _model(fields)
-        for arm, known in enumerate(self.models):
-            if known.name == model.name:
-                self.models[arm] = model
-                return None
-        self.models.append(model)
-        return model
-
-
-def note(**change: Any) -> bytes:
-    """Write down what a command changes of the facts; see `Facts.apply`."""
-    return json.dumps(change, default=_plain).encode()
-
-
-def encode(facts: Facts, state: bytes) -> bytes:
-    """Make a snapshot of the facts and the core's state."""
-    return snapshot_file.dumps(_header(facts), state)
-
-
-def save(path: str | Path, facts: Facts, state: bytes) -> None:
-    """Write a snapshot to a file."""
-    snapshot_file.write(path, _header(facts), state)
-
-
-def load(path: str | Path) -> tuple[Facts, bytes]:
-    """Read a snapshot from a file; see `decode`."""
-    return decode(Path(path).read_bytes(), str(path))
-
-
-def decode(data: bytes, source: str) -> tuple[Facts, bytes]:
-    """Read facts and state from a snapshot.
-
-    Raises
-    ------
-    SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
-        If it cannot be used.
-    """
-    header, state = snapshot_file.loads(data, source)
-    snapshot_file.require_fingerprint(source, FINGERPRINT, header.get("fingerprint"))
-    return Facts.from_json(header.get("facts", {})), state
+    def _now(self) -> tuple[tuple[int, int] | None, Facts, bytes]:
+        with self._lock:
+            head, state = self._control.snapshot()
+            return head, deepcopy(self._facts), state
 
 
 def open_journal(journal: JournalSettings) -> tuple[Journal, Recovered]:
@@ -195,62 +143,3 @@ def open_journal(journal: JournalSettings) -> tuple[Journal, Recovered]:
         compact_bytes=journal.compact_bytes,
     )
     return opened, recovered
-
-
-def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
-    """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted.
-
-    Parameters
-    ----------
-    source : str
-        Where the saved router comes from.
-    stored : Facts
-        Its facts.
-    wanted : mapping
-        Settings by name. A `seed` of None is whatever it is; a `budget` is the present one, or the
-        first: a service that has changed it can be started again as it was started before.
-    """
-    there, here = _as_json(stored.settings.to_json()), _as_json(dict(wanted))
-    for name in here:
-        require(name in there, name, here[name], "is no setting of a router")
-    also = {"seed": None, "budget": stored.first_budget}
-    differing = [
-        f"{name}: {there[name]!r} there, {value!r} here"
-        for name, value in here.items()
-        if value != there[name] and not (name in also and value == also[name])
-    ]
-    if differing:
-        raise SnapshotMismatchError(
-            f"{source} belongs to a router with other settings: {'; '.join(differing)}. Open it "
-            "with its own settings (a budget can be changed with set_budget after that), or start "
-            "anew with another path"
-        )
-
-
-def _header(facts: Facts) -> dict[str, Any]:
-    return {"fingerprint": FINGERPRINT, "facts": _as_json(facts.to_json())}
-
-
-def _as_json(value: Any) -> Any:
-    """Take a value through JSON, so that it compares with what was stored."""
-    return json.loads(json.dumps(value, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of numpy, and settings that have a class of their own."""
-    if hasattr(value, "item"):
-        return value.item()
-    return asdict(value)
-
-
-def _model(fields: Mapping[str, Any]) -> Model:
-    values = dict(fields)
-    if values["price"] is not None:
-        values["price"] = Price(**values["price"])
-    if values["expected_tokens"] is not None:
-        values["expected_tokens"] = Tokens(*values["expected_tokens"])
-    return Model(**values)
-
-
-def _deployment(fields: Mapping[str, Any]) -> Deployment:
-    return Deployment(**{**fields, "models": tuple(fields["models"])})

@@ -4,16 +4,14 @@ import threading
 from dataclasses import replace
 from typing import Any, Final
 
-from stageroute._core import Router
+from stageroute._core import Control
 from stageroute.checks import require
 from stageroute.config.models import Model
-from stageroute.config.settings import RouterSettings
 from stageroute.errors import UnknownModelError
-from stageroute.router import memory
-from stageroute.router.memory import Facts
-from stageroute.router.state import LimitState, ModelState
+from stageroute.router.facts import Facts, note
+from stageroute.router.state import ModelState
 
-__all__ = ["RouterFleet", "as_model"]
+__all__ = ["Models", "as_model"]
 
 CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
     "name",
@@ -27,26 +25,21 @@ CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
 of it beforehand."""
 
 
-class RouterFleet(Router):
-    """The native half with its models' names and everything else the core does not know."""
+class Models:
+    """The models of a router, by name, with everything that the core does not know of them.
 
-    _facts: Facts
-    _stage_lock: threading.RLock
+    Parameters
+    ----------
+    control : Control
+    facts : Facts
+    lock : RLock
+        Held while models and stages change.
+    """
 
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """Every model ever added, in that order, as it is now."""
-        return tuple(self._facts.models)
-
-    @property
-    def settings(self) -> RouterSettings:
-        """All settings, defaults filled in."""
-        return self._facts.settings
-
-    @property
-    def limits(self) -> tuple[LimitState, ...]:
-        """What each hard limit stands at."""
-        return tuple(LimitState(*state) for state in self._control.limits())
+    def __init__(self, control: Control, facts: Facts, lock: threading.RLock) -> None:
+        self._control = control
+        self._facts = facts
+        self._lock = lock
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
@@ -57,13 +50,13 @@ class RouterFleet(Router):
             If its name is taken, or a hard limit needs its `max_cost`.
         """
         model = as_model(model)
-        with self._stage_lock:
-            self._check_foreseeable(model)
-            note = memory.note(model=model)
-            self._control.add_arm(model.name, model.core_settings(), model.core_prior(), note)
+        with self._lock:
+            self.check_foreseeable(model)
+            settings, prior = model.core_settings(), model.core_prior()
+            self._control.add_arm(model.name, settings, prior, note(model=model))
             self._facts.models.append(model)
 
-    def update_model(self, name: str, **changes: Any) -> Model:
+    def update_model(self, /, name: str, **changes: Any) -> Model:
         """Change a model's price, limits or other fields; they apply to the next query.
 
         Decisions already made are billed at the price under which they were made.
@@ -90,13 +83,27 @@ class RouterFleet(Router):
         for field in changes:
             rule = f"cannot be changed; these can: {', '.join(sorted(CHANGEABLE))}"
             require(field in CHANGEABLE, field, changes[field], rule)
-        with self._stage_lock:
+        with self._lock:
             arm = self._arm_in_service(name)
             model = replace(self._facts.models[arm], **changes)
-            self._check_foreseeable(model)
-            self._control.set_arm(arm, model.core_settings(), memory.note(model=model))
+            self.check_foreseeable(model)
+            self._control.set_arm(arm, model.core_settings(), note(model=model))
             self._facts.models[arm] = model
             return model
+
+    def retire_model(self, name: str) -> None:
+        """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
+
+        Its slot follows `on_lost_slot`.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it has retired already.
+        """
+        with self._lock:
+            self._control.retire_arm(self._arm_in_service(name))
+        self._control.tell_if_due()
 
     def set_budget(self, budget: float) -> None:
         """Change the average budget from the next query on.
@@ -112,10 +119,9 @@ class RouterFleet(Router):
         InvalidInputError
             If it breaks its rule.
         """
-        with self._stage_lock:
+        with self._lock:
             settings = replace(self._facts.settings, budget=budget)
-            note = memory.note(settings=settings.to_json())
-            self._control.set_budget(float(budget), note)
+            self._control.set_budget(float(budget), note(settings=settings.to_json()))
             self._facts.settings = settings
 
     def state(self, name: str) -> ModelState:
@@ -126,7 +132,7 @@ class RouterFleet(Router):
         UnknownModelError
             If there is no such model.
         """
-        with self._stage_lock:
+        with self._lock:
             arm = self._control.arm(name)
             _, live = self._control.plan()
             known = self._control.arm_state(arm)
@@ -138,7 +144,8 @@ class RouterFleet(Router):
             raise UnknownModelError(f"name = {name!r}: this model has retired already")
         return arm
 
-    def _check_foreseeable(self, model: Model) -> None:
+    def check_foreseeable(self, model: Model) -> None:
+        """Require that hard limits, if there are any, can foresee a model's largest cost."""
         rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
         ok = model.largest_cost is not None or not self._facts.settings.hard_limits
         require(ok, f"max_cost of model {model.name!r}", None, rule)

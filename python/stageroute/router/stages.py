@@ -1,18 +1,20 @@
 """The router's stages: planned, committed, and deployed in the background."""
 
 import logging
+import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
+from stageroute._core import Control
 from stageroute.deployment.plan import Situation, StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
-from stageroute.router import memory
 from stageroute.router.controller import StageController
-from stageroute.router.models import RouterFleet
+from stageroute.router.facts import Facts, note
 from stageroute.router.state import Deployment
 
-__all__ = ["RouterStages"]
+__all__ = ["Stages"]
 
 logger = logging.getLogger("stageroute")
 
@@ -27,12 +29,25 @@ USUAL_STAGE_QUERIES: Final = 1_000
 """Length of a stage about which nothing is known yet; only start costs are spread over it."""
 
 
-class RouterStages(RouterFleet):
-    """A router whose live set changes at stage boundaries."""
+class Stages:
+    """The stages of a router, at whose boundaries its live set changes.
 
-    _infeasible_before: dict[str, int]
-    _start_models: Callable[[StagePlan], object] | None
-    _controller: StageController | None
+    Parameters
+    ----------
+    control : Control
+    facts : Facts
+    lock : RLock
+        Held while models and stages change, so that two boundaries never overlap. Routing never
+        takes it.
+    """
+
+    def __init__(self, control: Control, facts: Facts, lock: threading.RLock) -> None:
+        self._control = control
+        self._facts = facts
+        self._lock = lock
+        self._start_models: Callable[[StagePlan], object] | None = None
+        self._controller: StageController | None = None
+        self.count_from_here()
 
     @property
     def deployment(self) -> Deployment:
@@ -41,20 +56,6 @@ class RouterStages(RouterFleet):
         if deployment is None:
             raise NoModelError("nothing was deployed yet")
         return deployment
-
-    def retire_model(self, name: str) -> None:
-        """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
-
-        Its slot follows `on_lost_slot`.
-
-        Raises
-        ------
-        UnknownModelError
-            If there is no such model, or it has retired already.
-        """
-        with self._stage_lock:
-            self._control.retire_arm(self._arm_in_service(name))
-        self._control.tell_if_due()
 
     def plan_stage(self) -> StagePlan:
         """Choose the next live set from what is known now, and change nothing.
@@ -73,7 +74,7 @@ class RouterStages(RouterFleet):
         SolverError
             If the MIP ended without a proven optimum.
         """
-        with self._stage_lock:
+        with self._lock:
             facts = self._facts
             stage, live = self._control.plan()
             situation = Situation(
@@ -103,7 +104,7 @@ class RouterStages(RouterFleet):
         StalePlanError
             If another plan was committed since, or a model of this one has retired.
         """
-        with self._stage_lock:
+        with self._lock:
             stage, _ = self._control.plan()
             if plan.after_stage != stage:
                 raise StalePlanError(
@@ -126,8 +127,12 @@ class RouterStages(RouterFleet):
                 expected_spend=plan.expected_spend,
                 first_query=self._control.counters()["queries"],
             )
-            note = memory.note(deployment=deployment)
-            self._control.publish(list(arms.values()), plan.start_cost, plan.stage_queries, note)
+            self._control.publish(
+                list(arms.values()),
+                plan.start_cost,
+                plan.stage_queries,
+                note(deployment=deployment),
+            )
             self._facts.deployment = deployment
             if plan.status != "optimal":
                 logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
@@ -146,12 +151,10 @@ class RouterStages(RouterFleet):
         NoModelError, DeploymentConflictError, SolverError
             As `plan_stage`; the old set stays live.
         """
-        with self._stage_lock:
+        with self._lock:
             return self.commit(self.plan_stage())
 
-    def _start_stages(
-        self, controller: str, start_models: Callable[[StagePlan], object] | None
-    ) -> None:
+    def start(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
         """See to the end of stages, if they end by themselves."""
         settings = self._facts.settings
         self._start_models = start_models
@@ -164,11 +167,18 @@ class RouterStages(RouterFleet):
             due = self._control.due
             self._controller = StageController(self._end_stage, due, settings.stage_seconds)
         elif ends_by_itself:
+            # A strong one would be a cycle through the native half, which nothing collects.
             method = weakref.WeakMethod(self._end_stage_inline)
-            self._control.call_when_due(lambda: call(method))
+            self._control.call_when_due(partial(_call, method))
+
+    def close(self) -> None:
+        """Deploy no further by itself."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller.join()
 
     def _end_stage_inline(self) -> None:
-        with self._stage_lock:
+        with self._lock:
             self._end_stage(is_asked=True)
 
     def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
@@ -187,8 +197,9 @@ class RouterStages(RouterFleet):
         settings, deployment = self._facts.settings, self._facts.deployment
         if settings.stage_queries is not None:
             return settings.stage_queries
-        first_query = 0 if deployment is None else deployment.first_query
-        last = 0 if deployment is None else self._control.counters()["queries"] - first_query
+        if deployment is None:
+            return USUAL_STAGE_QUERIES
+        last: int = self._control.counters()["queries"] - deployment.first_query
         return last or USUAL_STAGE_QUERIES
 
     def _deploy(self) -> bool:
@@ -196,7 +207,7 @@ class RouterStages(RouterFleet):
         plan = self.plan_stage()
         if self._start_models is not None:
             self._start_models(plan)
-        with self._stage_lock:
+        with self._lock:
             stage, _ = self._control.plan()
             try:
                 self.commit(plan)
@@ -208,16 +219,16 @@ class RouterStages(RouterFleet):
         return True
 
     def _extend(self, error: Exception) -> None:
-        with self._stage_lock:
+        with self._lock:
             try:
-                self._control.extend_stage(memory.note(failed_stages=1))
+                self._control.extend_stage(note(failed_stages=1))
                 self._facts.failed_stages += 1
             except JournalError:
                 # Then the stage is still due, and the next query asks for it again.
                 logger.debug("the journal does not take the failed boundary either")
         logger.warning("stage not advanced, the live set stays as it was: %s", error)
 
-    def _count_from_here(self) -> None:
+    def count_from_here(self) -> None:
         """Leave what was done before this process out of its warnings."""
         counters = self._control.counters()
         self._infeasible_before = {status: counters[status] for status in INFEASIBLE_STATUSES}
@@ -232,7 +243,7 @@ class RouterStages(RouterFleet):
             self._infeasible_before[status] = counters[status]
 
 
-def call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
+def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
     """Call a method whose object may be gone."""
     bound = method()
     if bound is not None:

@@ -1,0 +1,218 @@
+"""All settings of a router, and the form in which it takes them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Required, Self, TypedDict, Unpack
+
+import numpy as np
+
+from stageroute._core import FACTS
+from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.config.confidence import Confidence
+from stageroute.config.fleet import Fleet
+from stageroute.config.models import Model
+from stageroute.config.settings import (
+    FAILURES,
+    ChangeTest,
+    Drift,
+    FailureEffect,
+    HardLimit,
+    Health,
+)
+from stageroute.errors import InvalidInputError
+
+__all__ = ["SOLVERS", "RouterArguments", "RouterSettings", "settings_from_json"]
+
+
+SOLVERS: Final = ("highs", "native")
+"""What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """All settings of a `StageRouter`: what a snapshot is made for.
+
+    Parameters
+    ----------
+    budget : float
+        Average USD per query, above 0.
+    max_deployed : int
+        How many models can be live at once, at least 1.
+    confidence : Confidence or str, default ``Confidence()``
+        How statistics become optimistic estimates; a string names the family.
+    drift : Drift, optional
+        What is forgotten, and what counts as a change; nothing by default.
+    pacing_horizon : float or None, default 500
+        Over- or underspend is corrected over this many queries, at least 1. None gives every LP the
+        budget itself, as published: optimistic costs then overspend.
+    pacing_burst : float, default 2.0
+        Unspent budget is given back to a query up to this many times the budget, at least 1.
+    hard_limits : iterable of HardLimit
+        Limits on money that no decision can break; every model then needs a `max_cost`.
+    failures : mapping of str to FailureEffect, optional
+        What reasons of `fail` do, where that is not to be `settings.FAILURES`.
+    health : Health, optional
+        When models cool down, and for how long.
+    fleet : Fleet, optional
+        What a live set must satisfy beside `max_deployed`.
+    on_lost_slot : {"leave_empty", "redeploy"}, default "leave_empty"
+        What happens to the slot of a live model that retires or fails: it stays empty until the
+        next stage, or the next stage comes at once.
+    stage_queries : int, optional
+        A stage ends after this many queries.
+    stage_seconds : float, optional
+        A stage ends after this much time. With neither, stages end by `advance_stage`, or by
+        `plan_stage` and `commit`, alone.
+    open_decisions : int, default 65536
+        How many recent decisions can take feedback; rounded up to a power of two.
+    max_age : float, optional
+        For how long a decision can take feedback, seconds; as long as it is among the
+        `open_decisions` by default.
+    time_limit : float, optional
+        Seconds that the deployment MIP may take; see `solve_deployment`.
+    solver : {"highs", "native"}, default "highs"
+        What solves it.
+    seed : int, optional
+        Fixes every random draw; drawn from the operating system by default.
+
+    Raises
+    ------
+    InvalidInputError
+        If a setting breaks its rule.
+    """
+
+    budget: float
+    max_deployed: int
+    confidence: Confidence = field(default_factory=Confidence)
+    drift: Drift = field(default_factory=Drift)
+    pacing_horizon: float | None = FACTS["pacing"]["horizon"]
+    pacing_burst: float = FACTS["pacing"]["burst"]
+    hard_limits: tuple[HardLimit, ...] = ()
+    failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
+    health: Health = field(default_factory=Health)
+    fleet: Fleet = field(default_factory=Fleet)
+    on_lost_slot: str = "leave_empty"
+    stage_queries: int | None = None
+    stage_seconds: float | None = None
+    open_decisions: int = 65_536
+    max_age: float | None = None
+    time_limit: float | None = None
+    solver: str = "highs"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rule = "must be finite and above 0, in USD per query"
+        require(is_number(self.budget) and self.budget > 0, "budget", self.budget, rule)
+        for name in ("max_deployed", "stage_queries", "open_decisions"):
+            value = getattr(self, name)
+            ok = value is None or (is_whole(value) and value >= 1)
+            require(ok, name, value, "must be a whole number, at least 1")
+        for name in ("stage_seconds", "max_age", "time_limit"):
+            value = getattr(self, name)
+            ok = value is None or (is_number(value) and value > 0)
+            require(ok, name, value, "must be finite and above 0, in seconds")
+        ok = self.stage_seconds is None or self.stage_queries is None
+        rule = "cannot be combined with stage_queries: choose one of them"
+        require(ok, "stage_seconds", self.stage_seconds, rule)
+        require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
+        require_one_of("solver", self.solver, SOLVERS)
+        ok = is_whole(self.seed) and 0 <= self.seed < 2**64
+        require(ok, "seed", self.seed, "must be a whole number in [0, 2**64)")
+        self._check_parts()
+
+    @classmethod
+    def of(cls, **arguments: Unpack["RouterArguments"]) -> Self:
+        """Make settings of what `StageRouter` was given: None stands for the default."""
+        given: dict[str, Any] = dict(arguments)
+        for name in (*PARTS, "seed"):
+            if name in given and given[name] is None:
+                del given[name]
+        if isinstance(given.get("confidence"), str):
+            given["confidence"] = Confidence(family=given["confidence"])
+        given["hard_limits"] = tuple(given.get("hard_limits", ()))
+        # Only what differs from `FAILURES` is a setting, and is stored.
+        given["failures"] = dict(given.get("failures") or {})
+        return cls(**{"seed": _random_seed(), **given})
+
+    def _check_parts(self) -> None:
+        for name, kind in PARTS.items():
+            value = getattr(self, name)
+            require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
+        for limit in self.hard_limits:
+            require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
+        for reason, effect in self.failures.items():
+            require_one_of("failures", reason, tuple(FAILURES))
+            ok = isinstance(effect, FailureEffect)
+            require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
+
+    def to_core(self, models: list[Model]) -> dict[str, Any]:
+        """Fill in what depends on the models, and what the core names otherwise."""
+        horizon, burst = self.pacing_horizon, self.pacing_burst
+        failures = FAILURES | dict(self.failures)
+        return asdict(self) | {
+            "confidence": self.confidence.resolved(self.budget, models),
+            "drift": self.drift.to_core(),
+            "failures": {reason: asdict(effect) for reason, effect in failures.items()},
+            "pacing": None if horizon is None else {"horizon": horizon, "burst": burst},
+            "redeploys_lost_slots": self.on_lost_slot == "redeploy",
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as JSON can hold them."""
+        return asdict(self)
+
+
+class RouterArguments(TypedDict, total=False):
+    """Settings as arguments: those of `RouterSettings`, where each is documented."""
+
+    budget: Required[float]
+    max_deployed: Required[int]
+    confidence: Confidence | str | None
+    drift: Drift | None
+    pacing_horizon: float | None
+    pacing_burst: float
+    hard_limits: Iterable[HardLimit]
+    failures: Mapping[str, FailureEffect] | None
+    health: Health | None
+    fleet: Fleet | None
+    on_lost_slot: str
+    stage_queries: int | None
+    stage_seconds: float | None
+    open_decisions: int
+    max_age: float | None
+    time_limit: float | None
+    solver: str
+    seed: int | None
+
+
+PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fleet": Fleet}
+"""Settings that have a class of their own."""
+
+
+def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
+    """Make settings from what `RouterSettings.to_json` gave, through JSON.
+
+    Raises
+    ------
+    InvalidInputError
+        If that is not what is stored.
+    """
+    values = dict(stored)
+    try:
+        values["confidence"] = Confidence(**values["confidence"])
+        drift = dict(values["drift"])
+        test = drift["change_test"]
+        drift["change_test"] = None if test is None else ChangeTest(**test)
+        values["drift"] = Drift(**drift)
+        values["health"] = Health(**values["health"])
+        values["fleet"] = Fleet(**values["fleet"])
+        values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
+        failures = values["failures"].items()
+        values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}
+        return RouterSettings(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"these are not the settings of a router: {error!r}") from error
+
+
+def _random_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])

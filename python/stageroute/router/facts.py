@@ -1,0 +1,198 @@
+"""What a router knows beside its core, and how both are written down.
+
+The state of the core is bytes that the core understands; beside it stand the facade's own few facts
+(settings, models by name, the live set) as JSON. A journal holds such a snapshot and the commands
+since; each command carries, as a note, what it changes of the facade's facts.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stageroute.checks import require
+from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.router import RouterSettings, settings_from_json
+from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotMismatchError
+from stageroute.journal import snapshot_file
+from stageroute.router.state import Deployment
+
+__all__ = ["STATE_VERSION", "Facts", "decode", "encode", "load", "note", "require_settings", "save"]
+
+STATE_VERSION: Final = 1
+"""Raised whenever the core's state, its commands or the decisions that follow from them change."""
+
+FINGERPRINT: Final = f"a router's state of version {STATE_VERSION}"
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the facade knows beside the core.
+
+    Attributes
+    ----------
+    settings : RouterSettings
+    models : list of Model
+        By arm.
+    deployment : Deployment or None
+        The live set, from the first stage on.
+    failed_stages : int
+    first_budget : float
+        The budget that the router was made with; `settings` has the present one.
+    """
+
+    settings: RouterSettings
+    models: list[Model]
+    deployment: Deployment | None = None
+    failed_stages: int = 0
+    first_budget: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.first_budget):
+            self.first_budget = float(self.settings.budget)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return {
+            "settings": self.settings.to_json(),
+            "models": [asdict(model) for model in self.models],
+            "deployment": None if self.deployment is None else asdict(self.deployment),
+            "failed_stages": self.failed_stages,
+            "first_budget": self.first_budget,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        SnapshotCorruptError
+            If it is something else.
+        """
+        try:
+            live = stored["deployment"]
+            return cls(
+                settings=settings_from_json(stored["settings"]),
+                models=[_model(fields) for fields in stored["models"]],
+                deployment=None if live is None else _deployment(live),
+                failed_stages=stored["failed_stages"],
+                first_budget=stored["first_budget"],
+            )
+        except (KeyError, TypeError, InvalidInputError) as error:
+            raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
+
+    def apply(self, note: bytes) -> Model | None:
+        """Take over what the note of a command says, but for a model, which is returned.
+
+        Raises
+        ------
+        SnapshotCorruptError
+            If the note cannot be read.
+        """
+        if not note:
+            return None
+        try:
+            change = json.loads(note)
+            if "deployment" in change:
+                self.deployment = _deployment(change["deployment"])
+            if "settings" in change:
+                self.settings = settings_from_json(change["settings"])
+            self.failed_stages += change.get("failed_stages", 0)
+            return _model(change["model"]) if "model" in change else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise SnapshotCorruptError(f"a note that cannot be read: {error!r}") from error
+
+
+def note(**change: Any) -> bytes:
+    """Write down what a command changes of the facts; see `Facts.apply`."""
+    return json.dumps(change, default=_plain).encode()
+
+
+def encode(facts: Facts, state: bytes) -> bytes:
+    """Make a snapshot of the facts and the core's state."""
+    return snapshot_file.dumps(_header(facts), state)
+
+
+def save(path: str | Path, facts: Facts, state: bytes) -> None:
+    """Write a snapshot to a file."""
+    snapshot_file.write(path, _header(facts), state)
+
+
+def load(path: str | Path) -> tuple[Facts, bytes]:
+    """Read a snapshot from a file; see `decode`."""
+    return decode(Path(path).read_bytes(), str(path))
+
+
+def decode(data: bytes, source: str) -> tuple[Facts, bytes]:
+    """Read facts and state from a snapshot.
+
+    Raises
+    ------
+    SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
+        If it cannot be used.
+    """
+    header, state = snapshot_file.loads(data, source)
+    snapshot_file.require_fingerprint(source, FINGERPRINT, header.get("fingerprint"))
+    return Facts.from_json(header.get("facts", {})), state
+
+
+def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
+    """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted.
+
+    Parameters
+    ----------
+    source : str
+        Where the saved router comes from.
+    stored : Facts
+        Its facts.
+    wanted : mapping
+        Settings by name. A `seed` of None is whatever it is; a `budget` is the present one, or the
+        first: a service that has changed it can be started again as it was started before.
+    """
+    there, here = _as_json(stored.settings.to_json()), _as_json(dict(wanted))
+    for name in here:
+        require(name in there, name, here[name], "is no setting of a router")
+    also = {"seed": None, "budget": stored.first_budget}
+    differing = [
+        f"{name}: {there[name]!r} there, {value!r} here"
+        for name, value in here.items()
+        if value != there[name] and not (name in also and value == also[name])
+    ]
+    if differing:
+        raise SnapshotMismatchError(
+            f"{source} belongs to a router with other settings: {'; '.join(differing)}. Open it "
+            "with its own settings (a budget can be changed with set_budget after that), or start "
+            "anew with another path"
+        )
+
+
+def _header(facts: Facts) -> dict[str, Any]:
+    return {"fingerprint": FINGERPRINT, "facts": _as_json(facts.to_json())}
+
+
+def _as_json(value: Any) -> Any:
+    """Take a value through JSON, so that it compares with what was stored."""
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, and settings that have a class of their own."""
+    if hasattr(value, "item"):
+        return value.item()
+    return asdict(value)
+
+
+def _model(fields: Mapping[str, Any]) -> Model:
+    values = dict(fields)
+    if values["price"] is not None:
+        values["price"] = Price(**values["price"])
+    if values["expected_tokens"] is not None:
+        values["expected_tokens"] = Tokens(*values["expected_tokens"])
+    return Model(**values)
+
+
+def _deployment(fields: Mapping[str, Any]) -> Deployment:
+    return Deployment(**{**fields, "models": tuple(fields["models"])})
