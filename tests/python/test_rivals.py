@@ -68,12 +68,16 @@ def task_table() -> OutcomeTable:
 
 
 def test_no_rival_is_imported_before_one_is_made() -> None:
-    code = (
-        "import sys, stageroute.policies, stageroute.cli, stageroute.lab.scenarios.scenarios\n"
-        "print({'litellm', 'mabwiser', 'pareto_bandit'} & set(sys.modules))"
-    )
+    code = """
+import sys
+from stageroute.policies import RIVALS, find_policy
+assert all(map(find_policy, RIVALS))
+print([name for name in sys.modules if name.startswith("stageroute.policies.rivals.")])
+import stageroute.cli, stageroute.lab.scenarios.scenarios
+print([name for name in ("litellm", "mabwiser", "pareto_bandit") if name in sys.modules])
+"""
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert answer.stdout.decode().strip() == "set()"
+    assert answer.stdout.decode().split() == ["[]", "[]"]
 
 
 @pytest.mark.parametrize("name", RIVALS)
