@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use stageroute_core::{
-    ArmIndex, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Forgetting,
-    Learner, Moments, Prices, Prior, Sampler, Tokens,
+    ArmIndex, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
+    Forgetting, Learner, Moments, Prices, Prior, Sampler, Tokens,
 };
 
 fn confidence() -> Confidence {
@@ -123,6 +123,23 @@ fn a_found_change_starts_the_quantity_anew() {
             assert_eq!(learner.bounds()[arm].cost_lcb, 0.0);
             assert!(learner.expected_cost(arm) > 2e-3, "the last known cost is still expected");
         }
+    }
+}
+
+/// What an arm has learnt before a change counts as learnt, although nothing of it is left.
+#[test]
+fn after_a_change_prices_cannot_come_or_go() {
+    let (usd, priced) = (ArmIndex(0), ArmIndex(1));
+    for (arm, prices) in [(usd, Some(PRICES)), (priced, None)] {
+        let mut learner = standard();
+        assert!(!until_fired(&mut learner, arm, 0.8, 3e-3, 1_000));
+        assert!(until_fired(&mut learner, arm, 0.8, 9e-3, 100));
+        assert_eq!(learner.stats()[arm].cost.count(), 0);
+        assert_eq!(learner.changes(arm), 1);
+        let error = learner.set_prices(arm, prices).unwrap_err();
+        assert!(matches!(error, Error::WrongPricing { .. }), "{error}");
+        assert!(until_fired(&mut learner, arm, 0.2, 9e-3, 300), "its reward changes, too");
+        assert_eq!((learner.changes(arm), learner.changes(ArmIndex(1 - arm.0))), (2, 0));
     }
 }
 

@@ -619,3 +619,30 @@ fn start_costs_are_paid_off_with_the_queries_of_the_stage() {
         assert!((router.ledger().billed - paid).abs() < 1e-12, "{query}: {:?}", router.ledger());
     }
 }
+
+/// What is billed for a query that failed and does not say: only one that never ran is free.
+#[test]
+fn a_failure_that_says_nothing_is_billed_by_its_reason() {
+    let expected = 2e-3;
+    let prior = Prior { cost: Some((expected, 5)), ..Prior::default() };
+    for (reason, billed, in_flight) in [
+        (FailureReason::Timeout, expected, 0.0),
+        (FailureReason::RateLimit, 0.0, 0.0),
+        (FailureReason::Refusal, 0.0, expected),
+        (FailureReason::Error, 0.0, 0.0),
+    ] {
+        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+        let mut router = Router::new(RouterConfig::new(5e-3, confidence, 3)).unwrap();
+        let arm = router.add_arm(&ArmSpec { prior, ..ArmSpec::default() }).unwrap();
+        router.publish(&[arm], StartCost::NONE).unwrap();
+        let id = router.route(&Query::at(1.0)).unwrap().id;
+        assert_eq!(router.ledger().in_flight, expected);
+        router.fail(1.0, id, reason, None, None).unwrap();
+        let ledger = router.ledger();
+        assert_eq!((ledger.billed, ledger.in_flight), (billed, in_flight), "{reason:?}");
+        // One that says what it cost is billed that.
+        let id = router.route(&Query::at(400.0)).unwrap().id;
+        router.fail(400.0, id, reason, Some(7e-3), None).unwrap();
+        assert_eq!(router.ledger().billed, billed + 7e-3, "{reason:?}");
+    }
+}

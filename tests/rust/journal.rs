@@ -351,6 +351,33 @@ fn a_file_that_cannot_be_made_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// A tail is there only once the disk has it: what cannot be flushed is not made. `/dev/null` takes
+/// every byte, but cannot be flushed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_flushed_is_not_made() {
+    let (folder, path) = place();
+    std::os::unix::fs::symlink("/dev/null", path.with_extension("new")).unwrap();
+    let error = Tail::create(&path, CAPACITY, IDENTITY, Position::START).unwrap_err();
+    assert!(
+        matches!(&error, Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidInput),
+        "{error:?}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A name without a folder is one in the working directory.
+#[test]
+fn a_bare_name_is_a_place() {
+    let (folder, _) = place();
+    std::env::set_current_dir(folder.path()).unwrap();
+    let mut tail = create(Path::new("tail"));
+    tail.append(b"here").unwrap();
+    drop(tail);
+    let (_, recovery) = open(&folder.path().join("tail"), Position::START);
+    assert_eq!(list(&recovery.records), [b"here"]);
+}
+
 #[test]
 fn a_damaged_record_is_not_committed() {
     let (_folder, path) = place();

@@ -83,6 +83,13 @@ fn caps_that_fall_short_are_filled_in_proportion() {
     assert_eq!((lp.objective(), lp.spend(), lp.budget_price()), (0.5625, 2.5, 0.0));
 }
 
+#[test]
+fn verdicts_have_their_names() {
+    let names =
+        [Status::Optimal, Status::BudgetInfeasible, Status::CapInfeasible].map(Status::as_str);
+    assert_eq!(names, ["optimal", "budget_infeasible", "cap_infeasible"]);
+}
+
 // ---- ties -------------------------------------------------------------------------------------
 
 /// The scores of the two cheaper arms cross that of the first at the same price: any mixture on the
@@ -195,6 +202,26 @@ fn each_way_to_an_answer_is_counted() {
     lp.solve_cold().unwrap();
     lp.solve_cold().unwrap();
     assert_eq!(lp.counts(), counts(5, 2, 4));
+}
+
+/// From one pair of arms to the next, down and up the price, without solving from nothing.
+#[test]
+fn a_moving_budget_is_followed_by_pivots() {
+    let arms = [(0.25, 1.0, 1.0), (0.5, 2.0, 1.0), (0.75, 4.0, 1.0), (0.875, 8.0, 1.0)];
+    let mut lp = solved(&arms, 1.5);
+    let steps = [
+        (3.0, [0.0, 0.5, 0.5, 0.0], 0.125),
+        (6.0, [0.0, 0.0, 0.5, 0.5], 0.03125),
+        (1.25, [0.75, 0.25, 0.0, 0.0], 0.25),
+        (5.0, [0.0, 0.0, 0.75, 0.25], 0.03125),
+        (2.5, [0.0, 0.75, 0.25, 0.0], 0.125),
+    ];
+    for (step, (budget, probabilities, price)) in (1..).zip(steps) {
+        lp.set_budget(budget);
+        lp.solve().unwrap();
+        assert_eq!(lp.probabilities(), probabilities);
+        assert_eq!((lp.budget_price(), lp.counts()), (price, counts(0, step, 1)), "{budget}");
+    }
 }
 
 /// Scores that differ by no more than rounding are a tie: solved cold each time, so that it falls

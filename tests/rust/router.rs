@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::borrow::Cow;
+
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters,
-    Decision, Error, Ledger, Observation, Pacing, Prior, Query, Router, RouterConfig, Sampler,
-    StagePlan, StartCost,
+    Decision, DecisionStatus, Error, Ledger, LogBatch, Observation, Pacing, Prior, Query, Router,
+    RouterConfig, Sampler, StagePlan, StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -618,6 +620,32 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
     let expected = Counters { budget_infeasible: 20, ..Counters::default() };
     assert_eq!(infeasible.counters(), expected);
     assert_eq!(infeasible.lp().unwrap().status(), Status::BudgetInfeasible);
+}
+
+/// The same of decisions over a part of the live set, in the log.
+#[test]
+fn restricted_decisions_tell_throttled_and_infeasible_apart() {
+    let pacing = Some(Pacing { horizon: 10.0, burst: 2.0 });
+    let settings = RouterConfig { pacing, log_capacity: 8, ..config() };
+    let arms = [(0.9, 6e-3, 1.0), (0.5, 1.5e-3, 1.0), (0.4, BUDGET, 1.0)];
+    let mut router = informed(&settings, &arms);
+    let mut logged = |router: &mut Router, arm: u32| {
+        let allowed = Some(Cow::Owned(vec![ArmIndex(arm)]));
+        router.route(&Query { allowed, ..Query::default() }).unwrap();
+        let mut batch = LogBatch::default();
+        router.drain_log(&mut batch);
+        batch.decisions[0].status
+    };
+    assert_eq!(logged(&mut router, 1), DecisionStatus::Optimal);
+    assert_eq!(logged(&mut router, 0), DecisionStatus::BudgetInfeasible);
+    // A bill of 40 budgets: the paced budget is 0 until it is made good.
+    router.observe(0.0, &cost_of(0, 40.0 * BUDGET)).unwrap();
+    assert_eq!(router.paced_budget(), 0.0);
+    assert_eq!(logged(&mut router, 1), DecisionStatus::Throttled);
+    assert_eq!(logged(&mut router, 2), DecisionStatus::Throttled, "exactly the budget");
+    assert_eq!(logged(&mut router, 0), DecisionStatus::BudgetInfeasible);
+    let counters = router.counters();
+    assert_eq!((counters.restricted, counters.restricted_infeasible), (5, 2));
 }
 
 #[test]

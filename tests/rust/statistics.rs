@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmStats, Bounds, Confidence, ConfidenceFamily, CostFeedback, Drift, Error, Learner,
-    Moments, Prior, Sampler,
+    Moments, Prior, Sampler, kl_upper,
 };
 
 fn config() -> ProptestConfig {
@@ -169,6 +169,29 @@ fn discounting_scales_the_weight() {
     assert_eq!((moments.mean(), moments.variance()), (0.0, 0.0));
     moments.push(0.3);
     assert_eq!((moments.count(), moments.weight(), moments.mean()), (4, 1.0, 0.3));
+}
+
+/// A weight of exactly 1e-9 is the least that is kept.
+#[test]
+fn the_least_weight_is_kept() {
+    let (mut least, mut less) = (pushed(&[0.5]), pushed(&[0.5]));
+    least.discount(1e-9);
+    assert_eq!((least.weight(), least.mean()), (1e-9, 0.5));
+    less.discount(0.999e-9);
+    assert_eq!((less.count(), less.weight(), less.mean()), (1, 0.0, 0.0));
+}
+
+/// Two moments of different weight, merged by hand.
+#[test]
+fn merged_moments_are_weighted() {
+    let mut moments = pushed(&[1.0, 3.0]);
+    let mut other = pushed(&[5.0, 5.0, 6.0, 8.0]);
+    other.discount(0.5);
+    moments.merge(&other);
+    // Means 2 and 6, both of weight 2; squared deviations 2 and 6 / 2, and 4 x 4 between them.
+    assert_eq!((moments.count(), moments.weight(), moments.mean()), (6, 4.0, 4.0));
+    assert_eq!((moments.variance(), moments.sum()), (21.0 / 4.0, 16.0));
+    assert_eq!(moments.sum_of_squares(), 21.0 + 64.0);
 }
 
 #[test]
@@ -389,6 +412,48 @@ fn an_unseen_arm_has_its_initial_bounds() {
         let only_reward = setting.bounds(&stats(&[0.1], &[]), 0.0);
         assert_ne!(only_reward.reward_ucb, 0.8);
         assert_eq!(only_reward.cost_lcb, 0.003);
+    }
+}
+
+/// What is worth less than one observation is no knowledge, be it a prior or what was seen.
+#[test]
+fn a_weight_below_one_leaves_an_arm_initial() {
+    let initial = Bounds { reward_ucb: 0.8, cost_lcb: 0.003 };
+    for family in FAMILIES {
+        let setting = Confidence {
+            initial_reward_ucb: initial.reward_ucb,
+            initial_cost_lcb: initial.cost_lcb,
+            ..confidence(family, 0.1)
+        };
+        for (count, factor) in [(1, 0.999), (3, 0.25), (40, 1e-3)] {
+            let mut reward = Moments::prior(0.1, count);
+            let mut cost = Moments::prior(0.01, count);
+            let known = setting.bounds(&ArmStats { reward, cost }, 0.0);
+            assert!(known.reward_ucb != initial.reward_ucb && known.cost_lcb != initial.cost_lcb);
+            reward.discount(factor);
+            cost.discount(factor);
+            assert!(reward.weight() > 0.0 && reward.weight() < 1.0);
+            assert_eq!(setting.bounds(&ArmStats { reward, cost }, 0.0), initial);
+        }
+        // Two observations at half their weight are worth one.
+        let mut whole = Moments::prior(0.1, 2);
+        whole.discount(0.5);
+        let bounds = setting.bounds(&ArmStats { reward: whole, cost: whole }, 0.0);
+        assert!(bounds.reward_ucb != initial.reward_ucb && bounds.cost_lcb != initial.cost_lcb);
+    }
+}
+
+/// Where kl(mean, q) = level has a closed form.
+#[test]
+fn kl_bounds_match_their_closed_forms() {
+    for level in [1e-6, 1e-3, 0.1, 0.7, 3.0, 30.0_f64] {
+        // kl(0, q) = -ln(1 - q).
+        let q = -(-level).exp_m1();
+        assert!((kl_upper(0.0, level) - q).abs() <= 1e-12, "{level}");
+        // kl(1/2, q) = -ln(4 q (1 - q)) / 2.
+        let q = 0.5 * (1.0 + (-(-2.0 * level).exp_m1()).sqrt());
+        assert!((kl_upper(0.5, level) - q).abs() <= 1e-12, "{level}");
+        assert_eq!(kl_upper(1.0, level), 1.0);
     }
 }
 

@@ -513,6 +513,29 @@ fn shares_follow_limits_and_arrivals() {
     assert!(refused < 0.001, "{refused}");
 }
 
+/// Once a second a share that is more than 2 % off is derived anew; one that is less off stays.
+#[test]
+fn small_movements_of_a_share_are_left_alone() {
+    let mut router = router(&[limited(requests(600.0)), limited(NONE)]);
+    let (mut now, mut last) = (1e9, f64::NEG_INFINITY);
+    let mut seen = [0_u32; 3];
+    for step in 0..4_000_u32 {
+        // 20 a second, and slowly more.
+        now += 0.05 / (1.0 + f64::from(step) / 4_000.0);
+        let before = router.arm(ArmIndex(0)).share;
+        router.route(&Query::at(now)).unwrap();
+        let (after, planned) = (router.arm(ArmIndex(0)).share, router.planned_share(ArmIndex(0)));
+        let is_due = now >= last + 1.0;
+        if is_due {
+            last = now;
+        }
+        let is_moved = (planned - before).abs() > 0.02 * planned;
+        assert_eq!(after, if is_due && is_moved { planned } else { before }, "step {step}");
+        seen[if is_due { usize::from(is_moved) } else { 2 }] += 1;
+    }
+    assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
+}
+
 #[test]
 fn a_share_never_exceeds_the_throughput_cap() {
     let arms = [
