@@ -127,34 +127,26 @@ class Outline(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.texts: list[str] = []
-        self.drawn_texts: list[str] = []
         self._open: list[str] = []
         self.feed(page)
         self.close()
         assert self._open == [], f"not closed: {self._open}"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take an element without content."""
         self.tags.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take the start of an element."""
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Take the end of an element."""
-        assert self._open, f"</{tag}> closes nothing"
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Take text."""
         if data.strip():
             self.texts.append(data.strip())
-            if self._open[-1] == "text":
-                self.drawn_texts.append(data.strip())
 
     def values(self, *names: str) -> list[str]:
         """Return the values of attributes of these names."""

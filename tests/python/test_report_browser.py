@@ -40,10 +40,17 @@ FIGURES = """() => [...document.querySelectorAll('figure svg')].map(svg => {
     return b.left > box.left - 1 && b.right < box.right + 1
       && b.top > box.top - 1 && b.bottom < box.bottom + 1;
   };
+  const covers = (t, o) => {
+    const a = t.getBoundingClientRect(), b = o.getBoundingClientRect();
+    return Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+  };
   return {
     width: box.width, height: box.height,
-    drawn: svg.querySelectorAll('path').length,
+    drawn: svg.querySelectorAll('path, use, image').length,
     smallest: Math.min(...texts.map(t => scale * parseFloat(getComputedStyle(t).fontSize))),
+    covered: texts.filter((t, k) => texts.slice(k + 1).some(o => covers(t, o)))
+      .map(t => t.textContent),
     cut: texts.filter(t => !inside(t)).map(t => t.textContent),
     visible: svg.checkVisibility(),
   };
@@ -54,6 +61,7 @@ FONT_SIZES = """() => [...document.querySelectorAll('body *')]
   .map(e => parseFloat(getComputedStyle(e).fontSize))"""
 
 COLOURS = """() => [...document.querySelectorAll('h1, h2, h3, p, li, a, td, th, small, text')]
+  .filter(e => e.tagName !== 'text' || getComputedStyle(e.closest('svg')).filter === 'none')
   .map(e => {
     const style = getComputedStyle(e);
     return [e.tagName, e.tagName === 'text' ? style.fill : style.color,
@@ -121,6 +129,7 @@ def test_figures_are_whole_and_readable(browser: Browser, address: str, width: i
         assert figure["width"] > 300
         assert figure["height"] > 60
         assert figure["drawn"] > 5
+        assert figure["covered"] == []
         assert figure["cut"] == []
         assert figure["smallest"] >= SMALLEST_DRAWN
     assert min(page.evaluate(FONT_SIZES)) >= SMALLEST_TEXT

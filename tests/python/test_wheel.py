@@ -30,7 +30,8 @@ def test_the_wheel_installs_and_runs_in_an_empty_environment(root: Path, tmp_pat
     (wheel,) = tmp_path.glob("*.whl")
     assert "-cp311-abi3-" in wheel.name
     files = zipfile.ZipFile(wheel).namelist()
-    assert {"stageroute/lab/page/page.css", "stageroute/lab/page/page.html.jinja"} <= set(files)
+    for name in ("page.css", "page.html.jinja", "figures.mplstyle"):
+        assert f"stageroute/lab/page/{name}" in files
     environment = tmp_path / "env"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"

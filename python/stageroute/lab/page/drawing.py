@@ -1,80 +1,68 @@
-"""A figure of a study as SVG that can stand in a page: small, themed, the same bytes every time."""
+"""A figure of a study as SVG that can stand in a page: the same bytes every time."""
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-from xml.etree import ElementTree as ET
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from stageroute.errors import MissingExtraError
-from stageroute.lab.page.axes import height_for
-from stageroute.lab.page.heat_map import draw_heat_map, heat_map_height
-from stageroute.lab.page.lines import draw_lines, line_figure_height
-from stageroute.lab.page.palette import COLOURS, GRID, INK, MUTED, Style
-from stageroute.lab.page.points import draw_points
-from stageroute.lab.page.wording import describe
-from stageroute.lab.summary import Figure, HeatMap, LineFigure
+from stageroute.lab.summary import Curve, Figure, HeatMap, LineFigure, Point, PointFigure, Summary
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["FONT_SIZE", "WIDTH", "draw"]
+__all__ = ["draw", "front", "looks"]
 
 WIDTH: Final = 345.0
 """Of a figure, in CSS pixels where it is not scaled: the column of a telephone."""
 
-FONT_SIZE: Final = 10.5
-"""The smallest in figures, in the same unit."""
+HEIGHT: Final = 235.0
+LINE: Final = 15.5
+"""Heights: of axes with their labels, of a line of text."""
 
-RULES: Final = {
-    "figure.dpi": 72,  # a unit of the SVG is a pixel
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": FONT_SIZE,
-    "axes.titlesize": FONT_SIZE,
-    "axes.labelsize": FONT_SIZE,
-    "xtick.labelsize": FONT_SIZE,
-    "ytick.labelsize": FONT_SIZE,
-    "axes.titlelocation": "left",
-    "axes.titlecolor": MUTED,
-    "axes.titlepad": 9.0,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "axes.xmargin": 0.0,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "ytick.major.size": 0.0,
-    "xtick.major.size": 3.0,
-    "xtick.minor.size": 0.0,
-    "ytick.minor.size": 0.0,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "text.parse_math": False,  # names are names
-}
+ALWAYS: Final = ("stageroute", "oracle")
+"""What every page shows has the first looks, so that it is recognised from page to page."""
+
+GREY: Final = {"color": "#a7b0b9", "linewidth": 0.9, "linestyle": "-", "marker": "o"}
+REFERENCE: Final = {"color": "#1b1f24", "linewidth": 1.2}
+REFERENCE_LINES: Final = ((0, (1, 2)), "-.", "--", "-")
+LEVEL: Final[dict[str, Any]] = {
+    "color": "#59636e", "linewidth": 1.0, "linestyle": "-", "marker": "", "zorder": 1.5,
+}  # fmt: skip
+
+LONGEST: Final = 24
+"""Characters of a label of which two stand beside each other, and of a row's name."""
+
+Looks = Mapping[str, int]
+"""Which look of the style's cycle a label has, the same in all figures of a study."""
 
 FACTS: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 """What matplotlib would write about the file: none of it."""
 
-SVG: Final = "{http://www.w3.org/2000/svg}"
-LINK: Final = "{http://www.w3.org/1999/xlink}href"
+
+def looks(summary: Summary) -> Looks:
+    """Return the look of every label that is in focus somewhere in a study."""
+    found = [
+        mark.label
+        for figure in summary.figures
+        if not isinstance(figure, HeatMap)
+        for mark in (figure.curves if isinstance(figure, LineFigure) else figure.points)
+        if mark.in_focus and not getattr(mark, "is_reference", False)
+    ]
+    return {label: number for number, label in enumerate(dict.fromkeys((*ALWAYS, *found)))}
 
 
-def draw(figure: Figure, styles: dict[str, Style], name: str) -> str:
+def draw(figure: Figure, looks: Looks, name: str) -> str:
     """Draw a figure.
 
     Parameters
     ----------
     figure : LineFigure, PointFigure or HeatMap
-    styles : dict of str to Style
+    looks : dict of str to int
         By label, for what is in focus.
     name : str
         Of the figure in its page: what its identifiers are made of.
@@ -82,103 +70,232 @@ def draw(figure: Figure, styles: dict[str, Style], name: str) -> str:
     Returns
     -------
     str
-        An ``svg`` element for a page of HTML; colours are CSS variables. Empty where the figure
-        holds no value.
+        An ``svg`` element for a page of HTML. Empty where the figure holds no value.
 
     Raises
     ------
     MissingExtraError
-        If matplotlib is not installed.
+        If matplotlib or textalloc is not installed.
     """
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure as Canvas
+    except ImportError as error:
+        raise MissingExtraError("figures need matplotlib: pip install 'stageroute[lab]'") from error
     if not _has_values(figure):
         return ""
-    with _house_rules(name):
-        canvas = _canvas(figure)
-        if isinstance(figure, LineFigure):
-            draw_lines(canvas, figure, styles)
-        elif isinstance(figure, HeatMap):
-            draw_heat_map(canvas, figure)
+    # Whatever a matplotlibrc says: the page looks the same everywhere.
+    with (
+        as_file(files(__package__) / "figures.mplstyle") as sheet,
+        style.context(["default", sheet, {"svg.hashsalt": name}]),
+    ):
+        canvas = Canvas(figsize=(WIDTH / 72.0, HEIGHT / 72.0))
+        if isinstance(figure, HeatMap):
+            _draw_map(canvas, figure)
+        elif isinstance(figure, LineFigure):
+            _draw_lines(canvas, figure, looks)
         else:
-            draw_points(canvas, figure, styles)
+            _draw_points(canvas, figure, looks)
         file = io.StringIO()
-        canvas.savefig(file, format="svg", transparent=True, metadata=FACTS)
-    return _for_page(file.getvalue(), f"{figure.title}. {describe(figure)}")
+        canvas.savefig(file, format="svg", metadata=FACTS)
+    svg = file.getvalue()
+    # Groups are numbered anew in every figure, and nothing refers to them.
+    return re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
 
 
 def _has_values(figure: Figure) -> bool:
-    if isinstance(figure, LineFigure):
-        return any(
-            np.isfinite(np.asarray(curve.y, dtype=np.float64)).any() for curve in figure.curves
-        )
-    if isinstance(figure, HeatMap):
-        return any(np.isfinite(np.asarray(row, dtype=np.float64)).any() for row in figure.values)
-    return bool(figure.points)
+    if isinstance(figure, PointFigure):
+        return bool(figure.points)
+    rows = figure.values if isinstance(figure, HeatMap) else [curve.y for curve in figure.curves]
+    return any(np.isfinite(np.asarray(row, dtype=np.float64)).any() for row in rows)
 
 
-@contextmanager
-def _house_rules(name: str) -> Iterator[None]:
-    try:
-        from matplotlib import style
-    except ImportError as error:
-        raise MissingExtraError("figures need matplotlib: pip install 'stageroute[lab]'") from error
-    # Whatever a matplotlibrc says: the page looks the same everywhere.
-    with style.context(["default", RULES | {"svg.hashsalt": name}]):
-        yield
+def _look(number: int) -> dict[str, Any]:
+    from matplotlib import rcParams
+
+    cycle = rcParams["axes.prop_cycle"].by_key()
+    look = {key: values[number % len(values)] for key, values in cycle.items()}
+    return look | ({"linewidth": 2.4} if number == 0 else {})
 
 
-def _canvas(figure: Figure) -> "Canvas":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
+# ---- lines --------------------------------------------------------------------------------------
 
-    if isinstance(figure, LineFigure):
-        height = line_figure_height(figure)
-    elif isinstance(figure, HeatMap):
-        height = heat_map_height(figure)
+
+def _draw_lines(canvas: "Canvas", figure: LineFigure, looks: Looks) -> None:
+    """Draw curves with their bands, those in focus on top."""
+    axes = canvas.subplots()
+    num_references = 0
+    for number, curve in enumerate(figure.curves):
+        if curve.is_reference:
+            line = REFERENCE_LINES[num_references % len(REFERENCE_LINES)]
+            look, num_references = REFERENCE | {"linestyle": line}, num_references + 1
+        else:
+            look = _look(looks[curve.label]) if curve.in_focus else GREY
+        _draw_curve(axes, curve, look, above=-0.01 * number)
+    if figure.level is not None:
+        axes.axhline(figure.level, **LEVEL)
+    _scale(axes, "x", figure.x_label, is_log=figure.log_x)
+    _scale(axes, "y", figure.y_label, is_log=figure.log_y)
+    axes.set_ylim(figure.y_range)
+    _explain(canvas)
+
+
+def _draw_curve(axes: "Axes", curve: Curve, look: dict[str, Any], above: float) -> None:
+    is_grey = not curve.in_focus
+    is_point = np.isfinite(np.asarray(curve.y, dtype=np.float64)).sum() == 1
+    marker = look.get("marker", "o") if is_point else ""
+    label = f"{curve.label}: {curve.detail}" if curve.detail else curve.label
+    axes.plot(
+        curve.x, curve.y, **look | {"marker": marker}, zorder=(2.0 if is_grey else 3.0) + above,
+        label="others" if is_grey else label,
+    )  # fmt: skip
+    if curve.low is not None and curve.high is not None and not is_grey:
+        axes.fill_between(
+            curve.x, curve.low, curve.high, color=look["color"], alpha=0.16, linewidth=0,
+            zorder=2.5 + above,
+        )  # fmt: skip
+
+
+def _scale(axes: "Axes", side: Literal["x", "y"], label: str, *, is_log: bool) -> None:
+    """Set scale, ticks and label of one side; y is named above it, to be read without turning."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    if side == "x":
+        axes.set_xlabel(label, loc="right")
     else:
-        height = height_for(len(figure.points))
-    canvas = Canvas(figsize=(WIDTH / 72.0, height / 72.0))
-    FigureCanvasAgg(canvas)  # measures text
-    return canvas
+        axes.set_title(label)
+    if not is_log:
+        axis.set_major_locator(MaxNLocator(4))
+    else:
+        points = [np.asarray(line.get_data()[side == "y"], dtype=np.float64) for line in axes.lines]
+        found = np.concatenate(points)
+        low, high = np.nanmin(found), np.nanmax(found)
+        if low > 0.0:
+            getattr(axes, f"set_{side}scale")("log")
+            subs = (1.0, 2.0, 5.0) if high / low < 50.0 else (1.0,)
+            axis.set_major_locator(LogLocator(subs=subs, numticks=6))
+        else:
+            # Logarithmic but about 0: three decades of what there is.
+            size = max(abs(low), abs(high), 1e-300)
+            threshold = 10.0 ** np.floor(np.log10(size) - 2.0)
+            getattr(axes, f"set_{side}scale")("symlog", linthresh=threshold)
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
 
 
-def _for_page(text: str, description: str) -> str:
-    """Leave out what a page does not need, and give it what a page does."""
-    root = ET.fromstring(text)  # noqa: S314 - matplotlib wrote it just now
-    for element in list(root.iter()):
-        for child in list(element):
-            if child.tag in (f"{SVG}metadata", f"{SVG}style"):
-                element.remove(child)
-        # Groups are numbered anew in every figure; nothing refers to them.
-        if element.tag == f"{SVG}g":
-            element.attrib.pop("id", None)
-        _clean(element)
-    width, height = root.attrib["viewBox"].split()[2:]
-    root.attrib.clear()
-    root.attrib.update(
-        {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": description}
+def _explain(canvas: "Canvas") -> None:
+    """Put the names below the axes, each once, and make room for them."""
+    (axes,) = canvas.axes
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    if "others" in named:
+        named["others"] = named.pop("others")
+    if set(named) <= {""}:
+        return
+    columns = 2 if max(map(len, named)) <= LONGEST else 1
+    canvas.set_figheight((HEIGHT + LINE * -(-len(named) // columns)) / 72.0)
+    canvas.legend(named.values(), named, loc="outside lower left", ncols=columns)
+
+
+# ---- points -------------------------------------------------------------------------------------
+
+
+def front(points: tuple[Point, ...]) -> list[Point]:
+    """Return the points that no other beats on both axes (more y, less x), by x."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.x, -point.y)):
+        if not best or point.y > best[-1].y:
+            best.append(point)
+    return best
+
+
+def _draw_points(canvas: "Canvas", figure: PointFigure, looks: Looks) -> None:
+    """Draw points with their intervals; at the edge, hollow, those that lie outside."""
+    axes = canvas.subplots()
+    xs, ys = ([getattr(point, name) for point in figure.points] for name in "xy")
+    axes.margins(0.08)
+    axes.plot(xs, ys, linestyle="", marker="")  # room for all, but where a range says otherwise
+    _scale(axes, "x", figure.x_label, is_log=figure.log_x)
+    _scale(axes, "y", figure.y_label, is_log=False)
+    axes.set(xlim=figure.x_range, ylim=figure.y_range)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    at = [(min(max(x, left), right), min(max(y, low), high)) for x, y in zip(xs, ys, strict=True)]
+    if figure.upright is not None:
+        axes.axvline(figure.upright, **LEVEL)
+    if figure.front:
+        best = front(figure.points)
+        axes.plot([p.x for p in best], [p.y for p in best], **LEVEL)
+    for number, (point, place) in enumerate(zip(figure.points, at, strict=True)):
+        look = _look(looks[point.label]) if point.in_focus else GREY
+        _draw_point(axes, point, place, look, above=-0.01 * number)
+    _explain(canvas)
+    _name_points(canvas, figure, at)
+
+
+def _draw_point(
+    axes: "Axes", point: Point, at: tuple[float, float], look: dict[str, Any], above: float
+) -> None:
+    zorder = (3.0 if point.in_focus else 2.0) + above
+    if point.in_focus and point.x_range and point.y_range:
+        style = {"color": look["color"], "linewidth": 1.0, "zorder": zorder}
+        axes.hlines(point.y, *point.x_range, **style)
+        axes.vlines(point.x, *point.y_range, **style)
+    axes.plot(
+        *([value] for value in at), look["marker"], color=look["color"], clip_on=False,
+        fillstyle="full" if at == (point.x, point.y) else "none", zorder=zorder,
+        markersize=6.5 if point.in_focus else 4.0,
+        label=point.label if point.in_focus else None,
+    )  # fmt: skip
+
+
+def _name_points(canvas: "Canvas", figure: PointFigure, at: list[tuple[float, float]]) -> None:
+    """Write the names of points that are not in focus beside them, where there is room."""
+    try:
+        from textalloc import allocate
+    except ImportError as error:
+        raise MissingExtraError("figures need textalloc: pip install 'stageroute[lab]'") from error
+    (axes,) = canvas.axes
+    named = [k for k, point in enumerate(figure.points) if not point.in_focus]
+    if not named:
+        return
+    x, y = zip(*at, strict=True)
+    lines = [line for line in axes.lines if np.size(line.get_xdata()) > 1 and not line.get_marker()]
+    allocate(
+        axes, [x[k] for k in named], [y[k] for k in named],
+        [figure.points[k].label for k in named], x_scatter=list(x), y_scatter=list(y),
+        textsize=10.5, textcolor="#59636e", linecolor=GREY["color"], linewidth=0.6,
+        max_distance=0.1, draw_all=False, plot_kwargs={"linestyle": "-", "marker": ""},
+        x_lines=[line.get_xdata() for line in lines], y_lines=[line.get_ydata() for line in lines],
+    )  # fmt: skip
+
+
+# ---- maps ---------------------------------------------------------------------------------------
+
+
+def _draw_map(canvas: "Canvas", figure: HeatMap) -> None:
+    """Draw shares: the darker, the more; grey where there can be none."""
+    from matplotlib import colormaps
+
+    canvas.set_figheight((60.0 + 3 * LINE + LINE * len(figure.rows)) / 72.0)
+    axes = canvas.subplots()
+    values = np.array([np.asarray(row, dtype=np.float64) for row in figure.values])
+    image = axes.imshow(
+        values, vmin=0.0, vmax=figure.top, cmap=colormaps["Blues"].with_extremes(bad="#e1e5e9")
     )
-    return ET.tostring(root, encoding="unicode", short_empty_elements=True)
+    axes.set_yticks(range(len(figure.rows)), [_row_name(row) for row in figure.rows])
+    step = -(-len(figure.columns) // 7)
+    ticks = range(0, len(figure.columns), step)
+    axes.set_xticks(ticks, [figure.columns[tick] for tick in ticks])
+    axes.set_xlabel(figure.x_label, loc="right")
+    axes.grid(visible=False)
+    canvas.colorbar(
+        image, location="bottom", aspect=40, label=figure.value_label, ticks=[0.0, figure.top],
+        format="%.2g",
+    )  # fmt: skip
 
 
-VARIABLES: Final = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
-
-
-def _clean(element: ET.Element) -> None:
-    """Take off namespaces, which HTML knows; name colours; round what is drawn to 0.01 pixel."""
-    element.tag = element.tag.removeprefix(SVG)
-    if LINK in element.attrib:
-        element.attrib["href"] = element.attrib.pop(LINK)
-    for key, value in element.attrib.items():
-        element.attrib[key] = _tidy(key, value)
-    element.tail = None
-    if element.text is not None and not element.text.strip():
-        element.text = None
-
-
-def _tidy(key: str, value: str) -> str:
-    if key == "style":
-        return re.sub(r"#[0-9a-f]{6}\b", lambda found: VARIABLES.get(found[0], found[0]), value)
-    if key in ("d", "x", "y", "width", "height", "transform", "points"):
-        rounded = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", value)
-        return re.sub(r"\s+", " ", rounded).strip()
-    return value
+def _row_name(row: str) -> str:
+    """Return a model's name without its provider's, where both are too long."""
+    short = row if len(row) <= LONGEST else row.rpartition("/")[2]
+    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}…"

@@ -1,20 +1,22 @@
 """Studies into one page of HTML, which loads nothing and needs no script."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from stageroute.checks import require
 from stageroute.errors import MissingExtraError
-from stageroute.lab.page.drawing import draw
-from stageroute.lab.page.palette import COLOURS, Style, styles
-from stageroute.lab.summary import Figure, HeatMap, Summary, Table
+from stageroute.lab.page.drawing import draw, looks
+from stageroute.lab.summary import Figure, HeatMap, LineFigure, Summary
 
-__all__ = ["Section", "to_html"]
+__all__ = ["Section", "describe", "to_html"]
+
+MOST_NAMED: Final = 8
+"""How many curves, points or rows a description names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,123 +45,78 @@ def to_html(sections: Sequence[Section]) -> str:
     InvalidInputError
         If there is no section.
     MissingExtraError
-        If jinja2 or matplotlib is not installed.
+        If jinja2, matplotlib or textalloc is not installed.
     """
     require(len(sections) > 0, "len(sections)", len(sections), "must be at least 1")
-    views = [_section(section, f"study-{n}") for n, section in enumerate(sections, start=1)]
-    is_single = len(sections) == 1
-    return _render(
-        title=sections[0].summary.title if is_single else "Studies",
-        sections=views,
-        links=_named_parts(views[0]) if is_single else [_link(view) for view in views],
-        colours=COLOURS,
-        css=_resource("page.css"),
-    )
-
-
-def _render(**values: object) -> str:
     try:
-        from jinja2 import Environment, StrictUndefined
+        from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtraError("a page needs jinja2: pip install 'stageroute[lab]'") from error
+    assert __package__
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
+        loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return environment.from_string(_resource("page.html.jinja")).render(values)
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-View = dict[str, Any]
-"""What the template calls by name."""
-
-
-def _section(section: Section, name: str) -> View:
-    drawn = styles(section.summary)
-    parts = [
-        _part(section.summary, title, f"{name}-part-{n}", drawn)
-        for n, title in enumerate(section.summary.parts, start=1)
-    ]
-    return {
-        "name": name,
-        "summary": section.summary,
-        "parts": parts,
-        "settings": section.settings,
-        "command": section.command,
-    }
-
-
-def _link(section: View) -> View:
-    return {
-        "name": section["name"],
-        "title": section["summary"].title,
-        "parts": _named_parts(section),
-    }
-
-
-def _named_parts(section: View) -> list[View]:
-    named = [part for part in section["parts"] if part["title"]]
-    return [{"name": part["name"], "title": part["title"], "parts": []} for part in named]
-
-
-def _part(summary: Summary, title: str, name: str, drawn: dict[str, Style]) -> View:
-    figures = [figure for figure in summary.figures if figure.part == title]
-    tables = [table for table in summary.tables if table.part == title]
-    views = [_figure(figure, f"{name}-figure-{n}", drawn) for n, figure in enumerate(figures, 1)]
-    return {
-        "name": name,
-        "title": title,
-        # Maps are compared with each other, and so stand in rows of their own.
-        "rows": [list(row) for _, row in groupby(views, key=itemgetter("is_map"))],
-        "tables": [_table(table, f"{name}-table-{n}") for n, table in enumerate(tables, 1)],
-    }
-
-
-def _figure(figure: Figure, name: str, drawn: dict[str, Style]) -> View:
-    return {
-        "name": name,
-        "title": figure.title,
-        "note": _unbroken(figure.note),
-        "svg": draw(figure, drawn, name),
-        "is_map": isinstance(figure, HeatMap),
-    }
-
-
-def _table(table: Table, name: str) -> View:
-    rows = [
-        [_cell(cell, is_best=(r, c) in table.best) for c, cell in enumerate(row)]
-        for r, row in enumerate(table.rows)
-    ]
-    return {
-        "name": name,
-        "title": table.title,
-        "heads": table.heads,
-        "columns": table.columns,
-        "rows": rows,
-        "note": _unbroken(table.note),
-    }
-
-
-def _minus(text: str) -> str:
-    """Write numbers below 0 with a minus sign, which is as wide as a plus."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text)
-
-
-def _unbroken(text: str) -> str:
-    """Keep numbers on the line of their unit, and symbols on that of what they are compared to."""
-    return re.sub(
-        r"(?<=\d) (?=(?:%|USD|b)(?![a-z]))|(?<=\bb) (?== \d)|(?<=\bb =) (?=\d)",
-        "\N{NO-BREAK SPACE}",
-        text,
+    return environment.get_template("page.html.jinja").render(
+        title=sections[0].summary.title if len(sections) == 1 else "Studies",
+        sections=[_view(section, f"study-{n}") for n, section in enumerate(sections, start=1)],
+        css=files(__package__).joinpath("page.css").read_text(encoding="utf-8"),
+        split=_split,
     )
 
 
-def _cell(text: str, *, is_best: bool) -> View:
+def _view(section: Section, name: str) -> dict[str, Any]:
+    """Return what the template calls by name: parts with rows of drawn figures, and tables."""
+    summary, known = section.summary, looks(section.summary)
+    parts = []
+    for number, part in enumerate(summary.parts, start=1):
+        key = f"{name}-part-{number}"
+        figures = [
+            {
+                "name": f"{key}-figure-{n}",
+                "figure": figure,
+                "svg": draw(figure, known, f"{key}-figure-{n}"),
+                "words": f"{figure.title}. {describe(figure)}",
+                "is_map": isinstance(figure, HeatMap),
+            }
+            for n, figure in enumerate((f for f in summary.figures if f.part == part), start=1)
+        ]
+        # Maps are compared with each other, and so stand in rows of their own.
+        rows = [list(row) for _, row in groupby(figures, key=lambda view: view["is_map"])]
+        tables = [table for table in summary.tables if table.part == part]
+        parts.append({"name": key, "title": part, "rows": rows, "tables": tables})
+    return {"name": name, "summary": summary, "parts": parts, "made": section}
+
+
+def _split(cell: str) -> tuple[str, str]:
     """Take a figure apart from its interval, as in "0.40 (0.32 to 0.48)"."""
-    value, bracket, interval = text.partition(" (")
-    if bracket and interval.endswith(")") and " to " in interval:
-        return {"value": _minus(value), "interval": _minus(interval[:-1]), "is_best": is_best}
-    return {"value": _minus(text), "interval": "", "is_best": is_best}
+    value, bracket, interval = cell.partition(" (")
+    is_interval = bracket and interval.endswith(")") and " to " in interval
+    return (value, interval[:-1]) if is_interval else (cell, "")
+
+
+def describe(figure: Figure) -> str:
+    """Say what a figure shows to those who do not see it: its axes, and the values at its ends."""
+    if isinstance(figure, HeatMap):
+        what = f"Heat map: {len(figure.rows)} rows over {len(figure.columns)} of {figure.x_label}."
+        means = {
+            row: float(np.nan_to_num(np.asarray(values, dtype=np.float64)).mean())
+            for row, values in zip(figure.rows, figure.values, strict=True)
+            if len(values)
+        }
+        order = sorted(means, key=lambda row: -means[row])
+        return what + _named("Mean share", [f"{row} {means[row]:.0%}" for row in order])
+    what = f"{figure.y_label} over {figure.x_label}."
+    if isinstance(figure, LineFigure):
+        ends = [(c.label, np.asarray(c.y, dtype=np.float64)) for c in figure.curves if c.in_focus]
+        values = [f"{label} {y[np.isfinite(y)][-1]:.3g}" for label, y in ends if y[y == y].size]
+        return f"Lines: {what}" + _named("At the end", values)
+    order_of_points = sorted(figure.points, key=lambda point: -point.y)
+    values = [f"{p.label} ({p.x:.3g}, {p.y:.3g})" for p in order_of_points if p.in_focus]
+    return f"Points: {what}" + _named("From the top", values)
+
+
+def _named(what: str, values: Sequence[str]) -> str:
+    rest = len(values) - MOST_NAMED
+    more = f", and {rest} more" if rest > 0 else ""
+    return f" {what}: {', '.join(values[:MOST_NAMED])}{more}." if values else ""

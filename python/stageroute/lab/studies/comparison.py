@@ -136,7 +136,8 @@ def _reward_against_cost(scope: Scope) -> list[PointFigure]:
             y_range=(NEAR_BEST * best, best + 0.1 * (1.0 - NEAR_BEST) * best),
             note="Up and to the left is better; right of the upright line is over budget. The "
             "line joins policies that none beats in both. Crosses cover the means with 95 %. "
-            "Hollow, at the edges: policies far away, which the table has with their values.",
+            "Hollow, at the edges: policies far away. Grey ones are named where there is "
+            "room; all have their values in the table.",
         )
     ]  # fmt: skip
 

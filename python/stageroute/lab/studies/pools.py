@@ -143,7 +143,7 @@ class Pools(Study):
 
     parts = (
         Part(
-            SIZE, where={"part": SIZE},
+            "Size of the pool", where={"part": SIZE},
             shows=(
                 TableOf(
                     "Over the size of the pool",
@@ -173,7 +173,7 @@ class Pools(Study):
             ),
         ),
         Part(
-            KNOWLEDGE, by=("N",), where={"part": KNOWLEDGE},
+            "What is known", by=("N",), where={"part": KNOWLEDGE},
             shows=(
                 TableOf(
                     "Over what is known of {N:,} models",
@@ -187,7 +187,7 @@ class Pools(Study):
             ),
         ),
         Part(
-            SLOTS, where={"part": SLOTS},
+            "Slots", where={"part": SLOTS},
             shows=(
                 TableOf(
                     "Over the slots that stages offer",
