@@ -629,7 +629,7 @@ fn restricted_decisions_tell_throttled_and_infeasible_apart() {
     let settings = RouterConfig { pacing, log_capacity: 8, ..config() };
     let arms = [(0.9, 6e-3, 1.0), (0.5, 1.5e-3, 1.0), (0.4, BUDGET, 1.0)];
     let mut router = informed(&settings, &arms);
-    let mut logged = |router: &mut Router, arm: u32| {
+    let logged = |router: &mut Router, arm: u32| {
         let allowed = Some(Cow::Owned(vec![ArmIndex(arm)]));
         router.route(&Query { allowed, ..Query::default() }).unwrap();
         let mut batch = LogBatch::default();
