@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo`, `make test`. `make help` lists all targets.
+# Everything a newcomer needs: `make demo`, `make check`, `make test`. `make help` lists all.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -7,55 +7,113 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+# The same for all builds, so that none makes another build again.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+LIBRARY := $(if $(filter Darwin,$(shell uname)),dylib,so)
+# Each is touched when the extension of that profile has been put into the package.
+DEVELOP := $(VENV)/.develop
+RELEASE := $(VENV)/.release
+# An environment with what users may add; and the tests that need it.
+EXTRAS := .venv-extras
+NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py)
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
-# Touched whenever the package has been built and installed into the environment.
-STAMP := $(VENV)/.installed
+CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/cargo-deny-0.20.2/bin/cargo-deny)
+# Targets that do not wait for each other, on two cores, each target's output in one piece.
+TOGETHER := +$(MAKE) --no-print-directory --jobs=2 --output-sync=target
 
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: $(STAMP) ## Build, install into .venv, run the main job on the built-in data set
+demo: $(RELEASE) ## Build, install into .venv, run the main job on the built-in data set
 	@mkdir -p out
 	$(BIN)/stageroute bench --json out/demo.json --plot out/demo.png
 	@echo "pictures and figures: out/demo.png out/demo.json"
 
+.PHONY: develop
+develop: $(DEVELOP) ## Build the extension for tests: quickly, with assertions
+
+.PHONY: check
+check: $(DEVELOP) ## In a minute: formatting, lints, types, Rust tests, Python tests that are not slow
+	$(TOGETHER) lint-rust lint-python
+	cargo test --quiet --profile develop --workspace --locked
+	$(PYTEST) -m "not slow"
+
 .PHONY: test
-test: lint test-rust test-python ## Run everything: lints, types, Rust and Python tests, examples, fuzzing
+test: $(DEVELOP) ## Run everything, but for what needs extras: see test-extras
+	$(TOGETHER) --keep-going lint test-python test-rust test-release test-fuzz
 
 .PHONY: lint
-lint: $(STAMP) ## Formatting, lints, types
+lint: lint-rust lint-python ## Formatting, lints, types, layers
+
+.PHONY: lint-rust
+lint-rust: $(VENV)/.locked
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --quiet --profile develop --workspace --all-targets --locked -- -D warnings
+
+.PHONY: lint-python
+lint-python: $(DEVELOP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest stageroute._core
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: test-rust
-test-rust: toolchain ## Rust tests and documentation
-	cargo test --release --workspace --locked
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+test-rust: $(VENV)/.locked ## Rust tests and documentation
+	cargo test --quiet --profile develop --workspace --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --profile develop --workspace --no-deps --locked
 
 .PHONY: test-python
-test-python: $(STAMP) ## Python tests, the README, a minute of fuzzing, instruction counts, the wheel
-	$(BIN)/python -m pytest
+test-python: $(DEVELOP) ## Python tests, slow ones too, and the examples of the documents
+	$(PYTEST)
+
+.PHONY: test-release
+test-release: $(VENV)/.locked ## What is shipped: the wheel, and instructions on the hot path
+	$(BIN)/python -m pytest tests/release
+
+.PHONY: test-fuzz
+test-fuzz: $(DEVELOP) ## Fuzz the same inputs each time, for some seconds
+	FUZZ_SEED=20260000 FUZZ_RUNS=3000000 PYTHON=$(abspath $(BIN)/python) fuzz/run.sh 15
+
+.PHONY: test-extras
+test-extras: $(EXTRAS)/.locked $(DEVELOP) ## What needs Ray, the rivals, a browser, other toolchains; nothing is skipped
+	$(EXTRAS)/bin/python -m pytest --forbid-skips --numprocesses=auto --dist=loadfile $(NEED_EXTRAS)
+	$(MAKE) --no-print-directory deny msrv
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Licences, bans and sources of crates
+	$(CARGO_DENY) --all-features check bans licenses sources
+
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Known weaknesses of crates; needs the network
+	$(CARGO_DENY) --all-features check advisories
+
+$(CARGO_DENY): | toolchain
+	cargo install --quiet --locked --root $(abspath $(dir $@)..) cargo-deny@0.20.2
+
+.PHONY: msrv
+msrv: $(VENV)/.locked ## Build with the oldest Rust that Cargo.toml promises
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	cargo +$(MSRV) check --quiet --workspace --locked --target-dir target/msrv
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## Fuzz for ten minutes
+fuzz: $(DEVELOP) ## Fuzz for ten minutes
 	PYTHON=$(abspath $(BIN)/python) fuzz/run.sh 600
 
 .PHONY: bench
-bench: $(STAMP) ## Measure: ratios to other ways of doing the same, then the core alone
+bench: $(RELEASE) ## Measure: ratios to other ways of doing the same, then the core alone
 	$(BIN)/python benches/python/ratios.py
 	$(BIN)/python benches/python/guarded.py
 	$(BIN)/python benches/python/solvers.py
 	cargo bench -p stageroute-baselines -p stageroute-journal --locked
 
 .PHONY: baseline
-baseline: $(STAMP) ## Renew the baseline of decision quality that the tests compare with
+baseline: $(RELEASE) ## Renew the baseline of decision quality that the tests compare with
 	@rm -rf out/quality
 	@mkdir -p out tests/baselines
 	$(BIN)/stageroute study quality --out out/quality --figures out/quality.json
@@ -70,21 +128,21 @@ $(CARGO_MUTANTS): | toolchain
 	cargo install --quiet --locked --root $(abspath $(dir $@)..) cargo-mutants@27.1.0
 
 .PHONY: golden
-golden: $(STAMP) ## Renew the golden snapshot and journals, after STATE_VERSION was raised
+golden: $(DEVELOP) ## Renew the golden snapshot and journals, after STATE_VERSION was raised
 	PYTHONPATH=tests/python $(BIN)/python tests/golden/make_golden.py
 
 .PHONY: wheel
-wheel: $(STAMP) ## Build a wheel into dist/
+wheel: $(VENV)/.locked ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
 .PHONY: fmt
-fmt: $(STAMP) ## Format and fix what can be fixed
+fmt: $(VENV)/.locked ## Format and fix what can be fixed
 	cargo fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: $(STAMP) ## Pin the newest versions that pyproject.toml and requirements/dev.in allow
+lock: $(VENV)/.locked ## Pin the newest versions that pyproject.toml and requirements/dev.in allow
 	cargo update
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
@@ -92,7 +150,7 @@ lock: $(STAMP) ## Pin the newest versions that pyproject.toml and requirements/d
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target fuzz/target dist out
+	rm -rf $(VENV) $(EXTRAS) target fuzz/target dist out
 
 .PHONY: toolchain
 toolchain:
@@ -103,8 +161,20 @@ toolchain:
 $(VENV)/.locked: requirements/dev.txt | toolchain
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements/dev.txt
+	@echo $(abspath python) >$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/stageroute.pth
+	@printf '#!%s\nfrom stageroute.cli import main\n\nraise SystemExit(main())\n' $(PYO3_PYTHON) >$(BIN)/stageroute
+	@chmod +x $(BIN)/stageroute
 	@touch $@
 
-$(STAMP): $(VENV)/.locked $(RUST_SOURCES) pyproject.toml
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+$(EXTRAS)/.locked: requirements/extras.txt | toolchain
+	$(PYTHON) -m venv $(EXTRAS)
+	$(EXTRAS)/bin/pip install --quiet --requirement requirements/extras.txt
+	@touch $@
+
+# The package in python/ is used in place; only its extension is built. maturin builds wheels.
+$(DEVELOP) $(RELEASE): $(VENV)/.locked $(RUST_SOURCES)
+	cargo build --quiet --locked --profile $(@:$(VENV)/.%=%) --package stageroute-python
+	@cp target/$(@:$(VENV)/.%=%)/lib_core.$(LIBRARY) python/stageroute/.new.so
+	@mv python/stageroute/.new.so python/stageroute/_core.abi3.so
+	@rm -f $(DEVELOP) $(RELEASE)
 	@touch $@

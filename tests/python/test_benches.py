@@ -24,6 +24,8 @@ from replays import CASES, Watched
 from rivals import KeptLp, NumpyHighsRouter, TunedHighsRouter, solve_plain_mip
 from workloads import Workload, deployment_instances, make_workload
 
+pytestmark = pytest.mark.slow
+
 Floats = NDArray[np.float64]
 
 HIGHS_TOLERANCE = 1e-6  # its feasibility tolerances are 1e-7, on rows and on reduced values

@@ -51,6 +51,7 @@ def test_bench_prints_figures_and_writes_json_and_a_picture(
     assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_figures_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     results = []
     for workers in ("1", "2"):
@@ -120,6 +121,7 @@ def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: 
     assert [stages[0], stages[100], stages[299]] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -156,6 +158,7 @@ def test_wrong_usage_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert __version__ in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interrupting_keeps_what_is_finished() -> None:
     command = [
         sys.executable, "-m", "stageroute", "bench", "--seeds", "4000", "--stages", "10",

@@ -101,6 +101,7 @@ def test_the_joint_lp_refuses_what_has_no_room() -> None:
         joint_optimum(*rows, np.ones(2), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("context", "best"), [("none", 0.675), ("family", 0.746), ("task", 0.774)])
 def test_what_context_is_worth_on_the_surrogate(
     surrogate: OutcomeTable, context: str, best: float
@@ -146,6 +147,7 @@ def test_families_are_what_task_names_begin_with() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_prompt_features_know_prompts_and_no_outcomes() -> None:
     table = world(400)
     other = replace(table, reward=1.0 - table.reward, cost=table.cost[::-1])
@@ -167,6 +169,7 @@ def test_a_table_refuses_prompts_that_do_not_fit(small_table: OutcomeTable) -> N
         replace(small_table, prompts=("one",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNING)
 @pytest.mark.parametrize("delay", [0, 30])
 def test_query_by_query_is_the_native_replay(name: str, delay: int) -> None:
@@ -197,6 +200,7 @@ def joint(labels: str) -> float:
     return joint_optimum(weights, reward, cost, np.full(3, LIMITS[1]), LIMITS[0]).reward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stageroute-family", "stageroute-task", "stageroute-linear"])
 def test_policies_with_context_reach_the_joint_optimum(
     runs: dict[str, ReplayResult], name: str

@@ -8,6 +8,8 @@ from stageroute.cli import main
 from stageroute.lab.figures import read_figures
 from stageroute.lab.studies.quality import Quality
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
 

@@ -20,6 +20,7 @@ PROBLEMS, NEAR_TIES = 1000, 300
 SOLVERS = pytest.mark.parametrize("solver", ["highs", "native"])
 
 
+@pytest.mark.slow
 @SOLVERS
 def test_equals_brute_force(solver: str) -> None:
     seen: Counter[tuple[str, str]] = Counter()
@@ -34,6 +35,7 @@ def test_equals_brute_force(solver: str) -> None:
     assert seen["conflict", ""] > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "tolerance"), [("highs", 1e-8), ("native", 1e-9)])
 def test_equals_brute_force_at_near_ties(solver: str, tolerance: float) -> None:
     for seed in range(NEAR_TIES):

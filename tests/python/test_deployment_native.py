@@ -73,6 +73,7 @@ def assert_as_good(native: DeploymentSolution, highs: DeploymentSolution, unit: 
         assert native.spend == pytest.approx(highs.spend, abs=1e-8 * unit)
 
 
+@pytest.mark.slow
 def test_equals_highs_on_larger_problems() -> None:
     searched: Counter[str] = Counter()
     for seed in range(PLAIN):
@@ -85,6 +86,7 @@ def test_equals_highs_on_larger_problems() -> None:
     assert all(searched[kind] > 1 for kind in KINDS)
 
 
+@pytest.mark.slow
 def test_equals_highs_on_larger_problems_with_constraints() -> None:
     searched: Counter[str] = Counter()
     for seed in range(CONSTRAINED):
@@ -143,7 +145,7 @@ def test_a_search_without_a_time_limit_hears_an_interrupt() -> None:
     # Every sum of memory is even and its limit odd: no bound ever meets a value, and the search
     # would look at millions of sets.
     size, slots = 60, 12
-    memory = 2.0 * np.random.default_rng(0).integers(5_000, 15_000, size)
+    memory = 2.0 * np.random.default_rng(0).integers(5_000, 15_000, size).astype(np.float64)
     constraints = DeploymentConstraints(memory=memory, memory_capacity=slots * 20_000.0 + 1.0)
     problem = memory / 30_000.0, np.full(size, 0.1), np.full(size, 1 / slots), 1.0, slots
     interrupt = threading.Timer(0.1, _thread.interrupt_main)

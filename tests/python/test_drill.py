@@ -195,6 +195,7 @@ def forget_at_restart(outcome: DrillResult) -> None:
     outcome.record.restart["counters"] = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [

@@ -59,6 +59,7 @@ def check(state: list[object], acknowledged: dict[str, int]) -> None:
         acknowledged[writer] = found
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_doubles_an_acknowledged_record(journal_path: Path) -> None:
     generator = random.Random(20)
     acknowledged: dict[str, int] = {}

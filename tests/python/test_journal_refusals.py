@@ -217,6 +217,7 @@ def test_files_that_cannot_be_opened_at_all(journal_path: Path) -> None:
     assert list(journal_path.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["journal-wal", "journal"])
 def test_no_damage_of_the_database_changes_what_comes_back(populated: Path, name: str) -> None:
     if name == "journal":

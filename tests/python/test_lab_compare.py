@@ -56,6 +56,7 @@ def test_the_same_run_is_the_same() -> None:
     assert len(compare(run, run).of("same")) == 4 * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shift", "measure", "verdict"),
     [
@@ -99,6 +100,7 @@ def test_a_difference_within_its_tolerance_is_the_same() -> None:
         assert compare(*runs).changes[0].verdict == verdict
 
 
+@pytest.mark.slow
 def test_noise_is_hardly_ever_taken_for_a_change() -> None:
     """Each of 20 comparisons, paired or not, errs with at most 5 %: more than 4 would be odd."""
     wrong = 0
@@ -191,6 +193,7 @@ def another(folder: Path, settings: StudySettings) -> StudyResults:
     return run_study(ComparisonStudy(), settings, folder, local_engine(1))
 
 
+@pytest.mark.slow
 def test_a_weakened_policy_is_worse(
     run: Path, settings: StudySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +217,7 @@ def test_a_weakened_policy_is_worse(
     assert "Got better" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_other_seeds_are_not_worse(
     run: Path, settings: StudySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,8 @@ from stageroute.lab.episodes import Episode, run_episode
 from stageroute.lab.studies.comparison import Comparison
 from stageroute.lab.study import Engine
 
+pytestmark = pytest.mark.slow
+
 POLICIES = ("stageroute", "greedy", "uniform", "oracle")
 
 SECONDS = 120

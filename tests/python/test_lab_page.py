@@ -10,6 +10,8 @@ from stageroute.cli import main
 from stageroute.lab.compare import MEASURES
 from stageroute.lab.studies import STUDIES
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 

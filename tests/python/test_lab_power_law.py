@@ -7,6 +7,8 @@ from stageroute.errors import InvalidInputError
 from stageroute.lab.power_law import fit_power_law
 from stageroute.lab.studies.scaling import lengths, num_seeds
 
+pytestmark = pytest.mark.slow
+
 SIZES = lengths(10_000_000)
 SEEDS = [num_seeds(size) for size in SIZES]
 

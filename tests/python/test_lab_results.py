@@ -81,6 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return results(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path, undisturbed: Files, workers: int) -> None:
     generator = random.Random(workers)
@@ -102,6 +103,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path, undisturbed: Files, wor
     assert results(folder) == undisturbed
 
 
+@pytest.mark.slow
 def test_killed_before_its_first_episode_it_begins_anew(tmp_path: Path, undisturbed: Files) -> None:
     folder = tmp_path / "results"
     process = start(folder, workers=1)
@@ -114,6 +116,7 @@ def test_killed_before_its_first_episode_it_begins_anew(tmp_path: Path, undistur
     assert results(folder) == undisturbed
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     tmp_path: Path, undisturbed: Files
 ) -> None:

@@ -22,6 +22,8 @@ from stageroute.lab.summary import HeatMap, LineFigure
 from stageroute.workloads import BuiltIn
 from study_cases import cell, changed, curve, heads, small_results, table
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
 Records = Sequence[Record]

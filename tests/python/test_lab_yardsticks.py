@@ -108,6 +108,7 @@ def test_the_record_repeats_the_replay(episode: Episode) -> None:
     assert record.caps == [0.5] * 11
 
 
+@pytest.mark.slow
 def test_large_pools_have_no_waiting_cost() -> None:
     pool = LargePool(1_001)
     record, _ = run_episode(Episode(pool, "uniform", Limits(0.001), 300, 3, seed=0))

@@ -35,6 +35,7 @@ def problems() -> st.SearchStrategy[Problem]:
 laws = settings(max_examples=300, deadline=None, derandomize=True)
 
 
+@pytest.mark.slow
 @laws
 @given(problems())
 def test_answers_are_feasible_and_certified(problem: Problem) -> None:
@@ -69,6 +70,7 @@ def test_the_unit_of_money_does_not_matter(problem: Problem, factor: float) -> N
         assert scaled.objective == pytest.approx(solution.objective, abs=1e-9)
 
 
+@pytest.mark.slow
 @laws
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_order_of_arms_does_not_matter(problem: Problem, random: object) -> None:

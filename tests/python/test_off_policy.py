@@ -160,6 +160,7 @@ def learning_logs(seeds: int, queries: int) -> list[LoggedData]:
     return [LoggedData(MODELS, a, p, r, COST[a]) for a, p, r in logs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["independent", "learning", "zeros"])
 def test_intervals_cover_the_truth_and_errors_centre_at_0(kind: str) -> None:
     seeds, truth = 300, float(SHARES @ REWARD)
@@ -181,6 +182,7 @@ def test_intervals_cover_the_truth_and_errors_centre_at_0(kind: str) -> None:
         assert error.std() == pytest.approx(np.sqrt(np.square(spread).mean()), rel=0.15), name
 
 
+@pytest.mark.slow
 def test_on_logs_of_the_router_itself(small_table: OutcomeTable) -> None:
     """As the study does, in small: all models live, 5 % of the queries explored."""
     logging = off_policy_study.Logging("all live, explored", 3, 0.05)
@@ -201,6 +203,7 @@ def test_on_logs_of_the_router_itself(small_table: OutcomeTable) -> None:
         assert abs(np.mean(error)) < 0.5, key
 
 
+@pytest.mark.slow
 def test_the_study_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["--seeds", "1", "--queries", "1500", "--workers", "1", "--no-progress"]
     assert off_policy_study.main([*arguments, "--json", str(tmp_path / "o.json")]) == 0

@@ -228,6 +228,7 @@ def test_evaluate_prints_a_table_and_writes_json(
     assert len(mixture) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

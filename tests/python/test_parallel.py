@@ -12,6 +12,8 @@ from parallel_jobs import Job, do
 from stageroute.errors import InvalidInputError, WorkerLostError
 from stageroute.replay.parallel import MOST_LOSSES, in_pieces, run_jobs
 
+pytestmark = pytest.mark.slow
+
 
 def has_ended(process: int) -> bool:
     try:

@@ -74,6 +74,7 @@ def regrets() -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kl-ucb", "thompson"])
 def test_index_policies_reach_the_rate_of_lai_and_robbins(
     regrets: dict[str, np.ndarray], name: str
@@ -102,6 +103,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", KNAPSACK_POLICIES)
 def test_policies_reach_the_optimum_of_a_known_knapsack(name: str, case: str) -> None:
@@ -186,6 +188,7 @@ def cheapest(stream: Stream, cap: float) -> float:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_clairvoyant_is_the_optimum_of_the_joint_lp(seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -23,6 +23,7 @@ def policy_for(name: str, stream: Stream, limits: Limits, num_stages: int, seed:
     return make_policy(name, Setting(stream, limits, num_stages, seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("family", CONFIDENCE_FAMILIES)
 def test_native_replay_equals_step_by_step(
@@ -40,6 +41,7 @@ def test_native_replay_equals_step_by_step(
     assert native.lp_counts == steps.lp_counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_late_feedback_is_the_same_step_by_step(small_table: OutcomeTable, policy: str) -> None:
     at_once = draw_stream(small_table, 1, num_queries=1_500, num_initial=2)

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from page_cases import crowded, empty, hostile, page_of, scaling
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHONE, TABLET, DESK = 375, 768, 1280
 PAPER = 695

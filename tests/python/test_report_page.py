@@ -29,6 +29,8 @@ from stageroute.lab.summary import HeatMap, Point
 from stageroute.lab.text import to_markdown, to_text
 from stageroute.workloads import parse_workload
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = (crowded, scaling, hostile, empty)
 
 

@@ -306,6 +306,7 @@ def snapshot_position(path: Path) -> int:
     return 0 if row is None else int(row[0])
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_doubles_what_was_acknowledged(
     journal_path: Path, tmp_path: Path, server: ForkServer
 ) -> None:

@@ -48,6 +48,7 @@ def make(**changes: Any) -> StageRouter:
     return StageRouter(**(settings | changes))
 
 
+@pytest.mark.slow
 def test_a_restored_router_decides_as_the_one_that_never_stopped(tmp_path: Path) -> None:
     world = World(random.Random(3))
     router = world.make()
@@ -78,6 +79,7 @@ def test_a_restored_router_decides_as_the_one_that_never_stopped(tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["snapshot"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_journal_goes_on_as_the_router_that_never_stopped(tmp_path: Path, seed: int) -> None:
     world = World(random.Random(seed))
@@ -161,6 +163,7 @@ def test_no_damage_goes_unseen(tmp_path: Path) -> None:
     assert StageRouter.restore(path, budget=0.001).counters.queries == 20
 
 
+@pytest.mark.slow
 def test_a_router_with_a_lowered_limit_can_be_restored(tmp_path: Path) -> None:
     generator = random.Random(0)
     for _ in range(100):
@@ -260,6 +263,7 @@ except JournalLockedError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_second_router_is_locked_out(journal_path: Path) -> None:
     command = [sys.executable, "-c", LOCKED_OUT, str(journal_path)]
     with make(journal=journal_path) as router:
@@ -410,6 +414,7 @@ def test_close_writes_the_decision_log_whatever_the_journal_does(journal_path: P
         assert router.counters.queries == 1
 
 
+@pytest.mark.slow
 def test_a_forgotten_router_releases_its_journal(journal_path: Path) -> None:
     for k in range(3):
         router = make(journal=journal_path, stage_queries=10, decision_log=DecisionLog(list))

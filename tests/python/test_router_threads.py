@@ -166,6 +166,7 @@ def check_limits(model: Model, served: list[Served], times: dict[int, float]) ->
     assert 0.9 <= max(shares.values()) <= 1.0
 
 
+@pytest.mark.slow
 def test_no_thread_ever_breaks_a_limit() -> None:
     """A hundred thousand decisions from eight threads; limits checked from the threads' notes.
 

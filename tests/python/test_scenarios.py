@@ -38,6 +38,8 @@ from stageroute.policies import Limits
 from stageroute.policies.rivals import paretobandit
 from stageroute.workloads import PriceCut, SilentRegression
 
+pytestmark = pytest.mark.slow
+
 QUERIES = 2_000
 BUDGET = 0.0003
 

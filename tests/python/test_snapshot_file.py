@@ -47,6 +47,7 @@ def test_a_person_can_read_the_header(file: Path) -> None:
     assert json.loads(header)["fingerprint"] == "b = 0.001"
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(-1, 1)),
     st.binary(),

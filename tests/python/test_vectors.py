@@ -53,6 +53,7 @@ def mip_is_at_boundary(vector: dict[str, Any]) -> bool:
     return bool(abs(cheapest - vector["budget"]) <= BOUNDARY_BAND * cost.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "tolerance"), [("highs", 1e-8), ("native", 1e-9)])
 def test_deployment_matches_every_vector(vectors: Vectors, solver: str, tolerance: float) -> None:
     worst, searched = 0.0, 0
@@ -71,6 +72,7 @@ def test_deployment_matches_every_vector(vectors: Vectors, solver: str, toleranc
     assert searched > 50
 
 
+@pytest.mark.slow
 def test_deployment_from_the_previous_set_finds_the_same_optimum(vectors: Vectors) -> None:
     for v in vectors["mip"]:
         arguments = (v["reward"], v["cost"], v["cap"], v["budget"], v["max_deployed"])

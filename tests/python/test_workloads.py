@@ -74,6 +74,7 @@ def same_stream(one: Stream, other: Stream) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS + ORDERED, ids=lambda workload: workload.kind)
 def test_a_stream_is_a_function_of_workload_length_and_seed(workload: Workload) -> None:
     rebuilt = workload_from_json(json.loads(json.dumps(asdict(workload))))
@@ -87,6 +88,7 @@ def test_a_stream_is_a_function_of_workload_length_and_seed(workload: Workload) 
     assert workload.label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.kind)
 def test_what_queries_bring_has_the_means_of_the_regimes(workload: Workload) -> None:
     stream = workload.stream(40_000, 1)
@@ -171,6 +173,7 @@ def test_the_floor_grows_like_two_thirds_and_is_below_what_guessing_loses() -> N
     assert workload.regret_floor(10_000, 0.25) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stageroute", "greedy", "uniform"])
 def test_no_policy_stays_below_the_floor_and_the_oracle_loses_nothing(name: str) -> None:
     workload, limits, queries = NeedleArrivals(), Limits(0.001, throughput_cap=1.0), 10_000

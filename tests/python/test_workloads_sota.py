@@ -92,6 +92,7 @@ def test_quality_is_the_chance_of_winning() -> None:
     np.testing.assert_allclose(quality(ratings), [1 / 11, 1 / 2, 10 / 11], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grades", [2, 5])
 def test_a_table_has_the_suite_s_means_and_families(grades: int) -> None:
     suite = draw_suite(40, 1)

@@ -5,8 +5,6 @@ use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-
 /// An arm, by its number: candidates are numbered from 0 in the order in which they come. It indexes
 /// whatever has one entry for each candidate; a *slot*, a position among the live arms, is a `usize`.
 #[derive(
@@ -26,14 +24,6 @@ impl ArmIndex {
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
-    }
-}
-
-impl TryFrom<usize> for ArmIndex {
-    type Error = Error;
-
-    fn try_from(index: usize) -> Result<Self, Error> {
-        u32::try_from(index).map(Self).map_err(|_| Error::TooManyArms)
     }
 }
 

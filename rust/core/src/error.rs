@@ -211,3 +211,12 @@ fn retry(after: Option<f64>) -> String {
         |seconds| format!("try again in {seconds:.3} s"),
     )
 }
+
+// Here and not beside `ArmIndex`, which errors name: files do not import each other in circles.
+impl TryFrom<usize> for ArmIndex {
+    type Error = Error;
+
+    fn try_from(index: usize) -> Result<Self, Error> {
+        u32::try_from(index).map(Self).map_err(|_| Error::TooManyArms)
+    }
+}
