@@ -6,22 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import disjoint_base
 
-from stageroute.config.confidence import CoreConfidence
 from stageroute.config.models import CorePrior
 
 __all__ = [
     "FACTS",
     "IS_UNOPTIMISED",
-    "ContextRouter",
     "Control",
     "Decision",
     "FeedbackBatch",
-    "Greedy",
-    "IndexRouter",
-    "KnapsackRouter",
+    "Kernel",
     "LateFeedback",
-    "LinUcb",
-    "Mixture",
     "Router",
     "RoutingSolution",
     "Signal",
@@ -278,95 +272,23 @@ class Tail:
     def wake(self) -> None: ...
 
 @final
-class Greedy:
-    def __new__(cls, confidence: CoreConfidence, throughput_cap: ArrayLike, seed: int) -> Self: ...
-    def publish(self, deployed: Sequence[int]) -> None: ...
-    def refresh_bounds(self) -> None: ...
-    def bounds(self) -> tuple[list[float], list[float]]: ...
-    def route(self, row: int) -> tuple[int, float, float]: ...
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
-
-@final
-class Mixture:
-    def __new__(cls, arms: int, seed: int) -> Self: ...
-    def publish(self, deployed: Sequence[int], probabilities: ArrayLike) -> None: ...
-    def probabilities(self) -> list[float]: ...
-    def route(self, row: int) -> tuple[int, float, float]: ...
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
-
-@final
-class IndexRouter:
+class Kernel:
     def __new__(
-        cls,
-        index: tuple[str, float],
-        throughput_cap: ArrayLike,
-        priors: Sequence[CorePrior],
-        budget: float,
-        pacing: tuple[float, float] | None,
-        seed: int,
-    ) -> Self: ...
-    def estimates(self) -> tuple[list[float], list[float]]: ...
-    def publish(self, deployed: Sequence[int]) -> None: ...
-    def budget_price(self) -> float: ...
-    def counts(self) -> tuple[int, int, int, int]: ...
-    def route(self, row: int) -> tuple[int, float, float]: ...
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
-
-@final
-class KnapsackRouter:
-    def __new__(
-        cls,
-        method: str,
-        step: float,
-        confidence: CoreConfidence,
-        throughput_cap: ArrayLike,
-        priors: Sequence[CorePrior],
-        budget: float,
-        horizon: int,
-        stage_queries: float,
+        cls, name: str, config: Mapping[str, Any], features: NDArray[np.float64] | None = None
     ) -> Self: ...
     def begin_stage(self) -> tuple[list[float], list[float]]: ...
-    def publish(self, deployed: Sequence[int]) -> None: ...
-    def route(self, row: int) -> tuple[int, float, float]: ...
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
-
-@final
-class LinUcb:
-    def __new__(
-        cls,
-        width: float,
-        step: float,
-        features: NDArray[np.float64],
-        throughput_cap: ArrayLike,
-        priors: Sequence[CorePrior],
-        budget: float,
-        horizon: int,
-    ) -> Self: ...
+    def publish(
+        self,
+        deployed: Sequence[int],
+        *,
+        probabilities: ArrayLike | None = None,
+        price: float = 0.0,
+    ) -> None: ...
+    def budget_price(self) -> float: ...
+    def counts(self) -> tuple[int, int, int, int] | None: ...
+    def probabilities(self) -> list[float]: ...
     def seen(self) -> list[int]: ...
     def values(self, rows: Sequence[int]) -> list[float]: ...
-    def publish(self, deployed: Sequence[int]) -> None: ...
-    def route(self, row: int) -> tuple[int, float, float]: ...
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
-
-@final
-class ContextRouter:
-    def __new__(
-        cls,
-        features: NDArray[np.float64],
-        throughput_cap: ArrayLike,
-        priors: Sequence[CorePrior],
-        *,
-        width: float,
-        budget: float,
-        pacing: tuple[float, float] | None,
-        confidence: CoreConfidence,
-        prices: tuple[float, float, float] | None,
-        seed: int,
-    ) -> Self: ...
-    def begin_stage(self) -> tuple[list[float], list[float]]: ...
-    def publish(self, deployed: Sequence[int], price: float) -> None: ...
-    def budget_price(self) -> float: ...
-    def counts(self) -> tuple[int, int, int, int]: ...
     def route(self, row: int) -> tuple[int, float, float]: ...
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None: ...
 
@@ -375,7 +297,7 @@ class LateFeedback:
     def __new__(cls, delay: int) -> Self: ...
 
 def replay(
-    kernel: Router | Greedy | Mixture | IndexRouter | KnapsackRouter | LinUcb | ContextRouter,
+    kernel: Router | Kernel,
     reward: NDArray[np.float64],
     cost: NDArray[np.float64],
     rows: NDArray[np.uint32],

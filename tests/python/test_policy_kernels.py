@@ -6,51 +6,38 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stageroute import _core
+from stageroute._core import FACTS, Kernel
 from stageroute.config.confidence import Confidence
 from stageroute.errors import InvalidInputError, NoModelError
 
 CONFIDENCE = Confidence().resolved(0.001, [])
+PACING = FACTS["pacing"]
 NO_PRIOR: Any = {"reward": None, "cost": None, "tokens": None}
 
 
-def index_router(**changes: Any) -> _core.IndexRouter:
-    settings: dict[str, Any] = {
-        "index": ("kl-ucb", 0.0),
-        "throughput_cap": [1.0],
-        "priors": [NO_PRIOR],
-        "budget": 0.001,
-        "pacing": (500.0, 2.0),
-        "seed": 0,
-    }
-    return _core.IndexRouter(**(settings | changes))
+COMMON: dict[str, Any] = {"throughput_cap": [1.0], "priors": [NO_PRIOR], "budget": 0.001}
 
 
-def knapsack_router(**changes: Any) -> _core.KnapsackRouter:
-    settings: dict[str, Any] = {
+def index_router(**changes: Any) -> Kernel:
+    config = {"index": {"kl_ucb": {"c": 0.0}}, "pacing": PACING, "seed": 0}
+    return Kernel("index", COMMON | config | changes)
+
+
+def knapsack_router(**changes: Any) -> Kernel:
+    config = {
         "method": "gradient_descent",
         "step": 0.1,
         "confidence": CONFIDENCE,
-        "throughput_cap": [1.0],
-        "priors": [NO_PRIOR],
-        "budget": 0.001,
         "horizon": 10,
         "stage_queries": 5.0,
     }
-    return _core.KnapsackRouter(**(settings | changes))
+    return Kernel("knapsack", COMMON | config | changes)
 
 
-def linucb(**changes: Any) -> _core.LinUcb:
-    settings: dict[str, Any] = {
-        "width": 1.0,
-        "step": 0.1,
-        "features": np.ones((4, 2)),
-        "throughput_cap": [1.0],
-        "priors": [NO_PRIOR],
-        "budget": 0.001,
-        "horizon": 10,
-    }
-    return _core.LinUcb(**(settings | changes))
+def linucb(**changes: Any) -> Kernel:
+    features = changes.pop("features", np.ones((4, 2)))
+    config = {"width": 1.0, "step": 0.1, "horizon": 10}
+    return Kernel("linucb", COMMON | config | changes, features)
 
 
 @pytest.mark.parametrize("make", [index_router, knapsack_router, linucb])
@@ -73,11 +60,23 @@ def test_bad_settings_of_every_kernel(
 @pytest.mark.parametrize(
     ("make", "changes", "message"),
     [
-        (index_router, {"index": ("best", 0.0)}, "index = .best.: there is no such index"),
-        (index_router, {"index": ("kl-ucb", -1.0)}, "c = -1: must be finite and not negative"),
-        (index_router, {"index": ("epsilon-greedy", 0.0)}, "scale = 0: must be finite and above"),
-        (index_router, {"pacing": (0.0, 2.0)}, "pacing_horizon = 0"),
-        (knapsack_router, {"method": "simplex"}, "method = .simplex.: must be one of"),
+        (index_router, {"index": "best"}, r"config of .index.: unknown variant `best`"),
+        (
+            index_router,
+            {"index": {"kl_ucb": {"c": -1.0}}},
+            "c = -1: must be finite and not negative",
+        ),
+        (
+            index_router,
+            {"index": {"epsilon_greedy": {"scale": 0.0}}},
+            "scale = 0: must be finite and above",
+        ),
+        (index_router, {"pacing": PACING | {"horizon": 0.0}}, "pacing_horizon = 0"),
+        (
+            knapsack_router,
+            {"method": "simplex"},
+            "unknown variant `simplex`",
+        ),
         (knapsack_router, {"step": 0.0}, "step = 0: must be finite and above 0"),
         (linucb, {"width": -1.0}, "width = -1: must be finite, not negative"),
         (linucb, {"step": np.nan}, "step = NaN"),
@@ -115,3 +114,12 @@ def test_linucb_knows_its_rows() -> None:
         kernel.route(4)
     kernel.route(2)
     assert kernel.seen() == [0, 0, 1, 0]
+
+
+def test_a_kernel_has_a_name_and_the_features_that_it_needs() -> None:
+    with pytest.raises(InvalidInputError, match=r"name = .guess.: must be one of mixture, greedy"):
+        Kernel("guess", {})
+    with pytest.raises(InvalidInputError, match=r"config of .mixture.: missing field `seed`"):
+        Kernel("mixture", {"arms": 3})
+    with pytest.raises(InvalidInputError, match=r"features has 0 elements"):
+        linucb(features=None)

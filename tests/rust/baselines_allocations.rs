@@ -6,8 +6,8 @@
 
 use allocation_counter::measure;
 use stageroute_baselines::{
-    ContextConfig, ContextRouter, DualMethod, Index, IndexRouter, KnapsackConfig, KnapsackRouter,
-    LinUcb, LinUcbConfig, Outcome, Policy, Sharing,
+    ContextConfig, ContextRouter, DualMethod, Features, Index, IndexConfig, IndexRouter,
+    KnapsackConfig, KnapsackRouter, LinUcb, LinUcbConfig, Outcome, Policy, Sharing,
 };
 use stageroute_core::{ArmIndex, Confidence, ConfidenceFamily, Pacing, Prior, Sampler};
 
@@ -34,7 +34,9 @@ fn check_baseline(policy: &mut impl Policy, name: &str) {
 
 #[test]
 fn baselines_do_not_allocate() {
-    let (caps, priors, live) = ([0.5; 5], [Prior::default(); 5], [0, 1, 2, 3, 4].map(ArmIndex));
+    let (caps, priors) = (vec![0.5; 5], vec![Prior::default(); 5]);
+    let (budget, horizon, seed, live) = (1e-3, 6_000, 7, [0, 1, 2, 3, 4].map(ArmIndex));
+    let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
     let pacing = Some(Pacing { horizon: 100.0, burst: 2.0 });
     let indices = [
         Index::Ucb1,
@@ -43,28 +45,53 @@ fn baselines_do_not_allocate() {
         Index::EpsilonGreedy { scale: 5.0 },
     ];
     for index in indices {
-        let mut router = IndexRouter::new(index, &caps, &priors, 1e-3, pacing, 7).unwrap();
+        let (throughput_cap, priors) = (caps.clone(), priors.clone());
+        let config = IndexConfig { index, throughput_cap, priors, budget, pacing, seed };
+        let mut router = IndexRouter::new(config).unwrap();
         router.publish(&live).unwrap();
         check_baseline(&mut router, &format!("{index:?}"));
     }
     for method in [DualMethod::MultiplicativeWeights, DualMethod::GradientDescent] {
-        let (budget, horizon, stage_queries) = (1e-3, 6_000, 1_000.0);
-        let settings = KnapsackConfig { method, step: 0.01, budget, horizon, stage_queries };
-        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
-        let mut router = KnapsackRouter::new(settings, confidence, &caps, &priors).unwrap();
+        let config = KnapsackConfig {
+            method,
+            step: 0.01,
+            budget,
+            horizon,
+            stage_queries: 1_000.0,
+            confidence,
+            throughput_cap: caps.clone(),
+            priors: priors.clone(),
+        };
+        let mut router = KnapsackRouter::new(&config).unwrap();
         router.publish(&live).unwrap();
         check_baseline(&mut router, &format!("{method:?}"));
     }
-    let settings = LinUcbConfig { width: 1.0, step: 0.01, budget: 1e-3, horizon: 6_000 };
+    let config = LinUcbConfig {
+        width: 1.0,
+        step: 0.01,
+        budget,
+        horizon,
+        throughput_cap: caps.clone(),
+        priors: priors.clone(),
+    };
     let features: Vec<f64> = (0..24).map(|k| f64::from(k % 5) / 4.0).collect();
-    let mut linucb = LinUcb::new(settings, &features, 3, &caps, &priors).unwrap();
+    let features = Features::new(&features, 3).unwrap();
+    let mut linucb = LinUcb::new(&config, features.clone()).unwrap();
     linucb.publish(&live).unwrap();
     check_baseline(&mut linucb, "LinUCB");
     let prices = Sharing::Prices { money_step: 0.03, share_step: 0.002, stage_queries: 1_000.0 };
     for sharing in [Sharing::Own, prices] {
-        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
-        let settings = ContextConfig { sharing, width: 0.4, budget: 1e-3, pacing, confidence };
-        let mut router = ContextRouter::new(settings, &features, 3, &caps, &priors, 7).unwrap();
+        let config = ContextConfig {
+            sharing,
+            width: 0.4,
+            budget,
+            pacing,
+            confidence,
+            throughput_cap: caps.clone(),
+            priors: priors.clone(),
+            seed,
+        };
+        let mut router = ContextRouter::new(&config, features.clone()).unwrap();
         router.publish(&live, 0.0).unwrap();
         check_baseline(&mut router, &format!("{sharing:?}"));
     }

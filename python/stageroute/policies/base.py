@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute._core import FACTS, Mixture
+from stageroute._core import FACTS, Kernel
 from stageroute.checks import is_number, is_whole, require
 from stageroute.config.confidence import Confidence, CoreConfidence
 from stageroute.config.models import CorePrior, Model
@@ -149,10 +149,10 @@ class Setting:
         present = [models[arm] for arm in self.stream.candidates(0)]
         return self.limits.confidence.resolved(self.limits.budget, present)
 
-    def pacing(self) -> tuple[float, float] | None:
+    def pacing(self) -> dict[str, float] | None:
         """Return horizon (queries) and burst of StageRoute's pacing; None without."""
         horizon = self.limits.pacing_horizon
-        return None if horizon is None else (horizon, PACING_BURST)
+        return None if horizon is None else {"horizon": horizon, "burst": PACING_BURST}
 
     def models(self) -> list[Model]:
         """Return the models as a learning policy may know them, in order of arrival."""
@@ -228,16 +228,15 @@ class KernelPolicy(Policy):
 
     def counts(self) -> dict[str, int]:
         """How many LPs ended in each status; empty for a kernel that solves none."""
-        if not hasattr(self.kernel, "counts"):
-            return {}
-        return dict(zip(STATUSES, self.kernel.counts(), strict=True))
+        counts = self.kernel.counts()
+        return {} if counts is None else dict(zip(STATUSES, counts, strict=True))
 
 
 class MixturePolicy(KernelPolicy):
     """A policy that routes by a fixed distribution in each stage."""
 
     def __init__(self, num_models: int, seed: int) -> None:
-        self.kernel = Mixture(num_models, seed)
+        self.kernel = Kernel("mixture", {"arms": num_models, "seed": seed})
 
     @abstractmethod
     def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:
@@ -246,7 +245,7 @@ class MixturePolicy(KernelPolicy):
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Publish the mixture of the stage."""
         live, probabilities = self.mixture(candidates)
-        self.kernel.publish(live, probabilities)
+        self.kernel.publish(live, probabilities=probabilities)
         return live
 
 

@@ -1,5 +1,6 @@
 //! `StageRoute` with context: deployment as ever, routing by the estimates of each query.
 
+use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check, check_all, check_lengths, is_cap};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
@@ -7,6 +8,7 @@ use stageroute_core::{
     Prior, StagePlan,
 };
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::context_prices::SharedPrices;
 use crate::drawer::Drawer;
 use crate::features::Features;
@@ -16,7 +18,8 @@ use crate::ridge::Ridge;
 use crate::status_counts::StatusCounts;
 
 /// How the queries share the budget and the arms.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sharing {
     /// Each query keeps to the (paced) budget and to the caps by itself: the routing LP.
     Own,
@@ -33,7 +36,7 @@ pub enum Sharing {
 }
 
 /// Settings of a [`ContextRouter`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ContextConfig {
     /// How the queries share the budget.
     pub sharing: Sharing,
@@ -45,6 +48,12 @@ pub struct ContextConfig {
     pub pacing: Option<Pacing>,
     /// Forced visits are those of these bounds.
     pub confidence: Confidence,
+    /// Largest share of each arm, in (0, 1].
+    pub throughput_cap: Vec<f64>,
+    /// What is known of each beforehand; the mean cost alone is used.
+    pub priors: Vec<Prior>,
+    /// Fixes every random draw.
+    pub seed: u64,
 }
 
 /// What is kept for the way the budget is shared.
@@ -59,7 +68,9 @@ enum Routing {
 /// pooled ones.
 #[derive(Debug, Clone)]
 pub struct ContextRouter {
-    config: ContextConfig,
+    width: f64,
+    /// Forced visits are those of these bounds.
+    confidence: Confidence,
     features: Features,
     /// Estimates whatever the query: for deployments and forced visits.
     learner: Learner,
@@ -77,38 +88,30 @@ pub struct ContextRouter {
 }
 
 impl ContextRouter {
-    /// A policy over arms with the given caps and priors (of which the mean cost alone is used), for
-    /// a table whose features are given in row-major order, d for each row; nothing is live.
+    /// A policy for a table with these features, of which nothing is live.
     ///
     /// # Errors
-    /// [`Error::InvalidElement`] for a cap outside (0, 1] or a feature that is not finite;
-    /// [`Error::WrongLength`] unless there is one prior for each cap and whole rows of features;
-    /// [`Error::InvalidNumber`] for a setting or a prior.
-    pub fn new(
-        config: ContextConfig,
-        features: &[f64],
-        d: usize,
-        caps: &[f64],
-        priors: &[Prior],
-        seed: u64,
-    ) -> Result<Self, Error> {
-        let ContextConfig { sharing, width, budget, pacing, confidence } = config;
+    /// [`Error::InvalidElement`] for a cap outside (0, 1]; [`Error::WrongLength`] unless there is one
+    /// prior for each cap; [`Error::InvalidNumber`] for a setting or a prior.
+    pub fn new(config: &ContextConfig, features: Features) -> Result<Self, Error> {
+        let &ContextConfig { sharing, width, budget, pacing, confidence, seed, .. } = config;
+        let (caps, priors, d) = (&config.throughput_cap, &config.priors, features.dimension());
         check(width.is_finite() && width >= 0.0, "width", width, "must be finite, not negative")?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
-        let features = Features::new(features, d)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
         let mut learner = Learner::new(confidence, Drift::default())?;
         for prior in priors {
             learner.add_arm(prior, None)?;
         }
         let routing = match sharing {
-            Sharing::Own => Routing::Own { lp: None, caps: caps.to_vec() },
+            Sharing::Own => Routing::Own { lp: None, caps: caps.clone() },
             Sharing::Prices { money_step, share_step, stage_queries } => {
                 Routing::Prices(SharedPrices::new(money_step, share_step, caps, stage_queries)?)
             }
         };
         Ok(Self {
-            config,
+            width,
+            confidence,
             features,
             learner,
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
@@ -175,13 +178,13 @@ impl ContextRouter {
 
     /// Optimistic reward, and the cost expected, USD, for a query of these features.
     fn estimate(&self, arm: ArmIndex, x: &[f64]) -> (f64, f64) {
-        let confidence = &self.config.confidence;
+        let confidence = &self.confidence;
         if self.learner.stats()[arm].reward.count() < confidence.min_visits {
             let bounds = self.learner.bounds()[arm];
             return (bounds.reward_ucb, bounds.cost_lcb);
         }
         let expected = self.arms[arm].predict(x);
-        let optimistic = expected.reward + self.config.width * expected.width;
+        let optimistic = expected.reward + self.width * expected.width;
         (optimistic.clamp(0.0, 1.0), expected.cost.max(confidence.cost_floor))
     }
 
@@ -235,5 +238,32 @@ impl Policy for ContextRouter {
             prices.bill(cost, &self.purse);
         }
         Ok(())
+    }
+}
+
+impl Baseline for ContextRouter {
+    fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+        self.begin_stage();
+        self.learner.bounds().iter().map(|b| (b.reward_ucb, b.cost_lcb)).unzip()
+    }
+
+    fn publish(&mut self, deployed: &[ArmIndex], start: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed, start.price)
+    }
+
+    fn budget_price(&self) -> f64 {
+        self.price
+    }
+
+    fn counts(&self) -> Option<StatusCounts> {
+        matches!(self.routing, Routing::Own { .. }).then_some(self.counts)
+    }
+}
+
+impl FromConfig for ContextRouter {
+    type Config = ContextConfig;
+
+    fn from_config(config: ContextConfig, features: Option<Features>) -> Result<Self, Error> {
+        Self::new(&config, Features::given(features)?)
     }
 }

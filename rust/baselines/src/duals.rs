@@ -1,12 +1,14 @@
 //! Prices of the resources of a bandit with knapsacks: money, and each arm's share of the traffic.
 
+use serde::Deserialize;
 use stageroute_core::checks::check;
 use stageroute_core::{ArmIndex, Error};
 
 /// How prices follow consumption, and how arms are valued at them. Consumption is in units of what
 /// there is: a query that costs c uses c / b of the money of one query, an arm that serves it
 /// 1 / α of its share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DualMethod {
     /// Multiplicative weights and reward per price (`PrimalDualBwK`; Badanidiyuru, Kleinberg &
     /// Slivkins 2013, algorithm 2). Weights are in units of the weight of time, which is a resource

@@ -1,11 +1,14 @@
 //! The paper's greedy baseline.
 
+use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check_all, is_cap};
 use stageroute_core::{
     ArmIndex, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
 };
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
+use crate::features::Features;
 use crate::policy::{Outcome, Policy};
 
 /// The paper's greedy baseline: arms are ranked by utility `μ^U / c^L`, and queries go to the
@@ -99,5 +102,35 @@ impl Policy for Greedy {
         self.learner.observe(decision.arm, Some(outcome.reward), Some(cost))?;
         self.rank();
         Ok(())
+    }
+}
+
+impl Baseline for Greedy {
+    fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+        self.refresh_bounds();
+        self.learner.bounds().iter().map(|b| (b.reward_ucb, b.cost_lcb)).unzip()
+    }
+
+    fn publish(&mut self, deployed: &[ArmIndex], _: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed)
+    }
+}
+
+/// Settings of a [`Greedy`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct GreedyConfig {
+    /// How estimates become bounds.
+    pub confidence: Confidence,
+    /// Largest share of each arm, in (0, 1].
+    pub throughput_cap: Vec<f64>,
+    /// Fixes every random draw.
+    pub seed: u64,
+}
+
+impl FromConfig for Greedy {
+    type Config = GreedyConfig;
+
+    fn from_config(config: GreedyConfig, _: Option<Features>) -> Result<Self, Error> {
+        Self::new(config.confidence, &config.throughput_cap, config.seed)
     }
 }

@@ -1,5 +1,6 @@
 //! Indices of the classical bandit policies: what each takes an arm's reward to be.
 
+use serde::Deserialize;
 use stageroute_core::checks::check;
 use stageroute_core::{Error, Moments, Sampler, kl_upper};
 
@@ -7,7 +8,8 @@ use rand_distr::{Beta, Distribution};
 
 /// How a policy values an arm. An arm that was never tried is worth 1 to all but
 /// [`Index::Thompson`], and no arm is worth more: rewards are in \[0, 1\].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Index {
     /// `mean + sqrt(2 ln t / n)` (UCB1; Auer, Cesa-Bianchi & Fischer 2002, figure 1).
     Ucb1,

@@ -1,5 +1,6 @@
 //! Index policies under a budget: the routing LP over any index.
 
+use serde::Deserialize;
 use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
@@ -8,11 +9,30 @@ use stageroute_core::{
     ArmIndex, Decision, DecisionStatus, Error, Moments, Pacing, Prior, StagePlan,
 };
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
+use crate::features::Features;
 use crate::index::{Index, Rewards};
 use crate::policy::{Outcome, Policy};
 use crate::purse::Purse;
 use crate::status_counts::StatusCounts;
+
+/// Settings of an [`IndexRouter`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct IndexConfig {
+    /// How arms are valued.
+    pub index: Index,
+    /// Largest share of each arm, in (0, 1].
+    pub throughput_cap: Vec<f64>,
+    /// What is known of each beforehand; the cost alone is used.
+    pub priors: Vec<Prior>,
+    /// b, USD per query.
+    pub budget: f64,
+    /// Feedback from the spend to the budget of the next LP.
+    pub pacing: Option<Pacing>,
+    /// Fixes every random draw.
+    pub seed: u64,
+}
 
 /// A bandit index for the reward, the empirical mean for the cost; the routing LP and the pacing of
 /// [`stageroute_core::Router`] for the rest. So it differs from `StageRoute` in the index alone.
@@ -33,34 +53,27 @@ pub struct IndexRouter {
 }
 
 impl IndexRouter {
-    /// A policy over arms with the given caps and priors (of which the cost alone is used); nothing
-    /// is live.
+    /// A policy of which nothing is live.
     ///
     /// # Errors
     /// [`Error::InvalidElement`] for a cap outside (0, 1], [`Error::WrongLength`] unless there is
     /// one prior for each; [`Error::InvalidNumber`] for a prior, the index, the budget or the
     /// pacing.
-    pub fn new(
-        index: Index,
-        caps: &[f64],
-        priors: &[Prior],
-        budget: f64,
-        pacing: Option<Pacing>,
-        seed: u64,
-    ) -> Result<Self, Error> {
+    pub fn new(config: IndexConfig) -> Result<Self, Error> {
+        let IndexConfig { index, throughput_cap: caps, priors, budget, pacing, seed } = config;
         index.validate()?;
-        check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
+        check_all("throughput_cap", &caps, CAP_RULE, is_cap)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
-        for (arm, prior) in ArmIndex::first(priors.len()).zip(priors) {
+        for (arm, prior) in ArmIndex::first(priors.len()).zip(&priors) {
             prior.validate(arm, false)?;
         }
         Ok(Self {
             index,
-            caps: caps.to_vec(),
             rewards: vec![Rewards::default(); caps.len()],
             costs: priors.iter().map(Prior::cost_moments).collect(),
             ages: vec![0; caps.len()],
             purse: Purse::new(budget, pacing, caps.len())?,
+            caps,
             plan: StagePlan::default(),
             lp: None,
             counts: StatusCounts::default(),
@@ -164,5 +177,31 @@ impl Policy for IndexRouter {
         self.costs[arm].push(cost);
         self.purse.settle(arm, cost);
         Ok(())
+    }
+}
+
+impl Baseline for IndexRouter {
+    fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+        self.estimates()
+    }
+
+    fn publish(&mut self, deployed: &[ArmIndex], _: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed)
+    }
+
+    fn budget_price(&self) -> f64 {
+        self.budget_price()
+    }
+
+    fn counts(&self) -> Option<StatusCounts> {
+        Some(self.counts)
+    }
+}
+
+impl FromConfig for IndexRouter {
+    type Config = IndexConfig;
+
+    fn from_config(config: IndexConfig, _: Option<Features>) -> Result<Self, Error> {
+        Self::new(config)
     }
 }

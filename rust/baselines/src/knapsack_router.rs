@@ -1,18 +1,21 @@
 //! Bandits with knapsacks: the live arm of the best value at today's prices of money and shares.
 
+use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check_all, check_lengths, is_cap};
 use stageroute_core::{
     ArmIndex, Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
 };
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
 use crate::duals::{DualMethod, Duals};
+use crate::features::Features;
 use crate::policy::{Outcome, Policy};
 use crate::purse::Purse;
 use crate::shares::Shares;
 
 /// Settings of a [`KnapsackRouter`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct KnapsackConfig {
     /// How prices are found.
     pub method: DualMethod,
@@ -24,6 +27,12 @@ pub struct KnapsackConfig {
     pub horizon: u64,
     /// How many queries a stage is expected to have.
     pub stage_queries: f64,
+    /// How estimates become bounds.
+    pub confidence: Confidence,
+    /// Largest share of each arm, in (0, 1].
+    pub throughput_cap: Vec<f64>,
+    /// What is known of each beforehand.
+    pub priors: Vec<Prior>,
 }
 
 /// A bandit with knapsacks: money for the whole horizon, and each arm's share of a stage.
@@ -33,7 +42,8 @@ pub struct KnapsackConfig {
 /// for the cheapest mixture: then the cheapest arm that may serves, from query to query.
 #[derive(Debug, Clone)]
 pub struct KnapsackRouter {
-    config: KnapsackConfig,
+    /// b, USD per query.
+    budget: f64,
     learner: Learner,
     duals: Duals,
     shares: Shares,
@@ -46,21 +56,17 @@ pub struct KnapsackRouter {
 }
 
 impl KnapsackRouter {
-    /// A policy over arms with the given caps and priors; nothing is live.
+    /// A policy of which nothing is live.
     ///
     /// # Errors
     /// [`Error::InvalidElement`] for a cap outside (0, 1], [`Error::WrongLength`] unless there is
     /// one prior for each; as [`Confidence::validate`]; [`Error::InvalidNumber`] for a setting or
     /// a prior.
-    pub fn new(
-        config: KnapsackConfig,
-        confidence: Confidence,
-        caps: &[f64],
-        priors: &[Prior],
-    ) -> Result<Self, Error> {
+    pub fn new(config: &KnapsackConfig) -> Result<Self, Error> {
+        let (caps, priors) = (&config.throughput_cap, &config.priors);
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
-        let mut learner = Learner::new(confidence, Drift::default())?;
+        let mut learner = Learner::new(config.confidence, Drift::default())?;
         for prior in priors {
             learner.add_arm(prior, None)?;
         }
@@ -68,7 +74,7 @@ impl KnapsackRouter {
             duals: Duals::new(config.method, config.step, caps.len())?,
             purse: Purse::for_horizon(config.budget, config.horizon, caps.len())?,
             shares: Shares::new(caps, config.stage_queries),
-            config,
+            budget: config.budget,
             learner,
             plan: StagePlan::default(),
             price_sum: 0.0,
@@ -85,7 +91,7 @@ impl KnapsackRouter {
         let mean = self.price_sum / self.priced as f64;
         let price = if self.priced > 0 { mean } else { self.duals.money_price() };
         let value = |bounds: &Bounds| {
-            self.duals.value(bounds.reward_ucb, price * bounds.cost_lcb / self.config.budget)
+            self.duals.value(bounds.reward_ucb, price * bounds.cost_lcb / self.budget)
         };
         let bounds = self.learner.bounds();
         (bounds.iter().map(value).collect(), bounds.iter().map(|b| b.cost_lcb).collect())
@@ -107,7 +113,7 @@ impl KnapsackRouter {
     /// What a query of an arm is worth at the prices of now.
     fn value(&self, arm: ArmIndex) -> f64 {
         let Bounds { reward_ucb, cost_lcb } = self.learner.bounds()[arm];
-        let cost = cost_lcb / self.config.budget;
+        let cost = cost_lcb / self.budget;
         self.duals.value(reward_ucb, self.duals.query_price(arm, cost, self.shares.cap(arm)))
     }
 
@@ -134,7 +140,7 @@ impl Policy for KnapsackRouter {
         let arm = self.choose().ok_or(Error::NoLiveArm)?;
         self.price_sum += self.duals.money_price();
         self.priced += 1;
-        let price = self.duals.exchange_rate(self.value(arm)) / self.config.budget;
+        let price = self.duals.exchange_rate(self.value(arm)) / self.budget;
         for &live in self.plan.arms() {
             let used = if live == arm { 1.0 / self.shares.cap(arm) } else { 0.0 };
             self.duals.consume_share(live, used);
@@ -147,8 +153,26 @@ impl Policy for KnapsackRouter {
     fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {
         let Outcome { reward, cost } = outcome;
         self.learner.observe(decision.arm, Some(reward), Some(CostFeedback::Usd(cost)))?;
-        self.duals.consume_money(cost / self.config.budget);
+        self.duals.consume_money(cost / self.budget);
         self.purse.settle(decision.arm, cost);
         Ok(())
+    }
+}
+
+impl Baseline for KnapsackRouter {
+    fn begin_stage(&mut self) -> (Vec<f64>, Vec<f64>) {
+        self.begin_stage()
+    }
+
+    fn publish(&mut self, deployed: &[ArmIndex], _: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed)
+    }
+}
+
+impl FromConfig for KnapsackRouter {
+    type Config = KnapsackConfig;
+
+    fn from_config(config: KnapsackConfig, _: Option<Features>) -> Result<Self, Error> {
+        Self::new(&config)
     }
 }

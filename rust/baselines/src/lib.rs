@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod context_prices;
 mod context_router;
 mod drawer;
@@ -23,14 +24,49 @@ mod ridge;
 mod shares;
 mod status_counts;
 
+pub use baseline::{Baseline, FromConfig, MakeError, Start};
 pub use context_router::{ContextConfig, ContextRouter, Sharing};
 pub use duals::DualMethod;
-pub use greedy::Greedy;
+pub use features::Features;
+pub use greedy::{Greedy, GreedyConfig};
 pub use index::Index;
-pub use index_router::IndexRouter;
+pub use index_router::{IndexConfig, IndexRouter};
 pub use knapsack_router::{KnapsackConfig, KnapsackRouter};
 pub use linucb::{LinUcb, LinUcbConfig};
-pub use mixture::Mixture;
+pub use mixture::{Mixture, MixtureConfig};
 pub use policy::{Outcome, Policy};
 pub use replay::{LateFeedback, OutcomeMatrix, Trace, replay};
 pub use status_counts::StatusCounts;
+
+/// Declares the baselines by name.
+macro_rules! baselines {
+    ($($name:literal: $baseline:ty),* $(,)?) => {
+        /// The names of all baselines.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        /// Makes the baseline of a name from its settings; nothing is live. `features` are those of
+        /// the table's rows.
+        ///
+        /// # Errors
+        /// [`MakeError`].
+        pub fn make<'de, D: serde::Deserializer<'de>>(
+            name: &str,
+            config: D,
+            features: Option<Features>,
+        ) -> Result<Box<dyn Baseline>, MakeError<D::Error>> {
+            match name {
+                $($name => baseline::make::<$baseline, D>(config, features),)*
+                _ => Err(MakeError::UnknownName),
+            }
+        }
+    };
+}
+
+baselines! {
+    "mixture": Mixture,
+    "greedy": Greedy,
+    "index": IndexRouter,
+    "knapsack": KnapsackRouter,
+    "linucb": LinUcb,
+    "context": ContextRouter,
+}

@@ -1,10 +1,12 @@
 //! `LinUCB` with a budget pacer: linear rewards and costs of features that are known of each row.
 
+use serde::Deserialize;
 use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
 use stageroute_core::{ArmIndex, Decision, Error, Moments, Prior, StagePlan};
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
 use crate::features::Features;
 use crate::policy::{Outcome, Policy};
@@ -13,7 +15,7 @@ use crate::ridge::Ridge;
 use crate::shares::Shares;
 
 /// Settings of a [`LinUcb`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LinUcbConfig {
     /// Width of the confidence interval in units of `sqrt(xᵀ A⁻¹ x)`, not negative: the α of Li et
     /// al.
@@ -24,6 +26,10 @@ pub struct LinUcbConfig {
     pub budget: f64,
     /// T: the money for all of them is b T.
     pub horizon: u64,
+    /// Largest share of each arm, in (0, 1].
+    pub throughput_cap: Vec<f64>,
+    /// What is known of each beforehand; the mean cost alone is used.
+    pub priors: Vec<Prior>,
 }
 
 /// Disjoint `LinUCB` (Li, Chu, Langford & Schapire 2010, algorithm 1) on reward less priced cost, the
@@ -32,7 +38,11 @@ pub struct LinUcbConfig {
 /// serves.
 #[derive(Debug, Clone)]
 pub struct LinUcb {
-    config: LinUcbConfig,
+    width: f64,
+    /// Step of the budget's price.
+    step: f64,
+    /// b, USD per query.
+    budget: f64,
     features: Features,
     arms: Vec<Ridge>,
     /// Costs of each arm whatever the features, priors included.
@@ -52,31 +62,25 @@ pub struct LinUcb {
 }
 
 impl LinUcb {
-    /// A policy over arms with the given caps and priors (of which the mean cost alone is used), for
-    /// a table whose features are given in row-major order, d for each row; nothing is live.
+    /// A policy for a table with these features, of which nothing is live.
     ///
     /// # Errors
-    /// [`Error::InvalidElement`] for a cap outside (0, 1] or a feature that is not finite;
-    /// [`Error::WrongLength`] unless there is one prior for each cap and whole rows of features;
-    /// [`Error::InvalidNumber`] for a setting or a prior.
-    pub fn new(
-        config: LinUcbConfig,
-        features: &[f64],
-        d: usize,
-        caps: &[f64],
-        priors: &[Prior],
-    ) -> Result<Self, Error> {
-        let LinUcbConfig { width, step, budget, horizon } = config;
+    /// [`Error::InvalidElement`] for a cap outside (0, 1]; [`Error::WrongLength`] unless there is one
+    /// prior for each cap; [`Error::InvalidNumber`] for a setting or a prior.
+    pub fn new(config: &LinUcbConfig, features: Features) -> Result<Self, Error> {
+        let &LinUcbConfig { width, step, budget, horizon, .. } = config;
+        let (caps, priors, d) = (&config.throughput_cap, &config.priors, features.dimension());
         check(width.is_finite() && width >= 0.0, "width", width, "must be finite, not negative")?;
         check(step.is_finite() && step > 0.0, "step", step, "must be finite and above 0")?;
         check_all("throughput_cap", caps, CAP_RULE, is_cap)?;
-        let features = Features::new(features, d)?;
         check_lengths("priors", priors.len(), caps.len(), "one for each cap")?;
         for (arm, prior) in ArmIndex::first(priors.len()).zip(priors) {
             prior.validate(arm, false)?;
         }
         Ok(Self {
-            config,
+            width,
+            step,
+            budget,
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
             costs: priors.iter().map(Prior::cost_moments).collect(),
             seen: vec![0; features.rows()],
@@ -129,8 +133,8 @@ impl LinUcb {
     /// Optimistic reward less priced cost, and the cost expected, USD.
     fn value(&self, arm: ArmIndex, x: &[f64], price: f64) -> (f64, f64) {
         let expected = self.arms[arm].predict(x);
-        let optimistic = (expected.reward + self.config.width * expected.width).min(1.0);
-        (optimistic - price * expected.cost / self.config.budget, expected.cost)
+        let optimistic = (expected.reward + self.width * expected.width).min(1.0);
+        (optimistic - price * expected.cost / self.budget, expected.cost)
     }
 }
 
@@ -160,7 +164,7 @@ impl Policy for LinUcb {
         self.priced += 1;
         self.shares.serve(arm);
         self.purse.open(arm, cost);
-        let price = self.price / self.config.budget;
+        let price = self.price / self.budget;
         Ok(self.drawer.decide(arm, 1.0, price, &self.plan))
     }
 
@@ -176,8 +180,8 @@ impl Policy for LinUcb {
             arms,
         })?;
         ridge.learn(x, reward, cost, &mut self.gain);
-        let excess = cost / self.config.budget - 1.0;
-        self.price = (self.price + self.config.step * excess).clamp(0.0, HIGHEST_PRICE);
+        let excess = cost / self.budget - 1.0;
+        self.price = (self.price + self.step * excess).clamp(0.0, HIGHEST_PRICE);
         self.costs[arm].push(cost);
         self.purse.settle(arm, cost);
         Ok(())
@@ -186,3 +190,25 @@ impl Policy for LinUcb {
 
 /// No price is higher: optimal prices are below it where the cheapest mixture costs at most 0.9 b.
 const HIGHEST_PRICE: f64 = 10.0;
+
+impl Baseline for LinUcb {
+    fn publish(&mut self, deployed: &[ArmIndex], _: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed)
+    }
+
+    fn seen(&self) -> &[u64] {
+        &self.seen
+    }
+
+    fn values(&self, rows: &[usize]) -> Result<Vec<f64>, Error> {
+        self.values(rows)
+    }
+}
+
+impl FromConfig for LinUcb {
+    type Config = LinUcbConfig;
+
+    fn from_config(config: LinUcbConfig, features: Option<Features>) -> Result<Self, Error> {
+        Self::new(&config, Features::given(features)?)
+    }
+}

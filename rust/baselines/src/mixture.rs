@@ -1,9 +1,12 @@
 //! Fixed routing distributions.
 
+use serde::Deserialize;
 use stageroute_core::checks::{check_all, check_lengths};
 use stageroute_core::{ArmIndex, Decision, Error, StagePlan};
 
+use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
+use crate::features::Features;
 use crate::policy::{Outcome, Policy};
 
 /// A fixed routing distribution for each stage, without learning: uniform routing, and the stage
@@ -65,5 +68,32 @@ impl Policy for Mixture {
 
     fn observe(&mut self, _: usize, _: &Decision, _: Outcome) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl Baseline for Mixture {
+    fn publish(&mut self, deployed: &[ArmIndex], start: Start<'_>) -> Result<(), Error> {
+        self.publish(deployed, start.probabilities)
+    }
+
+    fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
+}
+
+/// Settings of a [`Mixture`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct MixtureConfig {
+    /// How many candidates there are.
+    pub arms: usize,
+    /// Fixes every random draw.
+    pub seed: u64,
+}
+
+impl FromConfig for Mixture {
+    type Config = MixtureConfig;
+
+    fn from_config(config: MixtureConfig, _: Option<Features>) -> Result<Self, Error> {
+        Ok(Self::new(config.arms, config.seed))
     }
 }

@@ -13,9 +13,9 @@ mod deployment;
 mod errors;
 mod facts;
 mod gate;
+mod kernel;
 mod log;
 mod lp;
-mod policies;
 mod replay;
 mod router;
 mod shared;
@@ -42,12 +42,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signal::Signal>()?;
     module.add_function(wrap_pyfunction!(log::decisions_to_json, module)?)?;
     module.add_class::<tail::Tail>()?;
-    module.add_class::<policies::Greedy>()?;
-    module.add_class::<policies::Mixture>()?;
-    module.add_class::<policies::IndexRouter>()?;
-    module.add_class::<policies::KnapsackRouter>()?;
-    module.add_class::<policies::LinUcb>()?;
-    module.add_class::<policies::ContextRouter>()?;
+    module.add_class::<kernel::Kernel>()?;
     module.add_class::<replay::LateFeedback>()?;
     module.add_function(wrap_pyfunction!(replay::replay, module)?)?;
     Ok(())

@@ -4,25 +4,20 @@ use std::sync::Mutex;
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
-use stageroute_baselines::{self as baselines, OutcomeMatrix, Policy, Trace};
+use stageroute_baselines::{self as baselines, Baseline, OutcomeMatrix, Policy, Trace};
 use stageroute_live::Live;
 
 use crate::convert::elements;
 use crate::errors::{invalid, poisoned, to_py};
 use crate::gate::without_interpreter;
-use crate::policies::{ContextRouter, Greedy, IndexRouter, KnapsackRouter, LinUcb, Mixture};
+use crate::kernel::Kernel;
 use crate::router::Router;
 
-/// Any policy kernel.
+/// What can be replayed.
 #[derive(FromPyObject)]
-pub(crate) enum Kernel<'py> {
+pub(crate) enum Replayed<'py> {
     Router(Bound<'py, Router>),
-    Greedy(Bound<'py, Greedy>),
-    Mixture(Bound<'py, Mixture>),
-    Index(Bound<'py, IndexRouter>),
-    Knapsack(Bound<'py, KnapsackRouter>),
-    LinUcb(Bound<'py, LinUcb>),
-    Context(Bound<'py, ContextRouter>),
+    Kernel(Bound<'py, Kernel>),
 }
 
 /// Feedback that comes so many queries after its decision; kept from one stage to the next.
@@ -48,7 +43,7 @@ impl LateFeedback {
 #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(crate) fn replay(
     py: Python<'_>,
-    kernel: Kernel<'_>,
+    kernel: Replayed<'_>,
     reward: PyReadonlyArray2<'_, f64>,
     cost: PyReadonlyArray2<'_, f64>,
     rows: PyReadonlyArray1<'_, u32>,
@@ -73,33 +68,24 @@ pub(crate) fn replay(
     };
     let late = late.as_ref().map(Bound::get);
     match kernel {
-        Kernel::Router(kernel) => {
+        Replayed::Router(kernel) => {
             let live = &kernel.get().shared.live;
             run(py, live, Live::unjournaled, &outcomes, &rows, &mut trace, late)
         }
-        Kernel::Greedy(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
-        }
-        Kernel::Mixture(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
-        }
-        Kernel::Index(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
-        }
-        Kernel::Knapsack(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
-        }
-        Kernel::LinUcb(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
-        }
-        Kernel::Context(kernel) => {
-            run(py, &kernel.get().inner, |policy| Some(policy), &outcomes, &rows, &mut trace, late)
+        Replayed::Kernel(kernel) => {
+            run(py, &kernel.get().inner, baseline, &outcomes, &rows, &mut trace, late)
         }
     }
 }
 
+// A function, not a closure: its lifetimes are then those of `run`.
+#[allow(clippy::unnecessary_wraps)]
+fn baseline(kernel: &mut Box<dyn Baseline>) -> Option<&mut (dyn Baseline + 'static)> {
+    Some(&mut **kernel)
+}
+
 /// Runs the replay on a locked policy, without the interpreter.
-fn run<T: Send, P: Policy>(
+fn run<T: Send, P: Policy + ?Sized>(
     py: Python<'_>,
     kernel: &Mutex<T>,
     policy: impl FnOnce(&mut T) -> Option<&mut P> + Send,

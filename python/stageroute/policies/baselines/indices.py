@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stageroute._core import IndexRouter
+from stageroute._core import Kernel
 from stageroute.policies.base import Arms, KernelPolicy, Setting
 from stageroute.policies.optimum import optimum
 
@@ -16,6 +16,9 @@ __all__ = [
     "ThompsonPolicy",
     "Ucb1Policy",
 ]
+
+Index = str | dict[str, dict[str, float]]
+"""An index by its name in the core, with its parameter if it has one."""
 
 
 class IndexPolicy(KernelPolicy):
@@ -28,25 +31,26 @@ class IndexPolicy(KernelPolicy):
     hardly known would outweigh any difference in price.
     """
 
-    index: ClassVar[tuple[str, float]]
+    index: ClassVar[Index]
 
     def __init__(self, setting: Setting) -> None:
         self._limits = limits = setting.limits
-        self.kernel = IndexRouter(
-            self.index,
-            setting.caps(),
-            setting.priors(),
-            limits.budget,
-            setting.pacing(),
-            setting.seed,
-        )
+        config = {
+            "index": self.index,
+            "throughput_cap": setting.caps().tolist(),
+            "priors": setting.priors(),
+            "budget": limits.budget,
+            "pacing": setting.pacing(),
+            "seed": setting.seed,
+        }
+        self.kernel = Kernel("index", config)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the optimum of the MIP on the indices and mean costs of now.
 
         Free slots are valued as StageRoute values them.
         """
-        reward, cost = map(np.array, self.kernel.estimates())
+        reward, cost = map(np.array, self.kernel.begin_stage())
         price = self.kernel.budget_price()
         live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
         self.kernel.publish(live)
@@ -60,7 +64,7 @@ class Ucb1Policy(IndexPolicy):
     """
 
     name = "ucb1"
-    index = ("ucb1", 0.0)
+    index = "ucb1"
 
 
 class KlUcbPolicy(IndexPolicy):
@@ -71,7 +75,7 @@ class KlUcbPolicy(IndexPolicy):
     """
 
     name = "kl-ucb"
-    index = ("kl-ucb", 0.0)
+    index: ClassVar[Index] = {"kl_ucb": {"c": 0.0}}
 
 
 class ThompsonPolicy(IndexPolicy):
@@ -85,7 +89,7 @@ class ThompsonPolicy(IndexPolicy):
     exempt = MappingProxyType(
         {"frequency": "its probabilities are those of the LP on indices that it has drawn before"}
     )
-    index = ("thompson", 0.0)
+    index = "thompson"
 
 
 class EpsilonGreedyPolicy(IndexPolicy):
@@ -98,4 +102,4 @@ class EpsilonGreedyPolicy(IndexPolicy):
     """
 
     name = "epsilon-greedy"
-    index = ("epsilon-greedy", 10.0)
+    index: ClassVar[Index] = {"epsilon_greedy": {"scale": 10.0}}

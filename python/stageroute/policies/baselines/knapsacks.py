@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from stageroute._core import KnapsackRouter
+from stageroute._core import Kernel
 from stageroute.policies.base import Arms, KernelPolicy, Setting, first_by
 
 __all__ = ["AgrawalDevanurPolicy", "KnapsackPolicy", "PrimalDualBwkPolicy"]
@@ -40,16 +40,17 @@ class KnapsackPolicy(KernelPolicy):
         confidence = setting.confidence()
         self._max_deployed = limits.max_deployed
         scarcest = min(limits.budget / confidence["cost_ceiling"], float(caps.min()))
-        self.kernel = KnapsackRouter(
-            self.method,
-            self._step(scarcest, limits.max_deployed, horizon),
-            confidence,
-            caps,
-            setting.priors(),
-            limits.budget,
-            horizon,
-            horizon / setting.num_stages,
-        )
+        config = {
+            "method": self.method,
+            "step": self._step(scarcest, limits.max_deployed, horizon),
+            "confidence": confidence,
+            "throughput_cap": caps.tolist(),
+            "priors": setting.priors(),
+            "budget": limits.budget,
+            "horizon": horizon,
+            "stage_queries": horizon / setting.num_stages,
+        }
+        self.kernel = Kernel("knapsack", config)
 
     @staticmethod
     @abstractmethod

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stageroute._core import LinUcb
+from stageroute._core import Kernel
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
@@ -46,15 +46,15 @@ class LinUcbPolicy(KernelPolicy):
             features, axis=0, return_index=True, return_inverse=True
         )
         self._max_deployed = limits.max_deployed
-        self.kernel = LinUcb(
-            self.width,
-            1.0 / (LARGEST_BILL * math.sqrt(setting.stream.num_queries)),
-            features,
-            setting.caps(),
-            setting.priors(),
-            limits.budget,
-            setting.stream.num_queries,
-        )
+        config = {
+            "width": self.width,
+            "step": 1.0 / (LARGEST_BILL * math.sqrt(setting.stream.num_queries)),
+            "throughput_cap": setting.caps().tolist(),
+            "priors": setting.priors(),
+            "budget": limits.budget,
+            "horizon": setting.stream.num_queries,
+        }
+        self.kernel = Kernel("linucb", config, features)
 
     @staticmethod
     def _features(table: OutcomeTable) -> Floats:

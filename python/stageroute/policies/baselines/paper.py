@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stageroute._core import Greedy
+from stageroute._core import Kernel
 from stageroute.policies.base import Arms, Floats, KernelPolicy, MixturePolicy, Setting, first_by
 
 __all__ = ["GreedyPolicy", "UniformPolicy"]
@@ -21,12 +21,17 @@ class GreedyPolicy(KernelPolicy):
         limits = setting.limits
         confidence = limits.confidence.resolved(limits.budget, [])
         self._max_deployed = limits.max_deployed
-        self.kernel = Greedy(confidence, setting.caps(), setting.seed)
+        config = {
+            "confidence": confidence,
+            "throughput_cap": setting.caps().tolist(),
+            "seed": setting.seed,
+        }
+        self.kernel = Kernel("greedy", config)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of highest utility, ties towards the first."""
-        self.kernel.refresh_bounds()
-        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in self.kernel.bounds())
+        bounds = self.kernel.begin_stage()
+        reward_ucb, cost_lcb = (np.asarray(bound)[candidates] for bound in bounds)
         with np.errstate(divide="ignore"):
             utility = reward_ucb / cost_lcb
         live = first_by(candidates, self._max_deployed, -reward_ucb, -utility)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stageroute._core import ContextRouter
+from stageroute._core import Kernel
 from stageroute.datasets import OutcomeTable
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
 from stageroute.policies.optimum import optimum, relaxed_price
@@ -53,18 +53,22 @@ class ContextualPolicy(KernelPolicy):
     def __init__(self, setting: Setting) -> None:
         self._limits = setting.limits
         stage_queries = setting.stream.num_queries / setting.num_stages
-        prices = (self.money_step, self.share_step, stage_queries)
-        self.kernel = ContextRouter(
-            self._features(setting.stream.table),
-            setting.caps(),
-            setting.priors(),
-            width=self.width,
-            budget=setting.limits.budget,
-            pacing=setting.pacing(),
-            confidence=setting.confidence(),
-            prices=prices if self.shares_prices else None,
-            seed=setting.seed,
-        )
+        prices = {
+            "money_step": self.money_step,
+            "share_step": self.share_step,
+            "stage_queries": stage_queries,
+        }
+        config = {
+            "sharing": {"prices": prices} if self.shares_prices else "own",
+            "width": self.width,
+            "budget": setting.limits.budget,
+            "pacing": setting.pacing(),
+            "confidence": setting.confidence(),
+            "throughput_cap": setting.caps().tolist(),
+            "priors": setting.priors(),
+            "seed": setting.seed,
+        }
+        self.kernel = Kernel("context", config, self._features(setting.stream.table))
 
     @staticmethod
     @abstractmethod
@@ -77,12 +81,8 @@ class ContextualPolicy(KernelPolicy):
         price = self.kernel.budget_price()
         live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
         start = relaxed_price(candidates, reward, cost, self._limits)
-        self.kernel.publish(live, start if np.isfinite(start) else 0.0)
+        self.kernel.publish(live, price=start if np.isfinite(start) else 0.0)
         return live
-
-    def counts(self) -> dict[str, int]:
-        """How many LPs ended in each status; empty where prices are shared."""
-        return {} if self.shares_prices else super().counts()
 
 
 class FamilyPolicy(ContextualPolicy):
