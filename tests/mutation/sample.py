@@ -19,7 +19,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "mutants"
@@ -29,24 +29,48 @@ LEAST_SCORE = 0.9
 # A mutant that allocates without end must not take the machine's memory.
 MEMORY_BYTES = 8 << 30
 
-# The tests of each area, in the words of `cargo test`; an area is every file that begins so.
+
+class Area(NamedTuple):
+    """Files that begin alike, and what tests them."""
+
+    package: str
+    tests: tuple[str, ...]
+
+
 AREAS = {
-    "rust/core/src/lp/": [
-        *("--test=lp_examples", "--test=lp_properties", "--test=lp_vectors"),
-        *("--test=consistency",),
-    ],
-    "rust/core/src/router/": [
-        *("--test=commands", "--test=consistency", "--test=feedback", "--test=guard"),
-        *("--test=health", "--test=queries", "--test=router", "--test=throughput"),
-    ],
-    "rust/core/src/": [
-        *("--test=change_test", "--test=consistency", "--test=drift", "--test=feedback"),
-        *("--test=router", "--test=statistics", "--test=usage"),
-    ],
-    "rust/journal/src/": ["--tests"],
+    "rust/core/src/lp/": Area(
+        "stageroute-core", ("consistency", "lp_examples", "lp_properties", "lp_vectors")
+    ),
+    "rust/core/src/router/": Area(
+        "stageroute-core",
+        (
+            "commands",
+            "consistency",
+            "feedback",
+            "guard",
+            "health",
+            "queries",
+            "router",
+            "router_state",
+            "throughput",
+        ),
+    ),
+    "rust/core/src/": Area(
+        "stageroute-core",
+        ("change_test", "consistency", "drift", "router", "statistics", "usage"),
+    ),
+    "rust/journal/src/": Area("stageroute-journal", ("journal",)),
 }
-# Slow without optimisation; what they find, others find too.
-SKIPPED = ("a_limit_on_requests_is_used_under_overload", "flipped_bits_never_lead_to_a_panic")
+# Slow without optimisation: simulations whose findings are others' too, if not in figures.
+SKIPPED = (
+    "a_limit_on_requests_is_used_under_overload",
+    "a_restored_router_goes_on_where_the_other_stood",
+    "changes_are_found_soon",
+    "flipped_bits_never_lead_to_a_panic",
+    "no_window_ever_exceeds_its_limit",
+    "one_unlucky_start_locks_an_arm_out_only_as_published",
+    "the_bill_does_not_drift",
+)
 
 OUTCOMES = ("caught", "timeout", "missed", "unviable")
 
@@ -72,9 +96,9 @@ def run(area: str, names: list[str]) -> dict[str, str]:
     output.mkdir(parents=True, exist_ok=True)
     wanted = "^(" + "|".join(map(re.escape, names)) + ")$"
     command = ["cargo", "mutants", "--output", str(output), "--re", wanted]
-    # The names choose all but deleted fields, which the tool never filters; the files do.
-    command += [f"--file={file}" for file in sorted({name.split(":")[0] for name in names})]
-    command += [f"--cargo-arg={argument}" for argument in AREAS[area]]
+    # The names choose all but deleted fields, which the tool never leaves out; the package does.
+    command += [f"--package={AREAS[area].package}"]
+    command += [f"--cargo-arg=--test={test}" for test in AREAS[area].tests]
     command += ["--", "--", *(f"--skip={test}" for test in SKIPPED)]
     finished = subprocess.run(command, cwd=ROOT, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)})
     # 2: some survived. 3: some timed out.
