@@ -110,6 +110,7 @@ bench: $(RELEASE) ## Measure: ratios to other ways of doing the same, then the c
 	$(BIN)/python benches/python/ratios.py
 	$(BIN)/python benches/python/guarded.py
 	$(BIN)/python benches/python/solvers.py
+	$(BIN)/python benches/python/many_models.py
 	cargo bench -p stageroute-baselines -p stageroute-journal --locked
 
 .PHONY: baseline

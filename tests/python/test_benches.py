@@ -16,6 +16,7 @@ from stageroute.replay.replay import replay
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 
 import guarded
+import many_models
 import optimisation
 import ratios
 import solvers
@@ -193,6 +194,15 @@ def test_the_guarded_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]  # fmt: skip
     printed = capsys.readouterr().out
     assert all(row["what"] in printed and row["cpu"] > 0.0 for row in rows)
+
+
+def test_the_script_of_many_models_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(many_models, "COUNTS", (20, 80))
+    monkeypatch.setattr(many_models, "ROUNDS", 1)
+    many_models.main()
+    assert capsys.readouterr().out.startswith("add_model: 20 in 0.0")
 
 
 def test_the_solvers_script_runs(

@@ -458,3 +458,27 @@ def test_hot_path_methods_have_signatures() -> None:
     assert "reward=None" in str(inspect.signature(StageRouter.observe))
     assert issubclass(DecisionError, LookupError)
     assert Decision.__doc__
+
+
+def test_what_a_model_costs_does_not_depend_on_how_many_there_are() -> None:
+    """Names are found in one map, whose look-ups do not compare them one by one."""
+
+    class Name(str):
+        comparisons = 0
+
+        def __eq__(self, other: object) -> bool:
+            Name.comparisons += 1
+            return str(self) == other
+
+        __hash__ = str.__hash__
+
+    router = StageRouter([Model(Name("m0"))], budget=0.001, max_deployed=1, seed=1)
+    for number in range(1, 200):
+        router.add_model(Model(Name(f"m{number}")))
+        router.update_model(Name(f"m{number}"), max_cost=1.0)
+        assert router.state(Name(f"m{number}")).model.max_cost == 1.0
+        if number > 100:
+            router.retire_model(Name(f"m{number}"))
+    router.advance_stage()
+    # Each is looked up a few times; a scan of all names would compare some 100 times per call.
+    assert Name.comparisons < 10 * 200
