@@ -1,11 +1,11 @@
 """What is measured of a run, and what a table's cell says of several."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
 
-from stageroute.lab.declared import Cell, Column
+from stageroute.lab.declared import Cell
 from stageroute.lab.intervals import Floats, bands, mean_interval, median_interval
 from stageroute.lab.runs import Run, Runs, group
 from stageroute.lab.summary import Point
@@ -22,6 +22,7 @@ __all__ = [
     "loss",
     "mean",
     "median",
+    "plain_regret",
     "points",
     "priced",
     "quantile",
@@ -43,6 +44,11 @@ def regret(run: Run) -> float:
     """Return the regret against the stage oracle, % of its reward, overspending charged."""
     record = run.record
     return 100.0 * (priced(run) / (record.oracle_reward * record.num_queries))
+
+
+def plain_regret(run: Run) -> float:
+    """Return the regret against the stage oracle, % of its reward, overspending not charged."""
+    return 100.0 * run.record.regret
 
 
 def priced(run: Run) -> float:
@@ -161,11 +167,11 @@ def points(
     return tuple(found)
 
 
-REGRET_COLUMNS: Final = (
-    Column("regret %", interval(regret)),
-    Column("worst", worst(regret, ".1f")),
-    Column("spend / b", mean("spend", ".3f")),
-)
+REGRET_COLUMNS: Final[Mapping[str, Cell]] = {
+    "regret %": interval(regret),
+    "worst": worst(regret, ".1f"),
+    "spend / b": mean("spend", ".3f"),
+}
 
 REGRET_NOTE: Final = (
     "Regret in % of the stage oracle's reward, with what was spent beyond b T charged at the "

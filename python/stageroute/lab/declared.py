@@ -5,8 +5,9 @@ and shows tables, figures, further parts, or what a function makes of the runs. 
 column heads are formats: `{budget:g}` stands for what the part is by, `{part}` for its heading.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -17,15 +18,15 @@ from stageroute.lab.runs import Key, Runs, Where, group, runs_of, select, values
 from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
 
 __all__ = [
+    "Best",
     "Cell",
-    "Column",
+    "Columns",
     "Curves",
     "Each",
     "LinesOf",
     "Part",
     "Scope",
     "TableOf",
-    "Under",
     "summarise",
 ]
 
@@ -103,33 +104,31 @@ def summarise(title: str, question: str, parts: Sequence[Part], results: StudyRe
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its head, what its cells say, and which of them is the best."""
+class Best:
+    """Cells of which the least, or the most, is marked."""
 
-    head: str
+    kind: Literal["least", "most"]
     cell: Cell
-    best: Literal["least", "most", ""] = ""
 
-
-@dataclass(frozen=True, slots=True)
-class Under:
-    """Columns under a common head."""
-
-    head: str
-    columns: tuple[Column, ...]
+    def __call__(self, runs: Runs) -> str:
+        """Return what the cell says."""
+        return self.cell(runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Each:
     """Columns of the runs with each value of a key, under that value; `label` formats it.
 
-    A single column without a head of its own has the value for its head.
+    A single cell stands in a column that has the value for its head.
     """
 
     key: Key
-    columns: tuple[Column, ...]
+    columns: Cell | Mapping[str, Cell]
     label: str = "{}"
-    where: Where = field(default_factory=dict)
+
+
+Columns = Mapping[str, Cell | Mapping[str, Cell] | Each]
+"""What the cells of columns say, by head; columns in an inner mapping stand under its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class TableOf:
 
     title: str
     rows: tuple[Key, ...]
-    columns: tuple[Column | Under | Each, ...]
+    columns: Columns
     note: str = ""
     where: Where = field(default_factory=dict)
     able: Callable[[Runs], bool] = lambda _: True
@@ -152,38 +151,38 @@ class TableOf:
         if not runs:
             return []
         groups = list(group(runs, *self.rows).values())
-        flat = [place for column in self.columns for place in _flat(column, runs)]
-        rows = tuple(tuple(cell(members) for _, _, cell, _ in flat) for members in groups)
+        above, heads, cells = zip(*_flat(self.columns, runs), strict=True)
+        rows = tuple(tuple(cell(members) for cell in cells) for members in groups)
         able = [number for number, members in enumerate(groups) if self.able(members)]
+        spans = tuple((text, len(list(same))) for text, same in groupby(above))
         return [
             Table(
                 title=scope.text(self.title),
-                columns=tuple(scope.text(head) for _, head, _, _ in flat),
+                columns=tuple(map(scope.text, heads)),
                 rows=rows,
                 note=scope.text(self.note),
-                heads=_heads([head for head, _, _, _ in flat]),
-                best=_best(rows, [best for _, _, _, best in flat], able),
+                heads=spans if any(above) else (),
+                best=_best(rows, cells, able),
                 part=scope.part,
             )
         ]
 
 
-_Place = tuple[str, str, Cell, str]
-"""The head above a column, its own, its cells, which one is best."""
-
-
-def _flat(column: Column | Under | Each, runs: Runs) -> list[_Place]:
-    if isinstance(column, Column):
-        return [("", column.head, column.cell, column.best)]
-    if isinstance(column, Under):
-        return [(column.head, one.head, one.cell, one.best) for one in column.columns]
-    places: list[_Place] = []
-    for (value,) in group(select(runs, column.where), column.key):
-        head = column.label.format(value)
-        for one in column.columns:
-            cell = _of_value(column.key, value, one.cell)
-            places.append((head, one.head, cell, one.best) if one.head else ("", head, cell, ""))
-    return places
+def _flat(columns: Columns, runs: Runs) -> Iterator[tuple[str, str, Cell]]:
+    """Yield the head above each column, its own, and its cells."""
+    for head, what in columns.items():
+        if isinstance(what, Each):
+            for (value,) in group(runs, what.key):
+                label, one = what.label.format(value), what.columns
+                nested = one.items() if isinstance(one, Mapping) else [("", one)]
+                for inner, cell in nested:
+                    names = (label, inner) if inner else ("", label)
+                    yield *names, _of_value(what.key, value, cell)
+        elif isinstance(what, Mapping):
+            for inner, cell in what.items():
+                yield head, inner, cell
+        else:
+            yield "", head, what
 
 
 def _of_value(key: Key, value: object, cell: Cell) -> Cell:
@@ -194,26 +193,15 @@ def _of_value(key: Key, value: object, cell: Cell) -> Cell:
     return of_value
 
 
-def _heads(heads: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """Return the heads over columns and how many each is over; none if all are empty."""
-    spans: list[tuple[str, int]] = []
-    for head in heads:
-        if spans and spans[-1][0] == head:
-            spans[-1] = head, spans[-1][1] + 1
-        else:
-            spans.append((head, 1))
-    return tuple(spans) if any(heads) else ()
-
-
 def _best(
-    rows: Sequence[Sequence[str]], kinds: Sequence[str], able: Sequence[int]
+    rows: Sequence[Sequence[str]], cells: Sequence[Cell], able: Sequence[int]
 ) -> frozenset[tuple[int, int]]:
     """Return the best cells of each column that has some, by what they show: ties are marked."""
     found = set()
-    for place, kind in enumerate(kinds):
-        if kind and able:
+    for place, cell in enumerate(cells):
+        if isinstance(cell, Best) and able:
             shown = {row: float(rows[row][place].split()[0]) for row in able}
-            best = (min if kind == "least" else max)(shown.values())
+            best = (min if cell.kind == "least" else max)(shown.values())
             found |= {(row, place) for row, value in shown.items() if value == best}
     return frozenset(found)
 

@@ -78,6 +78,8 @@ class Study(ABC):
     name : str
         How the command line calls it.
     title, question : str
+    full : StudySettings
+        The full setting.
     parts : sequence of Part
         The tables and figures, as declarations.
     """
@@ -85,6 +87,7 @@ class Study(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
+    full: ClassVar[StudySettings] = StudySettings()
     parts: ClassVar[Sequence[Part]]
 
     def small(self, settings: StudySettings) -> StudySettings:
@@ -96,7 +99,7 @@ class Study(ABC):
 
     def settings(self) -> StudySettings:
         """Return the full setting."""
-        return StudySettings()
+        return self.full
 
     @abstractmethod
     def episodes(self, settings: StudySettings) -> list[Episode]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stageroute._core import solve_routing_lp
 from stageroute.lab.columns import band, cell, column, key, mean
-from stageroute.lab.declared import Column, Curves, LinesOf, Part, TableOf, Under
+from stageroute.lab.declared import Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.power_law import exponent
 from stageroute.lab.runs import Run, Runs, Where
@@ -92,6 +92,15 @@ def _largest(runs: Runs) -> float:
     return float(np.nanmax(column(runs, price("largest")), initial=0.0))
 
 
+def _usual(runs: Runs) -> float:
+    """Return the 99th percentile that 95 % of the streams do not exceed."""
+    return float(np.nanquantile(column(runs, price("p99")), 0.95))
+
+
+def _by_stage(run: Run) -> Floats:
+    return run.record.budget * np.array(run.record.stage_budget_price)
+
+
 def _price_cell(of: Callable[[Runs], float]) -> Callable[[Runs], str]:
     return lambda runs: f"{of(runs):.3g}" if any(r.record.budget_price for r in runs) else "-"
 
@@ -114,107 +123,81 @@ def _curves(name: str, of: Callable[[Runs], float], where: Where = MappingProxyT
     return Curves(lambda runs: of(runs) or float("nan"), "pacing", f"{name}, {{}}", where)
 
 
-ALL_WORKLOADS: Final = TableOf(
-    "Over all workloads",
-    rows=("pacing",),
-    columns=(
-        Column("pacing", key("pacing")),
-        Column("largest λ b", cell(_largest, ".3g")),
-        Column(
-            "p99, 95 % of the streams",
-            cell(lambda runs: float(np.nanquantile(column(runs, price("p99")), 0.95)), ".3g"),
-        ),
-        Column("keep to the bound", cell(_keeps_to_bound, ".0%")),
-        Column("infinite", mean(infinite_share, ".1%")),
-    ),
-    note="Largest finite λ, in rewards per b USD; the 99th percentile of a stream that 95 % of the "
-    "streams do not exceed; the share of the streams that keep to the bound; the share of the "
-    "queries without a finite price.",
-)
-
-GROWTH: Final = TableOf(
-    "How the 99th percentile grows as the budget approaches that of the cheapest mixture",
-    rows=("workload",),
-    columns=(
-        Column("workload", key("workload")),
-        Column("(b / cheapest - 1)^", exponent(_above_cheapest, price("p99"))),
-    ),
-    where={"pacing": PACED},
-)
-
-BY_RATIO: Final = TableOf(
-    "{workload}, {pacing}",
-    rows=("ratio",),
-    columns=(
-        Column("b / cheapest", key("ratio", "g")),
-        Column("b, USD", key("budget", ".3g")),
-        Under(
-            "λ b of StageRoute",
-            (
-                *(Column(name, _price_cell(_middle(name))) for name in QUANTILES[:-1]),
-                Column("largest", _price_cell(_largest)),
-            ),
-        ),
-        Under(
-            "λ b, true means",
-            (Column("oracle", key("oracle", ".3g")), Column("bound", key("bound", ".3g"))),
-        ),
-        Column("infinite", mean(infinite_share, ".1%")),
-        Column("spend / b", mean("spend", ".3f")),
-    ),
-    note="λ in rewards per b USD over the queries where it is finite: medians over the seeds of "
-    "its quantiles, and the largest of all. Oracle: the largest over the stages for the true "
-    "means; bound: what it can be at most there, (V(∞) - V(cheapest)) b / (b - cheapest). "
-    "Infinite: no mixture met the budget of the moment.",
-)
-
-
 class BudgetPrice(Study):
-    """StageRoute's price of the budget over workloads, and budgets down to the cheapest mixture."""
+    """StageRoute's price of the budget over workloads, and budgets down to the cheapest mixture.
+
+    Budgets follow from each workload's costs.
+    """
 
     name = "budget-price"
     title = "The budget's price"
     question = "Does the dual price of the budget stay bounded by some Λ in practice?"
+    full = StudySettings(seeds=tuple(range(10)))
 
+    overall = TableOf(
+        "Over all workloads", ("pacing",),
+        {
+            "pacing": key("pacing"),
+            "largest λ b": cell(_largest, ".3g"),
+            "p99, 95 % of the streams": cell(_usual, ".3g"),
+            "keep to the bound": cell(_keeps_to_bound, ".0%"),
+            "infinite": mean(infinite_share, ".1%"),
+        },
+        "Largest finite λ, in rewards per b USD; the 99th percentile of a stream that 95 % of the "
+        "streams do not exceed; the share of the streams that keep to the bound; the share of the "
+        "queries without a finite price.",
+    )  # fmt: skip
+    growth = TableOf(
+        "How the 99th percentile grows as the budget approaches that of the cheapest mixture",
+        ("workload",),
+        {
+            "workload": key("workload"),
+            "(b / cheapest - 1)^": exponent(_above_cheapest, price("p99")),
+        },
+        where={"pacing": PACED},
+    )  # fmt: skip
+    by_ratio = TableOf(
+        "{workload}, {pacing}", ("ratio",),
+        {
+            "b / cheapest": key("ratio", "g"),
+            "b, USD": key("budget", ".3g"),
+            "λ b of StageRoute": {
+                **{name: _price_cell(_middle(name)) for name in QUANTILES[:-1]},
+                "largest": _price_cell(_largest),
+            },
+            "λ b, true means": {"oracle": key("oracle", ".3g"), "bound": key("bound", ".3g")},
+            "infinite": mean(infinite_share, ".1%"),
+            "spend / b": mean("spend", ".3f"),
+        },
+        "λ in rewards per b USD over the queries where it is finite: medians over the seeds of "
+        "its quantiles, and the largest of all. Oracle: the largest over the stages for the true "
+        "means; bound: what it can be at most there, (V(∞) - V(cheapest)) b / (b - cheapest). "
+        "Infinite: no mixture met the budget of the moment.",
+    )  # fmt: skip
+    over_budget = LinesOf(
+        "λ against the budget: {workload}", "b / cheapest mixture - 1", "λ b, reward",
+        (
+            _curves("median", _middle("median"), {"pacing": PACED}),
+            _curves("p99", _middle("p99"), {"pacing": PACED}),
+            _curves("largest", _largest),
+            Curves(lambda runs: runs[0]["bound"], label="bound, true means", is_reference=True),
+        ),
+        over=_above_cheapest, log_x=True, log_y=True,
+    )  # fmt: skip
+    over_stages = LinesOf(
+        "λ over the stages: {workload}", "stage", "λ b, reward",
+        (Curves(band(_by_stage), "ratio", "b = {:g} times cheapest"),),
+        x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+        where=lambda run: run["pacing"] == PACED and run["ratio"] in SHOWN_OVER_STAGES,
+        log_y=True, note="Mean of each stage where finite; gaps: nowhere.",
+    )  # fmt: skip
     parts = (
-        Part("All workloads", (ALL_WORKLOADS, GROWTH)),
+        Part("All workloads", (overall, growth)),
         Part(
-            "{workload}", by=("workload",),
-            shows=(
-                Part("", (BY_RATIO,), by=("pacing",)),
-                LinesOf(
-                    "λ against the budget: {workload}", "b / cheapest mixture - 1", "λ b, reward",
-                    (
-                        _curves("median", _middle("median"), {"pacing": PACED}),
-                        _curves("p99", _middle("p99"), {"pacing": PACED}),
-                        _curves("largest", _largest),
-                        Curves(
-                            lambda runs: runs[0]["bound"], label="bound, true means",
-                            is_reference=True,
-                        ),
-                    ),
-                    over=_above_cheapest, log_x=True, log_y=True,
-                ),
-                LinesOf(
-                    "λ over the stages: {workload}", "stage", "λ b, reward",
-                    (
-                        Curves(
-                            band(lambda r: r["budget"] * np.array(r["stage_budget_price"])),
-                            "ratio", "b = {:g} times cheapest",
-                        ),
-                    ),
-                    x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
-                    where=lambda run: run["pacing"] == PACED and run["ratio"] in SHOWN_OVER_STAGES,
-                    log_y=True,
-                    note="Mean of each stage where finite; gaps: nowhere.",
-                ),
-            ),
+            "{workload}", (Part("", (by_ratio,), by=("pacing",)), over_budget, over_stages),
+            by=("workload",),
         ),
     )  # fmt: skip
-
-    def settings(self) -> StudySettings:
-        """Return the full setting; budgets follow from each workload's costs."""
-        return replace(super().settings(), seeds=tuple(range(10)))
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return StageRoute with and without pacing, for every workload and ratio."""

@@ -1,20 +1,20 @@
 """Three checks: spend in every stage, robustness to initialisation, throughput caps."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
 from stageroute.lab.columns import band, cell, interval, key, mean, median, regret, worst
-from stageroute.lab.declared import Cell, Column, Curves, LinesOf, Part, TableOf, Under
+from stageroute.lab.declared import Cell, Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.intervals import Floats
 from stageroute.lab.runs import Run, Runs
 from stageroute.lab.shares import share_at_caps
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.studies.episode import changed, episode
 from stageroute.lab.study import Study, StudySettings
-from stageroute.policies import Limits
 from stageroute.policies.ours.stageroute import as_published
 from stageroute.workloads import BuiltIn
 
@@ -36,49 +36,20 @@ AT_CAP: Final = 0.95
 QUANTILES: Final = np.linspace(0.0, 1.0, 101)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What is believed of a model that was not tried yet.
-
-    Parameters
-    ----------
-    label : str
-    confidence : dict
-        Changed fields of `Confidence`.
-    cost_bound : float, optional
-        `initial_cost_lcb`, in units of b.
-    use_prices : bool, optional
-        As in `Limits`.
-    """
-
-    label: str
-    confidence: tuple[tuple[str, Any], ...] = ()
-    cost_bound: float | None = None
-    use_prices: bool | None = None
-
-    def apply(self, limits: Limits) -> Limits:
-        """Return the limits with this start."""
-        changes = dict(self.confidence)
-        if self.cost_bound is not None:
-            changes["initial_cost_lcb"] = self.cost_bound * limits.budget
-        prices = limits.use_prices if self.use_prices is None else self.use_prices
-        confidence = replace(limits.confidence, **changes)
-        return replace(limits, confidence=confidence, use_prices=prices)
-
-
-STARTS: Final = (
-    Start(UNCHANGED),
-    Start("reward bound 0.75", (("initial_reward_ucb", 0.75),)),
-    Start("reward bound 0.5", (("initial_reward_ucb", 0.5),)),
-    Start("cost bound b / 2", cost_bound=0.5),
-    Start("cost bound b", cost_bound=1.0),
-    Start("no forced visits", (("min_visits", 0),)),
-    Start("5 forced visits", (("min_visits", 5),)),
-    Start("20 forced visits", (("min_visits", 20),)),
-    Start("100 forced visits", (("min_visits", 100),)),
-    Start("prices unknown", use_prices=False),
-    Start("prices known", use_prices=True),
-)
+STARTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    UNCHANGED: {},
+    "reward bound 0.75": {"initial_reward_ucb": 0.75},
+    "reward bound 0.5": {"initial_reward_ucb": 0.5},
+    "cost bound b / 2": {"initial_cost_lcb": 0.5},
+    "cost bound b": {"initial_cost_lcb": 1.0},
+    "no forced visits": {"min_visits": 0},
+    "5 forced visits": {"min_visits": 5},
+    "20 forced visits": {"min_visits": 20},
+    "100 forced visits": {"min_visits": 100},
+    "prices unknown": {"use_prices": False},
+    "prices known": {"use_prices": True},
+}
+"""What is believed of a model that was not tried yet; bounds on its cost in units of b."""
 
 EQUAL_CAPS: Final = (0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
 MIXED_CAPS: Final = ((0.2, 0.4, 0.6), (1.0, 0.5, 0.25))
@@ -114,73 +85,6 @@ def _at_caps(runs: Runs) -> str:
     return mean(lambda run: share_at_caps(run, AT_CAP), ".0%")(runs)
 
 
-SPEND_TABLE: Final = TableOf(
-    "{part}",
-    rows=("policy",),
-    columns=(
-        Column("policy", key("policy")),
-        Under("stages", (
-            Column("over b", _share_above(0.0)), Column("by > 5 %", _share_above(0.05)),
-        )),
-        Under("violation", (
-            Column("median", _violation(0.5)), Column("p90", _violation(0.9)),
-            Column("p99", _violation(0.99)), Column("largest", _violation(1.0)),
-            Column("first stage", mean(lambda run: run.record.stage_violation[0], ".1%")),
-        )),
-        Under("spend / b", (
-            Column("running, worst", worst("worst_running_spend", ".3f")),
-            Column("mean", interval("spend", 3)),
-            Column("worst", worst("spend", ".3f")),
-        )),
-    ),
-    note="Violation: a stage's mean spend / b - 1, at least 0, over all stages and seeds. A stage "
-    "may spend what earlier ones saved, so violations are not overspending by themselves; the "
-    "spend so far is (running: its largest value from query 1,000 on), and the whole spend. What "
-    "the oracle shows is chance: it keeps to b in expectation.",
-)  # fmt: skip
-
-START_TABLE: Final = TableOf(
-    "{part}, {who}",
-    rows=("start",),
-    columns=(
-        Column("start", key("start")),
-        Under("regret %", (
-            Column("mean", interval(regret)), Column("median", median(regret)),
-            Column("worst", worst(regret)),
-        )),
-        Under("early spend / b", (
-            Column("mean", interval("early_spend")), Column("worst", worst("early_spend")),
-        )),
-        Under("spend / b", (Column("whole", mean("spend", ".3f")),)),
-    ),
-    note="Regret in % against the stage oracle, with what was spent beyond b T charged at the "
-    "oracle's price. Early: spend over the first 1,000 queries.",
-)  # fmt: skip
-
-CAPS_TABLE: Final = TableOf(
-    "Throughput caps",
-    rows=("caps", "policy"),
-    columns=(
-        Column("α", key("caps")),
-        Column("policy", key("policy")),
-        Column("oracle", mean("oracle_reward", ".4f")),
-        Column("regret %", interval(regret)),
-        Column("at caps", _at_caps),
-        Under("largest excess", (
-            Column("probability", worst("largest_probability_excess", "+.1e")),
-        )),
-        Under("share's excess", (
-            Column("mean", mean("largest_cap_excess", "+.3f")),
-            Column("worst", worst("largest_cap_excess", "+.3f")),
-        )),
-    ),
-    note=f"At caps: queries served by models whose share of the stage is at least {AT_CAP:.0%} of "
-    "their cap. Probability: the largest with which a model was drawn, less its cap. Share: the "
-    "largest share over 1,000 queries less the cap, over all models and windows; the oracle's is "
-    "what chance does.",
-)  # fmt: skip
-
-
 class Checks(Study):
     """Budget violation per stage, initialisation, and throughput caps, each on its own."""
 
@@ -190,59 +94,97 @@ class Checks(Study):
         "Does spend keep to the budget in every stage, how much does the start matter, and what "
         "do throughput caps cost?"
     )
+    full = StudySettings(
+        workload=BuiltIn(arrival_order=RELEASE_ORDER), policies=("stageroute", PUBLISHED)
+    )
 
+    spend = TableOf(
+        "{part}", ("policy",),
+        {
+            "policy": key("policy"),
+            "stages": {"over b": _share_above(0.0), "by > 5 %": _share_above(0.05)},
+            "violation": {
+                "median": _violation(0.5),
+                "p90": _violation(0.9),
+                "p99": _violation(0.99),
+                "largest": _violation(1.0),
+                "first stage": mean(lambda run: run.record.stage_violation[0], ".1%"),
+            },
+            "spend / b": {
+                "running, worst": worst("worst_running_spend", ".3f"),
+                "mean": interval("spend", 3),
+                "worst": worst("spend", ".3f"),
+            },
+        },
+        "Violation: a stage's mean spend / b - 1, at least 0, over all stages and seeds. A stage "
+        "may spend what earlier ones saved, so violations are not overspending by themselves; the "
+        "spend so far is (running: its largest value from query 1,000 on), and the whole spend. "
+        "What the oracle shows is chance: it keeps to b in expectation.",
+    )  # fmt: skip
+    by_stage = LinesOf(
+        "{part}: mean violation", "stage", "violation of b, %",
+        (Curves(band(_by_stage), "policy"),),
+        x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+        note="Mean over the seeds; stages that spend less than b count as 0.",
+    )  # fmt: skip
+    spread = LinesOf(
+        "{part}: how large", "% of the stages", "violation of b, %", (Curves(_spread, "policy"),),
+        x=lambda _: 100 * QUANTILES, log_y=True,
+        note="So many stages violate b by no more than that; logarithmic but about 0. What the "
+        "oracle shows is chance.",
+    )  # fmt: skip
+    starts = TableOf(
+        "{part}, {who}", ("start",),
+        {
+            "start": key("start"),
+            "regret %": {
+                "mean": interval(regret), "median": median(regret), "worst": worst(regret),
+            },
+            "early spend / b": {"mean": interval("early_spend"), "worst": worst("early_spend")},
+            "spend / b": {"whole": mean("spend", ".3f")},
+        },
+        "Regret in % against the stage oracle, with what was spent beyond b T charged at the "
+        "oracle's price. Early: spend over the first 1,000 queries.",
+    )  # fmt: skip
+    caps = TableOf(
+        "Throughput caps", ("caps", "policy"),
+        {
+            "α": key("caps"),
+            "policy": key("policy"),
+            "oracle": mean("oracle_reward", ".4f"),
+            "regret %": interval(regret),
+            "at caps": _at_caps,
+            "largest excess": {"probability": worst("largest_probability_excess", "+.1e")},
+            "share's excess": {
+                "mean": mean("largest_cap_excess", "+.3f"),
+                "worst": worst("largest_cap_excess", "+.3f"),
+            },
+        },
+        f"At caps: queries served by models whose share of the stage is at least {AT_CAP:.0%} of "
+        "their cap. Probability: the largest with which a model was drawn, less its cap. Share: "
+        "the largest share over 1,000 queries less the cap, over all models and windows; the "
+        "oracle's is what chance does.",
+    )  # fmt: skip
+    over_caps = LinesOf(
+        "Reward over throughput caps", "α, the same for all models", "mean reward",
+        (Curves(band("reward"), "policy"),), over=lambda run: float(run["caps"]),
+        where=lambda run: " " not in run["caps"],
+        note="What the oracle loses towards the left is the price of the caps; the distance to it "
+        "is regret. Overspending is not charged here.",
+    )  # fmt: skip
     parts = (
         Part(
-            "Spend per stage, b = {budget:g}", by=("budget",), where=dict([SPEND]),
-            shows=(
-                SPEND_TABLE,
-                LinesOf(
-                    "{part}: mean violation", "stage", "violation of b, %",
-                    (Curves(band(_by_stage), "policy"),),
-                    x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
-                    note="Mean over the seeds; stages that spend less than b count as 0.",
-                ),
-                LinesOf(
-                    "{part}: how large", "% of the stages", "violation of b, %",
-                    (Curves(_spread, "policy"),),
-                    x=lambda _: 100 * QUANTILES, log_y=True,
-                    note="So many stages violate b by no more than that; logarithmic but about 0. "
-                    "What the oracle shows is chance.",
-                ),
-            ),
+            "Spend per stage, b = {budget:g}", (spend, by_stage, spread), by=("budget",),
+            where=dict([SPEND]),
         ),
-        Part(
-            "Start, b = {budget:g}", by=("budget", "who"), where=dict([START]),
-            shows=(START_TABLE,),
-        ),
-        Part(
-            "Throughput caps", where=dict([CAPS]),
-            shows=(
-                CAPS_TABLE,
-                LinesOf(
-                    "Reward over throughput caps", "α, the same for all models", "mean reward",
-                    (Curves(band("reward"), "policy"),),
-                    over=lambda run: float(run["caps"]),
-                    where=lambda run: " " not in run["caps"],
-                    note="What the oracle loses towards the left is the price of the caps; the "
-                    "distance to it is regret. Overspending is not charged here.",
-                ),
-            ),
-        ),
+        Part("Start, b = {budget:g}", (starts,), by=("budget", "who"), where=dict([START])),
+        Part("Throughput caps", (caps, over_caps), where=dict([CAPS])),
     )  # fmt: skip
-
-    def settings(self) -> StudySettings:
-        """Return the full setting; throughput caps are checked at the limits' budget."""
-        return replace(
-            super().settings(),
-            workload=BuiltIn(arrival_order=RELEASE_ORDER),
-            policies=("stageroute", PUBLISHED),
-        )
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return the episodes of the three checks, seed by seed."""
         caps = _all_caps(settings)
-        starts = STARTS[::5] if settings.is_small else STARTS
+        starts = [*STARTS][::5] if settings.is_small else STARTS
         policies = tuple(dict.fromkeys((*settings.policies, CHANCE)))
         return [
             found
@@ -271,15 +213,15 @@ class Checks(Study):
         ]  # fmt: skip
 
 
-def _started(
-    settings: StudySettings, policy: str, budget: float, start: Start, seed: int
-) -> Episode:
-    limits = settings.at_budget(budget)
-    cell = (START, ("who", policy), ("start", start.label))
+def _started(settings: StudySettings, policy: str, budget: float, start: str, seed: int) -> Episode:
+    limits, changes = settings.at_budget(budget), dict(STARTS[start])
+    cell = (START, ("who", policy), ("start", start))
     if policy == PUBLISHED:
         # What is published fixes the start as well: with another one it is StageRoute so set.
         policy, limits = "stageroute", as_published(limits)
-    return episode(settings, policy, start.apply(limits), seed, cell)
+    if "initial_cost_lcb" in changes:
+        changes["initial_cost_lcb"] *= budget
+    return episode(settings, policy, changed(limits, **changes), seed, cell)
 
 
 def _all_caps(settings: StudySettings) -> dict[str, float | tuple[float, ...]]:

@@ -1,6 +1,5 @@
 """Which policy is best: regret and spend of all of them on the same streams."""
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,12 +10,13 @@ from stageroute.lab.columns import (
     interval,
     key,
     mean,
+    plain_regret,
     points,
     quantile,
     typical,
     worst,
 )
-from stageroute.lab.declared import Cell, Column, Curves, LinesOf, Part, Scope, TableOf, Under
+from stageroute.lab.declared import Best, Cell, Curves, LinesOf, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.runs import Run, Runs, group
 from stageroute.lab.shares import agreement, share_over_caps, who_serves
@@ -58,11 +58,6 @@ NOTE: Final = (
 )
 
 
-def _regret(run: Run) -> float:
-    """Return the regret in %, overspending not charged."""
-    return 100.0 * run.record.regret
-
-
 def _keeps_to_limits(runs: Runs) -> bool:
     """Whether a policy keeps to budget and caps, and is told nothing that others must learn."""
     return bool(
@@ -92,7 +87,7 @@ def _more_than(best: str) -> Cell:
     def difference(run: Run) -> float:
         other = run.beside(best)
         assert other is not None
-        return _regret(run) - _regret(other)
+        return plain_regret(run) - plain_regret(other)
 
     return lambda runs: "-" if runs[0]["policy"] == best else interval(difference)(runs)
 
@@ -100,29 +95,27 @@ def _more_than(best: str) -> Cell:
 def _table(scope: Scope) -> list[Table]:
     best = next(iter(_ranked(scope.runs)), None)
     return TableOf(
-        "All policies at b = {budget:g}",
-        rows=("policy",),
-        columns=(
-            Column("policy", key("policy")),
-            Under("regret, %", (
-                Column("mean", interval(_regret), "least"),
-                Column("median", typical(_regret), "least"),
-                Column("p90", quantile(_regret, 0.9), "least"),
-                Column("worst", worst(_regret), "least"),
-                Column("more than the best", _more_than(best) if best else lambda _: "-"),
-            )),
-            Under("spend / b", (
-                Column("mean", interval("spend", 3)),
-                Column("worst", worst("spend", ".3f")),
-                Column("running", worst("worst_running_spend", ".3f")),
-                Column("stage", worst("largest_stage_violation", "+.1%")),
-            )),
-            Column("over cap", mean(share_over_caps, ".1%")),
-            Column("reward", mean("reward", ".4f"), "most"),
-            Column("starts", mean("starts", ".1f")),
-        ),
-        note=NOTE,
-        able=_keeps_to_limits,
+        "All policies at b = {budget:g}", ("policy",),
+        {
+            "policy": key("policy"),
+            "regret, %": {
+                "mean": Best("least", interval(plain_regret)),
+                "median": Best("least", typical(plain_regret)),
+                "p90": Best("least", quantile(plain_regret, 0.9)),
+                "worst": Best("least", worst(plain_regret)),
+                "more than the best": _more_than(best) if best else lambda _: "-",
+            },
+            "spend / b": {
+                "mean": interval("spend", 3),
+                "worst": worst("spend", ".3f"),
+                "running": worst("worst_running_spend", ".3f"),
+                "stage": worst("largest_stage_violation", "+.1%"),
+            },
+            "over cap": mean(share_over_caps, ".1%"),
+            "reward": Best("most", mean("reward", ".4f")),
+            "starts": mean("starts", ".1f"),
+        },
+        NOTE, able=_keeps_to_limits,
     )(scope)  # fmt: skip
 
 
@@ -163,6 +156,7 @@ class Comparison(Study):
     name = "comparison"
     title = "Comparison of policies"
     question = "Which policy loses least against the stage oracle, and which keeps to the budget?"
+    full = StudySettings(policies=tuple(POLICIES))
 
     parts = (
         Part(
@@ -188,10 +182,6 @@ class Comparison(Study):
             ),
         ),
     )  # fmt: skip
-
-    def settings(self) -> StudySettings:
-        """Return the full setting: every policy of our own; rivals are added by name."""
-        return replace(super().settings(), policies=tuple(POLICIES))
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return every policy at every budget on the stream of every seed."""

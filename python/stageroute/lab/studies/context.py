@@ -1,13 +1,12 @@
 """What contextual features bring to routing, with deployment left as it is."""
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from stageroute.datasets import OutcomeTable
 from stageroute.lab.columns import band, column, interval, key, mean, worst
-from stageroute.lab.declared import Column, Curves, Each, LinesOf, Part, TableOf, Under
+from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.runs import Run, Runs
 from stageroute.lab.studies.episode import episode
@@ -94,78 +93,55 @@ class Context(Study):
         "share the budget?"
     )
 
-    parts = (
-        Part(
-            "b = {budget:g}", by=("budget",), where={"part": BUDGETS},
-            shows=(
-                TableOf(
-                    "{part}",
-                    rows=("policy",),
-                    columns=(
-                        Column("policy", key("policy")),
-                        Under("reward", (
-                            Column("reward", mean("reward", ".4f")),
-                            Column("gain", interval(_gain, 4)),
-                            Column("of the bound's", _realised),
-                            Column("by sharing", _worth_of_sharing),
-                        )),
-                        Under("spend / b", (
-                            Column("mean", mean("spend", ".3f")),
-                            Column("worst running", worst("worst_running_spend", ".3f")),
-                        )),
-                        Under("a query", (Column("ns", _time),)),
-                    ),
-                    note="Gain: reward more than the stage oracle's, the best without context, on "
-                    "the same streams. Bound: the oracle with the same context on the same live "
-                    "set. By sharing: reward more than with a budget for each query in place of "
-                    "one price of money. Time: the fastest of the seeds, on one machine; oracles "
-                    "with context are replayed query by query from Python.",
-                ),
-            ),
-        ),
-        Part(
-            "All budgets", where={"part": BUDGETS},
-            shows=(
-                LinesOf(
-                    "Reward gained by context", "b, USD per query",
-                    "reward above the stage oracle's", CURVES, over="budget", log_x=True, level=0.0,
-                    note="At 0: the best mixture without context. References are the oracles with "
-                    "context.",
-                ),
-            ),
-        ),
-        Part(
-            "Horizon", by=("budget",), where={"part": HORIZONS},
-            shows=(
-                TableOf(
-                    "Gain over the stage oracle by horizon, b = {budget:g}",
-                    rows=("policy",),
-                    columns=(
-                        Column("policy", key("policy")),
-                        Each(
-                            "num_queries",
-                            (
-                                Column("gain", interval(_gain, 4)),
-                                Column("of the bound's", _realised),
-                            ),
-                            "T = {:,}",
-                        ),
-                    ),
-                    where=lambda run: run["policy"] != WITHOUT[0],
-                ),
-                LinesOf(
-                    "Learning per context costs data", "T, queries",
-                    "reward above the stage oracle's", CURVES, over="num_queries", log_x=True,
-                    level=0.0,
-                ),
-            ),
-        ),
-    )  # fmt: skip
+    full = StudySettings(
+        policies=(*WITHOUT, *BY_FAMILY, *BY_TASK, *BY_PROMPT), seeds=tuple(range(10))
+    )
 
-    def settings(self) -> StudySettings:
-        """Return the full setting; horizons are varied at the limits' budget."""
-        policies = (*WITHOUT, *BY_FAMILY, *BY_TASK, *BY_PROMPT)
-        return replace(super().settings(), policies=policies, seeds=tuple(range(10)))
+    gains = TableOf(
+        "{part}", ("policy",),
+        {
+            "policy": key("policy"),
+            "reward": {
+                "reward": mean("reward", ".4f"),
+                "gain": interval(_gain, 4),
+                "of the bound's": _realised,
+                "by sharing": _worth_of_sharing,
+            },
+            "spend / b": {
+                "mean": mean("spend", ".3f"),
+                "worst running": worst("worst_running_spend", ".3f"),
+            },
+            "a query": {"ns": _time},
+        },
+        "Gain: reward more than the stage oracle's, the best without context, on the same streams. "
+        "Bound: the oracle with the same context on the same live set. By sharing: reward more "
+        "than with a budget for each query in place of one price of money. Time: the fastest of "
+        "the seeds, on one machine; oracles with context are replayed query by query from Python.",
+    )  # fmt: skip
+    over_budgets = LinesOf(
+        "Reward gained by context", "b, USD per query", "reward above the stage oracle's", CURVES,
+        over="budget", log_x=True, level=0.0,
+        note="At 0: the best mixture without context. References are the oracles with context.",
+    )  # fmt: skip
+    by_horizon = TableOf(
+        "Gain over the stage oracle by horizon, b = {budget:g}", ("policy",),
+        {
+            "policy": key("policy"),
+            "": Each(
+                "num_queries", {"gain": interval(_gain, 4), "of the bound's": _realised}, "T = {:,}"
+            ),
+        },
+        where=lambda run: run["policy"] != WITHOUT[0],
+    )  # fmt: skip
+    over_horizons = LinesOf(
+        "Learning per context costs data", "T, queries", "reward above the stage oracle's", CURVES,
+        over="num_queries", log_x=True, level=0.0,
+    )  # fmt: skip
+    parts = (
+        Part("b = {budget:g}", (gains,), by=("budget",), where={"part": BUDGETS}),
+        Part("All budgets", (over_budgets,), where={"part": BUDGETS}),
+        Part("Horizon", (by_horizon, over_horizons), by=("budget",), where={"part": HORIZONS}),
+    )
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return the policies for which the table has context, at every budget and horizon."""

@@ -36,30 +36,17 @@ class Gamma(Study):
     title = "γ and the budget"
     question = "How should γ scale with the budget, and what does a rule for it gain?"
 
+    full = StudySettings(budgets=(0.0002, 0.0003, 0.0006, 0.001, 0.002))
+
+    over_gamma = LinesOf(
+        "{bounds}: regret over γ", "γ", "regret, %", (Curves(band(regret), "budget", "b = {:g}"),),
+        over="gamma", where={"where": FIT}, log_x=True, log_y=True,
+    )  # fmt: skip
     parts = (
         Part(
-            "{bounds}", by=("bounds",),
-            shows=(
-                regret_by_gamma,
-                rules_elsewhere,
-                LinesOf(
-                    "{bounds}: regret over γ", "γ", "regret, %",
-                    (Curves(band(regret), "budget", "b = {:g}"),),
-                    over="gamma", where={"where": FIT}, log_x=True, log_y=True,
-                ),
-                best_gammas,
-            ),
+            "{bounds}", (regret_by_gamma, rules_elsewhere, over_gamma, best_gammas), by=("bounds",)
         ),
-    )  # fmt: skip
-
-    def settings(self) -> StudySettings:
-        """Return the full setting."""
-        settings = super().settings()
-        return replace(
-            settings,
-            budgets=(0.0002, 0.0003, 0.0006, 0.001, 0.002),
-            limits=replace(settings.limits, solver="native"),
-        )
+    )
 
     def small(self, settings: StudySettings) -> StudySettings:
         """Return the setting for tests, with two budgets: a law needs them."""

@@ -10,7 +10,7 @@ import numpy as np
 from stageroute.config.confidence import Confidence
 from stageroute.lab.adoption import Adoption, adoption
 from stageroute.lab.columns import REGRET_COLUMNS, key, mean
-from stageroute.lab.declared import Cell, Column, Part, Scope, TableOf
+from stageroute.lab.declared import Cell, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.runs import Run, Runs, group
 from stageroute.lab.studies.episode import episode
@@ -47,21 +47,17 @@ class Variant:
     advantage: float | None = None
 
 
-STAGE_VARIANTS: Final = tuple(Variant(STAGES, str(k), num_stages=k) for k in (10, 33, 100, 400))
-BOUND_VARIANTS: Final = tuple(
-    Variant(BOUNDS, label, confidence=confidence)
-    for label, confidence in (
-        ("bernstein, γ = 0.03", Confidence(gamma=0.03)),
-        ("bernstein, γ = 0.15", Confidence()),
-        ("bernstein, γ = 1", Confidence(gamma=1.0)),
-        ("paper, γ = 0.1", Confidence("paper")),
-        ("kl, γ = 1", Confidence("kl")),
-        ("hoeffding, γ = 1", Confidence("hoeffding")),
-    )
+VARIANTS: Final = (
+    *(Variant(STAGES, str(k), num_stages=k) for k in (10, 33, 100, 400)),
+    Variant(BOUNDS, "bernstein, γ = 0.03", confidence=Confidence(gamma=0.03)),
+    Variant(BOUNDS, "bernstein, γ = 0.15", confidence=Confidence()),
+    Variant(BOUNDS, "bernstein, γ = 1", confidence=Confidence(gamma=1.0)),
+    Variant(BOUNDS, "paper, γ = 0.1", confidence=Confidence("paper")),
+    Variant(BOUNDS, "kl, γ = 1", confidence=Confidence("kl")),
+    Variant(BOUNDS, "hoeffding, γ = 1", confidence=Confidence("hoeffding")),
+    *(Variant(ADVANTAGE, f"{a:g}", advantage=a) for a in (0.02, 0.05, 0.1, 0.2)),
 )
-ADVANTAGE_VARIANTS: Final = tuple(
-    Variant(ADVANTAGE, f"{a:g}", advantage=a) for a in (0.02, 0.05, 0.1, 0.2)
-)
+SMALL_VARIANTS: Final = (VARIANTS[0], VARIANTS[7], VARIANTS[13])
 
 
 def _adoption(run: Run) -> Adoption:
@@ -110,38 +106,30 @@ class Newcomer(Study):
     title = "A better newcomer"
     question = "How long does a better newcomer wait until it serves what it should?"
 
-    parts = (
-        Part(
-            "b = {budget:g}", by=("budget", "sweep"),
-            where=lambda run: run["sweep"] != ORACLE,
-            shows=(
-                TableOf(
-                    "Adoption by {sweep}, {part}",
-                    rows=("value",),
-                    columns=(
-                        Column("{sweep}", key("value")),
-                        Column("live", _queries("live")),
-                        Column("in use", _queries("used")),
-                        Column("settled", _queries("settled")),
-                        Column("settled in", mean(lambda run: _adoption(run).settled < inf, ".0%")),
-                        Column("traffic %", mean(lambda run: 100 * _adoption(run).traffic, ".0f")),
-                        *REGRET_COLUMNS,
-                    ),
-                    note=NOTE,
-                ),
-                _settled,
-            ),
-        ),
+    full = StudySettings(
+        workload=BetterNewcomer(BuiltIn(num_initial=11), advantage=0.1), budgets=(0.0003, 0.001),
+        policies=(OURS, "stageroute-published", "thompson", "ucb1", "greedy"),
     )  # fmt: skip
 
-    def settings(self) -> StudySettings:
-        """Return the full setting."""
-        return replace(
-            super().settings(),
-            workload=BetterNewcomer(BuiltIn(num_initial=11), advantage=0.1),
-            budgets=(0.0003, 0.001),
-            policies=(OURS, "stageroute-published", "thompson", "ucb1", "greedy"),
-        )
+    table = TableOf(
+        "Adoption by {sweep}, {part}", ("value",),
+        {
+            "{sweep}": key("value"),
+            "live": _queries("live"),
+            "in use": _queries("used"),
+            "settled": _queries("settled"),
+            "settled in": mean(lambda run: _adoption(run).settled < inf, ".0%"),
+            "traffic %": mean(lambda run: 100 * _adoption(run).traffic, ".0f"),
+            **REGRET_COLUMNS,
+        },
+        NOTE,
+    )  # fmt: skip
+    parts = (
+        Part(
+            "b = {budget:g}", (table, _settled), by=("budget", "sweep"),
+            where=lambda run: run["sweep"] != ORACLE,
+        ),
+    )  # fmt: skip
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return every variant, and the oracle on the same stages of the same stream."""
@@ -159,10 +147,9 @@ class Newcomer(Study):
 
 def _variants(settings: StudySettings) -> list[Variant]:
     policies = [Variant(POLICY, policy, policy=policy) for policy in settings.policies]
-    others = [*STAGE_VARIANTS, *BOUND_VARIANTS, *ADVANTAGE_VARIANTS]
     if settings.is_small:
-        return [*policies[::2], STAGE_VARIANTS[0], BOUND_VARIANTS[3], ADVANTAGE_VARIANTS[3]]
-    return [*policies, *others]
+        return [*policies[::2], *SMALL_VARIANTS]
+    return [*policies, *VARIANTS]
 
 
 def _episode(settings: StudySettings, variant: Variant, budget: float, seed: int) -> Episode:

@@ -1,8 +1,8 @@
 """Pools of many models that arrive fast: more than there are slots to try them in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from stageroute.lab.columns import (
     regret,
     tried,
 )
-from stageroute.lab.declared import Cell, Column, Curves, LinesOf, Part, Scope, TableOf
-from stageroute.lab.episodes import Episode
+from stageroute.lab.declared import Cell as TableCell
+from stageroute.lab.declared import Curves, LinesOf, Part, Scope, TableOf
+from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.runs import Run, Runs
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.studies.episode import changed, episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import PointFigure
 from stageroute.policies import Limits, RewardPrior
@@ -47,65 +48,50 @@ SLOT_VALUES: Final = ((33, 4), (33, 20), (100, 4), (100, 20), (400, 4), (400, 20
 """K and M_max."""
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A policy and what it is told beforehand."""
+Changes = Mapping[str, Any]
+"""What a contestant has in place of a limit; `policy` too."""
 
-    label: str
-    policy: str = OURS
-    prior: RewardPrior | None = None
-    use_prices: bool = True
-    reward_bound: float = 1.0
-
-    def limits(self, limits: Limits) -> Limits:
-        """Return the limits as this one has them."""
-        confidence = replace(limits.confidence, initial_reward_ucb=self.reward_bound)
-        return replace(
-            limits,
-            use_prices=self.use_prices,
-            reward_prior=self.prior,
-            confidence=confidence,
-        )
+PLAIN, TOLD = "prices", "prices, scores ± 0.05"
 
 
-PLAIN: Final = Contestant("prices")
-SCORES: Final = Contestant("prices, scores ± 0.05", prior=RewardPrior("scores", 0.05))
+def _scores(error: float, weight: int = 20) -> Changes:
+    return {"reward_prior": RewardPrior("scores", error, weight)}
 
-OF_SIZES: Final = (
-    PLAIN,
-    Contestant("shortlist by lot", SHORTLIST),
-    SCORES,
-    Contestant("thompson", "thompson"),
-    Contestant("linucb", "linucb"),
-    Contestant("greedy", "greedy"),
-)
 
-OF_KNOWLEDGE: Final = (
-    Contestant("nothing", use_prices=False),
-    PLAIN,
-    Contestant("prices, first bound 0.6", reward_bound=0.6),
-    Contestant("prices, shortlist by lot", SHORTLIST),
-    Contestant("prices, and quality from them", prior=RewardPrior("prices")),
-    Contestant("prices, scores ± 0.15", prior=RewardPrior("scores", 0.15)),
-    Contestant("prices, scores ± 0.1", prior=RewardPrior("scores", 0.1)),
-    SCORES,
-    Contestant("prices, scores ± 0.02", prior=RewardPrior("scores", 0.02)),
-    Contestant("prices, scores ± 0.05, weight 5", prior=RewardPrior("scores", 0.05, 5)),
-    Contestant("prices, scores ± 0.05, weight 100", prior=RewardPrior("scores", 0.05, 100)),
-    Contestant("prices, scores ± 0.05, weight 1,000", prior=RewardPrior("scores", 0.05, 1_000)),
-    Contestant("scores ± 0.05 alone", prior=RewardPrior("scores", 0.05), use_prices=False),
-)
+OF_SIZES: Final[Mapping[str, Changes]] = {
+    PLAIN: {},
+    "shortlist by lot": {"policy": SHORTLIST},
+    TOLD: _scores(0.05),
+    "thompson": {"policy": "thompson"},
+    "linucb": {"policy": "linucb"},
+    "greedy": {"policy": "greedy"},
+}
 
+OF_KNOWLEDGE: Final[Mapping[str, Changes]] = {
+    "nothing": {"use_prices": False},
+    PLAIN: {},
+    "prices, first bound 0.6": {"initial_reward_ucb": 0.6},
+    "prices, shortlist by lot": {"policy": SHORTLIST},
+    "prices, and quality from them": {"reward_prior": RewardPrior("prices")},
+    "prices, scores ± 0.15": _scores(0.15),
+    "prices, scores ± 0.1": _scores(0.1),
+    TOLD: _scores(0.05),
+    "prices, scores ± 0.02": _scores(0.02),
+    "prices, scores ± 0.05, weight 5": _scores(0.05, 5),
+    "prices, scores ± 0.05, weight 100": _scores(0.05, 100),
+    "prices, scores ± 0.05, weight 1,000": _scores(0.05, 1_000),
+    "scores ± 0.05 alone": {**_scores(0.05), "use_prices": False},
+}
 
 NOTE: Final = (
     f"{REGRET_NOTE} Tried: share of the models that arrive which ever serve a query. Deployment: "
     "one stage boundary, new models added included, native solver. Times are those of this run."
 )
 
-TRIED: Final = Column("tried %", mean(tried, ".0f"))
+COLUMNS: Final = {**REGRET_COLUMNS, "tried %": mean(tried, ".0f")}
 
 
-def _time(of: Callable[[Run], float], form: str) -> Cell:
+def _time(of: Callable[[Run], float], form: str) -> TableCell:
     """Return what formats the median of a time; a dash where no times were kept."""
 
     def say(runs: Runs) -> str:
@@ -141,77 +127,49 @@ class Pools(Study):
     title = "Large pools"
     question = "What happens with more candidates than can ever be tried, and what helps?"
 
-    parts = (
-        Part(
-            "Size of the pool", where={"part": SIZE},
-            shows=(
-                TableOf(
-                    "Over the size of the pool",
-                    rows=("N", "who"),
-                    columns=(
-                        Column("told, or policy", key("who")),
-                        Column("N", key("N", ",")),
-                        Column("b", key("budget", "g")),
-                        *REGRET_COLUMNS,
-                        TRIED,
-                        Column(
-                            "ns / query", _time(lambda r: r.timing["nanoseconds_per_query"], ",.0f")
-                        ),
-                        Column(
-                            "ms / deployment",
-                            _time(lambda r: r.timing["milliseconds_deploying"]
-                                  / r.record.num_stages, ".3g"),
-                        ),
-                    ),
-                    note=NOTE,
-                ),
-                LinesOf(
-                    "Regret over the size of the pool", "models", "regret, %",
-                    (Curves(band(regret), "who"),), over="N", log_x=True,
-                    note="The largest pool has twice the budget: its first models are expensive.",
-                ),
-            ),
-        ),
-        Part(
-            "What is known", by=("N",), where={"part": KNOWLEDGE},
-            shows=(
-                TableOf(
-                    "Over what is known of {N:,} models",
-                    rows=("who",),
-                    columns=(
-                        Column("told", key("who")), *REGRET_COLUMNS, TRIED,
-                        Column("starts", interval("starts", 0)),
-                    ),
-                ),
-                _knowledge,
-            ),
-        ),
-        Part(
-            "Slots", where={"part": SLOTS},
-            shows=(
-                TableOf(
-                    "Over the slots that stages offer",
-                    rows=("K", "M_max", "who"),
-                    columns=(
-                        Column("told", key("who")), Column("K", key("K")),
-                        Column("M_max", key("M_max")),
-                        Column("slots", lambda runs: f"{runs[0]['K'] * runs[0]['M_max']:,}"),
-                        *REGRET_COLUMNS, TRIED,
-                    ),
-                ),
-            ),
-        ),
+    full = StudySettings(
+        workload=LargePool(1_000), budgets=(0.003,), seeds=tuple(range(8)),
+        limits=Limits(budget=0.003, use_prices=True, solver="native"),
     )  # fmt: skip
 
-    def settings(self) -> StudySettings:
-        """Return the full setting."""
-        return replace(
-            super().settings(),
-            workload=LargePool(1_000),
-            budgets=(0.003,),
-            seeds=tuple(range(8)),
-            limits=Limits(budget=0.003, use_prices=True, solver="native"),
-        )
+    of_size = TableOf(
+        "Over the size of the pool", ("N", "who"),
+        {
+            "told, or policy": key("who"),
+            "N": key("N", ","),
+            "b": key("budget", "g"),
+            **COLUMNS,
+            "ns / query": _time(lambda run: run.timing["nanoseconds_per_query"], ",.0f"),
+            "ms / deployment": _time(
+                lambda run: run.timing["milliseconds_deploying"] / run.record.num_stages, ".3g"
+            ),
+        },
+        NOTE,
+    )  # fmt: skip
+    over_size = LinesOf(
+        "Regret over the size of the pool", "models", "regret, %", (Curves(band(regret), "who"),),
+        over="N", log_x=True,
+        note="The largest pool has twice the budget: its first models are expensive.",
+    )  # fmt: skip
+    of_knowledge = TableOf(
+        "Over what is known of {N:,} models", ("who",),
+        {"told": key("who"), **COLUMNS, "starts": interval("starts", 0)},
+    )  # fmt: skip
+    of_slots = TableOf(
+        "Over the slots that stages offer", ("K", "M_max", "who"),
+        {
+            "told": key("who"),
+            "K": key("K"),
+            "M_max": key("M_max"),
+            "slots": lambda runs: f"{runs[0]['K'] * runs[0]['M_max']:,}",
+            **COLUMNS,
+        },
+    )  # fmt: skip
+    parts = (
+        Part("Size of the pool", (of_size, over_size), where={"part": SIZE}),
+        Part("What is known", (of_knowledge, _knowledge), by=("N",), where={"part": KNOWLEDGE}),
+        Part("Slots", (of_slots,), where={"part": SLOTS}),
+    )
 
     def small(self, settings: StudySettings) -> StudySettings:
         """Return the setting for tests, with a smaller pool."""
@@ -223,68 +181,38 @@ class Pools(Study):
             found
             for seed in settings.seeds
             for budget in settings.budgets
-            for found in [
-                *_of_sizes(settings, budget, seed),
-                *_of_knowledge(settings, budget, seed),
-                *_of_slots(settings, budget, seed),
-            ]
+            for found in _at(settings, budget, seed)
         ]
         # Episodes of the same pool follow each other.
         return sorted(episodes, key=lambda one: (one.seed, dict(one.cell)["N"]))
 
 
-def _pool(settings: StudySettings, seed: int, num_models: int | None = None) -> LargePool:
+def _at(settings: StudySettings, budget: float, seed: int) -> Iterator[Episode]:
+    """Yield what runs at a budget with a seed."""
     own = settings.workload
-    base = own if isinstance(own, LargePool) else LargePool()
-    return replace(base, num_models=num_models or base.num_models, suite=seed % SUITES)
+    pool = replace(own if isinstance(own, LargePool) else LargePool(), suite=seed % SUITES)
+    is_small, num_models = settings.is_small, pool.num_models
 
+    def one(size: int, cell: Cell, changes: Changes, num_stages: int | None = None) -> Episode:
+        limits = settings.at_budget(HUGE_BUDGET if size == HUGE and cell[0][1] == SIZE else budget)
+        rest = {"reward_prior": None, "use_prices": True, "initial_reward_ucb": 1.0, **changes}
+        policy = rest.pop("policy", OURS)
+        return episode(
+            settings, policy, changed(limits, **rest), seed, cell,
+            workload=replace(pool, num_models=size), num_stages=num_stages,
+        )  # fmt: skip
 
-def _of_sizes(settings: StudySettings, budget: float, seed: int) -> list[Episode]:
-    sizes = SIZES[:2] if settings.is_small else SIZES
-    contestants = OF_SIZES[::2] if settings.is_small else OF_SIZES
-    return [
-        episode(
-            settings, contestant.policy,
-            contestant.limits(settings.at_budget(HUGE_BUDGET if size == HUGE else budget)),
-            seed,
-            (("part", SIZE), ("N", size), ("who", contestant.label)),
-            workload=_pool(settings, seed, size),
-        )
-        for size in sizes
-        if size < HUGE or seed < HUGE_SEEDS
-        for contestant in contestants
-        if size < HUGE or contestant.policy != SHORTLIST
-    ]  # fmt: skip
-
-
-def _of_knowledge(settings: StudySettings, budget: float, seed: int) -> list[Episode]:
-    pool = _pool(settings, seed)
-    contestants = OF_KNOWLEDGE[::3] if settings.is_small else OF_KNOWLEDGE
-    return [
-        episode(
-            settings, contestant.policy, contestant.limits(settings.at_budget(budget)), seed,
-            (("part", KNOWLEDGE), ("N", pool.num_models), ("who", contestant.label)),
-            workload=pool,
-        )
-        for contestant in contestants
-    ]  # fmt: skip
-
-
-def _of_slots(settings: StudySettings, budget: float, seed: int) -> list[Episode]:
-    pool = _pool(settings, seed)
-    values = SLOT_VALUES[:2] if settings.is_small else SLOT_VALUES
-    return [
-        episode(
-            settings, contestant.policy,
-            replace(contestant.limits(settings.at_budget(budget)), max_deployed=slots),
-            seed,
-            (
-                ("part", SLOTS), ("N", pool.num_models), ("who", contestant.label),
-                ("K", stages), ("M_max", slots),
-            ),
-            workload=pool,
-            num_stages=stages,
-        )
-        for stages, slots in values
-        for contestant in (PLAIN, SCORES)
-    ]  # fmt: skip
+    for size in SIZES[:2] if is_small else SIZES:
+        for who in [*OF_SIZES][::2] if is_small else OF_SIZES:
+            is_quick = seed < HUGE_SEEDS and OF_SIZES[who].get("policy") != SHORTLIST
+            if size < HUGE or is_quick:
+                yield one(size, (("part", SIZE), ("N", size), ("who", who)), OF_SIZES[who])
+    for who in [*OF_KNOWLEDGE][::3] if is_small else OF_KNOWLEDGE:
+        cell = (("part", KNOWLEDGE), ("N", num_models), ("who", who))
+        yield one(num_models, cell, OF_KNOWLEDGE[who])
+    for stages, slots in SLOT_VALUES[:2] if is_small else SLOT_VALUES:
+        for who in (PLAIN, TOLD):
+            cell = (("part", SLOTS), ("N", num_models), ("who", who))
+            slots_of = (("K", stages), ("M_max", slots))
+            changes = {**OF_SIZES[who], "max_deployed": slots}
+            yield one(num_models, (*cell, *slots_of), changes, num_stages=stages)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
 from stageroute.lab.columns import band, cell, interval, key, mean, priced
-from stageroute.lab.declared import Column, Curves, Each, LinesOf, Part, TableOf
+from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.power_law import exponent, law_of
 from stageroute.lab.runs import Run, Runs, values
@@ -95,19 +95,18 @@ def _theory(curves: Sequence[Curve]) -> list[Curve]:
 def _exponents(smallest: int) -> Part:
     """Return the exponents from a T on, if there are at least two such T."""
     table = TableOf(
-        f"Exponents, {{instance}}, from T = {smallest:,} on",
-        rows=("rule", "policy"),
-        columns=(
-            Column("policy", key("policy")),
-            Column("K", lambda runs: _rule(runs[0])),
-            Column("largest T", cell(lambda runs: max(run["num_queries"] for run in runs), ",")),
-            Column("learning", exponent("num_queries", "total_regret")),
-            Column("learning, money priced", exponent("num_queries", priced)),
-            Column("waiting", exponent("num_queries", "waiting_cost")),
-            Column("in all", exponent("num_queries", in_all)),
-        ),
-        note=NOTE,
-    )
+        f"Exponents, {{instance}}, from T = {smallest:,} on", ("rule", "policy"),
+        {
+            "policy": key("policy"),
+            "K": lambda runs: _rule(runs[0]),
+            "largest T": cell(lambda runs: max(run["num_queries"] for run in runs), ","),
+            "learning": exponent("num_queries", "total_regret"),
+            "learning, money priced": exponent("num_queries", priced),
+            "waiting": exponent("num_queries", "waiting_cost"),
+            "in all": exponent("num_queries", in_all),
+        },
+        NOTE,
+    )  # fmt: skip
     return Part(
         "", (table,), where=lambda run: run["num_queries"] >= smallest,
         when=lambda runs: len(values(runs, "num_queries")) >= 2,
@@ -115,25 +114,27 @@ def _exponents(smallest: int) -> Part:
 
 
 REGRET: Final = TableOf(
-    f"Regret with K = {CUBE_ROOT}, {{instance}}",
-    rows=("num_queries",),
-    columns=(
-        Column("T", key("num_queries", ",")),
-        Column("K", key("num_stages")),
-        Column("seeds", lambda runs: str(len(values(runs, "seed")))),
-        Each("policy", (Column("", interval(in_all, 0)),)),
-        Column("of it waiting", mean("waiting_cost", ".0f")),
-        Column(
-            "lower bound",
-            lambda runs: f"{floor:.0f}" if (floor := runs[0].cell.get("lower bound")) else "-",
-        ),
-    ),
+    f"Regret with K = {CUBE_ROOT}, {{instance}}", ("num_queries",),
+    {
+        "T": key("num_queries", ","),
+        "K": key("num_stages"),
+        "seeds": lambda runs: str(len(values(runs, "seed"))),
+        "": Each("policy", interval(in_all, 0)),
+        "of it waiting": mean("waiting_cost", ".0f"),
+        "lower bound": lambda runs: f"{x:.0f}" if (x := runs[0].cell.get("lower bound")) else "-",
+    },
+    "Regret in all, in rewards: learning, money priced, and waiting, mean over the seeds. Lower "
+    "bound: what no learner can stay below on average, where the construction has one.",
     where={"rule": CUBE_ROOT},
-    note="Regret in all, in rewards: learning, money priced, and waiting, mean over the seeds. "
-    "Lower bound: what no learner can stay below on average, where the construction has one.",
-)
+)  # fmt: skip
 
 LINES_NOTE: Final = "Straight lines are powers of T; dotted: the slope of the theory, T^(2/3)."
+
+IN_ALL: Final = LinesOf(
+    f"Regret in all, K = {CUBE_ROOT}", "T, queries", "reward lost",
+    (Curves(_positive(in_all), "policy", detail=_power),), over="num_queries",
+    where={"rule": CUBE_ROOT}, more=_theory, log_x=True, log_y=True, note=LINES_NOTE,
+)  # fmt: skip
 
 MADE_OF: Final = LinesOf(
     "What regret is made of, by rule for K: {policy}", "T, queries", "reward lost",
@@ -152,37 +153,17 @@ class Scaling(Study):
     title = "Scaling of regret"
     question = "Does regret grow as T^(2/3), and what of it does?"
 
-    parts = (
-        Part(
-            "{instance}", by=("instance",),
-            shows=(
-                _exponents(SMALLEST),
-                _exponents(ASYMPTOTIC_FROM),
-                REGRET,
-                LinesOf(
-                    f"Regret in all, K = {CUBE_ROOT}", "T, queries", "reward lost",
-                    (Curves(_positive(in_all), "policy", detail=_power),),
-                    over="num_queries", where={"rule": CUBE_ROOT}, more=_theory,
-                    log_x=True, log_y=True, note=LINES_NOTE,
-                ),
-                Part(
-                    "", when=lambda runs: len(values(runs, "rule")) > 1,
-                    where=lambda run: run["policy"] != GUESSING,
-                    shows=(Part("", (MADE_OF,), by=("policy",)),),
-                ),
-            ),
-        ),
+    full = StudySettings(
+        workload=BuiltIn(arrival_order=RELEASE_ORDER), budgets=(0.001,), num_queries=10_000_000,
+        policies=("stageroute", "stageroute-published", THEORY, GUESSING),
     )  # fmt: skip
 
-    def settings(self) -> StudySettings:
-        """Return the full setting. T is the longest stream; K counts where it is fixed."""
-        return replace(
-            super().settings(),
-            workload=BuiltIn(arrival_order=RELEASE_ORDER),
-            budgets=(0.001,),
-            policies=("stageroute", "stageroute-published", THEORY, GUESSING),
-            num_queries=10_000_000,
-        )
+    of_parts = Part(
+        "", (Part("", (MADE_OF,), by=("policy",)),), where=lambda run: run["policy"] != GUESSING,
+        when=lambda runs: len(values(runs, "rule")) > 1,
+    )  # fmt: skip
+    shows = _exponents(SMALLEST), _exponents(ASYMPTOTIC_FROM), REGRET, IN_ALL, of_parts
+    parts = (Part("{instance}", shows, by=("instance",)),)
 
     def small(self, settings: StudySettings) -> StudySettings:
         """Return the setting for tests."""

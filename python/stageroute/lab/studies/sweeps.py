@@ -6,12 +6,12 @@ from typing import Final
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
 from stageroute.lab.columns import band, interval, key, learning, loss, mean, waiting, worst
-from stageroute.lab.declared import Cell, Column, Curves, Each, LinesOf, Part, Scope, TableOf, Under
+from stageroute.lab.declared import Cell, Curves, Each, LinesOf, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.power_law import exponent
 from stageroute.lab.runs import Run, values
 from stageroute.lab.shares import agreement, who_serves
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.studies.episode import changed, episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import HeatMap, LineFigure
 from stageroute.policies.ours.stageroute import as_published
@@ -47,20 +47,15 @@ class Sweep:
     small: tuple[float, ...]
 
 
+def _limit(name: str, kind: Callable[[float], float] = float) -> Callable[..., Episode]:
+    """Return what gives an episode another limit."""
+    return lambda episode, value: replace(
+        episode, limits=changed(episode.limits, **{name: kind(value)})
+    )
+
+
 def _stages(episode: Episode, value: float) -> Episode:
     return replace(episode, num_stages=int(value))
-
-
-def _max_deployed(episode: Episode, value: float) -> Episode:
-    return replace(episode, limits=replace(episode.limits, max_deployed=int(value)))
-
-
-def _budget(episode: Episode, value: float) -> Episode:
-    return replace(episode, limits=replace(episode.limits, budget=value))
-
-
-def _throughput_cap(episode: Episode, value: float) -> Episode:
-    return replace(episode, limits=replace(episode.limits, throughput_cap=value))
 
 
 def _gamma(episode: Episode, value: float) -> Episode:
@@ -68,8 +63,7 @@ def _gamma(episode: Episode, value: float) -> Episode:
         # Its γ is published too: the same algorithm with another one is StageRoute so set.
         limits = as_published(episode.limits)
         episode = replace(episode, policy="stageroute", limits=limits)
-    confidence = replace(episode.limits.confidence, gamma=value)
-    return replace(episode, limits=replace(episode.limits, confidence=confidence))
+    return _limit("gamma")(episode, value)
 
 
 def _candidates(episode: Episode, value: float) -> Episode:
@@ -84,10 +78,10 @@ def _arrivals(episode: Episode, value: float) -> Episode:
 
 
 OTHER_SWEEPS: Final = (
-    Sweep("M_max", (2, 3, 4, 6, 8, 11), _max_deployed, (3, 4)),
-    Sweep("b, USD per query", (0.0002, 0.0003, 0.0005, 0.001, 0.0015, 0.002, 0.003), _budget,
-          (0.0005, 0.001)),
-    Sweep("α", (0.25, 0.3, 0.4, 0.5, 0.75, 1.0), _throughput_cap, (0.4, 1.0)),
+    Sweep("M_max", (2, 3, 4, 6, 8, 11), _limit("max_deployed", int), (3, 4)),
+    Sweep("b, USD per query", (0.0002, 0.0003, 0.0005, 0.001, 0.0015, 0.002, 0.003),
+          _limit("budget"), (0.0005, 0.001)),
+    Sweep("α", (0.25, 0.3, 0.4, 0.5, 0.75, 1.0), _limit("throughput_cap"), (0.4, 1.0)),
     Sweep("γ", (0.01, 0.03, 0.1, 0.15, 0.3, 1.0, 3.0), _gamma, (0.1, 1.0)),
     Sweep("candidates", (10, 20, 50, 100, 200, 500, 1000), _candidates, (10, 20)),
     Sweep("arrivals within, share of the stream", (0.02, 0.05, 0.1, 0.25, 0.5, 1.0), _arrivals,
@@ -103,19 +97,21 @@ def _between_boundaries(run: Run) -> float:
 
 
 TABLE: Final = TableOf(
-    "Over {part}",
-    rows=("value",),
-    columns=(
-        Column("{sweep}", key("value", "g")),
-        Column("waiting %", mean(waiting)),
-        Column("oracle", mean("oracle_reward", ".3f")),
-        Each("who", (
-            Column("loss %", interval(loss)),
-            Column("worst", worst(loss, ".1f")),
-            Column("spend / b", mean("spend", ".3f")),
-        )),
-    ),
-    note=NOTE,
+    "Over {part}", ("value",),
+    {
+        "{sweep}": key("value", "g"),
+        "waiting %": mean(waiting),
+        "oracle": mean("oracle_reward", ".3f"),
+        "": Each(
+            "who",
+            {
+                "loss %": interval(loss),
+                "worst": worst(loss, ".1f"),
+                "spend / b": mean("spend", ".3f"),
+            },
+        ),
+    },
+    NOTE,
 )  # fmt: skip
 
 
@@ -128,7 +124,7 @@ def _figure(scope: Scope) -> list[LineFigure]:
     )(scope)  # fmt: skip
 
 
-def _agreement(name: str) -> Under:
+def _agreement(name: str) -> dict[str, Cell]:
     """Return columns of how far stages agree with the oracle's: all, the first, the last third."""
 
     def share(run: Run, part: str) -> float:
@@ -140,7 +136,7 @@ def _agreement(name: str) -> Under:
     def of(part: str) -> Cell:
         return mean(lambda run: share(run, part), ".1%")
 
-    return Under(name, tuple(Column(part, of(part)) for part in ("all", "first", "last")))
+    return {part: of(part) for part in ("all", "first", "last")}
 
 
 def _maps(scope: Scope) -> list[HeatMap]:
@@ -158,76 +154,55 @@ class Sweeps(Study):
     title = "Sweeps"
     question = "How sensitive is each policy to each setting, and how often should it redeploy?"
 
+    full = StudySettings(
+        workload=BuiltIn(arrival_order=RELEASE_ORDER), policies=(OURS, PUBLISHED, "greedy")
+    )
+
+    over_interval = LinesOf(
+        "Loss over the update interval, b = {budget:g}", "queries between two boundaries",
+        "loss, %",
+        (
+            Curves(band(loss), "who"),
+            Curves(band(waiting), label="waiting", where={"who": OURS}),
+            Curves(band(learning), label="learning", where={"who": OURS}),
+        ),
+        over=_between_boundaries, log_x=True, log_y=True,
+        focus=lambda _: (OURS, "waiting", "learning"),
+        note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals lose twice: "
+        "arrivals wait for a boundary, and models can be exchanged, hence tried, less often. "
+        "Choose an interval where the line of the whole loss is still level.",
+    )  # fmt: skip
+    growth = TableOf(
+        "Waiting over the update interval", ("budget",),
+        {"b": key("budget", "g"), "grows as interval^": exponent(_between_boundaries, waiting)},
+    )  # fmt: skip
+    selection = TableOf(
+        "Agreement with the oracle", ("policy",),
+        {
+            "policy": key("policy"), "live": _agreement("live"), "needed": _agreement("needed"),
+            "served": _agreement("served"),
+        },
+        "Live: candidates × stages in which a model is live for both or for neither; slots that "
+        "the oracle's mixture does not need are filled by both as they like. Needed: stages in "
+        "which every model that the oracle uses is live. Served: queries that the same models "
+        "serve. Over the whole stream, its first and its last third.",
+        where=lambda run: run["policy"] != ORACLE,
+    )  # fmt: skip
     parts = (
         Part(
-            "{sweep}, b = {budget:g}", by=("sweep", "budget"), where={"sweep": INTERVAL},
-            shows=(
-                TABLE,
-                LinesOf(
-                    "Loss over the update interval, b = {budget:g}",
-                    "queries between two boundaries", "loss, %",
-                    (
-                        Curves(band(loss), "who"),
-                        Curves(band(waiting), label="waiting", where={"who": OURS}),
-                        Curves(band(learning), label="learning", where={"who": OURS}),
-                    ),
-                    over=_between_boundaries, log_x=True, log_y=True,
-                    focus=lambda _: (OURS, "waiting", "learning"),
-                    note=f"Learning and waiting are the parts of what {OURS} loses. Long intervals "
-                    "lose twice: arrivals wait for a boundary, and models can be exchanged, hence "
-                    "tried, less often. Choose an interval where the line of the whole loss is "
-                    "still level.",
-                ),
-            ),
+            "{sweep}, b = {budget:g}", (TABLE, over_interval), by=("sweep", "budget"),
+            where={"sweep": INTERVAL},
         ),
         Part(
-            "{sweep}", by=("sweep",), where=lambda run: run["sweep"] not in (DEFAULT, INTERVAL),
-            shows=(TABLE, _figure),
+            "{sweep}", (TABLE, _figure), by=("sweep",),
+            where=lambda run: run["sweep"] not in (DEFAULT, INTERVAL),
         ),
+        Part(INTERVAL, (growth,), where={"sweep": INTERVAL, "who": OURS}),
         Part(
-            INTERVAL, where={"sweep": INTERVAL, "who": OURS},
-            shows=(
-                TableOf(
-                    "Waiting over the update interval",
-                    rows=("budget",),
-                    columns=(
-                        Column("b", key("budget", "g")),
-                        Column(
-                            "grows as interval^", exponent(_between_boundaries, waiting)
-                        ),
-                    ),
-                ),
-            ),
-        ),
-        Part(
-            "Selection", where={"sweep": DEFAULT}, when=lambda runs: bool(runs[0].record.models),
-            shows=(
-                TableOf(
-                    "Agreement with the oracle",
-                    rows=("policy",),
-                    columns=(
-                        Column("policy", key("policy")),
-                        _agreement("live"), _agreement("needed"), _agreement("served"),
-                    ),
-                    where=lambda run: run["policy"] != ORACLE,
-                    note="Live: candidates × stages in which a model is live for both or for "
-                    "neither; slots that the oracle's mixture does not need are filled by both as "
-                    "they like. Needed: stages in which every model that the oracle uses is live. "
-                    "Served: queries that the same models serve. Over the whole stream, its first "
-                    "and its last third.",
-                ),
-                _maps,
-            ),
+            "Selection", (selection, _maps), where={"sweep": DEFAULT},
+            when=lambda runs: bool(runs[0].record.models),
         ),
     )  # fmt: skip
-
-    def settings(self) -> StudySettings:
-        """Return the full setting. The limits' budget is the default of the other sweeps."""
-        return replace(
-            super().settings(),
-            workload=BuiltIn(arrival_order=RELEASE_ORDER),
-            policies=("stageroute", PUBLISHED, "greedy"),
-        )
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return every policy at every value of every sweep, and the oracle at the default."""
