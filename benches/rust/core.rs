@@ -7,7 +7,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use stageroute_baselines::{OutcomeMatrix, Trace, replay};
-use stageroute_core::deployment::solve_deployment;
+use stageroute_core::deployment::{BranchAndBound, DeploymentProblem, solve_deployment};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Router,
@@ -113,8 +113,11 @@ fn deployment(bencher: Bencher<'_, '_>, arms: usize) {
         (0..arms).map(|_| low + (high - low) * sampler.unit()).collect()
     };
     let (reward, cost, cap) = (draw(0.2, 0.9), draw(1e-5, 2e-3), draw(0.1, 0.175));
-    let problem = Problem { reward: &reward, cost: &cost, cap: &cap, budget: 3e-4 };
-    bencher.bench_local(|| solve_deployment(black_box(problem), 8, 0.0, &mut || false).unwrap());
+    let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget: 3e-4 };
+    bencher.bench_local(|| {
+        let problem = DeploymentProblem::plain(black_box(mixture), 8);
+        solve_deployment(&problem, 0.0, &mut BranchAndBound::new(&mut || false)).unwrap()
+    });
 }
 
 fn config(family: ConfidenceFamily) -> RouterConfig {

@@ -21,10 +21,10 @@ __all__ = [
     "Signal",
     "Tail",
     "__version__",
-    "best_live_set",
     "decisions_to_json",
+    "mixture_of_set",
     "replay",
-    "solve_plain_deployment",
+    "solve_deployment",
     "solve_routing_lp",
 ]
 
@@ -58,19 +58,10 @@ class RoutingSolution:
 def solve_routing_lp(
     reward: ArrayLike, cost: ArrayLike, throughput_cap: ArrayLike, budget: float
 ) -> RoutingSolution: ...
-def solve_plain_deployment(
-    reward: ArrayLike,
-    cost: ArrayLike,
-    throughput_cap: ArrayLike,
-    budget: float,
-    max_deployed: int,
-    current_price: float,
-    time_limit: float | None,
-) -> tuple[str, list[int], NDArray[np.float64], float, float, float, int]: ...
 
 @type_check_only
-class CoreSets(TypedDict):
-    max_deployed: int
+class CoreConstraints(TypedDict):
+    start: NDArray[np.float64]
     most: NDArray[np.float64]
     uses: NDArray[np.float64]
     pinned: NDArray[np.bool_]
@@ -78,16 +69,27 @@ class CoreSets(TypedDict):
     provider: list[int]
     min_providers: int
 
-def best_live_set(
+def solve_deployment(
     reward: ArrayLike,
     cost: ArrayLike,
     throughput_cap: ArrayLike,
     budget: float,
-    start: ArrayLike,
-    sets: CoreSets,
-    goal: str,
+    max_deployed: int,
+    constraints: CoreConstraints | None,
+    current_price: float,
+    solver: Callable[[str, bool], list[int] | None] | None,
     time_limit: float | None,
-) -> list[int] | None: ...
+) -> tuple[str, list[int], NDArray[np.float64], float, float, float, str] | None: ...
+def mixture_of_set(
+    arms: list[int],
+    goal: str,
+    reward: ArrayLike,
+    cost: ArrayLike,
+    throughput_cap: ArrayLike,
+    budget: float,
+    max_deployed: int,
+    constraints: CoreConstraints | None,
+) -> list[float] | None: ...
 
 @final
 class Decision:

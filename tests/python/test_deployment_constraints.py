@@ -12,8 +12,7 @@ from deployment_cases import Case, check, jittered, make_case
 from stageroute import DeploymentSolution, solve_deployment
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.deployment.constraints import reasons
-from stageroute.deployment.highs import HighsMip
-from stageroute.deployment.native import NativeMip
+from stageroute.deployment.highs import HighsSolver
 from stageroute.errors import DeploymentConflictError, InvalidInputError, SolverError
 
 PROBLEMS, NEAR_TIES = 1000, 300
@@ -157,8 +156,7 @@ def test_what_is_optimal_anyway_costs_no_mip(monkeypatch: pytest.MonkeyPatch, so
     def refuse(*_: object) -> None:
         raise AssertionError("a MIP was solved")
 
-    for mip in (HighsMip, NativeMip):
-        monkeypatch.setattr(mip, "best", refuse)
+    monkeypatch.setattr(HighsSolver, "__call__", refuse)
     # Arms 0 and 1 are optimal. Memory has room for them and the pinned arm 2, not for the better
     # stand-in 3; money is left to start arm 1.
     constraints = DeploymentConstraints(
@@ -317,7 +315,7 @@ def test_reasons_name_what_keeps_an_arm_live_or_not() -> None:
         max_changes=1,
         names=("a", "b", "c", "d", "e"),
     )
-    assert reasons(constraints, [0, 1], 5, [0], 3) == (
+    assert reasons(constraints, [0, 1], 5, [0]) == (
         ("pinned a", "min_providers = 2"),
         ("min_providers = 2",),
         ("memory_gb = 80", "max_changes = 1"),

@@ -8,7 +8,8 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 use stageroute_core::Error;
 use stageroute_core::deployment::{
-    Deployment, Goal, LIMIT_TOLERANCE, LiveSets, SetProblem, best_set, solve_deployment,
+    BranchAndBound, Deployment, DeploymentProblem, Goal, LIMIT_TOLERANCE, LiveSets, SetSolver,
+    solve_deployment,
 };
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 
@@ -21,6 +22,16 @@ fn config(cases: u32) -> ProptestConfig {
         rng_seed: RngSeed::Fixed(0x0057_a9e2_07e5),
         ..ProptestConfig::default()
     }
+}
+
+/// The answer of the core's own search; None if no set is allowed.
+fn solve_with(problem: &DeploymentProblem<'_>) -> Option<Deployment> {
+    solve_deployment(problem, 0.0, &mut BranchAndBound::new(&mut || false)).unwrap()
+}
+
+/// The same for a goal alone.
+fn best_set(problem: &DeploymentProblem<'_>, goal: Goal) -> Option<Vec<usize>> {
+    BranchAndBound::new(&mut || false).best_set(problem, goal, None).unwrap()
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +50,7 @@ impl Instance {
     }
 
     fn solve(&self) -> Deployment {
-        solve_deployment(self.problem(), self.slots, 0.0, &mut || false).unwrap()
+        solve_with(&DeploymentProblem::plain(self.problem(), self.slots)).unwrap()
     }
 
     fn unit(&self) -> f64 {
@@ -237,7 +248,7 @@ struct Demands {
 }
 
 impl Demands {
-    fn problem<'a>(&'a self, instance: &'a Instance, goal: Goal) -> SetProblem<'a> {
+    fn problem<'a>(&'a self, instance: &'a Instance) -> DeploymentProblem<'a> {
         let sets = LiveSets {
             max_deployed: instance.slots,
             most: &self.most,
@@ -247,7 +258,7 @@ impl Demands {
             provider: &self.provider,
             min_providers: self.min_providers,
         };
-        SetProblem { mixture: instance.problem(), start: &self.start, sets, goal }
+        DeploymentProblem { mixture: instance.problem(), start: &self.start, sets }
     }
 
     fn allows(&self, set: &[usize], slots: usize) -> bool {
@@ -275,13 +286,13 @@ impl Demands {
         let unit = costs.fold(f64::MIN_POSITIVE, f64::max);
         let left = instance.budget - start;
         match goal {
-            Goal::Caps => Some(set.iter().map(|&arm| instance.cap[arm]).sum()),
-            Goal::Reward => {
+            Goal::Largest => Some(set.iter().map(|&arm| instance.cap[arm]).sum()),
+            Goal::Best => {
                 let lp = Instance { budget: left.max(0.0), ..instance.clone() }.lp(set);
                 let is_met = lp.status() == Status::Optimal && left >= -LIMIT_TOLERANCE * unit;
                 is_met.then(|| lp.objective())
             }
-            Goal::Thrift => {
+            Goal::Cheapest => {
                 let free = Instance { budget: 0.0, ..instance.clone() };
                 let lp = free.lp(set);
                 (lp.status() != Status::CapInfeasible).then(|| -(lp.spend() + start) / unit)
@@ -318,28 +329,63 @@ fn demands(arms: usize, unit: f64) -> impl Strategy<Value = Demands> {
     )
 }
 
+fn constrained() -> impl Strategy<Value = (Instance, Demands)> {
+    prop_oneof![spread(8), tied(8), duplicates(8)]
+        .prop_flat_map(|instance| {
+            let (arms, unit) = (instance.reward.len(), instance.unit());
+            (Just(instance), demands(arms, unit), 1_usize..6)
+        })
+        .prop_map(|(instance, demands, slots)| (Instance { slots, ..instance }, demands))
+}
+
+/// The best value of any allowed set; minus infinity if none has one.
+fn best_value(instance: &Instance, demands: &Demands, goal: Goal) -> f64 {
+    let arms = instance.reward.len();
+    (1_u32..1 << arms)
+        .map(|mask| (0..arms).filter(|arm| mask >> arm & 1 == 1).collect::<Vec<_>>())
+        .filter(|set| demands.allows(set, instance.slots))
+        .filter_map(|set| demands.value(instance, &set, goal))
+        .fold(f64::NEG_INFINITY, f64::max)
+}
+
 proptest! {
     #![proptest_config(config(10_000))]
 
     #[test]
+    fn deployments_under_constraints_equal_brute_force((instance, demands) in constrained()) {
+        let goals = [Goal::Best, Goal::Cheapest, Goal::Largest];
+        let values = goals.map(|goal| (goal, best_value(&instance, &demands, goal)));
+        let expected = values.into_iter().find(|(_, value)| value.is_finite());
+        let found = solve_with(&demands.problem(&instance));
+        let (Some((goal, best)), Some(found)) = (expected, &found) else {
+            prop_assert!(expected.is_none() && found.is_none(), "{expected:?}, {found:?}");
+            return Ok(());
+        };
+        let status = match goal {
+            Goal::Best => Status::Optimal,
+            Goal::Cheapest => Status::BudgetInfeasible,
+            Goal::Largest => Status::CapInfeasible,
+        };
+        prop_assert_eq!(found.status, status);
+        prop_assert!(demands.allows(&found.deployed, instance.slots), "{found:?}");
+        let value = demands.value(&instance, &found.deployed, goal);
+        prop_assert!(value.is_some_and(|v| (v - best).abs() <= TOLERANCE), "{value:?}, not {best}");
+        let is_full = |arm: usize| {
+            let mut wider = found.deployed.clone();
+            wider.push(arm);
+            let is_free = demands.start[arm] == 0.0 && !found.deployed.contains(&arm);
+            !(is_free && demands.allows(&wider, instance.slots))
+        };
+        prop_assert!((0..instance.reward.len()).all(is_full), "an empty slot in {found:?}");
+    }
+
+    #[test]
     fn equals_brute_force_under_constraints(
-        (instance, demands) in prop_oneof![spread(8), tied(8), duplicates(8)]
-            .prop_flat_map(|instance| {
-                let (arms, unit) = (instance.reward.len(), instance.unit());
-                (Just(instance), demands(arms, unit), 1_usize..6)
-            })
-            .prop_map(|(instance, demands, slots)| (Instance { slots, ..instance }, demands)),
-        goal in select(vec![Goal::Reward, Goal::Thrift, Goal::Caps]),
+        (instance, demands) in constrained(),
+        goal in select(vec![Goal::Best, Goal::Cheapest, Goal::Largest]),
     ) {
-        let arms = instance.reward.len();
-        let sets = (1_u32..1 << arms)
-            .map(|mask| (0..arms).filter(|arm| mask >> arm & 1 == 1).collect::<Vec<_>>())
-            .filter(|set| demands.allows(set, instance.slots));
-        let best = sets
-            .filter_map(|set| demands.value(&instance, &set, goal))
-            .fold(f64::NEG_INFINITY, f64::max);
-        let found = best_set(&demands.problem(&instance, goal), &mut || false).unwrap();
-        let Some(set) = found.set else {
+        let best = best_value(&instance, &demands, goal);
+        let Some(set) = best_set(&demands.problem(&instance), goal) else {
             prop_assert_eq!(best, f64::NEG_INFINITY);
             return Ok(());
         };
@@ -347,6 +393,65 @@ proptest! {
         let value = demands.value(&instance, &set, goal);
         prop_assert!(value.is_some_and(|v| (v - best).abs() <= TOLERANCE), "{value:?}, not {best}");
     }
+}
+
+// ---- other solvers of sets --------------------------------------------------------------------
+
+/// A solver that gives the same answers whatever the problem.
+struct Scripted {
+    best: Option<Vec<usize>>,
+    cheapest: Option<Vec<usize>>,
+}
+
+impl SetSolver for Scripted {
+    type Error = Error;
+    const NAME: &'static str = "scripted";
+    const IS_EXACT: bool = false;
+
+    fn best_set(
+        &mut self,
+        _: &DeploymentProblem<'_>,
+        goal: Goal,
+        _: Option<&RoutingLp>,
+    ) -> Result<Option<Vec<usize>>, Error> {
+        Ok(match goal {
+            Goal::Best => self.best.clone(),
+            Goal::Cheapest => self.cheapest.clone(),
+            Goal::Largest => None,
+        })
+    }
+}
+
+fn scripted(best: Option<Vec<usize>>, cheapest: Option<Vec<usize>>) -> Result<Deployment, Error> {
+    let instance = small();
+    let problem = DeploymentProblem::plain(instance.problem(), instance.slots);
+    let found = solve_deployment(&problem, 0.0, &mut Scripted { best, cheapest })?;
+    Ok(found.unwrap())
+}
+
+#[test]
+fn the_sets_of_an_inexact_solver_are_improved() {
+    let best = small().solve();
+    assert_eq!((best.status, best.solved_by.as_str()), (Status::Optimal, "native"));
+    // All sets of two arms that meet the budget.
+    for set in [vec![1, 2], vec![1, 3]] {
+        let found = scripted(Some(set.clone()), None).unwrap();
+        assert_eq!(found.solved_by, "scripted");
+        assert_eq!((found.deployed, found.objective), (best.deployed.clone(), best.objective));
+    }
+}
+
+#[test]
+fn a_solver_that_is_wrong_is_contradicted() {
+    let refused = |best, cheapest| scripted(best, cheapest).unwrap_err().to_string();
+    let wrong = |goal, status| {
+        format!("scripted chose a set as the {goal} one that is {status} when judged exactly")
+    };
+    assert_eq!(refused(None, Some(vec![1, 3])), wrong("cheapest", "optimal"));
+    assert_eq!(refused(Some(vec![0, 1]), None), wrong("best", "budget_infeasible"));
+    assert_eq!(refused(Some(vec![1, 2, 3]), None), wrong("best", "not allowed"));
+    assert_eq!(refused(Some(vec![1, 4]), None), wrong("best", "not allowed"));
+    assert_eq!(refused(None, Some(vec![2, 3])), wrong("cheapest", "cap_infeasible"));
 }
 
 // ---- ends and bad data ------------------------------------------------------------------------
@@ -360,13 +465,17 @@ fn small() -> Instance {
 #[test]
 fn a_search_that_is_stopped_gives_no_answer() {
     let instance = small();
-    assert!(instance.solve().nodes > 1);
+    let problem = DeploymentProblem::plain(instance.problem(), instance.slots);
+    let mut go_on = || false;
+    let mut search = BranchAndBound::new(&mut go_on);
+    solve_deployment(&problem, 0.0, &mut search).unwrap();
+    assert!(search.nodes > 1);
     let mut looks = 0;
     let mut stop = || {
         looks += 1;
         true
     };
-    let stopped = solve_deployment(instance.problem(), instance.slots, 0.0, &mut stop);
+    let stopped = solve_deployment(&problem, 0.0, &mut BranchAndBound::new(&mut stop));
     assert_eq!(stopped.unwrap_err(), Error::SearchStopped { nodes: 1 });
     assert_eq!(looks, 1);
 }
@@ -374,9 +483,11 @@ fn a_search_that_is_stopped_gives_no_answer() {
 #[test]
 fn bad_data_are_refused_by_name() {
     let instance = small();
-    let solve = |slots, price| {
-        solve_deployment(instance.problem(), slots, price, &mut || false).unwrap_err().to_string()
+    let refuse = |problem: &DeploymentProblem<'_>, price| {
+        let solved = solve_deployment(problem, price, &mut BranchAndBound::new(&mut || false));
+        solved.unwrap_err().to_string()
     };
+    let solve = |slots, price| refuse(&DeploymentProblem::plain(instance.problem(), slots), price);
     assert_eq!(solve(0, 0.0), "max_deployed = 0: must be at least 1");
     let rule = "must be finite and not negative, in reward per USD";
     assert_eq!(solve(2, -1.0), format!("current_price = -1: {rule}"));
@@ -393,8 +504,7 @@ fn bad_data_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut Demands), message: &str| {
         let mut bad = good.clone();
         change(&mut bad);
-        let error = best_set(&bad.problem(&instance, Goal::Reward), &mut || false).unwrap_err();
-        assert_eq!(error.to_string(), message);
+        assert_eq!(refuse(&bad.problem(&instance), 0.0), message);
     };
     refused(&|d| d.start.truncate(3), "start has 3 elements; it must have 4, one for each arm");
     refused(
@@ -421,8 +531,8 @@ fn contradictions_allow_no_set() {
         provider: vec![0; 4],
         min_providers: 1,
     };
-    for goal in [Goal::Reward, Goal::Thrift, Goal::Caps] {
-        let found = best_set(&demands.problem(&instance, goal), &mut || false).unwrap();
-        assert_eq!(found.set, None);
+    for goal in [Goal::Best, Goal::Cheapest, Goal::Largest] {
+        assert_eq!(best_set(&demands.problem(&instance), goal), None);
     }
+    assert_eq!(solve_with(&demands.problem(&instance)), None);
 }

@@ -1,22 +1,26 @@
-"""The deployment MIP and the MIP over sets alone, solved by HiGHS. The only user of highspy.
+"""The deployment MIP, solved by HiGHS: a solver of sets for the core. The only user of highspy.
 
 HiGHS has a relative MIP gap of 0 and its default feasibility tolerance. That tolerance is absolute,
 so the budget row is divided by the budget, and memory by its limit. Sets that HiGHS calls feasible
 and that are not, judged exactly, are cut off. HiGHS's own numbers never leave this module.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import highspy
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from stageroute.deployment.live_sets import LiveSets
-from stageroute.deployment.problem import Problem
+from stageroute._core import FACTS, mixture_of_set
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.deployment.constraints import name_constraints
 from stageroute.errors import SolverError
 
-__all__ = ["HighsMip"]
+if TYPE_CHECKING:
+    from stageroute._core import CoreConstraints
+
+__all__ = ["DeploymentData", "HighsSolver"]
 
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
@@ -24,7 +28,6 @@ Columns = NDArray[np.int32]
 
 MAX_CUTS: Final = 100
 """How many sets that HiGHS calls feasible within its tolerance, and that are not, are cut off."""
-
 
 INFEASIBLE: Final = (
     highspy.HighsModelStatus.kInfeasible,
@@ -44,70 +47,115 @@ ROUNDING: Final = 1e-6
 """In grains: what division adds to or takes from a whole number of them."""
 
 
-class HighsMip:
-    """HiGHS, with what time it may still take over all its runs.
+class DeploymentData(NamedTuple):
+    """The data of a deployment problem, as `_core.solve_deployment` takes them."""
+
+    reward: ArrayLike
+    cost: ArrayLike
+    throughput_cap: ArrayLike
+    budget: float
+    max_deployed: int
+    constraints: "CoreConstraints"
+
+
+class HighsSolver:
+    """HiGHS, with what time it may still take over all its runs for one problem.
 
     Parameters
     ----------
+    data : DeploymentData
     previous : sequence of int or None
         A set to start from, if it is allowed. Indices of no arm are passed over.
     time_limit : float or None
         Seconds.
     """
 
-    name: Final = "highs"
-
-    def __init__(self, previous: Sequence[int] | None, time_limit: float | None) -> None:
+    def __init__(
+        self, data: DeploymentData, previous: Sequence[int] | None, time_limit: float | None
+    ) -> None:
+        self._data = data
         self._previous = previous
         self._time = _SolverTime(time_limit)
 
-    def best(self, problem: Problem) -> Arms | None:
-        """Choose the allowed set of the highest value; None when none meets budget and caps.
+    def __call__(self, goal: str, is_constrained: bool) -> list[int] | None:  # noqa: FBT001
+        """Choose the allowed set that is "best", "cheapest" or "largest"; None if there is none.
 
         Raises
         ------
         SolverError
             If HiGHS stopped without a proven optimum.
         """
+        data = self._data
+        if not is_constrained:
+            none = name_constraints(DeploymentConstraints(), np.size(data.reward), None, None)
+            data = data._replace(constraints=none.for_core())
+        problem = _SetProblem(data, goal)
         n = problem.size
         model = _Model(self._time)
-        weight = model.add_columns(problem.reward, np.zeros(n), problem.cap)
-        live = model.add_live_columns(-problem.charge, problem.sets)
-        unit = problem.budget or float(max(problem.cost.max(), problem.start.max())) or 1.0
-        money = np.concatenate([problem.cost, problem.start]) / unit
-        used = np.flatnonzero(money)
-        model.add_row(-np.inf, problem.budget / unit, np.append(weight, live)[used], money[used])
+        weight = model.add_columns(problem.gain, np.zeros(n), problem.cap)
+        live = model.add_live_columns(problem)
+        if goal == "best":
+            unit = data.budget or float(max(problem.cost.max(), problem.start.max())) or 1.0
+            money = np.concatenate([problem.cost, problem.start]) / unit
+            used = np.flatnonzero(money)
+            columns = np.append(weight, live)[used]
+            model.add_row(-np.inf, data.budget / unit, columns, money[used])
         model.add_row(1.0, 1.0, weight, np.ones(n))
-        providers = model.add_set_rows(problem.sets, live)
+        providers = model.add_set_rows(problem, live)
         for arm, cap in enumerate(problem.cap):
             model.add_row(-np.inf, 0.0, np.array([weight[arm], live[arm]]), np.array([1.0, -cap]))
         model.load()
         if self._previous is not None:
             previous = np.unique([arm for arm in self._previous if 0 <= arm < n])
-            _start_from(model, problem, previous, providers)
+            _start_from(model, problem, previous.astype(np.intp), providers)
+        return _first_exact(model, live, problem)
 
-        def is_feasible(arms: Arms) -> bool:
-            return problem.outcome(arms).status == "optimal"
 
-        return _first_exact(model, live, problem.sets, is_feasible, problem.start > 0.0)
+class _SetProblem:
+    """A problem as arrays, and what a goal makes of it."""
 
-    def cheapest(self, problem: Problem) -> Arms | None:
-        """Choose the allowed set of the lowest spend; None when the caps of none suffice."""
-        return self.best(problem.cheapest())
+    def __init__(self, data: DeploymentData, goal: str) -> None:
+        self._asked = goal, *data
+        self.cost = np.asarray(data.cost, dtype=np.float64)
+        self.cap = np.asarray(data.throughput_cap, dtype=np.float64)
+        n = self.size = self.cost.size
+        asked = data.constraints
+        self.start, self.pinned, self.forbidden = (
+            asked["start"],
+            asked["pinned"],
+            asked["forbidden"],
+        )
+        self.uses = np.concatenate([asked["uses"].reshape(-1, n), np.ones((1, n))])
+        self.most = np.append(asked["most"], float(data.max_deployed))
+        self.provider, self.min_providers = np.array(asked["provider"]), asked["min_providers"]
+        self.gain, self.gain_by_life = np.asarray(data.reward, dtype=np.float64), np.zeros(n)
+        if goal == "cheapest":
+            least = float(np.finfo(float).tiny)
+            unit = max(float(self.cost.max()), float(self.start.max()), least)
+            self.gain, self.gain_by_life = 1.0 - self.cost / unit, -self.start / unit
+        elif goal == "largest":
+            self.gain, self.gain_by_life, self.cap = np.zeros(n), self.cap, np.ones(n)
+        # Where the budget does not matter, neither does what a start takes of it.
+        self.is_paid = (self.start > 0.0) & (goal == "best")
 
-    def largest(self, problem: Problem) -> Arms | None:
-        """Choose the allowed set of the largest caps; None when no set is allowed."""
-        return self.best(problem.largest())
+    def mixture(self, arms: Arms) -> list[float] | None:
+        """Return the exact mixture of a set; None if it has none, or may not be live."""
+        return mixture_of_set(arms.tolist(), *self._asked)
 
-    def allows_any(self, sets: LiveSets) -> bool:
-        """Whether there is a set that may be live, whatever it costs and can take."""
-        model = _Model(self._time)
-        live = model.add_live_columns(np.zeros(sets.size), sets)
-        model.add_row(1.0, np.inf, live, np.ones(sets.size))
-        model.add_set_rows(sets, live)
-        model.load()
-        no_start = np.zeros(sets.size, dtype=np.bool_)
-        return _first_exact(model, live, sets, lambda _: True, no_start) is not None
+    def cover(self, arms: Arms) -> tuple[Arms, int] | None:
+        """Find arms of which at most a number can be live, given a set that exceeds a limit.
+
+        The fewest arms of the set that exceed it, and every arm that uses more than any of those:
+        any as many of them exceed it too (an extended cover).
+        """
+        for use, most in zip(self.uses, self.most, strict=True):
+            largest_first = arms[np.argsort(-use[arms], kind="stable")]
+            exceeds = np.cumsum(use[largest_first]) > most + FACTS["limit_tolerance"]
+            if exceeds.any():
+                fewest = largest_first[: int(np.argmax(exceeds)) + 1]
+                larger = np.flatnonzero(use >= use[fewest].max())
+                return np.union1d(fewest, larger), fewest.size - 1
+        return None
 
 
 class _SolverTime:
@@ -117,29 +165,25 @@ class _SolverTime:
         self.left = None if limit is None else float(limit)
 
 
-def _first_exact(
-    model: "_Model",
-    live: Columns,
-    sets: LiveSets,
-    is_feasible: Callable[[Arms], bool],
-    has_start: NDArray[np.bool_],
-) -> Arms | None:
+def _first_exact(model: "_Model", live: Columns, problem: _SetProblem) -> list[int] | None:
     """Solve, and cut off what is feasible within HiGHS's tolerance only."""
     for _ in range(MAX_CUTS):
-        values = model.maximise(sets.size)
+        values = model.maximise(problem.size)
         if values is None:
             return None
         arms = np.flatnonzero(values[live] > 0.5)
-        if not sets.allows(arms):
-            # Only memory can be exceeded by so little.
-            cover, most = sets.cover(arms)
-            model.cut(-np.inf, float(most), live[cover], np.ones(cover.size))
-        elif is_feasible(arms):
-            return arms
+        # Only memory can be exceeded by so little; all else is whole numbers.
+        cover = problem.cover(arms)
+        if cover is not None:
+            columns, most = live[cover[0]], float(cover[1])
+            model.cut(-np.inf, most, columns, np.ones(columns.size))
+        elif problem.mixture(arms) is not None:
+            chosen: list[int] = arms.tolist()
+            return chosen
         else:
             # Another arm, or one start less to pay for.
-            others = np.setdiff1d(np.arange(sets.size), arms)
-            paid = arms[has_start[arms]]
+            others = np.setdiff1d(np.arange(problem.size), arms)
+            paid = arms[problem.is_paid[arms]]
             sign = np.append(np.ones(others.size), -np.ones(paid.size))
             columns = np.append(live[others], live[paid])
             model.cut(1.0 - paid.size, np.inf, columns, sign)
@@ -148,14 +192,14 @@ def _first_exact(
     )
 
 
-def _start_from(model: "_Model", problem: Problem, arms: Arms, providers: Arms) -> None:
+def _start_from(model: "_Model", problem: _SetProblem, arms: Arms, providers: Arms) -> None:
     """Give HiGHS a set to start from, where it is one that may be live."""
-    if not problem.sets.allows(arms):
+    mixture = problem.mixture(arms)
+    if mixture is None:
         return
     weights, live = np.zeros(problem.size), np.zeros(problem.size)
-    weights[arms] = problem.outcome(arms).probabilities
-    live[arms] = 1.0
-    present = np.isin(providers, problem.sets.provider[arms])
+    weights[arms], live[arms] = mixture, 1.0
+    present = np.isin(providers, problem.provider[arms])
     model.start_from(np.concatenate([weights, live, present.astype(np.float64)]))
 
 
@@ -183,29 +227,30 @@ class _Model:
         self._integer += [integer] * value.size
         return np.arange(first, first + value.size, dtype=np.int32)
 
-    def add_live_columns(self, value: Floats, sets: LiveSets) -> Columns:
-        lower, upper = sets.pinned.astype(np.float64), np.ones(sets.size)
-        live = self.add_columns(value, lower, upper, integer=True)
-        for arm in np.flatnonzero(sets.forbidden):
+    def add_live_columns(self, problem: _SetProblem) -> Columns:
+        lower, upper = problem.pinned.astype(np.float64), np.ones(problem.size)
+        live = self.add_columns(problem.gain_by_life, lower, upper, integer=True)
+        for arm in np.flatnonzero(problem.forbidden):
             # A row, since a bound below that of a pinned arm would be refused as bad input.
             self.add_row(-np.inf, 0.0, live[[arm]], np.ones(1))
         return live
 
-    def add_set_rows(self, sets: LiveSets, live: Columns) -> Arms:
+    def add_set_rows(self, problem: _SetProblem, live: Columns) -> Arms:
         """Add the constraints on sets; the providers that got a column."""
-        for limit in sets.limits:
-            use = np.floor(limit.use / MEMORY_GRAIN + ROUNDING) * MEMORY_GRAIN
+        for exact_use, most in zip(problem.uses, problem.most, strict=True):
+            use = np.floor(exact_use / MEMORY_GRAIN + ROUNDING) * MEMORY_GRAIN
             used = np.flatnonzero(use)
-            self.add_row(-np.inf, limit.most, live[used], use[used])
-        if sets.min_providers <= 1:
+            self.add_row(-np.inf, most, live[used], use[used])
+        least = problem.min_providers
+        if least <= 1:
             return np.zeros(0, dtype=np.intp)
-        providers = np.unique(sets.provider)
+        providers = np.unique(problem.provider)
         zeros, ones = np.zeros(providers.size), np.ones(providers.size)
         present = self.add_columns(zeros, zeros, ones)
-        self.add_row(float(sets.min_providers), np.inf, present, ones)
+        self.add_row(float(least), np.inf, present, ones)
         for number, column in zip(providers, present, strict=True):
             # A provider is present only if one of its arms is live.
-            own = live[sets.provider == number]
+            own = live[problem.provider == number]
             sign = np.append(-np.ones(own.size), 1.0)
             self.add_row(-np.inf, 0.0, np.append(own, column), sign)
         return providers

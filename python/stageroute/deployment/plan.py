@@ -177,9 +177,7 @@ def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
     )
     forced: tuple[tuple[str, ...], ...] = ((),) * len(candidates)
     if constraints is not None:
-        forced = reasons(
-            constraints, solution.deployed, len(candidates), slots.tolist(), len(candidates)
-        )
+        forced = reasons(constraints, solution.deployed, len(candidates), slots.tolist())
     return _describe(solution, now, forced)
 
 

@@ -1,46 +1,29 @@
-"""Which models to keep live during a stage: the deployment MIP.
+"""Which models to keep live during a stage: the deployment problem, checked, solved and named.
 
     DeployOPT   max Σ μ_m d_m   s.t.  Σ c_m d_m + Σ s_m z_m <= b,  Σ d_m = 1,  0 <= d_m <= α_m z_m,
                                       Σ z_m <= M_max,  z an allowed set           (Li & Li 2026)
 
 with s, what starting an arm costs, and the allowed sets, those that satisfy the operator's
-constraints; as published there are neither. The answer is exact in four steps. (1) Without
-constraints and cardinality the MIP is the routing LP over all candidates; its optimum uses at most
-two fractional arms, so it often fits into M_max. (2) Where not, a MIP solver chooses the set. (3)
-If that answer's arms with weight, with pinned arms and stand-ins, satisfy the constraints and lose
-nothing to start costs, it is optimal for the constrained problem too; otherwise the solver solves
-that. (4) Arms are exchanged one by one as the exact LP likes better, since HiGHS cannot tell sets
-apart that differ by less than about 1e-6; free slots are filled; and what is reported is the exact
-LP on the final set. Without constraints the native solver does all of this in one call.
+constraints; as published there are neither. The core solves it; its search for the best set is
+exchanged for HiGHS where that is asked for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute._core import RoutingSolution, solve_plain_deployment, solve_routing_lp
+from stageroute import _core
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.router import SOLVERS
-from stageroute.deployment.constraints import live_sets
-from stageroute.deployment.highs import HighsMip
-from stageroute.deployment.live_sets import LiveSets, minimal_conflict
-from stageroute.deployment.native import NativeMip
-from stageroute.deployment.problem import SUPPORT_TOLERANCE, Problem
-from stageroute.errors import DeploymentConflictError, SolverError
+from stageroute.deployment.constraints import find_conflict, name_constraints
+from stageroute.deployment.highs import DeploymentData, HighsSolver
 
 __all__ = ["SOLVERS", "DeploymentSolution", "caps_suffice", "solve_deployment"]
 
 Floats = NDArray[np.float64]
-Arms = NDArray[np.intp]
-
-Mip = HighsMip | NativeMip
-
-BOUNDARY: Final = 1e-6
-"""A set that spends this share less than the budget is one that a solver must find."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -137,125 +120,34 @@ def solve_deployment(
         If the solver stopped, at the time limit or otherwise, without a proven optimum.
     """
     _check_arguments(max_deployed, solver, current_price, time_limit)
-    if solver == "native" and constraints is None:
-        return _plain_native(
-            reward, cost, throughput_cap, budget, max_deployed, current_price, time_limit
-        )
-    # The LP over all candidates checks the arrays before anything is done with them.
-    relaxed = solve_routing_lp(reward, cost, throughput_cap, budget)
-    size = np.size(reward)
-    asked = DeploymentConstraints() if constraints is None else constraints
-    is_known = isinstance(asked, DeploymentConstraints)
-    require(is_known, "constraints", asked, "must be DeploymentConstraints, or None")
-    problem = Problem(
-        np.asarray(reward, dtype=np.float64),
-        np.asarray(cost, dtype=np.float64),
-        np.asarray(throughput_cap, dtype=np.float64),
-        start=asked.start_costs(size, previous),
-        charge=np.zeros(size),
-        budget=float(budget),
-        current_price=float(current_price),
-        sets=live_sets(asked, size, previous, max_deployed),
+    is_known = constraints is None or isinstance(constraints, DeploymentConstraints)
+    require(is_known, "constraints", constraints, "must be DeploymentConstraints, or None")
+    named, limits, highs = None, None, None
+    if constraints is not None or solver == "highs":
+        asked = DeploymentConstraints() if constraints is None else constraints
+        named = name_constraints(asked, np.size(reward), previous, max_deployed)
+        limits = named.for_core()
+    if solver == "highs" and limits is not None:
+        data = DeploymentData(reward, cost, throughput_cap, budget, max_deployed, limits)
+        highs = HighsSolver(data, previous, time_limit)
+    answer = _core.solve_deployment(
+        reward,
+        cost,
+        throughput_cap,
+        budget,
+        max_deployed,
+        limits,
+        current_price,
+        highs,
+        time_limit,
     )
-    free = live_sets(DeploymentConstraints(), size, previous, max_deployed)
-    plain = replace(problem, start=np.zeros(size), sets=free)
-    mip: Mip = NativeMip(time_limit) if solver == "native" else HighsMip(previous, time_limit)
-    arms, solved_by = _without_constraints(plain, relaxed, mip)
-    completed = problem.complete(arms)
-    if completed is not None and problem.is_as_good(completed, plain.outcome(arms)):
-        return _report(problem, completed, solved_by)
-    return _report(problem, _by_mip(problem, mip), f"{mip.name}_constrained")
-
-
-def _plain_native(
-    reward: ArrayLike,
-    cost: ArrayLike,
-    throughput_cap: ArrayLike,
-    budget: float,
-    max_deployed: int,
-    current_price: float,
-    time_limit: float | None,
-) -> DeploymentSolution:
-    status, deployed, weights, objective, spend, budget_price, nodes = solve_plain_deployment(
-        reward, cost, throughput_cap, budget, max_deployed, current_price, time_limit
-    )
+    if answer is None:
+        assert named is not None, "without constraints every set is allowed"
+        raise find_conflict(named, time_limit)
+    status, deployed, weights, objective, spend, budget_price, solved_by = answer
     weights.setflags(write=False)
-    solved_by = "native" if nodes else "lp"
     return DeploymentSolution(
         status, tuple(deployed), weights, objective, spend, budget_price, solved_by
-    )
-
-
-def _without_constraints(plain: Problem, relaxed: RoutingSolution, mip: Mip) -> tuple[Arms, str]:
-    """Choose the arms that matter where only the number of live arms is limited, and say how."""
-    slots = int(min(plain.sets.limits[0].most, plain.size))
-    if not caps_suffice(plain.cap, slots):
-        order = np.lexsort((np.arange(plain.size), plain.cost, -plain.cap))
-        return order[:slots], "lp"
-    support = np.flatnonzero(relaxed.probabilities > SUPPORT_TOLERANCE)
-    if support.size <= slots:
-        return support, "lp"
-    return _by_mip(plain, mip), mip.name
-
-
-def _by_mip(problem: Problem, mip: Mip) -> Arms:
-    """Choose the best allowed set; the cheapest where none meets the budget; else the largest."""
-    chosen = mip.best(problem)
-    if chosen is not None:
-        return _polish(problem, problem, chosen)
-    chosen = mip.cheapest(problem)
-    if chosen is not None:
-        found = problem.outcome(chosen)
-        if found.status != "optimal":
-            return _polish(problem, problem.cheapest(), chosen)
-        if found.spend <= problem.budget * (1.0 - BOUNDARY):
-            raise SolverError(f"{mip.name} finds no set that meets the budget although one exists")
-        return _polish(problem, problem, chosen)
-    chosen = mip.largest(problem)
-    if chosen is None:
-        raise _conflict(problem.sets, mip)
-    if problem.outcome(chosen).status != "cap_infeasible":
-        raise SolverError(f"{mip.name} finds no mixture within the caps although one exists")
-    return _polish(problem, problem.largest(), chosen)
-
-
-def _polish(problem: Problem, goal: Problem, chosen: Arms) -> Arms:
-    """Improve a set and fill its free slots, until filling opens no way to improve it further."""
-    # Arms that are live for nothing stand in the way of better ones.
-    needed = problem.needed(chosen)
-    improved = goal.improve(needed if problem.sets.allows(needed) else chosen)
-    value = -np.inf
-    while True:
-        completed = problem.complete(improved)
-        arms = problem.fill(improved) if completed is None else completed
-        before, value = value, goal.outcome(arms).value
-        improved = goal.improve(arms)
-        if improved is arms or value <= before:
-            return arms
-
-
-def _conflict(sets: LiveSets, mip: Mip) -> DeploymentConflictError:
-    names, remedy = minimal_conflict(sets, mip.allows_any)
-    return DeploymentConflictError(
-        f"no set of models satisfies {' and '.join(names)}; to resolve this conflict, {remedy}",
-        names,
-    )
-
-
-def _report(problem: Problem, arms: Arms, solved_by: str) -> DeploymentSolution:
-    arms = np.sort(arms)
-    outcome = problem.outcome(arms)
-    weights = np.zeros(problem.size)
-    weights[arms] = outcome.probabilities
-    weights.setflags(write=False)
-    return DeploymentSolution(
-        status=outcome.status,
-        deployed=tuple(int(arm) for arm in arms),
-        weights=weights,
-        objective=outcome.objective,
-        spend=outcome.spend,
-        budget_price=outcome.budget_price,
-        solved_by=solved_by,
     )
 
 
@@ -276,4 +168,4 @@ def caps_suffice(throughput_cap: ArrayLike, max_deployed: int) -> bool:
     """Whether `max_deployed` arms could take all the traffic, as the exact LP judges it."""
     caps = np.sort(np.asarray(throughput_cap, dtype=np.float64))[::-1][:max_deployed]
     zeros = np.zeros_like(caps)
-    return solve_routing_lp(zeros, zeros, caps, 0.0).status != "cap_infeasible"
+    return _core.solve_routing_lp(zeros, zeros, caps, 0.0).status != "cap_infeasible"

@@ -197,11 +197,15 @@ pub enum Error {
         /// How many queries were replayed.
         queries: usize,
     },
-    /// The search found no set whose caps suffice although there is one; a defect, never an answer.
-    #[error("no set of {max_deployed} arms was found whose caps suffice, although one exists")]
-    NoMixture {
-        /// How many arms can be live.
-        max_deployed: usize,
+    /// A solver of sets is wrong by more than rounding; a defect, never an answer.
+    #[error("{solver} chose a set as the {goal} one that is {status} when judged exactly")]
+    ContradictedSolver {
+        /// The solver.
+        solver: &'static str,
+        /// What it was asked for.
+        goal: &'static str,
+        /// The status of its set.
+        status: &'static str,
     },
 }
 

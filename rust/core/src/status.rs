@@ -19,10 +19,10 @@ pub enum DecisionStatus {
 impl DecisionStatus {
     /// All statuses, by the name each has in the interface; in the order of their numbers.
     pub const NAMES: [(&'static str, Self); 4] = [
-        ("optimal", Self::Optimal),
+        (Status::Optimal.as_str(), Self::Optimal),
         ("throttled", Self::Throttled),
-        ("budget_infeasible", Self::BudgetInfeasible),
-        ("cap_infeasible", Self::CapInfeasible),
+        (Status::BudgetInfeasible.as_str(), Self::BudgetInfeasible),
+        (Status::CapInfeasible.as_str(), Self::CapInfeasible),
     ];
 
     /// The status of an LP that was solved; `budget` is the budget itself, USD per query.

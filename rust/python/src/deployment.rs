@@ -1,54 +1,28 @@
-//! The deployment problem as functions on arrays.
+//! The deployment problem as functions on arrays, with a solver of sets in Python where one is given.
 
 use std::time::Instant;
 
 use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
 use pyo3::prelude::*;
-use stageroute_core::deployment::{self as core, Goal, LiveSets, SetProblem};
-use stageroute_core::lp::Problem;
+use stageroute_core::Error;
+use stageroute_core::deployment::{
+    BranchAndBound, Deployment, DeploymentProblem, Goal, LiveSets, SetSolver,
+    solve_deployment as solve,
+};
+use stageroute_core::lp::{Problem, RoutingLp};
 
 use crate::convert::{Floats, elements};
 use crate::errors::{invalid, to_py};
 use crate::gate::{Interrupts, without_interpreter};
 
-/// Status, live set, weights of all arms, objective, spend, budget price, nodes of the search.
-type Answer = (&'static str, Vec<usize>, Py<PyArray1<f64>>, f64, f64, f64, u64);
+/// Status, live set, weights of all arms, objective, spend, budget price, what solved it.
+type Answer = (&'static str, Vec<usize>, Py<PyArray1<f64>>, f64, f64, f64, String);
 
-/// Solve the deployment problem without constraints: see `stageroute.solve_deployment`.
-///
-/// Returns status, live set, weights, objective, spend, budget price, and the nodes of the search, 0
-/// where the LP without the limit on live arms kept it by itself.
-#[pyfunction]
-// PyO3 passes extracted arguments by value.
-#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
-pub(crate) fn solve_plain_deployment(
-    py: Python<'_>,
-    reward: Floats<'_>,
-    cost: Floats<'_>,
-    throughput_cap: Floats<'_>,
-    budget: f64,
-    max_deployed: usize,
-    current_price: f64,
-    time_limit: Option<f64>,
-) -> PyResult<Answer> {
-    let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
-    let (reward, cost, cap) = (&*reward, &*cost, &*cap);
-    let problem = Problem { reward, cost, cap, budget };
-    let found = without_interpreter(py, |interrupts| {
-        let mut should_stop = stop_at(time_limit, interrupts);
-        core::solve_deployment(problem, max_deployed, current_price, &mut should_stop)
-            .map_err(to_py)
-    })?;
-    let weights = found.weights.to_pyarray(py).unbind();
-    let (status, price) = (found.status.as_str(), found.budget_price);
-    Ok((status, found.deployed, weights, found.objective, found.spend, price, found.nodes))
-}
-
-/// Which sets may be live, as keyword arguments name it.
+/// What limits the live set beside its size, and what starting an arm costs, by argument name.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub(crate) struct Sets<'py> {
-    max_deployed: usize,
+pub(crate) struct Constraints<'py> {
+    start: PyReadonlyArray1<'py, f64>,
     most: PyReadonlyArray1<'py, f64>,
     uses: PyReadonlyArray1<'py, f64>,
     pinned: PyReadonlyArray1<'py, bool>,
@@ -57,47 +31,95 @@ pub(crate) struct Sets<'py> {
     min_providers: usize,
 }
 
-/// Find the allowed set that is best at "reward", "thrift" or "caps"; None if there is none.
+impl Constraints<'_> {
+    /// They come from this package, which makes them contiguous.
+    fn sets(&self, max_deployed: usize) -> PyResult<LiveSets<'_>> {
+        Ok(LiveSets {
+            max_deployed,
+            most: self.most.as_slice()?,
+            uses: self.uses.as_slice()?,
+            pinned: self.pinned.as_slice()?,
+            forbidden: self.forbidden.as_slice()?,
+            provider: &self.provider,
+            min_providers: self.min_providers,
+        })
+    }
+}
+
+/// The problem that arguments stand for.
+fn assemble<'a>(
+    mixture: Problem<'a>,
+    max_deployed: usize,
+    constraints: Option<&'a Constraints<'_>>,
+) -> PyResult<DeploymentProblem<'a>> {
+    Ok(match constraints {
+        None => DeploymentProblem::plain(mixture, max_deployed),
+        Some(asked) => {
+            let (start, sets) = (asked.start.as_slice()?, asked.sets(max_deployed)?);
+            DeploymentProblem { mixture, start, sets }
+        }
+    })
+}
+
+/// Solve the deployment problem: see `stageroute.solve_deployment`.
+///
+/// `solver` is asked for the "best", "cheapest" or "largest" set, under the constraints or not, and
+/// returns its arms, or None; without one the core's own search is used, for at most `time_limit`
+/// seconds. Returns None if no set is allowed.
 #[pyfunction]
+// PyO3 passes extracted arguments by value.
 #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
-pub(crate) fn best_live_set(
+pub(crate) fn solve_deployment(
     py: Python<'_>,
     reward: Floats<'_>,
     cost: Floats<'_>,
     throughput_cap: Floats<'_>,
     budget: f64,
-    start: Floats<'_>,
-    sets: Sets<'_>,
-    goal: &str,
+    max_deployed: usize,
+    constraints: Option<Constraints<'_>>,
+    current_price: f64,
+    solver: Option<Py<PyAny>>,
     time_limit: Option<f64>,
-) -> PyResult<Option<Vec<usize>>> {
-    let goal = match goal {
-        "reward" => Goal::Reward,
-        "thrift" => Goal::Thrift,
-        "caps" => Goal::Caps,
-        _ => return Err(invalid(format!("goal = {goal:?}: must be reward, thrift or caps"))),
-    };
+) -> PyResult<Option<Answer>> {
     let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
-    let (start, most, uses) = (elements(&start), elements(&sets.most), elements(&sets.uses));
-    let (pinned, forbidden) = (elements(&sets.pinned), elements(&sets.forbidden));
-    let problem = SetProblem {
-        mixture: Problem { reward: &reward, cost: &cost, cap: &cap, budget },
-        start: &start,
-        sets: LiveSets {
-            max_deployed: sets.max_deployed,
-            most: &most,
-            uses: &uses,
-            pinned: &pinned,
-            forbidden: &forbidden,
-            provider: &sets.provider,
-            min_providers: sets.min_providers,
-        },
-        goal,
-    };
-    without_interpreter(py, |interrupts| {
-        let found = core::best_set(&problem, &mut stop_at(time_limit, interrupts));
-        Ok(found.map_err(to_py)?.set)
-    })
+    let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
+    let problem = assemble(mixture, max_deployed, constraints.as_ref())?;
+    let found = without_interpreter(py, |interrupts| {
+        if let Some(solver) = solver {
+            let mut highs = PythonSolver { solver };
+            return solve(&problem, current_price, &mut highs).map_err(|fault| fault.0);
+        }
+        let mut should_stop = stop_at(time_limit, interrupts);
+        solve(&problem, current_price, &mut BranchAndBound::new(&mut should_stop)).map_err(to_py)
+    })?;
+    Ok(found.map(|found| answer(py, found)))
+}
+
+fn answer(py: Python<'_>, found: Deployment) -> Answer {
+    let weights = found.weights.to_pyarray(py).unbind();
+    let (status, price) = (found.status.as_str(), found.budget_price);
+    (status, found.deployed, weights, found.objective, found.spend, price, found.solved_by)
+}
+
+/// The mixture of a set of arms that is best at a goal; None if it has none, or may not be live.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
+pub(crate) fn mixture_of_set(
+    arms: Vec<usize>,
+    goal: &str,
+    reward: Floats<'_>,
+    cost: Floats<'_>,
+    throughput_cap: Floats<'_>,
+    budget: f64,
+    max_deployed: usize,
+    constraints: Option<Constraints<'_>>,
+) -> PyResult<Option<Vec<f64>>> {
+    let goal = Goal::ALL.into_iter().find(|known| known.as_str() == goal);
+    let goal = goal.ok_or_else(|| invalid("goal: must be best, cheapest or largest"))?;
+    let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
+    let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
+    let problem = assemble(mixture, max_deployed, constraints.as_ref())?;
+    problem.mixture_of(&arms, goal).map_err(to_py)
 }
 
 /// Says whether a number of seconds has passed, or a signal handler raised something.
@@ -106,5 +128,37 @@ fn stop_at(seconds: Option<f64>, interrupts: &mut Interrupts) -> impl FnMut() ->
     move || {
         let is_late = seconds.is_some_and(|limit| start.elapsed().as_secs_f64() >= limit);
         is_late || interrupts.is_raised()
+    }
+}
+
+// ---- a solver of sets in Python -----------------------------------------------------------------
+
+/// HiGHS, behind a Python callable that knows the problem.
+struct PythonSolver {
+    solver: Py<PyAny>,
+}
+
+/// What goes wrong in it.
+struct Fault(PyErr);
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self(to_py(error))
+    }
+}
+
+impl SetSolver for PythonSolver {
+    type Error = Fault;
+    const NAME: &'static str = "highs";
+    const IS_EXACT: bool = false;
+
+    fn best_set(
+        &mut self,
+        _: &DeploymentProblem<'_>,
+        goal: Goal,
+        relaxed: Option<&RoutingLp>,
+    ) -> Result<Option<Vec<usize>>, Fault> {
+        let asked = (goal.as_str(), relaxed.is_none());
+        Python::attach(|py| self.solver.call1(py, asked)?.extract(py)).map_err(Fault)
     }
 }

@@ -66,9 +66,9 @@ fn refused(error: &Refused, message: String) -> PyErr {
         }
         Refused::AllExcluded { .. } => ExcludedError::new_err(message),
         Refused::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
-        Refused::PivotLimit { .. } | Refused::SearchStopped { .. } | Refused::NoMixture { .. } => {
-            SolverError::new_err(message)
-        }
+        Refused::PivotLimit { .. }
+        | Refused::SearchStopped { .. }
+        | Refused::ContradictedSolver { .. } => SolverError::new_err(message),
         // Stopped by a signal handler, whose exception takes the place of this one.
         Refused::ReplayStopped { .. } => PyRuntimeError::new_err(message),
         Refused::InvalidNumber { .. }

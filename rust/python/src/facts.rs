@@ -1,9 +1,10 @@
-//! What the core declares once and the Python side builds its types from: names and defaults.
+//! What the core declares once and the Python side builds its types from: names, defaults, tolerances.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pythonize::pythonize;
 use serde::Serialize;
+use stageroute_core::deployment::LIMIT_TOLERANCE;
 use stageroute_core::{
     AtLimit, ChangeTest, Charge, ConfidenceFamily, DecisionStatus, Failures, HealthConfig, Pacing,
     Period, Reasons, Strike,
@@ -11,11 +12,12 @@ use stageroute_core::{
 
 use crate::errors::invalid;
 
-/// Names as tuples, in the order of their numbers; defaults as dicts.
+/// Names as tuples, in the order of their numbers; defaults as dicts; tolerances as numbers.
 pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let facts = PyDict::new(py);
     facts.set_item("families", PyTuple::new(py, ConfidenceFamily::NAMES.map(|(name, _)| name))?)?;
     facts.set_item("statuses", PyTuple::new(py, DecisionStatus::NAMES.map(|(name, _)| name))?)?;
+    facts.set_item("limit_tolerance", LIMIT_TOLERANCE)?;
     facts.set_item("reasons", PyTuple::new(py, Reasons::NAMES.map(|(_, name)| name))?)?;
     facts.set_item("periods", names(py, &Period::NAMES.map(|(_, period)| period))?)?;
     facts.set_item("at_limit", names(py, &AtLimit::ALL)?)?;

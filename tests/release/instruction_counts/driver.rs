@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use stageroute_baselines::{OutcomeMatrix, Trace, replay};
-use stageroute_core::deployment::solve_deployment;
+use stageroute_core::deployment::{BranchAndBound, DeploymentProblem, solve_deployment};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift,
@@ -128,9 +128,11 @@ fn deployment(arms: usize, steps: usize) -> Result<(), Error> {
         let first = step % PROBLEMS * arms;
         let own = first..first + arms;
         let (reward, cost, cap) = (&reward[own.clone()], &cost[own.clone()], &cap[own]);
-        let problem = Problem { reward, cost, cap, budget: 5e-4 };
-        let found = black_box(solve_deployment(problem, 5, 0.0, &mut || false)?);
-        searched += usize::from(found.nodes > 0);
+        let problem = DeploymentProblem::plain(Problem { reward, cost, cap, budget: 5e-4 }, 5);
+        let mut go_on = || false;
+        let mut search = BranchAndBound::new(&mut go_on);
+        black_box(solve_deployment(&problem, 0.0, &mut search)?);
+        searched += usize::from(search.nodes > 0);
     }
     assert!(2 * searched > steps, "{searched} of {steps} needed a search");
     Ok(())

@@ -5,55 +5,12 @@
 //! with its being live. A free arm's column has both; of a pinned arm the second part is certain, and
 //! is taken off the right-hand side.
 
-use super::sets::{LIMIT_TOLERANCE, LiveSets};
+use super::problem::{DeploymentProblem, Goal};
+use super::sets::{LIMIT_TOLERANCE, LiveSets, is_set};
 use crate::lp::{FEASIBILITY_TOLERANCE, Problem};
 
 /// How far the mass and the budget may be missed: a little more than the exact LP on a set forgives.
 const MIXTURE_TOLERANCE: f64 = 2.0 * FEASIBILITY_TOLERANCE;
-
-/// What is maximised over the allowed sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
-    /// The reward of the best mixture within the budget.
-    Reward,
-    /// What the cheapest mixture leaves, whatever the budget.
-    Thrift,
-    /// The sum of the caps, even if it is below 1.
-    Caps,
-}
-
-/// Which allowed set of arms is best?
-#[derive(Debug, Clone, Copy)]
-pub struct SetProblem<'a> {
-    /// Estimates, caps and budget of all candidates.
-    pub mixture: Problem<'a>,
-    /// What making each arm live costs, USD per query; finite and not negative.
-    pub start: &'a [f64],
-    /// The sets that may be live.
-    pub sets: LiveSets<'a>,
-    /// What is best.
-    pub goal: Goal,
-}
-
-impl SetProblem<'_> {
-    /// The unit of money in which differences in spend are judged: the largest cost.
-    pub(super) fn unit(&self) -> f64 {
-        let costs = self.mixture.cost.iter().chain(self.start);
-        costs.copied().fold(f64::MIN_POSITIVE, f64::max)
-    }
-
-    /// Whether `arm` can take the place of `other` in any set, which is allowed and no worse then.
-    pub(super) fn is_no_worse(&self, arm: usize, other: usize) -> bool {
-        let Problem { reward, cost, cap, .. } = self.mixture;
-        let sets = &self.sets;
-        reward[arm] >= reward[other]
-            && cost[arm] <= cost[other]
-            && cap[arm] >= cap[other]
-            && self.start[arm] <= self.start[other]
-            && sets.limits().all(|(uses, _)| uses[arm] <= uses[other])
-            && (sets.min_providers <= 1 || sets.provider[arm] == sets.provider[other])
-    }
-}
 
 /// What has been decided of an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,16 +40,17 @@ pub(super) struct Program {
 
 impl Program {
     /// The rows of a problem, over the arms that are not forbidden.
-    pub(super) fn new(problem: &SetProblem<'_>) -> Self {
+    pub(super) fn new(problem: &DeploymentProblem<'_>, goal: Goal) -> Self {
         let Problem { reward, cost, cap, budget } = problem.mixture;
-        let (unit, start, sets) = (problem.unit(), problem.start, &problem.sets);
-        let arms = (0..reward.len()).filter(|&arm| !sets.forbidden[arm]).collect();
+        let (unit, sets) = (problem.unit(), &problem.sets);
+        let start = |arm: usize| problem.start_of(arm) / unit;
+        let arms = (0..reward.len()).filter(|&arm| !is_set(sets.forbidden, arm)).collect();
         let mut program = Self { arms, ..Self::default() };
-        if problem.goal != Goal::Caps {
+        if goal != Goal::Largest {
             program.add_row(1.0, true, |arm| (cap[arm], 0.0));
         }
-        if problem.goal == Goal::Reward {
-            let of_arm = |arm: usize| (cap[arm] * cost[arm] / unit, start[arm] / unit);
+        if goal == Goal::Best {
+            let of_arm = |arm: usize| (cap[arm] * cost[arm] / unit, start(arm));
             program.add_row(budget / unit, false, of_arm);
         }
         program.tolerance.resize(program.right.len(), MIXTURE_TOLERANCE);
@@ -102,10 +60,10 @@ impl Program {
         }
         program.add_provider_rows(sets);
         program.tolerance.resize(program.right.len(), LIMIT_TOLERANCE);
-        let gain = |&arm: &usize| match problem.goal {
-            Goal::Reward => (cap[arm] * reward[arm], 0.0),
-            Goal::Thrift => (-cap[arm] * cost[arm] / unit, -start[arm] / unit),
-            Goal::Caps => (0.0, cap[arm]),
+        let gain = |&arm: &usize| match goal {
+            Goal::Best => (cap[arm] * reward[arm], 0.0),
+            Goal::Cheapest => (-cap[arm] * cost[arm] / unit, -start(arm)),
+            Goal::Largest => (0.0, cap[arm]),
         };
         (program.gain_by_weight, program.gain_by_life) = program.arms.iter().map(gain).unzip();
         program

@@ -7,8 +7,11 @@
 //! duality decide what is dropped.
 
 use super::incumbent::Incumbent;
-use super::program::{Fate, Program, SetProblem};
+use super::problem::{DeploymentProblem, Goal};
+use super::program::{Fate, Program};
 use super::relaxation::{COLUMN_TOLERANCE, Relaxation};
+use super::sets::is_set;
+use super::solve::SetSolver;
 use crate::error::Error;
 use crate::lp::RoutingLp;
 
@@ -22,43 +25,59 @@ pub const NODE_LIMIT: u64 = 20_000_000;
 /// Nodes between two looks at whether the caller wants an end.
 const NODES_PER_LOOK: u64 = 256;
 
-/// What a search found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// A best set, ascending; None if no allowed set has a mixture (for [`super::Goal::Caps`], if no set
-    /// is allowed).
-    pub set: Option<Vec<usize>>,
-    /// Nodes that it took.
+/// The branch and bound as a solver of sets.
+pub struct BranchAndBound<'s> {
+    should_stop: &'s mut dyn FnMut() -> bool,
+    /// Nodes that all its searches took.
     pub nodes: u64,
 }
 
-/// Finds a best set. A solved LP over all arms, where there is one, is where the relaxation starts.
-pub(super) fn search(
-    problem: &SetProblem<'_>,
-    solved: Option<&RoutingLp>,
-    should_stop: &mut dyn FnMut() -> bool,
-) -> Result<Found, Error> {
-    let sets = &problem.sets;
-    let is_contradiction = sets.pinned.iter().zip(sets.forbidden).any(|(&pin, &not)| pin && not);
-    let program = Program::new(problem);
-    if program.arms.is_empty() || is_contradiction {
-        return Ok(Found::default());
+impl<'s> BranchAndBound<'s> {
+    /// `should_stop` is asked every few hundred nodes whether the search is to end in an error.
+    pub fn new(should_stop: &'s mut dyn FnMut() -> bool) -> Self {
+        Self { should_stop, nodes: 0 }
     }
-    let mut search = Search::new(problem, program)?;
-    if let Some((marginal, partner)) = solved.map(RoutingLp::basic_arms) {
-        search.relaxation.start_from(marginal, partner);
+}
+
+impl SetSolver for BranchAndBound<'_> {
+    type Error = Error;
+    const NAME: &'static str = "native";
+    const IS_EXACT: bool = true;
+
+    /// The best set, ascending; its value is within [`OPTIMALITY_TOLERANCE`] of the optimum.
+    ///
+    /// # Errors
+    /// [`Error::SearchStopped`] if `should_stop` said so, or after [`NODE_LIMIT`] nodes.
+    fn best_set(
+        &mut self,
+        problem: &DeploymentProblem<'_>,
+        goal: Goal,
+        relaxed: Option<&RoutingLp>,
+    ) -> Result<Option<Vec<usize>>, Error> {
+        let sets = &problem.sets;
+        let is_contradiction =
+            sets.pinned.iter().zip(sets.forbidden).any(|(&pin, &not)| pin && not);
+        let program = Program::new(problem, goal);
+        if program.arms.is_empty() || is_contradiction {
+            return Ok(None);
+        }
+        let mut search = Search::new(problem, goal, program);
+        let relaxed = relaxed.filter(|_| goal == Goal::Best);
+        if let Some((marginal, partner)) = relaxed.map(RoutingLp::basic_arms) {
+            search.relaxation.start_from(marginal, partner);
+        }
+        if search.visit()?.is_some() {
+            search.relaxation.drop_excluded();
+            search.trail.clear();
+            search.run(self.should_stop)?;
+        }
+        self.nodes += search.nodes;
+        Ok(search.incumbent.into_set().map(|set| with_cheaper_arms(problem, set)))
     }
-    if search.visit()?.is_some() {
-        search.relaxation.drop_excluded();
-        search.trail.clear();
-        search.run(should_stop)?;
-    }
-    let set = search.incumbent.into_set().map(|set| with_cheaper_arms(problem, set));
-    Ok(Found { set, nodes: search.nodes })
 }
 
 /// Exchanges arms for others that are no worse and cheaper, or alike and come first.
-fn with_cheaper_arms(problem: &SetProblem<'_>, mut set: Vec<usize>) -> Vec<usize> {
+fn with_cheaper_arms(problem: &DeploymentProblem<'_>, mut set: Vec<usize>) -> Vec<usize> {
     let cost = problem.mixture.cost;
     for place in 0..set.len() {
         let mut best = set[place];
@@ -66,8 +85,8 @@ fn with_cheaper_arms(problem: &SetProblem<'_>, mut set: Vec<usize>) -> Vec<usize
             let is_before = (cost[arm], arm) < (cost[best], best);
             if is_before
                 && problem.is_no_worse(arm, best)
-                && !problem.sets.forbidden[arm]
-                && !problem.sets.pinned[set[place]]
+                && !is_set(problem.sets.forbidden, arm)
+                && !is_set(problem.sets.pinned, set[place])
                 && !set.contains(&arm)
             {
                 best = arm;
@@ -88,7 +107,7 @@ struct Branch {
 }
 
 struct Search<'a> {
-    problem: &'a SetProblem<'a>,
+    problem: &'a DeploymentProblem<'a>,
     relaxation: Relaxation,
     incumbent: Incumbent<'a>,
     /// The arms decided, in order.
@@ -102,24 +121,24 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(problem: &'a SetProblem<'a>, program: Program) -> Result<Self, Error> {
+    fn new(problem: &'a DeploymentProblem<'a>, goal: Goal, program: Program) -> Self {
         let mut relaxation = Relaxation::new(program);
         for place in 0..relaxation.arms() {
-            if problem.sets.pinned[relaxation.program.arms[place]] {
+            if is_set(problem.sets.pinned, relaxation.program.arms[place]) {
                 relaxation.decide(place, Fate::Pinned);
             }
         }
-        Ok(Self {
+        Self {
             problem,
             relaxation,
-            incumbent: Incumbent::new(problem)?,
+            incumbent: Incumbent::new(problem, goal),
             trail: Vec::new(),
             branches: Vec::new(),
             nodes: 0,
             fractional: Vec::new(),
             set: Vec::new(),
             sorted: Vec::new(),
-        })
+        }
     }
 
     fn run(&mut self, should_stop: &mut dyn FnMut() -> bool) -> Result<(), Error> {

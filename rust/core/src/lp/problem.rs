@@ -15,8 +15,8 @@ pub const TIE_TOLERANCE: f64 = 1e-12;
 /// "feasible" is the better verdict.
 pub const FEASIBILITY_TOLERANCE: f64 = 1e-12;
 
-/// What is known of the optimum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What is known of the optimum; the best status comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
     /// The probabilities are optimal.
     Optimal,
@@ -29,7 +29,7 @@ pub enum Status {
 impl Status {
     /// The name of this status in the public interface.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Optimal => "optimal",
             Self::BudgetInfeasible => "budget_infeasible",
