@@ -81,6 +81,7 @@ def test_the_background_thread_commits(journal_path: Path, durability: str) -> N
     ledger = Ledger(journal_path, durability=durability, commit_seconds=0.001)
     store = ledger.journal._store
     assert store._pragma("synchronous") == (2 if durability == "disk" else 1)
+    assert store._pragma("fullfsync") == (1 if durability == "disk" else 0)
     ledger.start()
     for _ in range(100):
         ledger.append("a")
@@ -101,6 +102,39 @@ def test_a_ring_half_full_is_committed_early(journal_path: Path) -> None:
     ledger = Ledger(journal_path)
     ledger.journal.close()
     assert (ledger.total, ledger.recovered.first_seq) == (2000, 1)
+
+
+def test_a_snapshot_takes_the_place_of_records_that_are_many(journal_path: Path) -> None:
+    ledger = Ledger(journal_path, tail_bytes=1 << 14, compact_bytes=4000)
+    journal, store = ledger.journal, ledger.journal._store
+
+    def batches() -> int:
+        return int(store._execute("SELECT count(*) FROM batches").fetchone()[0])
+
+    while store.batch_bytes + journal.tail.pending <= 4000:
+        journal._compact_if_due(ledger.take_snapshot)
+        assert not journal.has_snapshot
+        journal.flush()
+        ledger.append("a")
+    assert batches() > 10
+    journal._compact_if_due(ledger.take_snapshot)
+    assert journal.has_snapshot
+    assert (batches(), store.batch_bytes, journal.tail.pending) == (0, 0, 0)
+    assert store.committed == journal.tail.head()
+    # From now on it is also taken where it is smaller than the records that it saves storing.
+    snapshot_bytes = store.snapshot_bytes
+    assert snapshot_bytes is not None
+    ledger.append("b")
+    while (pending := journal.tail.pending) <= snapshot_bytes:
+        journal._compact_if_due(ledger.take_snapshot)
+        assert journal.tail.pending == pending
+        ledger.append("b")
+    journal._compact_if_due(ledger.take_snapshot)
+    assert journal.tail.pending == 0
+    journal.close()
+    ledger = Ledger(journal_path)
+    assert (len(ledger.recovered.batches), ledger.recovered.snapshot is None) == (0, False)
+    ledger.journal.close()
 
 
 def test_the_files_stay_small_over_many_compactions(journal_path: Path) -> None:
