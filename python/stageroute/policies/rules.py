@@ -115,43 +115,45 @@ class Referee:
             says that it does not tell it (`Policy.exempt`).
         """
         counts = np.bincount(arm, minlength=len(self._names))
-        strangers = counts.copy()
-        strangers[list(self._live)] = 0
-        if strangers.any():
-            at = int(np.argmax(strangers[arm] > 0))
-            where = self._start + at
-            seen = self._name(int(arm[at]))
-            self._break("live", int(strangers.sum()), where, self._named(self._live), seen)
-        is_one = (probability > 0.0) & (probability <= 1.0 + ROUNDING)
-        if not is_one.all():
+        if counts[list(self._live)].sum() < arm.size:
+            is_stranger = ~np.isin(arm, self._live)
+            at = int(np.argmax(is_stranger))
+            seen, times = self._name(int(arm[at])), int(is_stranger.sum())
+            self._break("live", times, self._start + at, self._named(self._live), seen)
+        # What is not a number fails both comparisons.
+        if not (probability.min() > 0.0 and probability.max() <= 1.0 + ROUNDING):
+            is_one = (probability > 0.0) & (probability <= 1.0 + ROUNDING)
             at = int(np.argmin(is_one))
-            missing = probability.size - int(is_one.sum())
-            where = self._start + at
-            self._break("probability", missing, where, "(0, 1]", probability[at])
+            times = arm.size - int(is_one.sum())
+            self._break("probability", times, self._start + at, "(0, 1]", probability[at])
         # Where no live set has caps that sum to 1, they cannot be kept.
         if self._caps is not None and self._cap_sum >= 1.0 - ROUNDING:
-            self._check_caps(counts, arm, probability)
+            self._check_caps(self._caps, counts, arm, probability)
 
     def _check_caps(
-        self, counts: NDArray[np.intp], arm: NDArray[np.uint32], probability: Floats
+        self,
+        caps: Floats,
+        counts: NDArray[np.intp],
+        arm: NDArray[np.uint32],
+        probability: Floats,
     ) -> None:
         """Compare shares with caps; draws scatter around the probabilities they are made with.
 
         The sum of 1 - p over a model's own queries is an unbiased estimate of the variance of their
         number; it is 0 for a policy that draws nothing.
         """
-        assert self._caps is not None
-        most = np.ceil(self._caps * arm.size - ROUNDING) + 1.0
-        if np.all(counts <= most):
+        most = np.ceil(caps * arm.size - ROUNDING) + 1.0
+        if (counts <= most).all():
             return
-        doubt = np.nan_to_num(1.0 - probability, nan=1.0)
+        doubt = 1.0 - probability
+        doubt[np.isnan(doubt)] = 1.0
         most += CHANCE * np.sqrt(np.bincount(arm, weights=doubt, minlength=counts.size))
         beyond = np.flatnonzero(counts > most)
         if beyond.size:
             model = int(beyond[0])
             allowed = f"at most {most[model]:.0f} of {arm.size} queries for {self._name(model)}"
-            seen = f"{counts[model]}"
-            self._break("caps", beyond.size, self._start + arm.size - 1, allowed, seen)
+            last = self._start + arm.size - 1
+            self._break("caps", beyond.size, last, allowed, f"{counts[model]}")
 
     def _break(self, rule: str, times: int, query: int, expected: str, seen: object) -> None:
         self.over[rule] += times

@@ -5,7 +5,7 @@ Settings, each after its own documentation (docs.litellm.ai/docs/routing):
 - ``simple-shuffle`` ("recommended for production") with ``weight`` set to the throughput cap: the
   share of traffic that a model is meant to get.
 - ``cost-based-routing`` with ``input_cost_per_token`` and ``output_cost_per_token`` from the list
-  price. It exists only as `async_get_available_deployment`.
+  price. It is asked by `Router.select`, which picks without calling a model.
 - ``usage-based-routing-v2``, the newer one of two: the model with the fewest tokens in the current
   minute. Usage reaches it through the `log_success_event` of its strategy, the call that LiteLLM
   makes after a completion.
@@ -156,7 +156,7 @@ class CostLitellmPolicy(LitellmPolicy):
         return self._loop.run_until_complete(self._choose_async())
 
     async def _choose_async(self) -> Any:
-        chosen = await self._router.async_get_available_deployment(GROUP, request_kwargs={})
+        chosen = await self._router.select(GROUP, request_kwargs={})
         await asyncio.sleep(0)  # It leaves a task behind, which ends here.
         return chosen
 
@@ -207,5 +207,5 @@ def _keep_offline() -> None:
 
 
 def _close(router: Any, runner: asyncio.Runner) -> None:
-    router.discard()
+    router.retire()
     runner.close()
