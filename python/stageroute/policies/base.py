@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stageroute._core import FACTS, Kernel
 from stageroute.checks import is_number, is_whole, require
-from stageroute.config.confidence import Confidence, CoreConfidence
-from stageroute.config.models import CorePrior, Model
+from stageroute.config.confidence import Confidence
+from stageroute.config.models import Model
 from stageroute.datasets.streams import Stream
 from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import InvalidInputError
@@ -139,20 +139,24 @@ class Setting:
         """One cap for each model, shape (N,)."""
         return self.limits.caps(self.num_models)
 
-    def priors(self) -> list[CorePrior]:
-        """Return what the core is told of each model beforehand."""
-        return [model.core_prior() for model in self.models()]
+    def core(self) -> dict[str, Any]:
+        """Return what kernels are told of it, by the names of their settings.
 
-    def confidence(self) -> CoreConfidence:
-        """Return the bounds as the core takes them, for the models present at the start."""
-        models = self.models()
+        A kernel takes what it needs and its own settings beside it.
+        """
+        models, limits, queries = self.models(), self.limits, self.stream.num_queries
         present = [models[arm] for arm in self.stream.candidates(0)]
-        return self.limits.confidence.resolved(self.limits.budget, present)
-
-    def pacing(self) -> dict[str, float] | None:
-        """Return horizon (queries) and burst of StageRoute's pacing; None without."""
-        horizon = self.limits.pacing_horizon
-        return None if horizon is None else {"horizon": horizon, "burst": PACING_BURST}
+        horizon = limits.pacing_horizon
+        return {
+            "throughput_cap": self.caps().tolist(),
+            "priors": [model.core_prior() for model in models],
+            "confidence": limits.confidence.resolved(limits.budget, present),
+            "budget": limits.budget,
+            "pacing": None if horizon is None else {"horizon": horizon, "burst": PACING_BURST},
+            "horizon": queries,
+            "stage_queries": queries / self.num_stages,
+            "seed": self.seed,
+        }
 
     def models(self) -> list[Model]:
         """Return the models as a learning policy may know them, in order of arrival."""

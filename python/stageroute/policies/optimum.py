@@ -7,9 +7,9 @@ import numpy as np
 from stageroute._core import solve_routing_lp
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.deployment.solve import solve_deployment
-from stageroute.policies.base import Arms, Floats, Limits
+from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits
 
-__all__ = ["optimum", "relaxed_price"]
+__all__ = ["OptimumPolicy", "optimum", "relaxed_price"]
 
 
 def optimum(
@@ -60,3 +60,19 @@ def relaxed_price(
     caps = limits.caps(mean_reward.size)[candidates]
     means = mean_reward[candidates], mean_cost[candidates]
     return solve_routing_lp(*means, caps, limits.budget).budget_price
+
+
+class OptimumPolicy(KernelPolicy):
+    """A policy that deploys the optimum at what its kernel takes models to be worth and to cost."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+        """Deploy the optimum; free slots are valued at the last price, as StageRoute does."""
+        reward, cost = map(np.array, self.kernel.begin_stage())
+        price = self.kernel.budget_price()
+        live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
+        start = relaxed_price(candidates, reward, cost, self._limits)
+        self.kernel.publish(live, price=start if np.isfinite(start) else 0.0)
+        return live

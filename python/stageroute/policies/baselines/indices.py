@@ -3,11 +3,9 @@
 from types import MappingProxyType
 from typing import ClassVar
 
-import numpy as np
-
 from stageroute._core import Kernel
-from stageroute.policies.base import Arms, KernelPolicy, Setting
-from stageroute.policies.optimum import optimum
+from stageroute.policies.base import Setting
+from stageroute.policies.optimum import OptimumPolicy
 
 __all__ = [
     "EpsilonGreedyPolicy",
@@ -21,7 +19,7 @@ Index = str | dict[str, dict[str, float]]
 """An index by its name in the core, with its parameter if it has one."""
 
 
-class IndexPolicy(KernelPolicy):
+class IndexPolicy(OptimumPolicy):
     """StageRoute with another index: μ^U is a bandit index, c^L the empirical mean cost.
 
     Deployment MIP, routing LP, caps, pacing and list prices are those of StageRoute, so that the
@@ -34,27 +32,8 @@ class IndexPolicy(KernelPolicy):
     index: ClassVar[Index]
 
     def __init__(self, setting: Setting) -> None:
-        self._limits = limits = setting.limits
-        config = {
-            "index": self.index,
-            "throughput_cap": setting.caps().tolist(),
-            "priors": setting.priors(),
-            "budget": limits.budget,
-            "pacing": setting.pacing(),
-            "seed": setting.seed,
-        }
-        self.kernel = Kernel("index", config)
-
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        """Deploy the optimum of the MIP on the indices and mean costs of now.
-
-        Free slots are valued as StageRoute values them.
-        """
-        reward, cost = map(np.array, self.kernel.begin_stage())
-        price = self.kernel.budget_price()
-        live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
-        self.kernel.publish(live)
-        return live
+        super().__init__(setting.limits)
+        self.kernel = Kernel("index", setting.core() | {"index": self.index})
 
 
 class Ucb1Policy(IndexPolicy):

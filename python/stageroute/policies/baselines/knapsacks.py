@@ -35,22 +35,12 @@ class KnapsackPolicy(KernelPolicy):
     method: ClassVar[str]
 
     def __init__(self, setting: Setting) -> None:
-        limits, caps = setting.limits, setting.caps()
-        horizon = setting.stream.num_queries
-        confidence = setting.confidence()
+        limits, core = setting.limits, setting.core()
         self._max_deployed = limits.max_deployed
-        scarcest = min(limits.budget / confidence["cost_ceiling"], float(caps.min()))
-        config = {
-            "method": self.method,
-            "step": self._step(scarcest, limits.max_deployed, horizon),
-            "confidence": confidence,
-            "throughput_cap": caps.tolist(),
-            "priors": setting.priors(),
-            "budget": limits.budget,
-            "horizon": horizon,
-            "stage_queries": horizon / setting.num_stages,
-        }
-        self.kernel = Kernel("knapsack", config)
+        largest_bill = core["confidence"]["cost_ceiling"]
+        scarcest = min(limits.budget / largest_bill, *core["throughput_cap"])
+        step = self._step(scarcest, limits.max_deployed, core["horizon"])
+        self.kernel = Kernel("knapsack", core | {"method": self.method, "step": step})
 
     @staticmethod
     @abstractmethod

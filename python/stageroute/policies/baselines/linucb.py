@@ -39,22 +39,15 @@ class LinUcbPolicy(KernelPolicy):
     width: ClassVar[float] = 1.0
 
     def __init__(self, setting: Setting) -> None:
-        limits = setting.limits
         features = self._features(setting.stream.table)
         # Rows of the same features are one context.
         _, self._examples, self._context = np.unique(
             features, axis=0, return_index=True, return_inverse=True
         )
-        self._max_deployed = limits.max_deployed
-        config = {
-            "width": self.width,
-            "step": 1.0 / (LARGEST_BILL * math.sqrt(setting.stream.num_queries)),
-            "throughput_cap": setting.caps().tolist(),
-            "priors": setting.priors(),
-            "budget": limits.budget,
-            "horizon": setting.stream.num_queries,
-        }
-        self.kernel = Kernel("linucb", config, features)
+        self._max_deployed = setting.limits.max_deployed
+        step = 1.0 / (LARGEST_BILL * math.sqrt(setting.stream.num_queries))
+        own = {"width": self.width, "step": step}
+        self.kernel = Kernel("linucb", setting.core() | own, features)
 
     @staticmethod
     def _features(table: OutcomeTable) -> Floats:

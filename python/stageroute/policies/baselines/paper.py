@@ -19,14 +19,9 @@ class GreedyPolicy(KernelPolicy):
 
     def __init__(self, setting: Setting) -> None:
         limits = setting.limits
-        confidence = limits.confidence.resolved(limits.budget, [])
         self._max_deployed = limits.max_deployed
-        config = {
-            "confidence": confidence,
-            "throughput_cap": setting.caps().tolist(),
-            "seed": setting.seed,
-        }
-        self.kernel = Kernel("greedy", config)
+        confidence = limits.confidence.resolved(limits.budget, [])  # it is told no prices
+        self.kernel = Kernel("greedy", setting.core() | {"confidence": confidence})
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Deploy the candidates of highest utility, ties towards the first."""

@@ -3,12 +3,10 @@
 from abc import abstractmethod
 from typing import ClassVar
 
-import numpy as np
-
 from stageroute._core import Kernel
 from stageroute.datasets import OutcomeTable
-from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
-from stageroute.policies.optimum import optimum, relaxed_price
+from stageroute.policies.base import Floats, Setting
+from stageroute.policies.optimum import OptimumPolicy
 from stageroute.policies.ours.contexts import family_features, prompt_features, task_features
 
 __all__ = [
@@ -22,7 +20,7 @@ __all__ = [
 ]
 
 
-class ContextualPolicy(KernelPolicy):
+class ContextualPolicy(OptimumPolicy):
     """StageRoute whose routing has estimates for each query.
 
     Every model has a ridge regression of reward and cost on the features of a query, of which the
@@ -51,38 +49,23 @@ class ContextualPolicy(KernelPolicy):
     share_step: ClassVar[float] = 0.002
 
     def __init__(self, setting: Setting) -> None:
-        self._limits = setting.limits
-        stage_queries = setting.stream.num_queries / setting.num_stages
+        super().__init__(setting.limits)
+        core = setting.core()
         prices = {
             "money_step": self.money_step,
             "share_step": self.share_step,
-            "stage_queries": stage_queries,
+            "stage_queries": core["stage_queries"],
         }
-        config = {
+        own = {
             "sharing": {"prices": prices} if self.shares_prices else "own",
             "width": self.width,
-            "budget": setting.limits.budget,
-            "pacing": setting.pacing(),
-            "confidence": setting.confidence(),
-            "throughput_cap": setting.caps().tolist(),
-            "priors": setting.priors(),
-            "seed": setting.seed,
         }
-        self.kernel = Kernel("context", config, self._features(setting.stream.table))
+        self.kernel = Kernel("context", core | own, self._features(setting.stream.table))
 
     @staticmethod
     @abstractmethod
     def _features(table: OutcomeTable) -> Floats:
         """Features of every row, shape (rows, d), the first of them 1."""
-
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        """Deploy the optimum of the MIP on the pooled bounds."""
-        reward, cost = map(np.array, self.kernel.begin_stage())
-        price = self.kernel.budget_price()
-        live, _ = optimum(candidates, reward, cost, self._limits, current_price=price)
-        start = relaxed_price(candidates, reward, cost, self._limits)
-        self.kernel.publish(live, price=start if np.isfinite(start) else 0.0)
-        return live
 
 
 class FamilyPolicy(ContextualPolicy):
