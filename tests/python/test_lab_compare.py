@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from stageroute.cli import main
 from stageroute.config.confidence import Confidence
-from stageroute.errors import ResultsError
+from stageroute.errors import MissingExtraError, ResultsError
 from stageroute.lab.compare import MEASURES, Comparison, compare
 from stageroute.lab.compare_command import EXIT_WORSE, to_text
 from stageroute.lab.engines import local_engine
@@ -168,6 +169,12 @@ def test_more_pairs_than_can_be_gone_through() -> None:
 def test_holm() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_scipy_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(MissingExtraError, match=r"scipy: pip install 'stageroute\[lab\]'"):
+        compare(figures(range(3), 1), figures(range(3), 2))
 
 
 # Files, and the command on real studies.

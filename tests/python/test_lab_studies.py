@@ -276,7 +276,9 @@ def test_regret_below_0_is_shown_as_well() -> None:
 
 def test_the_derived_rule_is_the_default_at_the_mean_cost_and_grows_by_a_logarithm() -> None:
     budgets = np.array([1e-5, 1e-4, 1e-3])
-    gammas = derived_gamma(0.1, budgets, 1e-3, 11, 36_497)
+    grid = Grid(np.array([]), budgets, np.array([]), mean_cost=1e-3, candidates=11,
+                num_queries=36_497)  # fmt: skip
+    gammas = derived_gamma(0.1, grid)
     assert gammas[2] == pytest.approx(0.1)
     assert np.diff(gammas)[0] == pytest.approx(np.diff(gammas)[1], rel=1e-3)
     assert np.diff(gammas)[0] == pytest.approx(-0.1 * np.log(10) / np.log(36_497 / 11), rel=1e-3)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 from stageroute._core import solve_routing_lp
 from stageroute.lab.columns import band, cell, column, key, mean
 from stageroute.lab.declared import Curves, LinesOf, Part, TableOf
-from stageroute.lab.episodes import Episode
+from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.power_law import exponent
 from stageroute.lab.runs import Run, Runs, Where
 from stageroute.lab.studies.episode import episode
@@ -42,22 +42,6 @@ RATIOS: Final = (1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0, 10.0)
 
 SMALL_RATIOS: Final = (1.05, 2.0)
 SHOWN_OVER_STAGES: Final = (1.02, 1.05, 1.1, 1.5, 5.0)
-
-
-@dataclass(frozen=True)
-class Yardsticks:
-    """What is known of a workload without running a policy, in units of reward per b USD.
-
-    Attributes
-    ----------
-    oracle : float
-        Largest price of the stage oracle over the stages where the budget can be met.
-    bound : float
-        Largest `price_bound` over the same stages.
-    """
-
-    oracle: float
-    bound: float
 
 
 def infinite_share(run: Run) -> float:
@@ -246,9 +230,7 @@ def _episode(
     known = _yardsticks(workload, settings.num_queries, settings.num_stages, limits)
     return episode(
         settings, "stageroute", limits, seed,
-        (
-            ("ratio", ratio), ("pacing", pacing), ("oracle", known.oracle), ("bound", known.bound),
-        ),
+        (("ratio", ratio), ("pacing", pacing), *known),
         workload=workload,
     )  # fmt: skip
 
@@ -263,9 +245,12 @@ def _cheapest_at_start(workload: Workload, num_queries: int, limits: Limits) -> 
 
 
 @lru_cache(maxsize=256)
-def _yardsticks(
-    workload: Workload, num_queries: int, num_stages: int, limits: Limits
-) -> Yardsticks:
+def _yardsticks(workload: Workload, num_queries: int, num_stages: int, limits: Limits) -> Cell:
+    """Return what is known of a workload without running a policy, in reward per b USD.
+
+    That is the largest price of the stage oracle, and the largest `price_bound`, over the stages
+    where the budget can be met.
+    """
     stream = workload.stream(num_queries, 0)
     caps = limits.caps(stream.table.num_models)
     starts = stream.stage_starts(num_stages)
@@ -276,8 +261,6 @@ def _yardsticks(
         present, means = stream.candidates(start), stream.regime(start)
         problem = means.reward[present], means.cost[present], caps[present]
         bounds.append(price_bound(*problem, limits.budget))
-    finite = [bound for bound in bounds if np.isfinite(bound)]
+    bound = max((bound for bound in bounds if np.isfinite(bound)), default=np.inf)
     budget = limits.budget
-    return Yardsticks(
-        oracle=budget * float(prices.max(initial=0.0)), bound=budget * max(finite, default=np.inf)
-    )
+    return ("oracle", budget * float(prices.max(initial=0.0))), ("bound", budget * bound)

@@ -78,8 +78,11 @@ def _ranked(runs: Runs) -> list[str]:
 
 
 def _in_focus(runs: Runs) -> list[str]:
-    """Return the policies that figures show in colour."""
-    rivals = [policy for policy in _ranked(runs) if policy != OURS]
+    """Return the policies that figures show in colour; not those that do as StageRoute does."""
+    regret = {
+        policy: column(of, "regret").tolist() for (policy,), of in group(runs, "policy").items()
+    }
+    rivals = [policy for policy in _ranked(runs) if regret[policy] != regret.get(OURS)]
     return [OURS, "oracle", *rivals[:RIVALS_IN_FOCUS]]
 
 

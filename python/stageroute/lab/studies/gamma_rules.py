@@ -41,17 +41,8 @@ DERIVED: Final = "γ ~ log(T c / (N b))"
 class Grid:
     """Regret over γ and b at one place.
 
-    Attributes
-    ----------
-    gammas, budgets : ndarray, shapes (G,), (B,)
-    regret : ndarray, shape (seeds, B, G)
-        % of the oracle's reward, overspending charged.
-    mean_cost : float
-        Over the models, USD per query.
-    candidates : float
-        N.
-    num_queries : int
-        T.
+    `gammas` and `budgets` have shapes (G,) and (B,); `regret`, in % of the oracle's reward with
+    overspending charged, (seeds, B, G). `mean_cost` is over the models, USD per query.
     """
 
     gammas: Floats
@@ -64,14 +55,13 @@ class Grid:
     @classmethod
     def of(cls, runs: Runs) -> "Grid":
         """Arrange runs by seed, budget and γ."""
-        ordered = [
-            run for members in group(runs, "seed", "budget", "gamma").values() for run in members
-        ]
+        members = group(runs, "seed", "budget", "gamma").values()
         gammas, budgets, seeds = (values(runs, name) for name in ("gamma", "budget", "seed"))
-        shape = len(seeds), len(budgets), len(gammas)
+        found = column([run for of_cell in members for run in of_cell], regret)
         first = runs[0]
         return cls(
-            np.array(gammas), np.array(budgets), column(ordered, regret).reshape(shape),
+            np.array(gammas), np.array(budgets),
+            found.reshape(len(seeds), len(budgets), len(gammas)),
             first["mean_cost"], first["candidates"], first["num_queries"],
         )  # fmt: skip
 
@@ -80,16 +70,11 @@ Rule = Callable[[Grid], Floats]
 """γ for each budget of a grid."""
 
 
-def derived_gamma(
-    level: float, budgets: Floats, mean_cost: float, candidates: float, num_queries: int
-) -> Floats:
+def derived_gamma(level: float, grid: Grid) -> Floats:
     """Return the rule from first principles at each budget, `level` at b = c̄; see the module."""
-    visits = num_queries * mean_cost / (candidates * budgets)
-    return np.asarray(level * np.log1p(visits) / math.log1p(num_queries / candidates))
-
-
-def _derived(level: float, grid: Grid) -> Floats:
-    return derived_gamma(level, grid.budgets, grid.mean_cost, grid.candidates, grid.num_queries)
+    visits = grid.num_queries * grid.mean_cost / (grid.candidates * grid.budgets)
+    scale = math.log1p(grid.num_queries / grid.candidates)
+    return np.asarray(level * np.log1p(visits) / scale)
 
 
 def _best(grid: Grid) -> Floats:
@@ -128,11 +113,11 @@ def _rules(grid: Grid, bounds: str) -> dict[str, Rule]:
     default = Confidence(bounds).gamma
     best = float(grid.gammas[grid.regret.mean(axis=(0, 1)).argmin()])
     slope, intercept = law(grid)
-    level = best / float(np.exp(np.log(_derived(1.0, grid)).mean()))
+    level = best / float(np.exp(np.log(derived_gamma(1.0, grid)).mean()))
     return {
         f"best fixed γ = {best:g}": lambda g: np.full(g.budgets.size, best),
         f"default γ = {default:g}": lambda g: np.full(g.budgets.size, default),
-        DERIVED: lambda g: _derived(level, g),
+        DERIVED: lambda g: derived_gamma(level, g),
         f"fitted γ ~ b^{slope.value:z.2f}": lambda g: np.exp(
             intercept + slope.value * np.log(g.budgets / g.mean_cost)
         ),
