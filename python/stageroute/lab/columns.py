@@ -30,6 +30,7 @@ __all__ = [
     "tried",
     "typical",
     "waiting",
+    "waiting_cost",
     "worst",
 ]
 
@@ -61,7 +62,7 @@ def waiting(run: Run) -> float:
 
     NaN where it was not worked out.
     """
-    return 100.0 * (_waiting_cost(run) / _available(run))
+    return 100.0 * (waiting_cost(run) / _available(run))
 
 
 def loss(run: Run) -> float:
@@ -71,7 +72,7 @@ def loss(run: Run) -> float:
     money that was spent beyond the budget, at the oracle's price. NaN where the cost of waiting was
     not worked out.
     """
-    return 100.0 * ((priced(run) + _waiting_cost(run)) / _available(run))
+    return 100.0 * ((priced(run) + waiting_cost(run)) / _available(run))
 
 
 def learning(run: Run) -> float:
@@ -84,12 +85,13 @@ def tried(run: Run) -> float:
     return 100.0 * (run.record.newcomers_tried or 0.0)
 
 
-def _waiting_cost(run: Run) -> float:
+def waiting_cost(run: Run) -> float:
+    """Return what waiting for stage boundaries costs, in rewards; NaN where not worked out."""
     return float("nan") if run.record.waiting_cost is None else run.record.waiting_cost
 
 
 def _available(run: Run) -> float:
-    return run.record.oracle_reward * run.record.num_queries + _waiting_cost(run)
+    return run.record.oracle_reward * run.record.num_queries + waiting_cost(run)
 
 
 # ---- of several ---------------------------------------------------------------------------------

@@ -18,17 +18,8 @@ from stageroute.lab.runs import Key, Runs, Where, group, runs_of, select, values
 from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
 
 __all__ = [
-    "Best",
-    "Cell",
-    "Columns",
-    "Curves",
-    "Each",
-    "LinesOf",
-    "Part",
-    "Scope",
-    "TableOf",
-    "summarise",
-]
+    "Best", "Cell", "Columns", "Curves", "Each", "LinesOf", "Part", "Scope", "TableOf", "summarise",
+]  # fmt: skip
 
 Shown = Table | Figure
 Cell = Callable[[Runs], str]

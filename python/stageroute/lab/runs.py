@@ -29,7 +29,7 @@ class Run:
     _by_stream: dict[tuple[object, ...], "Run"] = field(repr=False)
 
     def __getitem__(self, name: str) -> Any:
-        return self.cell[name] if name in self.cell else getattr(self.record, name, None)
+        return self.cell[name] if name in self.cell else getattr(self.record, name)
 
     def beside(self, policy: str | None) -> "Run | None":
         """Return another policy's run on the same stream with the same budget and stages."""

@@ -10,7 +10,7 @@ from stageroute.lab.intervals import Floats, scipy_stats
 __all__ = ["difference_of_means", "holm", "least_paired_p", "paired_p_values", "unpaired_p_values"]
 
 RESAMPLES: Final = 1 << 16
-"""Up to 16 pairs all signs are tried, beyond that so many draws of them."""
+"""Draws of the signs; up to 16 pairs all of them are tried."""
 
 MOST_AT_ONCE: Final = 2_000_000
 """Numbers that are held at a time."""
@@ -37,7 +37,7 @@ def paired_p_values(differences: Floats) -> Floats:
 
 
 def least_paired_p(count: int) -> float:
-    """Return the smallest p-value that so many pairs can give."""
+    """Return the smallest p-value that this number of pairs can give."""
     exact = 2.0 ** (1 - count)
     return max(exact, 2.0 / (RESAMPLES + 1) if 2**count > RESAMPLES else 0.0) if count else 1.0
 

@@ -11,7 +11,7 @@ from stageroute.replay.replay import ReplayResult
 __all__ = ["first_live", "largest_cap_excess", "newcomers_tried", "stage_live", "stage_shares"]
 
 CAP_WINDOW: Final = 1_000
-"""Shares are held against the throughput caps over so many queries."""
+"""Queries in each of the windows in which shares are held against the throughput caps."""
 
 
 def largest_cap_excess(result: ReplayResult, caps: NDArray[np.float64]) -> float:

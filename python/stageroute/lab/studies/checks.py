@@ -130,8 +130,8 @@ class Checks(Study):
     spread = LinesOf(
         "{part}: how large", "% of the stages", "violation of b, %", (Curves(_spread, "policy"),),
         x=lambda _: 100 * QUANTILES, log_y=True,
-        note="So many stages violate b by no more than that; logarithmic but about 0. What the "
-        "oracle shows is chance.",
+        note="The share of the stages that violate b by no more than that; logarithmic but about "
+        "0. What the oracle shows is chance.",
     )  # fmt: skip
     starts = TableOf(
         "{part}, {who}", ("start",),

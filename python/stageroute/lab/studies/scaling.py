@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import band, cell, interval, key, mean, priced
+from stageroute.lab.columns import band, cell, interval, key, mean, priced, waiting_cost
 from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.power_law import exponent, law_of
@@ -61,7 +61,7 @@ NOTE: Final = (
 
 def in_all(run: Run) -> float:
     """Return the regret in rewards: learning, money priced, and waiting."""
-    return priced(run) + (run.record.waiting_cost or 0.0)
+    return priced(run) + waiting_cost(run)
 
 
 def _rule(run: Run) -> str:
@@ -173,8 +173,7 @@ class Scaling(Study):
         """Return every policy under every rule for K, the long streams first."""
         return [
             episode(
-                settings,
-                policy,
+                settings, policy,
                 replace(
                     settings.at_budget(budget),
                     throughput_cap=instance.throughput_cap or settings.limits.throughput_cap,
@@ -193,7 +192,7 @@ class Scaling(Study):
             if num_queries <= longest(instance, rule)
             for policy in settings.policies
             if rule == CUBE_ROOT or policy not in ONE_RULE
-        ]
+        ]  # fmt: skip
 
 
 def lengths(longest_stream: int) -> list[int]:
