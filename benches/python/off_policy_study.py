@@ -9,26 +9,22 @@ root mean square error and median standard error, all in percent of the true val
 95 % intervals cover it.
 """
 
-import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
+from cyclopts import App, Parameter
 
 from stageroute import Decision, DecisionBatch, DecisionLog, Model, StageRouter, solve_deployment
-from stageroute.cli_common import (
-    EXIT_INTERRUPTED,
-    add_run_options,
-    add_table_options,
-    gather,
-    read_options_table,
-    write_json,
-)
+from stageroute.cli.output import Json, say
+from stageroute.cli.settings import Table, workload_of
 from stageroute.datasets import OutcomeTable
 from stageroute.errors import ExcludedError, InvalidInputError, OverlapError
+from stageroute.files import write_json
 from stageroute.off_policy import LoggedData, Outcome, Target, as_target, best_mixture, evaluate
 from stageroute.off_policy.estimators import ESTIMATORS
 from stageroute.replay.parallel import run_jobs, silence_router
@@ -211,27 +207,50 @@ def _cell(findings: Sequence[Finding], estimator: str) -> str:
     return f"{percent} / {100 * covered:.1f}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the study and print its table."""
-    parser = argparse.ArgumentParser(description="Off-policy estimates against the truth.")
-    parser.add_argument("--logs", nargs="+", metavar="NAME", help="only these kinds of logs")
-    parser.add_argument("--queries", type=int, default=20_000, metavar="T", help="of each log")
-    add_run_options(parser)
-    add_table_options(parser)
-    options = parser.parse_args(arguments)
+app = App(help=__doc__, result_action="return_value")
+
+
+@app.default
+def report(
+    *,
+    logs: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    queries: int = 20_000,
+    seeds: int = 20,
+    first_seed: int = 0,
+    workers: int | None = None,
+    source: Annotated[Table | None, Parameter(name="*")] = None,
+    json: Json = None,
+) -> int:
+    """Run the study and print its table.
+
+    Parameters
+    ----------
+    logs
+        Only these kinds of logs.
+    queries
+        T, of each log.
+    seeds, first_seed
+        How many logs of each kind, and the seed of the first.
+    workers
+        Processes; one for each core by default.
+    """
     silence_router()
-    table = read_options_table(options)
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    kinds = [x for x in loggings(table.num_models) if x.name in (options.logs or [x.name])]
-    jobs = [(logging, seed) for logging in kinds for seed in seeds]
-    runs = run_jobs(study, (table, options.queries), jobs, options.workers)
-    finished, interrupted = gather(runs, len(jobs), no_progress=options.no_progress)
-    findings = [finding for found in finished for finding in found]
-    print(f"{table.name}: T = {options.queries:,}, b = {BUDGET:g}, {options.seeds} seeds a log")
-    print("bias / RMSE / median standard error / coverage, in percent")
-    print(summarise(findings))
-    write_json(options.json, [asdict(finding) for finding in findings])
-    return EXIT_INTERRUPTED if interrupted else 0
+    table = workload_of(None, source or {}).table()
+    kinds = [x for x in loggings(table.num_models) if x.name in (logs or [x.name])]
+    jobs = [(x, seed) for x in kinds for seed in range(first_seed, first_seed + seeds)]
+    findings = list(chain.from_iterable(run_jobs(partial(study, table, queries), jobs, workers)))
+    say(f"{table.name}: T = {queries:,}, b = {BUDGET:g}, {seeds} seeds a log", json)
+    say("bias / RMSE / median standard error / coverage, in percent", json)
+    say(summarise(findings), json)
+    if json is not None:
+        write_json(json, [asdict(finding) for finding in findings])
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    status: int = app(arguments)
+    return status
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from rich.progress import track
 
 from measuring import FULL, QUICK, Batch, Effort, Floats, Row, compare, format_table
 from numba_rival import NumbaRouter
@@ -243,7 +243,7 @@ MEASUREMENTS: dict[str, Callable[[Effort], Iterator[Row]]] = {
 
 def measure(effort: Effort, only: Sequence[str] = tuple(MEASUREMENTS)) -> list[Row]:
     """Run the named measurements."""
-    return [row for name in tqdm(only, leave=False) for row in MEASUREMENTS[name](effort)]
+    return [row for name in track(only, transient=True) for row in MEASUREMENTS[name](effort)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from rich.progress import track
 
 from measuring import Floats, format_ratio, format_time
 from rivals import solve_plain_mip
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sizes = QUICK_SIZES if options.quick else SIZES
     jobs = [(kind, size, count) for size, count in sizes.items() for kind in HARD_KINDS]
-    measured = [measure(*job) for job in tqdm(jobs, leave=False)]
+    measured = [measure(*job) for job in track(jobs, transient=True)]
     rows = [row for row in measured if row is not None]
     print(format_rows(rows))
     if options.json is not None:

@@ -1,6 +1,7 @@
 """Checks of arguments, and the one form of message for a rule that is broken."""
 
 import math
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 from stageroute.errors import InvalidInputError
@@ -30,5 +31,8 @@ def is_whole(value: object) -> bool:
 
 
 def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise `InvalidInputError` with the choices unless `value` is one of them."""
-    require(value in choices, argument, value, f"must be one of {', '.join(choices)}")
+    """Raise `InvalidInputError` with the choices, the nearest first, unless `value` is one."""
+    if value not in choices:
+        near = get_close_matches(str(value), choices, n=1)
+        hint = f"did you mean {near[0]!r}? It " if near else ""
+        require(False, argument, value, f"{hint}must be one of {', '.join(choices)}")  # noqa: FBT003

@@ -6,42 +6,44 @@ import numpy as np
 import pytest
 
 from stageroute import Confidence
-from stageroute.datasets import OutcomeTable, routerbench_synthetic
+from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
-from stageroute.lab.bench import BenchSettings, Episode, run_episode
+from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay.metrics import measure
 from stageroute.replay.replay import replay
+from stageroute.workloads import BuiltIn
 
 SEEDS = tuple(range(8))
 
 
-@cache
-def built_in() -> OutcomeTable:
-    return routerbench_synthetic()
+def run(policy: str, limits: Limits, **shape: int) -> list[Record]:
+    """Runs over all seeds, all models from the start."""
+    workload = BuiltIn(num_initial=11)
+    queries, stages = shape.get("num_queries", 36_497), shape.get("num_stages", 33)
+    return [
+        run_episode(Episode(workload, policy, limits, queries, stages, seed))[0] for seed in SEEDS
+    ]
 
 
 @cache
-def episodes(policy: str, num_queries: int = 36_497) -> list[Episode]:
-    """Runs at b = 0.001, all models from the start, K = T^(1/3)."""
-    limits = Limits(budget=0.001)
-    settings = BenchSettings(
-        (limits,), num_queries=num_queries, num_stages=round(num_queries ** (1 / 3)),
-        num_initial=None,
-    )  # fmt: skip
-    return [run_episode(built_in(), settings, policy, limits, seed) for seed in SEEDS]
+def records(policy: str, num_queries: int = 36_497) -> list[Record]:
+    """Runs at b = 0.001, K = T^(1/3)."""
+    stages = round(num_queries ** (1 / 3))
+    return run(policy, Limits(0.001), num_queries=num_queries, num_stages=stages)
 
 
 def test_stageroute_beats_greedy_and_uniform_on_every_seed() -> None:
-    ours = [episode.regret for episode in episodes("stageroute")]
+    ours = [record.regret for record in records("stageroute")]
     for rival in ("greedy", "uniform"):
-        theirs = [episode.regret for episode in episodes(rival)]
+        theirs = [record.regret for record in records(rival)]
         assert max(ours) < 0.2 * min(theirs), rival
 
 
 def test_regret_grows_sublinearly() -> None:
     lengths = np.array([2_000, 8_000, 32_000, 128_000])
     totals = [
-        np.mean([episode.cumulative_regret[-1] for episode in episodes("stageroute", int(length))])
+        np.mean([record.total_regret for record in records("stageroute", int(length))])
         for length in lengths
     ]
     exponent = np.polyfit(np.log(lengths), np.log(totals), 1)[0]
@@ -50,14 +52,12 @@ def test_regret_grows_sublinearly() -> None:
 
 
 def test_the_budget_is_held() -> None:
-    assert max(episode.spend for episode in episodes("stageroute")) <= 1.005
+    assert max(record.spend for record in records("stageroute")) <= 1.005
 
 
 def test_pacing_is_what_holds_it() -> None:
-    limits = Limits(budget=0.0003, pacing_horizon=None)
-    settings = BenchSettings((limits,), num_initial=None)
-    unpaced = [run_episode(built_in(), settings, "stageroute", limits, seed) for seed in SEEDS]
-    assert np.mean([episode.spend for episode in unpaced]) > 1.02
+    unpaced = run("stageroute", Limits(budget=0.0003, pacing_horizon=None))
+    assert np.mean([record.spend for record in unpaced]) > 1.02
 
 
 def unlucky_table() -> OutcomeTable:
@@ -88,7 +88,12 @@ def test_an_unlucky_start(confidence: Confidence, is_locked_out: bool) -> None:
 
 def test_the_surrogate_of_routerbench(surrogate: OutcomeTable) -> None:
     limits = Limits(budget=0.001, use_prices=True)
-    settings = BenchSettings((limits,))
-    runs = [run_episode(surrogate, settings, "stageroute", limits, seed) for seed in SEEDS]
-    assert np.median([run.regret for run in runs]) < 0.01
-    assert max(run.spend for run in runs) <= 1.005
+    regret, spend = [], []
+    for seed in SEEDS:
+        stream = draw_stream(surrogate, seed, num_queries=36_497, num_initial=5)
+        policy = make_policy("stageroute", Setting(stream, limits, 33, seed))
+        metrics = measure(replay(policy, stream, 33), stream, limits)
+        regret.append(metrics.regret)
+        spend.append(metrics.spend)
+    assert np.median(regret) < 0.01
+    assert max(spend) <= 1.005

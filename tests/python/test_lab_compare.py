@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from stageroute.cli import main
+from stageroute.cli.compare import EXIT_WORSE, to_text
 from stageroute.config.confidence import Confidence
 from stageroute.errors import MissingExtraError, ResultsError
 from stageroute.lab.compare import MEASURES, Comparison, compare
-from stageroute.lab.compare_command import EXIT_WORSE, to_text
 from stageroute.lab.engines import local_engine
 from stageroute.lab.figures import FIGURES, Figures, Row, read_figures, write_figures
 from stageroute.lab.results import StudyResults, read_results

@@ -47,8 +47,9 @@ def test_lost_processes_do_not_change_results(
 ) -> None:
     work = DieAt(tmp_path, "greedy", times=1)
     assert json_of(local_engine(2), work, episodes) == expected
-    begun = {episode.policy: (tmp_path / episode.key()).read_text() for episode in episodes}
-    assert begun == {"stageroute": ".", "greedy": "..", "uniform": ".", "oracle": "."}
+    begun = {episode: len((tmp_path / episode.key()).read_text()) for episode in episodes}
+    assert all(begun[episode] == 2 for episode in episodes if episode.policy == "greedy")
+    assert max(begun.values()) == 2
 
 
 def test_an_episode_that_always_ends_its_process_is_named(

@@ -247,7 +247,7 @@ def test_other_settings_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("version", "0.0.9"), ("format", 2), ("study", "another")]
+    ("name", "value"), [("version", "0.0.9"), ("format", 1), ("study", "another")]
 )
 def test_another_version_format_or_study_is_refused(
     half_done: Path, settings: StudySettings, name: str, value: object

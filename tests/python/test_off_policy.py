@@ -205,7 +205,7 @@ def test_on_logs_of_the_router_itself(small_table: OutcomeTable) -> None:
 
 @pytest.mark.slow
 def test_the_study_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ["--seeds", "1", "--queries", "1500", "--workers", "1", "--no-progress"]
+    arguments = ["--seeds", "1", "--queries", "1500", "--workers", "1"]
     assert off_policy_study.main([*arguments, "--json", str(tmp_path / "o.json")]) == 0
     text = capsys.readouterr().out
     for expected in ("all live, 5 % explored", "best under the budget", "snips", "coverage"):

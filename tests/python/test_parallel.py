@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def has_ended(process: int) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_job_is_done_once(tmp_path: Path, workers: int) -> None:
     jobs = [Job(number) for number in range(20)]
-    results = list(run_jobs(do, (tmp_path,), jobs, workers, lambda job: job.number // 5))
+    results = list(run_jobs(partial(do, tmp_path), jobs, workers, lambda job: job.number // 5))
     assert sorted(number for number, _ in results) == list(range(20))
     assert len({process for _, process in results}) <= workers
     assert (os.getpid() in {process for _, process in results}) == (workers == 1)
@@ -37,25 +38,27 @@ def test_a_job_whose_process_is_lost_runs_again(
 ) -> None:
     jobs = [Job(number, "die once" if number % 4 == 2 else "answer") for number in range(12)]
     with caplog.at_level(logging.WARNING, "stageroute.replay.parallel"):
-        results = list(run_jobs(do, (tmp_path,), jobs, 2, lambda job: job.number // 6))
+        results = list(run_jobs(partial(do, tmp_path), jobs, 2, lambda job: job.number // 6))
     assert sorted(number for number, _ in results) == list(range(12))
     begun = [len((tmp_path / f"begun-{n}").read_text().splitlines()) for n in range(12)]
-    assert begun == [2 if n % 4 == 2 else 1 for n in range(12)]
-    assert len(caplog.records) == 3
-    assert "exit status -9" in caplog.text
+    assert all(begun[n] == 2 for n in (2, 6, 10))
+    assert max(begun) == 2  # also where another job of the same moment was at fault
+    assert "what was under way runs again, one by one: Job(number=" in caplog.text
 
 
 def test_a_job_that_always_ends_its_process_is_named(tmp_path: Path) -> None:
     jobs = [Job(number, "die" if number == 3 else "answer") for number in range(8)]
-    with pytest.raises(WorkerLostError, match=r"Job\(number=3.*3 times.*status -9"):
-        list(run_jobs(do, (tmp_path,), jobs, 2))
+    with pytest.raises(WorkerLostError, match=r"Job\(number=3.*3 times"):
+        list(run_jobs(partial(do, tmp_path), jobs, 2))
     assert len((tmp_path / "begun-3").read_text().splitlines()) == MOST_LOSSES
 
 
 def test_a_process_killed_from_outside_is_replaced(tmp_path: Path) -> None:
     killed = []
     done = []
-    for number, process in run_jobs(do, (tmp_path,), [Job(number) for number in range(40)], 2):
+    for number, process in run_jobs(
+        partial(do, tmp_path), [Job(number) for number in range(40)], 2
+    ):
         done.append(number)
         if len(done) in (5, 20):
             os.kill(process, signal.SIGKILL)
@@ -67,13 +70,13 @@ def test_a_process_killed_from_outside_is_replaced(tmp_path: Path) -> None:
 def test_an_error_of_a_job_is_raised_with_its_traceback(tmp_path: Path) -> None:
     jobs = [Job(0), Job(1, "fail"), *(Job(number) for number in range(2, 9))]
     with pytest.raises(ValueError, match="job 1 fails") as caught:
-        list(run_jobs(do, (tmp_path,), jobs, 2))
-    assert "parallel_jobs.py" in caught.value.__notes__[0]
+        list(run_jobs(partial(do, tmp_path), jobs, 2))
+    assert "parallel_jobs.py" in str(caught.value.__cause__)
 
 
 def test_stopping_early_ends_the_processes(tmp_path: Path) -> None:
     jobs = [Job(0), Job(1, "wait"), *(Job(number) for number in range(2, 50))]
-    runs = run_jobs(do, (tmp_path,), jobs, 2)
+    runs = run_jobs(partial(do, tmp_path), jobs, 2)
     processes = {next(runs)[1] for _ in range(10)}
     while not (tmp_path / "begun-1").exists():
         time.sleep(0.01)
@@ -89,17 +92,17 @@ def test_pieces_keep_together_what_belongs_together() -> None:
     assert [len(piece) for piece in pieces] == [12] * 20
     assert [number for piece in pieces for number in piece] == list(range(240))
     assert all(len({jobs[number] for number in piece}) == 1 for piece in pieces)
-    # One stream alone is shared out all the same.
+    # One stream alone is shared out all the same, and none makes a piece that is long.
     assert [len(piece) for piece in in_pieces([0] * 16, 2, lambda stream: stream)] == [2] * 8
-    assert [len(piece) for piece in in_pieces(jobs, 2, lambda stream: stream, 5)] == [5, 5, 2] * 20
+    assert [len(piece) for piece in in_pieces([0] * 36 * 4, 1, lambda stream: stream)] == [16] * 9
     assert in_pieces(jobs, 2) == [[number] for number in range(240)]
 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_no_workers_are_refused(tmp_path: Path, workers: int) -> None:
     with pytest.raises(InvalidInputError, match=f"workers = {workers}: must be at least 1"):
-        list(run_jobs(do, (tmp_path,), [Job(0)], workers))
+        list(run_jobs(partial(do, tmp_path), [Job(0)], workers))
 
 
 def test_no_jobs_need_no_process(tmp_path: Path) -> None:
-    assert list(run_jobs(do, (tmp_path,), [], 2)) == []
+    assert list(run_jobs(partial(do, tmp_path), [], 2)) == []

@@ -1,8 +1,8 @@
 """`stageroute report`: the page as text, and what it is made of."""
 
-import argparse
 import json
 import re
+import shlex
 import sys
 from dataclasses import replace
 from importlib.resources import files
@@ -14,14 +14,15 @@ import pytest
 
 from page_cases import HOSTILE, Outline, crowded, empty, hostile, page_of, scaling
 from stageroute.cli import main
+from stageroute.cli.report import result_folders
+from stageroute.cli.settings import command_line, settings_of
+from stageroute.config.confidence import Confidence
+from stageroute.config.settings import Drift
 from stageroute.errors import InvalidInputError, MissingExtraError, ResultsError
-from stageroute.lab import command as lab_command
 from stageroute.lab import page
 from stageroute.lab.engines import local_engine
-from stageroute.lab.page.command import result_folders
 from stageroute.lab.page.drawing import front, looks
 from stageroute.lab.page.page import Section, describe, to_html
-from stageroute.lab.page.settings import command_line
 from stageroute.lab.results import StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import StudySettings, run_study
@@ -31,6 +32,7 @@ from stageroute.workloads import parse_workload
 
 pytestmark = pytest.mark.slow
 
+LIMITS = StudySettings().limits
 SECTIONS = (crowded, scaling, hostile, empty)
 
 
@@ -268,21 +270,34 @@ def test_folders_are_found_in_the_order_named(tmp_path: Path) -> None:
         _small(),
         replace(_small(), budgets=(0.0007, 0.002), policies=("uniform",), num_queries=900),
         replace(_small(), workload=parse_workload("builtin:num_initial=3")),
+        replace(_small(), seeds=(7, 8), limits=replace(LIMITS, pacing_horizon=None)),
+        replace(
+            _small(),
+            limits=replace(
+                LIMITS,
+                use_prices=False,
+                throughput_cap=(0.5, 0.6),
+                start_cost=0.1,
+                confidence=Confidence("kl", growth=0.0),
+                drift=Drift(forget_per_stage=0.9),
+            ),
+        ),
         replace(_small(), workload=parse_workload("sota:N=50+outage:at=0.3+noisy:flips=0.1")),
     ],
 )
 def test_the_command_runs_the_same_again(settings: StudySettings) -> None:
     written = json.loads(json.dumps(settings.to_json()))
-    command = command_line(StudyResults("comparison", "0", written, []))
+    command = command_line(STUDIES["comparison"], StudyResults("comparison", "0", written, []))
     assert command is not None
-    parser = argparse.ArgumentParser()
-    lab_command.register(parser.add_subparsers())
-    options = parser.parse_args(command.split()[1:])
-    again = lab_command.read_settings(STUDIES["comparison"], options)
+    words = shlex.split(command)
+    assert (words[:3], words[-2:]) == (
+        ["stageroute", "study", "comparison"], ["--out", "FOLDER"],
+    )  # fmt: skip
+    again = settings_of(STUDIES["comparison"], words[3:-2])
     assert json.loads(json.dumps(again.to_json())) == written
 
 
 def test_settings_beyond_the_options_have_no_command() -> None:
     settings = replace(_small(), seeds=(5, 7))
     written = json.loads(json.dumps(settings.to_json()))
-    assert command_line(StudyResults("comparison", "0", written, [])) is None
+    assert command_line(STUDIES["comparison"], StudyResults("comparison", "0", written, [])) is None

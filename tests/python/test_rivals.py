@@ -73,7 +73,7 @@ import sys
 from stageroute.policies import RIVALS, find_policy
 assert all(map(find_policy, RIVALS))
 print([name for name in sys.modules if name.startswith("stageroute.policies.rivals.")])
-import stageroute.cli, stageroute.lab.scenarios.scenarios
+import stageroute.cli, stageroute.lab.studies
 print([name for name in ("litellm", "mabwiser", "pareto_bandit") if name in sys.modules])
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -91,7 +91,7 @@ def test_a_rival_that_is_not_installed(
         make_policy(name, setting)
 
 
-def test_the_command_says_so_before_anything_runs(
+def test_the_command_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for module in MODULES["mabwiser"]:

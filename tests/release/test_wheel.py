@@ -54,7 +54,7 @@ def test_it_holds_what_it_should(wheel: Path) -> None:
 def test_it_runs_in_an_empty_environment(environment: Path) -> None:
     assert "0.0004" in run(environment, "-W", "error", "-c", PROGRAM)
     small = ["--queries", "500", "--stages", "2", "--seeds", "1", "--workers", "1"]
-    assert "regret %" in run(environment, "-m", "stageroute", "bench", *small)
+    assert "regret, %" in run(environment, "-m", "stageroute", "bench", *small)
     assert (environment / "bin" / "stageroute").exists()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import require
+from stageroute.datasets.messages import Messages, PriceChange
 from stageroute.datasets.table import OutcomeTable
 from stageroute.errors import InvalidInputError
 
@@ -68,6 +69,11 @@ class Stream:
         What feedback says where it is not what was earned, in [0, 1].
     delay : int, default 0
         How many further queries are routed before the feedback of one arrives.
+    messages : Messages, optional
+        How feedback comes where it is not one message for each query, in their order; then `delay`
+        is 0.
+    announced : PriceChange, optional
+        A change of the means that policies are told of.
     """
 
     table: OutcomeTable
@@ -78,6 +84,8 @@ class Stream:
     times: NDArray[np.float64] | None = field(default=None, kw_only=True)
     reported_reward: NDArray[np.float64] | None = field(default=None, kw_only=True)
     delay: int = field(default=0, kw_only=True)
+    messages: Messages | None = field(default=None, kw_only=True)
+    announced: PriceChange | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         models = self.table.num_models
@@ -106,6 +114,8 @@ class Stream:
         ascending = starts[0] == 0 and all(a < b for a, b in itertools.pairwise(starts))
         require(ascending, "regimes", starts, "must start at 0, one after the other")
         require(self.delay >= 0, "delay", self.delay, "must be a number of queries, at least 0")
+        alone = self.messages is None or self.delay == 0
+        require(alone, "delay", self.delay, "must be 0 where messages say when feedback comes")
         if self.times is not None:
             shape = self.times.shape
             require(shape == self.rows.shape, "times.shape", shape, "one per query")
@@ -131,6 +141,10 @@ class Stream:
     def told_reward(self) -> NDArray[np.float64]:
         """Return what feedback says of every model on every row of the table."""
         return self.table.reward if self.reported_reward is None else self.reported_reward
+
+    def sent(self) -> Messages:
+        """Return how feedback comes."""
+        return self.messages or Messages.of_all(self.num_queries, self.delay)
 
     def stage_starts(self, num_stages: int) -> NDArray[np.int64]:
         """Return the first query of each stage.

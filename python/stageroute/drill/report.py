@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from stageroute.drill.fleet import PRICES_FROM
 from stageroute.drill.promises import Promise
 from stageroute.drill.recovery import EventRecovery
 from stageroute.drill.settings import DrillResult
+from stageroute.tables import format_table
 
 __all__ = ["figures", "format_report", "to_json"]
+
+FORMAT: Final = 1
+"""Of the JSON."""
 
 LEGEND = """\
 queries and seconds of a recovery count routing decisions, second tries included, from the
@@ -100,11 +104,11 @@ def _format_head(outcome: DrillResult) -> str:
 
 def _format_promises(promises: Sequence[Promise]) -> str:
     rows = [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises]
-    return _align([["promise", "", "figures"], *rows], "<<<")
+    return format_table(("promise", "", "figures"), rows, sides="<<<")
 
 
 def _format_events(recoveries: Sequence[EventRecovery]) -> str:
-    rows = [["minute", "event", "recovered", "queries", "seconds", "what happened"]]
+    rows = []
     for row in recoveries:
         event = row.event
         rows.append(
@@ -117,19 +121,8 @@ def _format_events(recoveries: Sequence[EventRecovery]) -> str:
                 f"{event.title}; {row.note}",
             ]
         )
-    return _align(rows, "><<>><")
-
-
-def _align(rows: Sequence[Sequence[str]], sides: str) -> str:
-    """Align columns, each to the side that its sign says, with a rule below the first row."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(sides))]
-    lines = [
-        "  ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0].rstrip()), *lines[1:]])
+    columns = ("minute", "event", "recovered", "queries", "seconds", "what happened")
+    return format_table(columns, rows, sides="><<>><")
 
 
 def to_json(
@@ -138,6 +131,7 @@ def to_json(
     """Return everything that the report says, and the oracle's mixtures, for machines."""
     settings = outcome.settings
     return {
+        "format": FORMAT,
         "version": __version__,
         "trace": outcome.trace.name,
         "settings": asdict(settings)

@@ -50,11 +50,11 @@ def local_engine(workers: int | None = None) -> Engine:
     Notes
     -----
     Episodes on the same stream go to the same process as far as possible, which keeps the stream.
-    An episode whose process was lost runs again; the engine raises `WorkerLostError` when that
-    has happened three times.
+    Those that were under way when a process was lost run again, one by one; the engine raises
+    `WorkerLostError` when one has ended its process three times.
     """
 
     def run(work: Callable[[Episode], Finished], episodes: Sequence[Episode]) -> Iterator[Finished]:
-        yield from run_jobs(work, (), episodes, workers, lambda episode: episode.stream)
+        yield from run_jobs(work, episodes, workers, lambda episode: episode.stream)
 
     return run

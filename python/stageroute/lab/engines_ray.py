@@ -18,9 +18,6 @@ __all__ = ["ray_engine"]
 IN_FLIGHT_PER_CORE: Final = 2
 """Tasks submitted at a time for each of the cluster's cores: none idles, and none pile up."""
 
-LONGEST_PIECE: Final = 16
-"""A task has no more episodes, since a lost one begins anew."""
-
 Work = Callable[[Episode], Finished]
 
 
@@ -89,7 +86,7 @@ def _connection(ray: Any, address: str, workers: int | None) -> Iterator[None]:
 
 def _run(ray: Any, work: Work, episodes: Sequence[Episode]) -> Iterator[Finished]:
     task = ray.remote(_run_piece).options(num_cpus=1, max_retries=MOST_LOSSES - 1)
-    pieces = in_pieces(episodes, _cores(ray), lambda episode: episode.stream, LONGEST_PIECE)
+    pieces = in_pieces(episodes, _cores(ray), lambda episode: episode.stream)
     waiting = deque([episodes[number] for number in piece] for piece in pieces)
     running: dict[Any, list[Episode]] = {}
     try:

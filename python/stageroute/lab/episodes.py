@@ -10,6 +10,7 @@ import numpy as np
 
 from stageroute.datasets.streams import Stream
 from stageroute.lab.traces import (
+    changed_models,
     first_live,
     largest_cap_excess,
     newcomers_tried,
@@ -127,6 +128,8 @@ class Record:
         per USD; empty where it never is.
     lp_counts : str
         LPs by status, as JSON.
+    feedback_counts : str
+        What became of feedback, and the bill in USD, by the policy's own books, as JSON.
     over : str
         How often each rule of a comparison was broken, as JSON; see `ReplayResult`.
     newcomers_tried : float or None
@@ -138,6 +141,8 @@ class Record:
         Throughput caps.
     arrivals : list of int
         The query from which each model can be deployed.
+    changed : list of str
+        Models whose means change on the way.
     first_live : list of int
         The query at which each model first became live; -1 for never.
     stage_starts : list of int
@@ -157,12 +162,14 @@ class Record:
     num_stages: int
     cell: str
     regret: float
+    regret_after: float | None
     total_regret: float
     overspend_charge: float
     waiting_cost: float | None
     oracle_reward: float
     reward: float
     spend: float
+    spend_after: float | None
     early_spend: float
     worst_running_spend: float
     largest_cap_excess: float
@@ -172,11 +179,13 @@ class Record:
     start_spend: float
     newcomers_tried: float | None
     lp_counts: str
+    feedback_counts: str
     over: str
     budget_price: list[float]
     models: list[str]
     caps: list[float]
     arrivals: list[int]
+    changed: list[str]
     first_live: list[int]
     shares: list[float]
     stage_starts: list[int]
@@ -202,6 +211,12 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def lp_status_counts(self) -> dict[str, int]:
+        """LPs by status; empty for a policy without one."""
+        counts: dict[str, int] = json.loads(self.lp_counts)
+        return counts
 
     @property
     def cell_values(self) -> dict[str, Any]:
@@ -257,6 +272,7 @@ def _record(
         num_stages=episode.num_stages,
         cell=json.dumps(dict(episode.cell)),
         regret=metrics.regret,
+        regret_after=metrics.regret_after,
         total_regret=float(metrics.cumulative_regret[-1]),
         overspend_charge=metrics.overspend_charge,
         waiting_cost=_waiting_cost(
@@ -269,6 +285,7 @@ def _record(
         oracle_reward=metrics.oracle_reward,
         reward=metrics.reward,
         spend=metrics.spend,
+        spend_after=metrics.spend_after,
         early_spend=float(metrics.running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1]),
         largest_cap_excess=largest_cap_excess(result, caps),
         largest_probability_excess=float((result.probability - caps[result.arm]).max()),
@@ -278,11 +295,13 @@ def _record(
         start_spend=metrics.start_spend,
         newcomers_tried=newcomers_tried(stream, result),
         lp_counts=json.dumps(result.lp_counts),
+        feedback_counts=json.dumps(result.feedback_counts),
         over=json.dumps(metrics.over),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
         models=list(stream.table.models) if is_listed else [],
         caps=caps.tolist() if is_listed else [],
         arrivals=stream.arrivals.tolist() if is_listed else [],
+        changed=[stream.table.models[arm] for arm in changed_models(stream)],
         first_live=first_live(stream, result).tolist() if is_listed else [],
         shares=metrics.shares.tolist() if is_listed else [],
         stage_starts=result.stage_starts.tolist(),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stageroute.errors import MissingExtraError, ResultsError
+from stageroute.files import replacing
 from stageroute.lab.episodes import Record
 
 __all__ = [
@@ -30,12 +31,11 @@ __all__ = [
     "differences",
     "read_json",
     "read_results",
-    "write_json",
     "write_table",
 ]
 
-FORMAT: Final = 1
-"""Version of the folder's format."""
+FORMAT: Final = 2
+"""Of the folder, and of JSON that holds records."""
 
 STUDY: Final = "study.json"
 FINISHED: Final = "finished.jsonl"
@@ -85,6 +85,7 @@ class StudyResults:
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
         return {
+            "format": FORMAT,
             "study": self.study,
             "version": self.version,
             "settings": self.settings,
@@ -164,13 +165,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def write_json(path: Path, values: object) -> None:
-    """Write a JSON file so that it is there whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
-
-
 def _parquet() -> Any:
     try:
         import pyarrow.parquet  # an extra
@@ -185,9 +179,8 @@ def write_table(path: Path, records: Sequence[Record]) -> None:
     """Write all records so that the file is there whole or not at all."""
     pyarrow = _parquet()
     table = pyarrow.Table.from_pylist([record.to_json() for record in records])
-    new = path.with_name(path.name + ".new")
-    pyarrow.parquet.write_table(table, new, compression="zstd", write_page_checksum=True)
-    new.replace(path)
+    with replacing(path) as new:
+        pyarrow.parquet.write_table(table, new, compression="zstd", write_page_checksum=True)
 
 
 def _read_table(path: Path) -> list[Record]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stageroute._core import __version__
 from stageroute.errors import InvalidInputError, ResultsError
+from stageroute.files import write_json
 from stageroute.lab.episodes import Episode, Record
 from stageroute.lab.results import (
     EPISODES,
@@ -22,7 +23,6 @@ from stageroute.lab.results import (
     differences,
     read_json,
     read_results,
-    write_json,
     write_table,
 )
 
@@ -75,7 +75,7 @@ def open_results(
         if (path / STUDY).exists():
             _require_same(path, json.loads(json.dumps(header)))
         else:
-            write_json(path / STUDY, header)
+            write_json(path / STUDY, header, allow_nan=True)
         yield ResultsFolder(path, keys)
 
 

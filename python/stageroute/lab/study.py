@@ -1,11 +1,13 @@
 """What a study is, and how one is run."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stageroute._core import __version__
 from stageroute.checks import require
 from stageroute.lab.declared import Part, summarise
 from stageroute.lab.episodes import Episode, Record, run_episode
@@ -30,11 +32,15 @@ class StudySettings:
     ----------
     workload : Workload
     budgets : tuple of float
-        USD per query.
+        b, USD per query; several are compared.
     policies : tuple of str
+        By name, or module:Class for those of others.
     seeds : tuple of int
-    num_queries, num_stages : int
-        T and K.
+        One stream for each.
+    num_queries : int
+        T, the length of a stream.
+    num_stages : int
+        K: deployments are made at the start of each stage.
     limits : Limits
         Everything but the budget.
     is_small : bool
@@ -63,7 +69,7 @@ class StudySettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return values | {
             "workload": asdict(self.workload),
             "limits": asdict(self.limits),
@@ -113,7 +119,7 @@ class Study(ABC):
 def run_study(
     study: Study,
     settings: StudySettings,
-    folder: Path,
+    folder: Path | None,
     engine: Engine,
     on_finished: Callable[[int, int], None] = lambda _finished, _total: None,
 ) -> StudyResults:
@@ -123,8 +129,9 @@ def run_study(
     ----------
     study : Study
     settings : StudySettings
-    folder : Path
-        Where results are kept, and resumed from.
+    folder : Path or None
+        Where results are kept, and resumed from. Without one they are kept in memory; an interrupt
+        then returns the records that are there, if there are any.
     engine : callable
         See `stageroute.lab.engines`.
     on_finished : callable, optional
@@ -136,6 +143,8 @@ def run_study(
         If the folder holds something else, or another process works on it.
     """
     episodes = study.episodes(settings)
+    if folder is None:
+        return _run_in_memory(study, settings, episodes, engine, on_finished)
     with open_results(folder, study.name, settings.to_json(), episodes) as kept:
         missing = [episode for episode in episodes if episode.key() not in kept.finished]
         on_finished(len(kept.finished), len(episodes))
@@ -144,3 +153,25 @@ def run_study(
                 kept.add(record, timing)
                 on_finished(len(kept.finished), len(episodes))
         return kept.complete()
+
+
+def _run_in_memory(
+    study: Study,
+    settings: StudySettings,
+    episodes: Sequence[Episode],
+    engine: Engine,
+    on_finished: Callable[[int, int], None],
+) -> StudyResults:
+    done: dict[str, Finished] = {}
+    try:
+        for record, timing in engine(run_episode, episodes):
+            done[record.key] = record, timing
+            on_finished(len(done), len(episodes))
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    keys = [key for key in (episode.key() for episode in episodes) if key in done]
+    return StudyResults(
+        study.name, __version__, json.loads(json.dumps(settings.to_json())),
+        [done[key][0] for key in keys], {key: done[key][1] for key in keys},
+    )  # fmt: skip

@@ -2,15 +2,42 @@
 
 from collections.abc import Sequence
 
+from stageroute.lab.results import StudyResults
 from stageroute.lab.summary import Summary, Table
+from stageroute.tables import format_table
+from stageroute.workloads import workload_from_json
 
-__all__ = ["aligned", "to_markdown", "to_text"]
+__all__ = ["settings_text", "to_markdown", "to_text"]
+
+
+def settings_text(results: StudyResults) -> str:
+    """Return the most important settings that a study ran under."""
+    settings, limits = results.settings, results.settings["limits"]
+    confidence, pacing = limits["confidence"], limits["pacing_horizon"]
+    return "\n".join(
+        [
+            f"{workload_from_json(settings['workload']).label}: "
+            f"T = {settings['num_queries']:,} queries, K = {settings['num_stages']} stages, "
+            f"{len(settings['seeds'])} seeds from {settings['seeds'][0]}",
+            f"M_max = {limits['max_deployed']}, throughput cap = {limits['throughput_cap']}, "
+            f"confidence = {confidence['family']} (gamma {confidence['gamma']:g}, growth "
+            f"{confidence['growth']:g}, {confidence['min_visits']} forced visits), pacing = "
+            f"{'off' if pacing is None else f'{pacing:g} queries'}, prices "
+            f"{'known' if limits['use_prices'] else 'unknown'}; solver {limits['solver']}; "
+            f"stageroute {results.version}",
+        ]
+    )
 
 
 def to_text(summary: Summary) -> str:
     """Return the tables for a terminal."""
     parts = [f"{summary.title}: {summary.question}"]
-    parts += ["\n".join([table.title, *aligned(table), *_note(table)]) for table in summary.tables]
+    parts += [
+        "\n".join(
+            [table.title, format_table(table.columns, table.rows, heads=table.heads), *_note(table)]
+        )
+        for table in summary.tables
+    ]
     return "\n\n".join(parts)
 
 
@@ -47,30 +74,3 @@ def _marked_rows(table: Table) -> list[list[str]]:
 
 def _note(table: Table) -> list[str]:
     return [table.note] if table.note else []
-
-
-def aligned(table: Table) -> list[str]:
-    """Return a table's lines: the first column to the left, the others to the right."""
-    rows = [table.columns, *table.rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(table.columns))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    return [*_heads_above(table, widths), lines[0], rule, *lines[1:]]
-
-
-def _heads_above(table: Table, widths: list[int]) -> list[str]:
-    """Return the line of heads over several columns, each centred over its own."""
-    if not table.heads:
-        return []
-    parts, first = [], 0
-    for text, span in table.heads:
-        room = sum(widths[first : first + span]) + 2 * (span - 1)
-        parts.append(f" {text} ".center(room, "-") if text else " " * room)
-        first += span
-    return ["  ".join(parts).rstrip()]

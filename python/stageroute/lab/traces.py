@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from stageroute.datasets.streams import Stream
 from stageroute.replay.replay import ReplayResult
 
-__all__ = ["first_live", "largest_cap_excess", "newcomers_tried", "stage_live", "stage_shares"]
+__all__ = [
+    "changed_models",
+    "first_live",
+    "largest_cap_excess",
+    "newcomers_tried",
+    "stage_live",
+    "stage_shares",
+]
 
 CAP_WINDOW: Final = 1_000
 """Queries in each of the windows in which shares are held against the throughput caps."""
@@ -32,6 +39,16 @@ def first_live(stream: Stream, result: ReplayResult) -> NDArray[np.int64]:
     for start, live in zip(result.stage_starts[::-1], result.deployments[::-1], strict=True):
         first[list(live)] = start
     return first
+
+
+def changed_models(stream: Stream) -> list[int]:
+    """Return the columns whose means change on the way."""
+    first, *later = stream.regimes
+    changed = np.zeros(stream.table.num_models, dtype=np.bool_)
+    for regime in later:
+        changed |= (regime.reward != first.reward) | (regime.cost != first.cost)
+    found: list[int] = np.flatnonzero(changed).tolist()
+    return found
 
 
 def newcomers_tried(stream: Stream, result: ReplayResult) -> float | None:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +13,28 @@ from stageroute._core import FACTS, Kernel
 from stageroute.checks import is_number, is_whole, require
 from stageroute.config.confidence import Confidence
 from stageroute.config.models import Model
+from stageroute.config.settings import Drift
 from stageroute.datasets.streams import Stream
 from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import InvalidInputError
 from stageroute.policies.priors import RewardPrior
 
 __all__ = [
+    "USUAL_TOKENS",
     "Arms",
     "Floats",
     "KernelPolicy",
     "Limits",
+    "Message",
     "MixturePolicy",
     "Policy",
     "Setting",
     "first_by",
 ]
+
+USUAL_TOKENS: Final = 1_000.0
+"""A table knows costs, not tokens. Where prices are announced, a model is priced so that its mean
+query uses this many tokens, and each query as many as its cost says."""
 
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
@@ -64,6 +71,8 @@ class Limits:
         they expect a model to stay live.
     reward_prior : RewardPrior, optional
         What StageRoute is told of each model's quality beforehand; nothing by default.
+    drift : Drift
+        What StageRoute does about a world that changes; nothing by default.
     """
 
     budget: float
@@ -76,6 +85,7 @@ class Limits:
     start_cost: float = 0.0
     start_stages: int = 1
     reward_prior: RewardPrior | None = None
+    drift: Drift = field(default_factory=Drift)
 
     def __post_init__(self) -> None:
         ok = is_number(self.budget) and self.budget > 0
@@ -177,6 +187,26 @@ class Setting:
         ]
 
 
+class Message(NamedTuple):
+    """What becomes known of a decision at one time.
+
+    Attributes
+    ----------
+    query : int
+        Which one, from 0.
+    row, arm : int
+        The query's row of the table, and the column that served it.
+    reward, cost : float or None
+        What the message says; at least one of them. USD for costs.
+    """
+
+    query: int
+    row: int
+    arm: int
+    reward: float | None
+    cost: float | None
+
+
 class Policy(ABC):
     """Deploys at stage boundaries, routes and learns between them. Arms are columns of the table.
 
@@ -212,6 +242,35 @@ class Policy(ABC):
     @abstractmethod
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
         """Learn what `arm` brought on the query of that row, in the order of the decisions."""
+
+    def hear(self, message: Message) -> None:
+        """Learn what becomes known of a decision.
+
+        For policies that can be told late, in parts, more than once and out of order; others are
+        told reward and cost at once, in the order of the decisions.
+
+        Raises
+        ------
+        InvalidInputError
+            If this policy cannot be told so.
+        """
+        _, row, arm, reward, cost = message
+        if reward is None or cost is None:
+            raise InvalidInputError(
+                f"policy = {self.name!r}: takes reward and cost together; choose a workload whose "
+                "feedback comes so, or another policy"
+            )
+        self.observe(row, arm, reward, cost)
+
+    def announce_price(self, arm: int, factor: float) -> None:  # noqa: B027  # most do nothing
+        """Hear that a model's price is multiplied by `factor` from the next query on.
+
+        Most policies know of no prices: they find out from the costs.
+        """
+
+    def feedback_counts(self) -> dict[str, float]:
+        """Return what became of feedback, by the policy's own books; empty if it keeps none."""
+        return {}
 
     def counts(self) -> dict[str, int]:
         """How many LPs ended in each status; empty for a policy without an LP."""

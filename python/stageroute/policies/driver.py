@@ -1,7 +1,8 @@
 """Drives a policy over a stream, stage by stage, in the native loop or query by query."""
 
+import math
 import time
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from stageroute._core import LateFeedback
 from stageroute._core import replay as replay_natively
 from stageroute.datasets.streams import Stream
-from stageroute.policies.base import Floats, Policy
+from stageroute.policies.base import Floats, Message, Policy
 from stageroute.policies.rules import Referee
 
 __all__ = ["Trace", "drive"]
@@ -51,7 +52,8 @@ def drive(
     arm = np.zeros(num_queries, dtype=np.uint32)
     probability, budget_price = np.zeros(num_queries), np.zeros(num_queries)
     deployments: list[tuple[int, ...]] = []
-    waiting: deque[tuple[int, int]] = deque()
+    native = native and stream.messages is None and stream.announced is None
+    mail: _Mail | None = None
     late = LateFeedback(stream.delay) if stream.delay else None
     seconds_routing = seconds_deploying = 0.0
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), num_queries], strict=True):
@@ -61,35 +63,62 @@ def drive(
         seconds_deploying += time.perf_counter() - before
         referee.deployed(start, candidates, deployments[-1])
         part = slice(start, end)
-        outputs = arm[part], probability[part], budget_price[part]
         before = time.perf_counter()
         if native and policy.kernel is not None:
+            outputs = arm[part], probability[part], budget_price[part]
             replay_natively(policy.kernel, told, table.cost, stream.rows[part], *outputs, late)
         else:
-            _drive_steps(policy, stream, part, waiting, *outputs)
+            mail = mail or _Mail(stream)
+            _drive_steps(policy, stream, part, mail, arm, probability, budget_price)
         seconds_routing += time.perf_counter() - before
         referee.served(arm[part], probability[part])
+    if stream.messages is not None and mail is not None:
+        _deliver(policy, stream, mail.until(math.inf), arm)
     return Trace(
         arm, probability, budget_price, starts, tuple(deployments),
         seconds_routing, seconds_deploying,
     )  # fmt: skip
 
 
+class _Mail:
+    """The feedback of a stream on its way."""
+
+    def __init__(self, stream: Stream) -> None:
+        messages = stream.sent().arriving()
+        columns = messages.at, messages.query, messages.has_reward, messages.has_cost
+        self._messages = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._place = 0
+
+    def until(self, t: float) -> Iterator[tuple[int, bool, bool]]:
+        """Take out what arrives after the decision on query `t`: query, reward or not, cost."""
+        while self._place < len(self._messages) and self._messages[self._place][0] <= t:
+            _, *message = self._messages[self._place]
+            self._place += 1
+            yield tuple(message)
+
+
 def _drive_steps(
+    policy: Policy, stream: Stream, part: slice, mail: _Mail, arm: NDArray[np.uint32],
+    probability: Floats, budget_price: Floats,
+) -> None:  # fmt: skip
+    """Do what the native loop does, in Python, however feedback comes."""
+    told = stream.announced
+    for t in range(part.start, part.stop):
+        if told is not None and t == told.query:
+            policy.announce_price(told.arm, told.factor)
+        arm[t], probability[t], budget_price[t] = policy.route(int(stream.rows[t]))
+        _deliver(policy, stream, mail.until(t), arm)
+
+
+def _deliver(
     policy: Policy,
     stream: Stream,
-    part: slice,
-    waiting: deque[tuple[int, int]],
+    messages: Iterator[tuple[int, bool, bool]],
     arm: NDArray[np.uint32],
-    probability: Floats,
-    budget_price: Floats,
 ) -> None:
-    """Do what the native loop does, in Python; `waiting` is the feedback that is on its way."""
-    reward, cost = stream.told_reward(), stream.table.cost
-    for t, row in enumerate(stream.rows[part].tolist()):
-        chosen, p, price = policy.route(row)
-        arm[t], probability[t], budget_price[t] = chosen, p, price
-        waiting.append((row, chosen))
-        if len(waiting) > stream.delay:
-            at = waiting.popleft()
-            policy.observe(*at, float(reward[at]), float(cost[at]))
+    rewards, costs = stream.told_reward(), stream.table.cost
+    for query, has_reward, has_cost in messages:
+        at = int(stream.rows[query]), int(arm[query])
+        reward = float(rewards[at]) if has_reward else None
+        cost = float(costs[at]) if has_cost else None
+        policy.hear(Message(query, *at, reward, cost))

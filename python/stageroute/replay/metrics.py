@@ -62,6 +62,8 @@ class ReplayMetrics:
         model: luck in single outcomes cancels out of it. Negative where a policy overspends.
     regret : float
         Its last value as a share of the oracle's total.
+    regret_after : float or None
+        The same over the queries from the first change of the means on; None where none changes.
     overspend_charge : float
         What was spent beyond the budget over the whole stream, in expected costs and on starts, at
         the oracle's budget price of the moment: the reward that the money could have bought. At
@@ -75,6 +77,8 @@ class ReplayMetrics:
     spend : float
         Total spend / (b T). All spends include what starting models cost, at the first query of
         their stage.
+    spend_after : float or None
+        Mean spend from the first change of the means on / b.
     start_spend : float
         What starting models cost / (b T).
     running_spend : ndarray, shape (T,)
@@ -96,10 +100,12 @@ class ReplayMetrics:
 
     cumulative_regret: Floats
     regret: float
+    regret_after: float | None
     overspend_charge: float
     oracle_reward: float
     reward: float
     spend: float
+    spend_after: float | None
     start_spend: float
     running_spend: Floats
     worst_running_spend: float
@@ -204,7 +210,9 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     lengths = np.diff([*starts, stream.num_queries])
     parts = oracle_parts(stream, limits, starts)
     oracle = np.repeat(parts.reward, parts.lengths)
-    cumulative_regret = np.cumsum(oracle - expected_rewards(stream, result.arm))
+    lost = oracle - expected_rewards(stream, result.arm)
+    cumulative_regret = np.cumsum(lost)
+    after = slice(stream.regimes[1].start, None) if len(stream.regimes) > 1 else None
     start_costs = np.zeros(stream.num_queries)
     start_costs[starts] = limits.start_cost * result.num_started()
     cost = result.cost + start_costs
@@ -217,12 +225,14 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     return ReplayMetrics(
         cumulative_regret=cumulative_regret,
         regret=float(cumulative_regret[-1] / oracle.sum()),
+        regret_after=None if after is None else float(lost[after].sum() / oracle[after].sum()),
         overspend_charge=_overspend_charge(
             parts, expected_costs(stream, result.arm) + start_costs, limits.budget
         ),
         oracle_reward=float(oracle.mean()),
         reward=float(result.reward.mean()),
         spend=float(running_spend[-1]),
+        spend_after=None if after is None else float(cost[after].mean() / limits.budget),
         start_spend=float(start_costs.sum() / (limits.budget * stream.num_queries)),
         running_spend=running_spend,
         worst_running_spend=float(

@@ -34,6 +34,8 @@ class ReplayResult:
         The live columns of each stage.
     lp_counts : dict of str to int
         LPs by status, for policies that solve any.
+    feedback_counts : dict of str to float
+        What became of feedback, and what was billed, for policies that keep books.
     over : dict of str to int
         How often each rule was broken; rules that were kept are left out. ``max_deployed`` counts
         stages, ``caps`` pairs of a stage and a model, ``probability`` queries without one.
@@ -49,6 +51,7 @@ class ReplayResult:
     stage_starts: NDArray[np.int64]
     deployments: tuple[tuple[int, ...], ...]
     lp_counts: dict[str, int]
+    feedback_counts: dict[str, float]
     over: dict[str, int]
     seconds_routing: float
     seconds_deploying: float
@@ -99,6 +102,7 @@ def replay(
         stage_starts=trace.stage_starts,
         deployments=trace.deployments,
         lp_counts=policy.counts(),
+        feedback_counts=policy.feedback_counts(),
         over=dict(referee.over),
         seconds_routing=trace.seconds_routing,
         seconds_deploying=trace.seconds_deploying,

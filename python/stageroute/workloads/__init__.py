@@ -5,7 +5,8 @@ from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import Workload
 from stageroute.workloads.changes import Change, Outage, PriceCut, SilentRegression, SlowDecline
 from stageroute.workloads.changing import Changing
-from stageroute.workloads.clock_and_feedback import Clocked, Delayed, Noisy
+from stageroute.workloads.clock import Clocked
+from stageroute.workloads.feedback import Delayed, Noisy, Repeated, Sparse
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
 from stageroute.workloads.newcomer import BetterNewcomer
 from stageroute.workloads.parsing import parse_workload
@@ -27,8 +28,10 @@ __all__ = [
     "Outage",
     "PriceCut",
     "RandomArrivals",
+    "Repeated",
     "SilentRegression",
     "SlowDecline",
+    "Sparse",
     "StateOfTheArt",
     "TableFile",
     "Workload",

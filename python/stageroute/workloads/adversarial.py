@@ -105,9 +105,10 @@ def _by_task(stream: Stream) -> NDArray[np.intp]:
 
 def _models_in_order(stream: Stream, order: NDArray[np.intp]) -> Stream:
     """Let the models take each other's times of arrival; retirements stay with the models."""
-    reported = stream.reported_reward
+    reported, told = stream.reported_reward, stream.announced
     return replace(
         stream,
+        announced=told and told._replace(arm=int(np.argmax(order == told.arm))),
         table=_selected(stream.table, tuple(stream.table.models[k] for k in order)),
         retirements=stream.retirements[order],
         regimes=tuple(Regime(r.start, r.reward[order], r.cost[order]) for r in stream.regimes),

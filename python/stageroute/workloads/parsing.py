@@ -11,8 +11,12 @@ from stageroute.workloads.registry import BASES, CHANGE_KINDS, ON_TOP
 
 __all__ = ["parse_workload"]
 
-SHORT_NAMES: Final = {"N": "num_models", "K": "num_batches", "n": "models_per_batch"}
-"""Symbols for options."""
+SHORT_NAMES: Final = {"N": "num_models", "K": "num_batches", "n": "models_per_batch",
+                      "announced": "is_announced"}  # fmt: skip
+"""Symbols and short names for options."""
+
+WHEN: Final = ("at", "is_announced")
+"""Options of a change that are those of `Changing`."""
 
 _LAYERS: Final = {**CHANGE_KINDS, **{kind: ON_TOP[kind] for kind in ON_TOP if kind != "changing"}}
 
@@ -29,7 +33,8 @@ def parse_workload(text: str) -> Workload:
         pool:N=1000+noisy:flips=0.1
         needle:n=8
 
-    A change (``regression``, ``price_cut``, ``outage``, ``decline``) takes `at` as well. Options
+    A change (``regression``, ``price_cut``, ``outage``, ``decline``) takes `at` as well, a
+    ``price_cut`` also ``announced=true``. Options
     that hold several values cannot be written so, nor can a path with a comma, a plus or an equals
     sign.
 
@@ -49,7 +54,7 @@ def parse_workload(text: str) -> Workload:
             choices = ", ".join(_LAYERS)
             raise InvalidInputError(f"workload = ...+{kind!r}: must be one of {choices}")
         if kind in CHANGE_KINDS:
-            when = {"at": options.pop("at")} if "at" in options else {}
+            when: dict[str, str] = {name: options.pop(name) for name in WHEN if name in options}
             change = _make(kind, CHANGE_KINDS[kind], options)
             workload = _make(kind, Changing, when, base=workload, change=change)
         else:

@@ -10,7 +10,8 @@ from stageroute.workloads.arrivals import RandomArrivals
 from stageroute.workloads.base import OnTop, Workload
 from stageroute.workloads.changes import CHANGES, Change
 from stageroute.workloads.changing import Changing
-from stageroute.workloads.clock_and_feedback import Clocked, Delayed, Noisy
+from stageroute.workloads.clock import Clocked
+from stageroute.workloads.feedback import Delayed, Noisy, Repeated, Sparse
 from stageroute.workloads.needle import NeedleArrivals
 from stageroute.workloads.newcomer import BetterNewcomer
 from stageroute.workloads.sota import LargePool, StateOfTheArt
@@ -29,7 +30,7 @@ BASES: Final[Mapping[str, type[Workload]]] = _by_kind(
 """Workloads of their own, by kind."""
 
 ON_TOP: Final[Mapping[str, type[OnTop]]] = _by_kind(
-    Changing, Adversarial, BetterNewcomer, Clocked, Noisy, Delayed, RandomArrivals
+    Changing, Adversarial, BetterNewcomer, Clocked, Noisy, Delayed, Sparse, Repeated, RandomArrivals
 )
 """Workloads on top of another, by kind."""
 

@@ -13,8 +13,23 @@ __all__ = ["BuiltIn", "TableFile"]
 
 @dataclass(frozen=True, kw_only=True)
 class _FromTable(Workload):
-    """What workloads over a table have in common: how `draw_stream` draws from it."""
+    """What workloads over a table have in common: how `draw_stream` draws from it.
 
+    Parameters
+    ----------
+    models : tuple of str, optional
+        Only these, in this order.
+    num_initial : int, default 5
+        Models at the start; the others arrive evenly.
+    order : {"iid", "shuffled", "in_order"}
+        Of the queries: drawn with the table's weights; every row once, at random; or as they are.
+    arrival_order : {"table", "shuffled"} or tuple of str
+        Of the models.
+    retirements : tuple of (str, int)
+        Which model can no longer be deployed from which query on.
+    """
+
+    models: tuple[str, ...] | None = None
     num_initial: int = NUM_INITIAL
     order: str = "iid"
     arrival_order: str | tuple[str, ...] = "table"
@@ -45,16 +60,7 @@ class _FromTable(Workload):
 class BuiltIn(_FromTable):
     """The built-in set: 11 models, calibrated to RouterBench's published figures.
 
-    What `stageroute bench` runs without a file, stream for stream.
-
-    Parameters
-    ----------
-    num_initial : int, default 5
-        Models at the start; the others arrive evenly.
-    order, arrival_order
-        Of the queries and of the models; see `draw_stream`.
-    retirements : tuple of (str, int)
-        Which model retires at which query.
+    What `stageroute bench` runs without a file, stream for stream. See `_FromTable` for parameters.
     """
 
     kind: str = field(default="builtin", init=False)
@@ -66,7 +72,7 @@ class BuiltIn(_FromTable):
 
     def table(self) -> OutcomeTable:
         """Return the built-in set."""
-        return _built_in()
+        return _built_in(self.models)
 
 
 @dataclass(frozen=True)
@@ -76,21 +82,22 @@ class TableFile(_FromTable):
     Parameters
     ----------
     path : str
-        Parquet, CSV or NPZ; see `read_table`.
+        Parquet, CSV, NPZ, or the RouterBench pickle; see `read_table`.
     weights : str, optional
-        A file with the weight of each query.
-    models : tuple of str, optional
-        Only these, in this order.
+        A file with the weight of each query: query_id, weight (parquet, CSV).
+    name : str, optional
+        How reports call the table; as the file by default.
     drop_missing : bool, default False
-        Leave out rows in which one of these models has no outcome.
-    num_initial, order, arrival_order, retirements
-        As in `BuiltIn`.
+        Leave out rows in which one of the models has no outcome.
+    allow_pickle : bool, default False
+        Read the RouterBench pickle, whose checksum is verified first.
     """
 
     path: str
     weights: str | None = None
-    models: tuple[str, ...] | None = None
+    name: str | None = None
     drop_missing: bool = False
+    allow_pickle: bool = False
     kind: str = field(default="file", init=False)
 
     def __post_init__(self) -> None:
@@ -110,19 +117,22 @@ class TableFile(_FromTable):
         DatasetError
             If it holds no valid table.
         """
-        return _read(self.path, self.weights, self.models, self.drop_missing)
+        return _read(self)
 
 
 @cache
-def _built_in() -> OutcomeTable:
-    return routerbench_synthetic()
+def _built_in(models: tuple[str, ...] | None) -> OutcomeTable:
+    table = routerbench_synthetic()
+    return table if models is None else table.select(models)
 
 
 @cache
-def _read(
-    path: str,
-    weights: str | None,
-    models: tuple[str, ...] | None,
-    drop_missing: bool,  # noqa: FBT001
-) -> OutcomeTable:
-    return read_table(path, weights=weights, models=models, drop_missing=drop_missing)
+def _read(file: TableFile) -> OutcomeTable:
+    return read_table(
+        file.path,
+        weights=file.weights,
+        models=file.models,
+        drop_missing=file.drop_missing,
+        allow_pickle=file.allow_pickle,
+        name=file.name,
+    )

@@ -3,6 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
+from stageroute.lab.studies.bench import Bench
 from stageroute.lab.studies.budget_price import BudgetPrice
 from stageroute.lab.studies.checks import Checks
 from stageroute.lab.studies.comparison import Comparison
@@ -13,6 +14,7 @@ from stageroute.lab.studies.newcomer import Newcomer
 from stageroute.lab.studies.pools import Pools
 from stageroute.lab.studies.quality import Quality
 from stageroute.lab.studies.scaling import Scaling
+from stageroute.lab.studies.scenarios import Scenarios
 from stageroute.lab.studies.starts import Starts
 from stageroute.lab.studies.sweeps import Sweeps
 from stageroute.lab.study import Study
@@ -23,6 +25,7 @@ STUDIES: Final = MappingProxyType[str, Study](
     {
         study.name: study
         for study in (
+            Bench(),
             Comparison(),
             Scaling(),
             Sweeps(),
@@ -34,6 +37,7 @@ STUDIES: Final = MappingProxyType[str, Study](
             Pools(),
             Starts(),
             Newcomer(),
+            Scenarios(),
             Quality(),
         )
     }

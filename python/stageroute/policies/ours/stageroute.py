@@ -1,17 +1,18 @@
 """StageRoute as it is installed, with other bounds, and as it was published."""
 
 import math
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from stageroute.config.confidence import Confidence
+from stageroute.config.models import Model, Price, Tokens
 from stageroute.decision_log.batch import STATUSES
-from stageroute.errors import InvalidInputError
-from stageroute.policies.base import Arms, Limits, Policy, Setting
+from stageroute.errors import AlreadyObservedError, InvalidInputError
+from stageroute.policies.base import USUAL_TOKENS, Arms, Limits, Message, Policy, Setting
 from stageroute.router.router import StageRouter
 
 __all__ = [
@@ -33,6 +34,12 @@ OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
 
 
+DEFAULT_OPEN_DECISIONS = 65_536
+"""As `StageRouter` has it: where feedback is missing, decisions stay open for long."""
+
+FEEDBACK_COUNTERS = ("rewards", "costs", "repeated", "unknown", "expired", "evicted", "billed")
+
+
 class StageRoutePolicy(Policy):
     """`StageRouter` as it is, stages ended by the replay."""
 
@@ -44,14 +51,30 @@ class StageRoutePolicy(Policy):
         setting = replace(setting, limits=self._limits_of(setting))
         self._models = setting.models()
         self._limits = setting.limits
+        self._rates = setting.stream.regimes[0].cost / USUAL_TOKENS
+        self._has_prices = setting.stream.announced is not None
+        if self._has_prices:
+            self._models = [self._priced(model, arm) for arm, model in enumerate(self._models)]
         self._seed = setting.seed
         stages, length = setting.limits.start_stages, setting.stream.num_queries
         # Longer than any stage, so that the router never ends one by itself.
         self._start_queries = None if stages == 1 else stages * -(-length // setting.num_stages)
         self._open_decisions = OPEN_DECISIONS + setting.stream.delay
+        if setting.stream.messages is not None:
+            self._open_decisions = DEFAULT_OPEN_DECISIONS
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
-        self._open: deque[int] = deque()
+        self._decisions: list[tuple[int, float]] = []
+        self._answered = 0
+
+    def _priced(self, model: Model, arm: int) -> Model:
+        """Return the model with a price at which its mean query uses the usual tokens."""
+        tokens = None if model.expected_cost is None else Tokens(0.0, USUAL_TOKENS)
+        return replace(model, expected_cost=None, price=self._price(arm), expected_tokens=tokens)
+
+    def _price(self, arm: int) -> Price:
+        usd_per_million = float(self._rates[arm]) * 1e6
+        return Price(usd_per_million, usd_per_million)
 
     @classmethod
     def _limits_of(cls, setting: Setting) -> Limits:
@@ -71,6 +94,7 @@ class StageRoutePolicy(Policy):
                 max_deployed=self._limits.max_deployed,
                 confidence=self._limits.confidence,
                 pacing_horizon=self._limits.pacing_horizon,
+                drift=self._limits.drift,
                 open_decisions=self._open_decisions,
                 solver=self._limits.solver,
                 stage_queries=self._start_queries,
@@ -99,12 +123,38 @@ class StageRoutePolicy(Policy):
     def route(self, row: int) -> tuple[int, float, float]:  # noqa: ARG002
         """Decide on the next query."""
         decision = self.router.route()
-        self._open.append(decision.id)
-        return self._arm[decision.model], decision.probability, decision.budget_price
+        arm = self._arm[decision.model]
+        self._decisions.append((decision.id, float(self._rates[arm])))
+        return arm, decision.probability, decision.budget_price
 
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:  # noqa: ARG002
-        """Learn what the oldest open decision brought."""
-        self.router.observe(self._open.popleft(), reward=reward, cost=cost)
+    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
+        """Learn what the oldest decision that was not answered brought."""
+        self.hear(Message(self._answered, row, arm, reward, cost))
+        self._answered += 1
+
+    def hear(self, message: Message) -> None:
+        """Observe what is known; the router refuses and counts copies."""
+        identity, rate = self._decisions[message.query]
+        reward, cost = message.reward, message.cost
+        with suppress(AlreadyObservedError):
+            if self._has_prices and cost is not None:
+                tokens = Tokens(0.0, cost / rate)
+                self.router.observe(identity, reward=reward, tokens=tokens)
+            else:
+                self.router.observe(identity, reward=reward, cost=cost)
+
+    def announce_price(self, arm: int, factor: float) -> None:
+        """Update the model's price."""
+        self._rates[arm] *= factor
+        name, price = self._models[arm].name, self._price(arm)
+        self._models[arm] = replace(self._models[arm], price=price)
+        if arm < len(self.router.models):
+            self.router.update_model(name, price=price)
+
+    def feedback_counts(self) -> dict[str, float]:
+        """Return what became of feedback, and what was billed, USD."""
+        counters = self.router.counters
+        return {name: getattr(counters, name) for name in FEEDBACK_COUNTERS}
 
     def counts(self) -> dict[str, int]:
         """How many LPs ended in each status."""

@@ -17,6 +17,7 @@ RIVAL_CLASSES: Final = MappingProxyType(
     {
         "paretobandit": f"{_PARETOBANDIT}:ParetoBanditPolicy",
         "paretobandit-tasks": f"{_PARETOBANDIT}:TaskParetoBanditPolicy",
+        "paretobandit-all": f"{_PARETOBANDIT}:UncappedParetoBanditPolicy",
         "mabwiser-ucb1": f"{_MABWISER}:Ucb1MabwiserPolicy",
         "mabwiser-thompson": f"{_MABWISER}:ThompsonMabwiserPolicy",
         "mabwiser-linucb": f"{_MABWISER}:LinUcbMabwiserPolicy",

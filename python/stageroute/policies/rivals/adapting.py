@@ -8,7 +8,7 @@ import numpy as np
 from stageroute.datasets import OutcomeTable
 from stageroute.policies.base import Arms, Floats, first_by
 
-__all__ = ["UNBOUND", "UNKNOWN", "USUAL_TOKENS", "TaskContexts", "best_ranked"]
+__all__ = ["UNBOUND", "UNKNOWN", "TaskContexts", "best_ranked"]
 
 UNKNOWN = float("nan")
 """The probability of a rival that does not tell it, and the price of one that has none."""
@@ -20,10 +20,6 @@ UNBOUND: Final = MappingProxyType(
     }
 )
 """Rules that rivals do not know of."""
-
-USUAL_TOKENS: Final = 1_000.0
-"""A table knows costs, not tokens. Where prices are announced, a model is priced so that its mean
-query uses this many tokens, and each query as many as its cost says."""
 
 
 def best_ranked(

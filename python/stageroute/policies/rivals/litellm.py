@@ -34,8 +34,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from stageroute.policies.base import Arms, Floats, Policy, Setting
-from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, USUAL_TOKENS, best_ranked
+from stageroute.policies.base import USUAL_TOKENS, Arms, Floats, Policy, Setting
+from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, best_ranked
 from stageroute.policies.rivals.installed import require_installed
 
 __all__ = ["CostLitellmPolicy", "LitellmPolicy", "ShuffleLitellmPolicy", "UsageLitellmPolicy"]

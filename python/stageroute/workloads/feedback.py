@@ -1,84 +1,23 @@
-"""Workloads with a clock, and with feedback that is noisy or late."""
+"""Workloads whose feedback is wrong, late, sparse, or comes more than once."""
 
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.datasets.messages import Messages
 from stageroute.datasets.portable import bell
 from stageroute.datasets.streams import Stream
-from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
 from stageroute.workloads.base import OnTop
 
-__all__ = ["Clocked", "Delayed", "Noisy"]
+__all__ = ["Delayed", "Noisy", "Repeated", "Sparse"]
 
 NOISE_STREAM: Final = 0x6E6F
-CLOCK_STREAM: Final = 0x636C
-"""Keep the draws of noise and of the clock apart from those of queries."""
+FEEDBACK_STREAM: Final = 0x5EED
+"""Keep the draws of noise and of messages apart from those of queries."""
 
-
-@dataclass(frozen=True)
-class Clocked(OnTop):
-    """Queries come when a trace of real requests says: stages are equally long by the clock.
-
-    Busy stages have more queries than quiet ones. Models arrive at the same queries as without.
-
-    Parameters
-    ----------
-    base : Workload
-    trace : str, optional
-        A parquet file with the column ``t_s``, as `read_trace` reads it; a generated hour-like
-        stream by default (`synthetic_trace`).
-
-    Notes
-    -----
-    A trace with too few requests is repeated, one after the other, until there are enough; of more
-    than enough, as many as needed are drawn at random, by the seed: the shape of the load stays.
-    """
-
-    trace: str | None = None
-    kind: str = field(default="clocked", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = self.trace is None or is_text(self.trace)
-        require(ok, "trace", self.trace, "must name a file, or be None")
-
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, clocked"
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and say when each query comes."""
-        stream = self.base.stream(num_queries, seed)
-        if self.trace is None:
-            # A trace has two requests and more.
-            times = synthetic_trace(max(2, num_queries), seed).seconds[:num_queries]
-        else:
-            times = _times(_read_trace(self.trace), num_queries, seed)
-        return replace(stream, times=times)
-
-
-def _times(trace: Trace, num_queries: int, seed: int) -> NDArray[np.float64]:
-    rounds = -(-num_queries // len(trace))
-    period = trace.span * len(trace) / (len(trace) - 1)  # with the mean gap in between
-    starts = np.arange(rounds)[:, None] * period
-    seconds: NDArray[np.float64] = (starts + trace.seconds).ravel()
-    generator = np.random.default_rng([seed, CLOCK_STREAM])
-    kept = np.ones(seconds.size, dtype=np.bool_)
-    surplus = seconds.size - num_queries
-    kept[generator.choice(seconds.size, size=surplus, replace=False, shuffle=False)] = False
-    return seconds[kept]
-
-
-@cache
-def _read_trace(path: str) -> Trace:
-    return read_trace(Path(path))
+WHAT_IS_LATE: Final = ("both", "costs")
 
 
 @dataclass(frozen=True)
@@ -154,22 +93,106 @@ class Delayed(OnTop):
     base : Workload
     queries : int, default 200
         How many, on top of the base's own delay.
+    what : {"both", "costs"}
+        What is late: costs alone as a bill that comes after the answer was rated.
     """
 
     queries: int = 200
+    what: str = "both"
     kind: str = field(default="delayed", init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         ok = is_whole(self.queries) and self.queries >= 0
         require(ok, "queries", self.queries, "must be a whole number, not negative")
+        require_one_of("what", self.what, WHAT_IS_LATE)
 
     @property
     def label(self) -> str:
         """A few words, for tables of results."""
-        return f"{self.base.label}, {self.queries} late"
+        what = "" if self.what == "both" else f"{self.what} "
+        return f"{self.base.label}, {what}{self.queries} late"
 
     def stream(self, num_queries: int, seed: int) -> Stream:
         """Draw from the base, and delay its feedback."""
         stream = self.base.stream(num_queries, seed)
-        return replace(stream, delay=stream.delay + self.queries)
+        if self.what == "both" and stream.messages is None:
+            return replace(stream, delay=stream.delay + self.queries)
+        messages = stream.sent()
+        if self.what == "costs":
+            messages = messages.apart()
+            return _with(stream, messages.later(self.queries, where=messages.has_cost))
+        return _with(stream, messages.later(self.queries))
+
+
+@dataclass(frozen=True)
+class Sparse(OnTop):
+    """Rewards come for some queries only, costs for all.
+
+    Parameters
+    ----------
+    base : Workload
+    share : float, default 0.1
+        Of the queries, drawn at random, in [0, 1]; the same whatever is decided.
+    """
+
+    share: float = 0.1
+    kind: str = field(default="sparse", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = is_number(self.share) and 0.0 <= self.share <= 1.0
+        require(ok, "share", self.share, "must be in [0, 1]: a share of the queries")
+
+    @property
+    def label(self) -> str:
+        """A few words, for tables of results."""
+        return f"{self.base.label}, rewards for {self.share:.0%}"
+
+    def stream(self, num_queries: int, seed: int) -> Stream:
+        """Draw from the base, and take rewards away."""
+        stream = self.base.stream(num_queries, seed)
+        generator = np.random.default_rng([seed, FEEDBACK_STREAM])
+        return _with(stream, stream.sent().rated(generator.random(num_queries) < self.share))
+
+
+@dataclass(frozen=True)
+class Repeated(OnTop):
+    """Rewards and costs come apart, more than once, and in disorder.
+
+    Parameters
+    ----------
+    base : Workload
+    copies : int, default 2
+        Of each message.
+    window : int, default 200
+        Each copy is at random 0 to so many queries late.
+    """
+
+    copies: int = 2
+    window: int = 200
+    kind: str = field(default="repeated", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = is_whole(self.copies) and self.copies >= 1
+        require(ok, "copies", self.copies, "must be a whole number, at least 1")
+        ok = is_whole(self.window) and self.window >= 0
+        require(ok, "window", self.window, "must be a whole number of queries, not negative")
+
+    @property
+    def label(self) -> str:
+        """A few words, for tables of results."""
+        return f"{self.base.label}, {self.copies} times within {self.window}"
+
+    def stream(self, num_queries: int, seed: int) -> Stream:
+        """Draw from the base, and send its feedback again and again."""
+        stream = self.base.stream(num_queries, seed)
+        messages = stream.sent().apart(self.copies)
+        generator = np.random.default_rng([seed, FEEDBACK_STREAM])
+        late = (generator.random(messages.at.size) * (self.window + 1)).astype(np.int64)
+        return _with(stream, messages.later(late))
+
+
+def _with(stream: Stream, messages: Messages) -> Stream:
+    return replace(stream, messages=messages, delay=0)

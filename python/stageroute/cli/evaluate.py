@@ -1,93 +1,97 @@
 """``stageroute evaluate`` on the command line."""
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
+from cyclopts import Group, Parameter
 
 from stageroute._core import __version__
-from stageroute.cli_common import check_writable, write_json
+from stageroute.cli.output import Json, check_writable, say
 from stageroute.errors import InvalidInputError
-from stageroute.lab.bench_report import align
+from stageroute.files import write_json
 from stageroute.off_policy.data import LoggedData
 from stageroute.off_policy.estimators import ESTIMATORS
-from stageroute.off_policy.evaluation import Evaluation, MetricEvaluation, evaluate
+from stageroute.off_policy.evaluation import Evaluation, MetricEvaluation
+from stageroute.off_policy.evaluation import evaluate as evaluate_target
 from stageroute.off_policy.files import JoinedLog, read_log
-from stageroute.off_policy.targets import Target, as_target, best_mixture
+from stageroute.off_policy.targets import as_target, best_mixture
+from stageroute.tables import format_table
 
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
+__all__ = ["evaluate"]
 
-__all__ = ["register"]
+FORMAT: Final = 1
+"""Of the JSON."""
 
-
-def register(commands: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="what another policy would have earned and spent, from a decision log",
-        description="Estimate from a decision log and its outcomes what other mixtures of models "
-        "would have earned and spent per query.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.set_defaults(run=_evaluate)
-    parser.add_argument(
-        "log", type=Path, metavar="LOG", help="a .jsonl file or a folder of .parquet files"
-    )
-    parser.add_argument(
-        "--outcomes", type=Path, metavar="FILE",
-        help="id, reward, cost (.jsonl, .csv, .parquet); by default fields of the log",
-    )  # fmt: skip
-    parser.add_argument(
-        "--mixture", nargs="+", default=[], metavar="MODEL=SHARE,...",
-        help="mixtures to evaluate, as in gpt-4=0.2,mixtral=0.8",
-    )  # fmt: skip
-    best = parser.add_argument_group("the best mixture, chosen by the log itself")
-    best.add_argument(
-        "--best-under-budget", type=float, nargs="+", default=[], metavar="B", help="USD per query"
-    )
-    best.add_argument("--max-deployed", type=int, metavar="M_MAX", help="by default any number")
-    best.add_argument("--throughput-cap", type=float, default=1.0, metavar="ALPHA", help="of each")
-    best.add_argument(
-        "--live", nargs="+", metavar="MODEL", help="only of these models, as a deployment of them"
-    )
-    parser.add_argument(
-        "--group", metavar="FIELD",
-        help="a field known before the decision, such as the task: estimate model by group",
-    )  # fmt: skip
-    parser.add_argument("--clip", type=float, metavar="WEIGHT", help="largest weight")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+BEST: Final = Group("The best mixture, chosen by the log itself")
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    if not options.mixture and not options.best_under_budget:
+def evaluate(
+    log: Path,
+    /,
+    *,
+    outcomes: Path | None = None,
+    mixture: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    best_under_budget: Annotated[
+        tuple[float, ...], Parameter(group=BEST, consume_multiple=True, negative="")
+    ] = (),
+    max_deployed: Annotated[int | None, Parameter(group=BEST)] = None,
+    throughput_cap: Annotated[float, Parameter(group=BEST)] = 1.0,
+    live: Annotated[
+        tuple[str, ...] | None, Parameter(group=BEST, consume_multiple=True, negative="")
+    ] = None,
+    group: str | None = None,
+    clip: float | None = None,
+    level: float = 0.95,
+    json: Json = None,
+) -> int:
+    """Estimate from a decision log and its outcomes what other mixtures of models would have done.
+
+    Parameters
+    ----------
+    log
+        A .jsonl file or a folder of .parquet files.
+    outcomes
+        id, reward, cost (.jsonl, .csv, .parquet); by default fields of the log.
+    mixture
+        Mixtures to evaluate: MODEL=SHARE,..., as in gpt-4=0.2,mixtral=0.8.
+    best_under_budget
+        b, USD per query.
+    max_deployed
+        By default any number.
+    throughput_cap
+        Of each model.
+    live
+        Only of these models, as a deployment of them.
+    group
+        A field known before the decision, such as the task: estimate model by group.
+    clip
+        Largest weight.
+    level
+        Of the intervals.
+    """
+    if not mixture and not best_under_budget:
         raise InvalidInputError("nothing to evaluate: give --mixture or --best-under-budget")
-    check_writable(options.json)
-    joined = read_log(options.log, options.outcomes, group=options.group)
-    evaluations = [
-        evaluate(joined.data, target, level=options.level, clip=options.clip)
-        for target in _targets(options, joined.data)
-    ]
-    print("\n\n".join([_format_log(joined), *map(_format_evaluation, evaluations), LEGEND]))
-    write_json(options.json, _to_json(joined, evaluations))
-    return 0
-
-
-def _targets(options: argparse.Namespace, data: LoggedData) -> list[Target]:
-    mixtures = [as_target(data, _mixture(text)) for text in options.mixture]
-    best = [
+    check_writable(json)
+    joined = read_log(log, outcomes, group=group)
+    targets = [as_target(joined.data, _mixture(text)) for text in mixture]
+    targets += [
         best_mixture(
-            data,
+            joined.data,
             budget,
-            max_deployed=options.max_deployed,
-            throughput_cap=options.throughput_cap,
-            live=options.live,
+            max_deployed=max_deployed,
+            throughput_cap=throughput_cap,
+            live=live,
         )
-        for budget in options.best_under_budget
+        for budget in best_under_budget
     ]
-    return mixtures + best
+    evaluations = [
+        evaluate_target(joined.data, target, level=level, clip=clip) for target in targets
+    ]
+    say("\n\n".join([_format_log(joined), *map(_format_evaluation, evaluations), LEGEND]), json)
+    if json is not None:
+        write_json(json, _to_json(joined, evaluations))
+    return 0
 
 
 def _mixture(text: str) -> dict[str, float]:
@@ -136,12 +140,12 @@ def _format_evaluation(evaluation: Evaluation) -> str:
     metrics = {"reward": evaluation.reward, "cost": evaluation.cost}
     known = {name: metric for name, metric in metrics.items() if metric is not None}
     interval = f"{100 * evaluation.level:g} % interval"
-    rows = [[evaluation.target, *(text for name in known for text in (name, interval))]]
-    rows += [
+    heads = [evaluation.target, *(text for name in known for text in (name, interval))]
+    rows = [
         [estimator, *(text for metric in known.values() for text in _cells(metric, estimator))]
         for estimator in ESTIMATORS
     ]
-    lines = [align(rows)]
+    lines = [format_table(heads, rows)]
     for name, metric in known.items():
         lines.append(
             f"{name}: {metric.decisions:,} decisions, worth {metric.effective_sample_size:,.0f}; "
@@ -170,6 +174,7 @@ carried      share of the target's traffic where the log could not have drawn it
 
 def _to_json(joined: JoinedLog, evaluations: list[Evaluation]) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         "version": __version__,
         "models": list(joined.data.models),
         "decisions": len(joined.data),

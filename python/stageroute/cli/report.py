@@ -1,42 +1,35 @@
 """``stageroute report``: results of studies as one page."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from stageroute.cli_common import check_writable
+from stageroute.cli.output import check_writable
+from stageroute.cli.settings import command_line
 from stageroute.errors import ResultsError
 from stageroute.lab.page.page import Section, to_html
-from stageroute.lab.page.settings import command_line, settings_rows
+from stageroute.lab.page.settings import settings_rows
 from stageroute.lab.results import STUDY, StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 
-__all__ = ["register"]
+__all__ = ["report", "result_folders"]
 
 
-def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "report",
-        help="show results of studies as one web page",
-        description="Write one page with the findings, figures and tables of studies that have "
-        "finished. It needs no other file and loads nothing.",
-    )
-    parser.set_defaults(run=_run)
-    parser.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULTS",
-        help="folders that `stageroute study --out` wrote, or a folder of such folders",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="of the page")
+def report(*results: Path, out: Path) -> int:
+    """Write one page with what studies found; it needs no other file and loads nothing.
 
-
-def _run(options: argparse.Namespace) -> int:
-    check_writable(options.out)
-    folders = result_folders(options.results)
+    Parameters
+    ----------
+    results
+        Folders that stageroute study --out wrote, or a folder of such folders.
+    out
+        The page.
+    """
+    check_writable(out)
+    folders = result_folders(results)
     page = to_html([_section(read_results(folder), folder) for folder in folders])
-    options.out.write_text(page, encoding="utf-8")
-    size = len(page.encode()) / 1e6
-    print(f"{options.out}: {len(folders)} of studies' results, {size:.1f} MB")
+    out.write_text(page, encoding="utf-8")
+    studies = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
+    print(f"{out}: {studies}, {len(page.encode()) / 1e6:.1f} MB")
     return 0
 
 
@@ -56,7 +49,7 @@ def result_folders(paths: Sequence[Path]) -> list[Path]:
         if not here:
             raise ResultsError(
                 f"{path}: no study ran there, nor in a folder in it; "
-                "name a folder that `stageroute study --out` wrote"
+                "name a folder that stageroute study --out wrote"
             )
         found += here
     return list(dict.fromkeys(folder.resolve() for folder in found))
@@ -68,5 +61,5 @@ def _section(results: StudyResults, folder: Path) -> Section:
             f"{folder}: study {results.study!r} is none of {', '.join(STUDIES)}; "
             f"read it with stageroute {results.version}, which ran it"
         )
-    summary = STUDIES[results.study].summarise(results)
-    return Section(summary, settings_rows(results), command_line(results))
+    study = STUDIES[results.study]
+    return Section(study.summarise(results), settings_rows(results), command_line(study, results))

@@ -1,17 +1,17 @@
 """``stageroute compare``: what changed between two runs of a study, for people and for CI."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from stageroute.cli_common import check_writable, write_json
-from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Change, Comparison, compare
+from stageroute.cli.output import Json, check_writable, say
+from stageroute.files import write_json
+from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Change, Comparison
+from stageroute.lab.compare import compare as compare_figures
 from stageroute.lab.figures import Row, read_figures
-from stageroute.lab.summary import Table
-from stageroute.lab.text import aligned
+from stageroute.tables import format_table
 
-__all__ = ["EXIT_WORSE", "register", "to_text"]
+__all__ = ["EXIT_WORSE", "compare", "to_text"]
 
 EXIT_WORSE: Final = 3
 
@@ -21,26 +21,21 @@ MOST_LISTED: Final = 8
 COLUMNS: Final = ("row", "figure", "before", "after", "difference, 95 %", "p, Holm", "seeds")
 
 
-def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="say what changed between two runs of a study",
-        description="Compare two runs of a study, row by row and paired by seed. Exit status: 0 if "
-        f"nothing got worse, {EXIT_WORSE} if something did.",
-    )
-    parser.set_defaults(run=_run)
-    what = "folder of results, or a file of --figures or --json"
-    parser.add_argument("before", type=Path, help=what)
-    parser.add_argument("after", type=Path, help=what)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, for machines")
+def compare(before: Path, after: Path, /, *, json: Json = None) -> int:
+    """Compare two runs of a study, row by row and paired by seed.
 
+    Exit status: 0 if nothing got worse, 3 if something did.
 
-def _run(options: argparse.Namespace) -> int:
-    check_writable(options.json)
-    comparison = compare(read_figures(options.before), read_figures(options.after))
-    print(to_text(comparison))
-    write_json(options.json, comparison.to_json())
+    Parameters
+    ----------
+    before, after
+        Folder of results, or a file of --figures or --json.
+    """
+    check_writable(json)
+    comparison = compare_figures(read_figures(before), read_figures(after))
+    say(to_text(comparison), json)
+    if json is not None:
+        write_json(json, comparison.to_json())
     return EXIT_WORSE if comparison.of("worse") else 0
 
 
@@ -55,7 +50,7 @@ def to_text(comparison: Comparison) -> str:
     for verdict in ("worse", "better"):
         if changes := comparison.of(verdict):
             rows = tuple(_cells(change) for change in changes)
-            parts.append("\n".join(aligned(Table("", (f"Got {verdict}", *COLUMNS[1:]), rows))))
+            parts.append(format_table((f"Got {verdict}", *COLUMNS[1:]), rows))
     parts.append(_counts(comparison))
     return "\n\n".join(parts)
 

@@ -1,0 +1,77 @@
+"""``stageroute replay``: one policy on one stream, every decision written down."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from stageroute.cli.output import check_writable
+from stageroute.cli.settings import StreamOptions
+from stageroute.datasets.streams import Stream
+from stageroute.errors import InvalidInputError
+from stageroute.lab.study import StudySettings
+from stageroute.policies import Setting, make_policy
+from stageroute.replay.replay import ReplayResult
+from stageroute.replay.replay import replay as replay_stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["replay"]
+
+USUALLY: Final = StreamOptions()
+
+
+def replay(
+    *,
+    out: Path,
+    policy: str = "stageroute",
+    budget: float = 0.001,
+    seed: int = 0,
+    options: StreamOptions = USUALLY,
+) -> int:
+    """Replay one policy on one stream; write every decision to a file.
+
+    Parameters
+    ----------
+    out
+        The file: .csv or .npz.
+    policy
+        By name, or module:Class for one of yours.
+    budget
+        b, USD per query.
+    seed
+        Of the stream and of the policy.
+    """
+    if out.suffix not in (".csv", ".npz"):
+        raise InvalidInputError(f"--out = {out}: must end in .csv or .npz")
+    check_writable(out)
+    settings = options.change(StudySettings())
+    stream = settings.workload.stream(settings.num_queries, seed)
+    setting = Setting(stream, settings.at_budget(budget), settings.num_stages, seed)
+    result = replay_stream(make_policy(policy, setting), stream, settings.num_stages)
+    _write_decisions(out, stream, result)
+    print(f"{stream.num_queries:,} decisions of {policy} written to {out}")
+    return 0
+
+
+def _write_decisions(path: Path, stream: Stream, result: ReplayResult) -> None:
+    queries = np.arange(stream.num_queries)
+    columns: dict[str, NDArray[np.generic]] = {
+        "query": queries,
+        "row": stream.rows,
+        "stage": np.searchsorted(result.stage_starts, queries, side="right"),
+        "model": np.asarray(stream.table.models)[result.arm],
+        "probability": result.probability,
+        "budget_price": result.budget_price,
+        "reward": result.reward,
+        "cost": result.cost,
+    }
+    if path.suffix == ".npz":
+        np.savez_compressed(path, allow_pickle=False, **columns)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))

@@ -1,1 +1,0 @@
-"""Scenarios: what a service does to a router, and what becomes of it."""
