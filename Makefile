@@ -18,7 +18,7 @@ DEVELOP := $(VENV)/.develop
 RELEASE := $(VENV)/.release
 # An environment with what users may add; and the tests that need it.
 EXTRAS := .venv-extras
-NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py)
+NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py lab_nodes.py rivals.py check_policy.py report_browser.py scenarios.py)
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/cargo-deny-0.20.2/bin/cargo-deny)
 # Targets that do not wait for each other, on two cores, each target's output in one piece.
@@ -159,20 +159,23 @@ toolchain:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, or say PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: say PYTHON=python3.12, for example"; exit 1; }
 
+# An environment with what a file pins, in which the package in python/ is used in place.
+define environment
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/pip install --quiet --requirement $<
+@echo $(abspath python) >$$($(@D)/bin/python -c 'import site; print(*site.getsitepackages())')/stageroute.pth
+@printf '#!%s\nfrom stageroute.cli import main\n\nraise SystemExit(main())\n' $(abspath $(@D)/bin/python) >$(@D)/bin/stageroute
+@chmod +x $(@D)/bin/stageroute
+@touch $@
+endef
+
 $(VENV)/.locked: requirements/dev.txt | toolchain
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements/dev.txt
-	@echo $(abspath python) >$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/stageroute.pth
-	@printf '#!%s\nfrom stageroute.cli import main\n\nraise SystemExit(main())\n' $(PYO3_PYTHON) >$(BIN)/stageroute
-	@chmod +x $(BIN)/stageroute
-	@touch $@
+	$(environment)
 
 $(EXTRAS)/.locked: requirements/extras.txt | toolchain
-	$(PYTHON) -m venv $(EXTRAS)
-	$(EXTRAS)/bin/pip install --quiet --requirement requirements/extras.txt
-	@touch $@
+	$(environment)
 
-# The package in python/ is used in place; only its extension is built. maturin builds wheels.
+# Only the extension is built for that; wheels are built by maturin.
 $(DEVELOP) $(RELEASE): $(VENV)/.locked $(RUST_SOURCES)
 	cargo build --quiet --locked --profile $(@:$(VENV)/.%=%) --package stageroute-python
 	@cp target/$(@:$(VENV)/.%=%)/lib_core.$(LIBRARY) python/stageroute/.new.so

@@ -1,7 +1,9 @@
-"""Episodes that end their process; a module, so that worker processes can import it."""
+"""Episodes that end their process, or never end; a module, for worker processes to import."""
 
 import os
 import signal
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from stageroute.lab.episodes import Episode, run_episode
@@ -20,4 +22,22 @@ class DieAt:
             file.write(".")
         if episode.policy == self.policy and path.stat().st_size <= self.times:
             os.kill(os.getpid(), signal.SIGKILL)
+        return run_episode(episode)
+
+
+@dataclass(frozen=True)
+class HoldOn:
+    """Notes each beginning of an episode, and never ends one on the Ray node `node`."""
+
+    folder: Path
+    node: str
+
+    def __call__(self, episode: Episode) -> Finished:
+        import ray
+
+        with (self.folder / episode.key()).open("a") as file:
+            file.write(".")
+        if ray.get_runtime_context().get_node_id() == self.node:
+            (self.folder / "held").touch()
+            threading.Event().wait()
         return run_episode(episode)

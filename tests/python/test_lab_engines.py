@@ -121,7 +121,7 @@ def test_an_episode_that_ray_cannot_finish_is_named(
 
 def test_errors_of_episodes_come_through_ray(ray: Any, episodes: list[Episode]) -> None:
     unknown = [replace(episodes[0], policy="oracular")]
-    with pytest.raises(InvalidInputError, match=r"^policy = 'oracular': must be one of"):
+    with pytest.raises(InvalidInputError, match=r"^policy = 'oracular': did you mean"):
         list(make_engine("ray")(run_episode, unknown))
 
 
