@@ -263,6 +263,29 @@ fn forced_visits_end_although_the_weight_stays_small() {
     }
 }
 
+/// What is left of an observation, or of a prior, that has been forgotten to less than its own weight
+/// is no knowledge: the arm is new again until it is observed.
+#[test]
+fn less_than_one_observation_is_no_knowledge() {
+    let unknown = |bounds: Bounds| (bounds.reward_ucb, bounds.cost_lcb) == (1.0, 0.0);
+    let drift = Drift { forgetting: Forgetting::PerStage { factor: 0.5 }, ..Drift::default() };
+    let confidence = Confidence::new(ConfidenceFamily::Bernstein, 1e-6, 0.02);
+    let mut learner = Learner::new(confidence, drift).unwrap();
+    let prior = Prior { reward: Some((0.5, 2)), cost: Some((1e-2, 2)), tokens: None };
+    let believed = learner.add_arm(&prior, None).unwrap();
+    let observed = learner.add_arm(&Prior::default(), None).unwrap();
+    learner.observe(observed, Some(0.5), Some(CostFeedback::Usd(1e-2))).unwrap();
+    assert!(!unknown(learner.bounds()[believed]) && !unknown(learner.bounds()[observed]));
+    learner.begin_stage();
+    assert_eq!(learner.stats()[believed].reward.weight(), 1.0);
+    assert!(!unknown(learner.bounds()[believed]) && unknown(learner.bounds()[observed]));
+    learner.begin_stage();
+    assert_eq!(learner.stats()[believed].reward.weight(), 0.5);
+    assert!(unknown(learner.bounds()[believed]) && unknown(learner.bounds()[observed]));
+    let again = learner.observe(believed, Some(0.5), Some(CostFeedback::Usd(1e-2))).unwrap();
+    assert!(!unknown(again));
+}
+
 /// What a decision will cost is still guessed from what was known last.
 #[test]
 fn a_forgotten_cost_is_still_expected() {

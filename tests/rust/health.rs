@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect,
-    FailureReason, Failures, HealthConfig, Observation, Query, Reasons, Router, RouterConfig,
-    StartCost, Strike, TrafficLimits,
+    FailureReason, Failures, HealthConfig, Observation, Prior, Query, Reasons, Router,
+    RouterConfig, StartCost, Strike, TrafficLimits,
 };
 
 const HEALTH: HealthConfig =
@@ -391,6 +391,33 @@ fn an_arm_that_is_cooling_and_full_waits_for_answers() {
     assert_eq!(router.route(&Query::at(9.0)), full);
     router.release(9.0, 1).unwrap();
     router.route(&Query::at(9.0)).unwrap();
+}
+
+/// Unless it is set otherwise, a timeout is billed as expected (the query may have run), a refusal is a
+/// reward of 0 whose bill is still to come, and the rest never ran and is free.
+#[test]
+fn each_failure_has_its_effect_by_default() {
+    let prior = Prior { cost: Some((1e-3, 10)), ..Prior::default() };
+    let effects = [
+        // Billed, still in flight, rewards counted.
+        (FailureReason::Timeout, 1e-3, 0.0, 0),
+        (FailureReason::RateLimit, 0.0, 0.0, 0),
+        (FailureReason::Refusal, 0.0, 1e-3, 1),
+        (FailureReason::Error, 0.0, 0.0, 0),
+    ];
+    for (reason, billed, in_flight, rewards) in effects {
+        let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+        let mut router = Router::new(RouterConfig::new(1e-3, confidence, 1)).unwrap();
+        let arm = router.add_arm(&ArmSpec { prior, ..ArmSpec::default() }).unwrap();
+        router.publish(&[arm], StartCost::NONE).unwrap();
+        let id = router.route(&Query::at(1.0)).unwrap().id;
+        router.fail(1.0, id, reason, None, None).unwrap();
+        let (ledger, counters) = (router.ledger(), router.counters());
+        assert_eq!((ledger.billed, ledger.in_flight), (billed, in_flight), "{reason:?}");
+        assert_eq!((counters.rewards, counters.failures[reason as usize]), (rewards, 1));
+        let is_cooling = router.arm(arm).health.is_cooling(1.0);
+        assert_eq!(is_cooling, reason == FailureReason::RateLimit, "{reason:?}");
+    }
 }
 
 #[test]

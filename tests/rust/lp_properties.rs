@@ -637,6 +637,19 @@ fn caps_that_sum_to_one_leave_no_negative_share() {
     judge(&instance, &instance.solved()).unwrap();
 }
 
+/// Where two arms cross the marginal one at the same price, mass goes to the cheaper of them.
+#[test]
+fn a_tie_at_a_crossing_goes_to_the_cheaper_arm() {
+    // All three are on one line: at a price of 1/4 they score the same.
+    for order in [[0, 1, 2], [0, 2, 1], [2, 1, 0], [1, 2, 0]] {
+        let arms = [(1.0, 4.0, 1.0), (0.75, 3.0, 1.0), (0.5, 2.0, 1.0)];
+        let lp = Instance::new(&order.map(|arm: usize| arms[arm]), 2.5).solved();
+        let expected = [0.25, 0.0, 0.75];
+        assert_eq!(lp.probabilities(), order.map(|arm| expected[arm]), "{order:?}");
+        assert_eq!(lp.budget_price(), 0.25);
+    }
+}
+
 /// Smaller data loaded over larger ones, whose marginal arm had a higher index.
 #[test]
 fn smaller_data_leave_nothing_of_the_larger() {

@@ -181,6 +181,43 @@ proptest! {
     }
 }
 
+/// The LP over a part of the live set keeps its basis from one query to the next. A router that comes
+/// from bytes has none, and decides the same, bit by bit: also when the part, a share or the live set
+/// changes, and when the wishes alternate.
+#[test]
+fn a_restricted_lp_that_stays_warm_decides_as_a_cold_one() {
+    let mut router = router(config());
+    let mut world = Sampler::new(5);
+    let (mut restricted, mut differ) = (0, 0);
+    for step in 0..3_000_u32 {
+        let part: &[u32] = if step % 600 < 400 {
+            &[0, 2, 3]
+        } else {
+            [&[0, 4], &[1, 2, 3, 4][..]][step as usize % 2]
+        };
+        let allowed =
+            (step % 4 != 0).then(|| Cow::Owned(part.iter().copied().map(ArmIndex).collect()));
+        let query = Query { allowed, ..Query::at(f64::from(step)) };
+        let mut cold = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+        let decision = router.route(&query).unwrap();
+        assert_eq!(cold.route(&query).unwrap(), decision, "step {step}");
+        assert_eq!(cold.counters(), router.counters());
+        restricted += u32::from(decision.reasons == Reasons::EXCLUDED);
+        differ += u32::from(decision.probability < 1.0);
+        answer(&mut router, &mut world, decision.id, decision.arm);
+        if step % 500 == 499 {
+            let settings =
+                ArmSettings { throughput_cap: 0.4 + 0.1 * world.unit(), ..spec(2).settings };
+            router.set_arm(ArmIndex(2), settings).unwrap();
+        }
+        if step % 1_000 == 999 {
+            let live: Vec<_> = router.candidates().collect();
+            router.publish(&live, StartCost::NONE).unwrap();
+        }
+    }
+    assert!(restricted > 2_000 && differ > 2_000, "{restricted} {differ}");
+}
+
 #[test]
 fn a_wish_at_its_boundary_is_met() {
     let mut router = router(config());

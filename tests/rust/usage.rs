@@ -199,8 +199,6 @@ fn dollars_teach_an_arm_with_prices_nothing() {
     learner.observe(arm, Some(0.5), Some(CostFeedback::Usd(5e-3))).unwrap();
     assert_eq!(learner.stats()[arm].reward.count(), 1);
     assert_eq!(learner.stats()[arm].cost, Moments::default());
-    assert_eq!(learner.bill(arm, &CostFeedback::Usd(5e-3)), Ok(5e-3));
-    assert_eq!(learner.bill(arm, &CostFeedback::Tokens(USAGE)), Ok(PRICES.bill(&USAGE)));
 }
 
 #[test]
@@ -256,7 +254,6 @@ fn bad_input_is_refused_and_changes_nothing() {
     ] {
         let feedback = CostFeedback::Tokens(tokens);
         refused(&message, &|l| l.observe(priced, Some(1.0), Some(feedback)));
-        refused(&message, &|l| l.bill(priced, &feedback).map(|_| l.bounds()[priced]));
         let prior = Prior { tokens: Some((tokens, 3)), ..Prior::default() };
         refused(&message, &|l| l.add_arm(&prior, Some(PRICES)).map(|arm| l.bounds()[arm]));
     }
@@ -274,7 +271,6 @@ fn bad_input_is_refused_and_changes_nothing() {
     let message = "tokens of arm 1: tokens can be billed only at prices: \
                    report the cost in USD, or set prices first";
     refused(message, &|l| l.observe(unpriced, Some(1.0), Some(tokens)));
-    refused(message, &|l| l.bill(unpriced, &tokens).map(|_| l.bounds()[unpriced]));
     let reward = "reward = 1.5: a reward must be a number in [0, 1]";
     refused(reward, &|l| l.observe(priced, Some(1.5), Some(tokens)));
     let cost =
@@ -283,7 +279,6 @@ fn bad_input_is_refused_and_changes_nothing() {
     let unknown = "arm names arm 2; this instance has 2 arms, numbered from 0";
     refused(unknown, &|l| l.observe(ArmIndex(2), None, Some(tokens)));
     refused(unknown, &|l| l.set_prices(ArmIndex(2), Some(PRICES)));
-    refused(unknown, &|l| l.bill(ArmIndex(2), &tokens).map(|_| l.bounds()[0]));
     let new = |prior: Prior, prices: Option<Prices>| {
         move |l: &mut Learner| l.add_arm(&prior, prices).map(|arm| l.bounds()[arm])
     };

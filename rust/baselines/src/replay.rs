@@ -1,18 +1,18 @@
 //! The native replay loop: a policy against a matrix of outcomes, one call for a whole stage.
 
+use std::collections::VecDeque;
+
+use prefetch_index::prefetch_index;
 use stageroute_core::checks::{BILL_RULE, REWARD_RULE, check_all, is_bill, is_reward};
 use stageroute_core::{ArmIndex, Decision, Error};
 
 use crate::policy::{Outcome, Policy};
 
-use std::collections::VecDeque;
-use std::hint::black_box;
+/// How many queries ahead outcomes are asked for.
+const READ_AHEAD: usize = 32;
 
-/// How many queries ahead outcomes are read.
-const READ_AHEAD: usize = 16;
-
-/// Queries between two looks at whether the caller wants an end; a multiple of [`READ_AHEAD`].
-const QUERIES_PER_LOOK: usize = 64 * READ_AHEAD;
+/// Queries between two looks at whether the caller wants an end.
+const QUERIES_PER_LOOK: usize = 1024;
 
 /// Outcomes of every arm on every row of a table, both matrices in row-major order.
 #[derive(Debug, Clone, Copy)]
@@ -47,13 +47,14 @@ impl<'a> OutcomeMatrix<'a> {
         check_all("cost", self.cost, BILL_RULE, is_bill)
     }
 
-    /// Touches the ends of some rows, so that they are in the cache when their turn comes. Rows are
-    /// drawn at random: without this the loop waits for memory at every query.
-    fn read_ahead(&self, rows: &[u32]) {
-        for &row in rows {
-            let (first, last) = (row as usize * self.arms, (row as usize + 1) * self.arms - 1);
-            black_box(self.reward[first] + self.reward[last]);
-            black_box(self.cost[first] + self.cost[last]);
+    /// Asks for the ends of a row, so that they are in the cache when its turn comes. Rows are drawn at
+    /// random: without this the loop waits for memory at every query.
+    #[inline]
+    fn prefetch(&self, row: u32) {
+        let first = row as usize * self.arms;
+        for values in [self.reward, self.cost] {
+            prefetch_index(values, first);
+            prefetch_index(values, first + self.arms - 1);
         }
     }
 
@@ -140,11 +141,11 @@ pub fn replay<P: Policy + ?Sized>(
         return Err(Error::InvalidElement { argument, index, value, rule });
     }
     for (t, &row) in rows.iter().enumerate() {
-        if t % READ_AHEAD == 0 {
-            if t % QUERIES_PER_LOOK == 0 && should_stop() {
-                return Err(Error::ReplayStopped { queries: t });
-            }
-            outcomes.read_ahead(&rows[t..rows.len().min(t + READ_AHEAD)]);
+        if t % QUERIES_PER_LOOK == 0 && should_stop() {
+            return Err(Error::ReplayStopped { queries: t });
+        }
+        if let Some(&row) = rows.get(t + READ_AHEAD) {
+            outcomes.prefetch(row);
         }
         let decision = policy.route(row as usize)?;
         let due = match &mut late {

@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checks::check;
+use crate::checks::{check, is_cost};
 use crate::error::Error;
 use crate::stats::{ArmStats, Moments};
 
@@ -120,6 +120,13 @@ pub struct Bounds {
     pub reward_ucb: f64,
     /// c^L: lower bound on the mean cost, in USD, at least `cost_floor`.
     pub cost_lcb: f64,
+}
+
+impl Bounds {
+    /// Whether they can be the data of an LP.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.reward_ucb.is_finite() && is_cost(self.cost_lcb)
+    }
 }
 
 /// From statistics to optimistic estimates.

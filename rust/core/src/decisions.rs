@@ -32,6 +32,14 @@ pub(crate) struct OpenDecision {
 }
 
 impl OpenDecision {
+    /// Notes that the query no longer occupies its arm; returns what was known before.
+    #[inline]
+    pub(crate) fn release(&mut self) -> Self {
+        let before = *self;
+        self.is_released = true;
+        before
+    }
+
     fn is_settled(&self) -> bool {
         self.has_reward && self.has_cost && self.is_released
     }
@@ -71,13 +79,6 @@ impl OpenDecisions {
         is_due.then(|| self.evict())
     }
 
-    /// Takes the oldest decision out if there is no place for the next one.
-    #[inline]
-    pub(crate) fn make_room(&mut self) -> Option<OpenDecision> {
-        let is_full = self.next - self.oldest == self.ring.len() as u64;
-        is_full.then(|| self.evict())
-    }
-
     #[inline]
     fn evict(&mut self) -> OpenDecision {
         let open = self.ring[self.place(self.oldest)];
@@ -85,15 +86,20 @@ impl OpenDecisions {
         open
     }
 
-    /// Opens the next decision, for which [`OpenDecisions::make_room`] has made room, and returns its
-    /// id.
+    /// Opens the next decision. Returns its id, and the oldest decision if that had to be evicted.
     #[inline]
-    pub(crate) fn open(&mut self, decision: OpenDecision) -> u64 {
+    pub(crate) fn open(&mut self, decision: OpenDecision) -> (u64, Option<OpenDecision>) {
+        debug_assert!(self.next - self.oldest <= self.ring.len() as u64, "the ring is overfull");
         let id = self.next;
+        // In a full ring the place of the next decision is that of the oldest.
+        let is_full = id - self.oldest == self.ring.len() as u64;
         let place = self.place(id);
-        self.ring[place] = decision;
+        let entry = &mut self.ring[place];
+        let evicted = is_full.then_some(*entry);
+        *entry = decision;
+        self.oldest += u64::from(is_full);
         self.next += 1;
-        id
+        (id, evicted)
     }
 
     /// The decision with this id, if it has not been evicted.
@@ -113,13 +119,6 @@ impl OpenDecisions {
             return Error::UnknownDecision { id, next: self.next };
         }
         Error::ExpiredDecision { id, capacity: self.ring.len(), max_age: self.max_age }
-    }
-
-    /// Notes that the query of a decision found by [`OpenDecisions::find`] no longer occupies its arm.
-    #[inline]
-    pub(crate) fn set_released(&mut self, id: u64) {
-        let place = self.place(id);
-        self.ring[place].is_released = true;
     }
 
     #[inline]

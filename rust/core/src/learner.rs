@@ -133,33 +133,42 @@ impl Learner {
     /// # Errors
     /// [`Error::UnknownArm`]; [`Error::InvalidNumber`] for a reward outside \[0, 1\] or as
     /// [`CostFeedback::validate`]; [`Error::WrongPricing`] for tokens of an arm without prices.
-    // Always: it is the hot path, and left to itself the compiler stops inlining with the number of
-    // callers, which costs some 40 instructions a step.
-    #[allow(clippy::inline_always)]
-    #[inline(always)]
+    #[inline]
     pub fn observe(
         &mut self,
         arm: ArmIndex,
         reward: Option<f64>,
         cost: Option<CostFeedback>,
     ) -> Result<Bounds, Error> {
-        let arms = self.stats.len();
-        let (Some(stats), Some(memory)) =
-            (self.stats.get_mut(arm.index()), self.memory.get_mut(arm.index()))
-        else {
-            return Err(Error::UnknownArm { argument: "arm", arm, arms });
-        };
+        self.check_arm(arm)?;
         if let Some(r) = reward {
             check(is_reward(r), "reward", r, REWARD_RULE)?;
         }
         if let Some(feedback) = cost {
             feedback.validate()?;
-            if let (CostFeedback::Tokens(_), CostMemory::Usd(_)) = (feedback, &memory.cost) {
-                let (argument, rule) = ("tokens", UNPRICED_FEEDBACK_RULE);
-                return Err(Error::WrongPricing { argument, arm, rule });
-            }
+            self.check_unit(arm, &feedback)?;
         }
+        Ok(self.learn(arm, reward, cost))
+    }
+
+    /// [`Learner::observe`] for what has been checked.
+    // Always: it is the hot path, and left to itself the compiler stops inlining with the number of
+    // callers, which costs some 40 instructions a step.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn learn(
+        &mut self,
+        arm: ArmIndex,
+        reward: Option<f64>,
+        cost: Option<CostFeedback>,
+    ) -> Bounds {
+        debug_assert!(reward.is_none_or(is_reward), "rewards are checked before: {reward:?}");
+        debug_assert!(
+            cost.is_none_or(|cost| cost.validate().is_ok() && self.check_unit(arm, &cost).is_ok()),
+            "costs are checked before: {cost:?}"
+        );
         let (drift, slot, is_plain) = (&self.drift, self.slot, self.drift.is_off());
+        let (stats, memory) = (&mut self.stats[arm], &mut self.memory[arm]);
         let bounds = &mut self.bounds[arm];
         if let Some(r) = reward {
             if is_plain {
@@ -184,7 +193,7 @@ impl Learner {
             }
             _ => {}
         }
-        Ok(*bounds)
+        *bounds
     }
 
     /// The stage boundary: forgets what is due, takes the fair share anew and recomputes every
@@ -232,6 +241,17 @@ impl Learner {
 
     fn next_slot(&self) -> usize {
         (self.slot + 1) % self.drift.forgetting.slots().max(1)
+    }
+
+    /// Tokens can be taken only of an arm with prices.
+    fn check_unit(&self, arm: ArmIndex, feedback: &CostFeedback) -> Result<(), Error> {
+        match (feedback, &self.memory[arm].cost) {
+            (CostFeedback::Tokens(_), CostMemory::Usd(_)) => {
+                let (argument, rule) = ("tokens", UNPRICED_FEEDBACK_RULE);
+                Err(Error::WrongPricing { argument, arm, rule })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_arm(&self, arm: ArmIndex) -> Result<(), Error> {
@@ -309,26 +329,6 @@ impl Learner {
         match &self.memory[arm].cost {
             CostMemory::Usd(_) => None,
             CostMemory::Tokens { usage, .. } => Some(usage),
-        }
-    }
-
-    /// What feedback amounts to for an arm, USD: tokens at its present prices.
-    ///
-    /// # Errors
-    /// [`Error::UnknownArm`]; as [`CostFeedback::validate`]; [`Error::WrongPricing`] for tokens of
-    /// an arm without prices.
-    pub fn bill(&self, arm: ArmIndex, feedback: &CostFeedback) -> Result<f64, Error> {
-        self.check_arm(arm)?;
-        feedback.validate()?;
-        match (feedback, &self.memory[arm].cost) {
-            (CostFeedback::Usd(cost), _) => Ok(*cost),
-            (CostFeedback::Tokens(tokens), CostMemory::Tokens { prices, .. }) => {
-                Ok(prices.bill(tokens))
-            }
-            (CostFeedback::Tokens(_), CostMemory::Usd(_)) => {
-                let (argument, rule) = ("tokens", UNPRICED_FEEDBACK_RULE);
-                Err(Error::WrongPricing { argument, arm, rule })
-            }
         }
     }
 

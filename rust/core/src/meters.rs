@@ -145,7 +145,6 @@ impl Minute {
     }
 
     /// Puts right what was counted at `at`, by a difference.
-    #[inline]
     pub(crate) fn correct(&mut self, at: f64, difference: f64, now: f64) {
         self.advance(now);
         let second = second_of(at);

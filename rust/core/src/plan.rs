@@ -5,11 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
 
+/// In the place of a slot: the arm is not live.
+const NOT_LIVE: u32 = u32::MAX;
+
 /// Which arms are live during one stage. Immutable: a stage boundary publishes a new one whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StagePlan {
     stage: u64,
     arms: Box<[ArmIndex]>,
+    /// For each candidate its slot, or [`NOT_LIVE`]. Not in bytes: it follows from the arms.
+    #[serde(skip)]
+    slots: Box<[u32]>,
+}
+
+impl PartialEq for StagePlan {
+    fn eq(&self, other: &Self) -> bool {
+        (self.stage, &self.arms) == (other.stage, &other.arms)
+    }
 }
 
 impl StagePlan {
@@ -28,7 +40,11 @@ impl StagePlan {
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::DuplicateArm { argument, arm: pair[0] });
         }
-        Ok(Self { stage, arms: sorted })
+        let mut slots = vec![NOT_LIVE; candidates].into_boxed_slice();
+        for (slot, &arm) in (0..).zip(&sorted) {
+            slots[arm] = slot;
+        }
+        Ok(Self { stage, arms: sorted, slots })
     }
 
     /// Number of the stage; 0 before the first.
@@ -45,7 +61,11 @@ impl StagePlan {
 
     /// The slot of an arm, if it is live.
     #[must_use]
+    #[inline]
     pub fn slot(&self, arm: ArmIndex) -> Option<usize> {
-        self.arms.binary_search(&arm).ok()
+        match self.slots.get(arm.index()) {
+            Some(&slot) if slot != NOT_LIVE => Some(slot as usize),
+            _ => None,
+        }
     }
 }

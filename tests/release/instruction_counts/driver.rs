@@ -7,6 +7,7 @@
 //! Counting a run of n and one of 2n steps and taking the difference leaves the steps alone: start,
 //! data and warm-up are the same in both. Every scenario is deterministic.
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ use stageroute_core::{
 
 type Scenario = fn(usize) -> Result<(), Error>;
 
-const SCENARIOS: [(&str, Scenario); 15] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("lp_kept_11", |steps| lp_kept(11, steps)),
     ("lp_warm_11", |steps| lp_warm(11, steps)),
     ("lp_cold_11", |steps| lp_cold(11, steps)),
@@ -31,6 +32,7 @@ const SCENARIOS: [(&str, Scenario); 15] = [
     ("step_bernstein_11", |steps| step(ConfidenceFamily::Bernstein, 11, steps)),
     ("step_bernstein_32", |steps| step(ConfidenceFamily::Bernstein, 32, steps)),
     ("step_kl_11", |steps| step(ConfidenceFamily::Kl, 11, steps)),
+    ("restricted_11", |steps| restricted(11, steps)),
     ("replay_11", |steps| replay_rows(11, steps)),
     ("learn_plain", |steps| learn(Forgetting::None, false, false, steps)),
     ("learn_tokens", |steps| learn(Forgetting::None, false, true, steps)),
@@ -180,6 +182,23 @@ fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error
         let observation = Observation { id: decision.id, reward, cost, tokens: None };
         router.observe(0.0, black_box(&observation))?;
     }
+    Ok(())
+}
+
+/// The same over every other arm, which each query names.
+fn restricted(arms: usize, steps: usize) -> Result<(), Error> {
+    let mut router = router(ConfidenceFamily::Bernstein, arms)?;
+    let (reward, cost) = outcomes(arms);
+    let allowed: Vec<_> = ArmIndex::first(arms).step_by(2).collect();
+    let query = Query { allowed: Some(Cow::Borrowed(&allowed)), ..Query::default() };
+    for t in 0..WARM_UP + steps {
+        let decision = black_box(router.route(&query)?);
+        let cell = t % ROWS as usize * arms + decision.arm.index();
+        let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
+        let observation = Observation { id: decision.id, reward, cost, tokens: None };
+        router.observe(0.0, black_box(&observation))?;
+    }
+    assert_eq!(router.counters().restricted, (WARM_UP + steps) as u64);
     Ok(())
 }
 

@@ -72,7 +72,7 @@ impl Router {
         sound(is_sound, "the counters")
     }
 
-    fn check_plan(&self) -> Result<(), Error> {
+    fn check_plan(&mut self) -> Result<(), Error> {
         let live = self.plan.arms();
         let plan = StagePlan::new(self.plan.stage(), live, self.arms.len())?;
         let is_sound = plan == self.plan
@@ -80,7 +80,9 @@ impl Router {
             && live.iter().all(|&arm| !self.arms[arm].is_retired)
             && self.lp.as_ref().map_or(0, |lp| lp.problem().reward.len()) == live.len();
         sound(is_sound, "the live arms")?;
-        self.lp.as_ref().map_or(Ok(()), |lp| lp.check_soundness(live.len()))
+        self.plan = plan;
+        let live = self.plan.arms().len();
+        self.lp.as_ref().map_or(Ok(()), |lp| lp.check_soundness(live))
     }
 }
 
@@ -104,16 +106,14 @@ fn check_statistics(learner: &Learner) -> Result<(), Error> {
         let are_weights = weights.iter().all(|weight| (0.0..=MOST as f64).contains(weight));
         let counts = [reward.count(), cost.count(), usage.count()];
         let are_counts = counts.iter().all(|&count| count <= MOST);
+        let is_sound = are_means && are_spreads && are_weights && are_counts;
+        sound(is_sound && learner.bounds()[arm].is_sound(), "the statistics of an arm")?;
         let feedback = match learner.prices(arm) {
             Some(_) => CostFeedback::Tokens(Tokens::default()),
             None => CostFeedback::Usd(0.0),
         };
-        let before = learner.bounds()[arm];
-        let after = learner.observe(arm, Some(0.5), Some(feedback))?;
-        let are_bounds =
-            [before, after].iter().all(|b| b.reward_ucb.is_finite() && is_cost(b.cost_lcb));
-        let is_sound = are_means && are_spreads && are_weights && are_counts && are_bounds;
-        sound(is_sound, "the statistics of an arm")?;
+        let bounds = learner.observe(arm, Some(0.5), Some(feedback))?;
+        sound(bounds.is_sound(), "the statistics of an arm")?;
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Router {
         }
         if reward.is_some() {
             self.counters.rewards += 1;
-            self.update(open.arm, reward, None)?;
+            self.update(open.arm, reward, None);
         }
         if !open.is_released {
             self.arms[open.arm].traffic.release(open.at, now);

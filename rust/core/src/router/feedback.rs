@@ -20,7 +20,12 @@ impl Router {
         observation.validate()?;
         let now = self.advance_clock(now)?;
         match self.admit(now, observation) {
-            Ok(open) => self.learn(now, &open, observation),
+            Ok(open) => {
+                open.mark(observation);
+                let open = open.release();
+                self.learn(now, &open, observation);
+                Ok(())
+            }
             Err(error) => Err(self.count_refusal(error)),
         }
     }
@@ -37,17 +42,20 @@ impl Router {
         validate_all(observations)?;
         let now = self.advance_clock(now).map_err(|error| (0, error))?;
         for (index, observation) in observations.iter().enumerate() {
-            if let Err(error) = self.admit(now, observation) {
-                for earlier in &observations[..index] {
-                    self.unmark(now, earlier);
+            match self.admit(now, observation) {
+                Ok(open) => open.mark(observation),
+                Err(error) => {
+                    for earlier in &observations[..index] {
+                        self.unmark(now, earlier);
+                    }
+                    return Err((index, self.count_refusal(error)));
                 }
-                return Err((index, self.count_refusal(error)));
             }
         }
         for (index, observation) in observations.iter().enumerate() {
-            let open = self.decisions.find(observation.id, now).copied();
-            open.and_then(|open| self.learn(now, &open, observation))
-                .map_err(|error| (index, error))?;
+            let open = self.decisions.find(observation.id, now).map_err(|error| (index, error))?;
+            let open = open.release();
+            self.learn(now, &open, observation);
         }
         Ok(())
     }
@@ -90,34 +98,30 @@ impl Router {
         let now = self.advance_clock(now)?;
         match self.decisions.find(id, now) {
             Ok(open) => {
-                let open = *open;
-                self.succeed(id, &open, now);
+                let open = open.release();
+                self.succeed(&open, now);
                 Ok(())
             }
             Err(error) => Err(self.count_refusal(error)),
         }
     }
 
-    /// Finds the decision of an observation, if it can take it, and notes that it has had it.
+    /// The decision of an observation, if it can take it.
     #[inline]
-    fn admit(&mut self, now: f64, observation: &Observation) -> Result<OpenDecision, Error> {
+    fn admit(&mut self, now: f64, observation: &Observation) -> Result<&mut OpenDecision, Error> {
         let id = observation.id;
-        let (reward, cost) = (observation.reward.is_some(), observation.has_cost());
         let open = self.decisions.find(id, now)?;
-        if reward && open.has_reward {
+        if observation.reward.is_some() && open.has_reward {
             return Err(Error::AlreadyObserved { id, kind: "reward" });
         }
-        if cost && open.has_cost {
+        if observation.has_cost() && open.has_cost {
             return Err(Error::AlreadyObserved { id, kind: "cost" });
         }
         check_billable(open, observation)?;
-        let before = *open;
-        open.has_reward |= reward;
-        open.has_cost |= cost;
-        Ok(before)
+        Ok(open)
     }
 
-    /// Takes back what [`Router::admit`] noted.
+    /// Takes back what [`OpenDecision::mark`] noted.
     fn unmark(&mut self, now: f64, observation: &Observation) {
         if let Ok(open) = self.decisions.find(observation.id, now) {
             open.has_reward &= observation.reward.is_none();
@@ -127,28 +131,17 @@ impl Router {
 
     /// Updates everything with an observation that was admitted.
     #[inline]
-    fn learn(
-        &mut self,
-        now: f64,
-        open: &OpenDecision,
-        observation: &Observation,
-    ) -> Result<(), Error> {
-        let Observation { id, reward, cost, tokens } = *observation;
-        let arm = open.arm;
+    fn learn(&mut self, now: f64, open: &OpenDecision, observation: &Observation) {
+        let Observation { reward, cost, tokens, .. } = *observation;
+        let arm = &self.arms[open.arm];
+        // Tokens alone are admitted only where there are prices to bill them at.
+        let bill_of = |tokens| arm.prices[open.prices as usize - 1].bill(&tokens);
         let mut lesson = None;
-        if observation.has_cost() {
-            let bill = match (cost, tokens) {
-                (Some(cost), _) => cost,
-                (None, Some(tokens)) => {
-                    self.arms[arm].prices[open.prices as usize - 1].bill(&tokens)
-                }
-                (None, None) => 0.0,
-            };
-            let is_priced = self.arms[arm].settings.prices.is_some();
-            lesson = match tokens {
-                Some(tokens) if is_priced => Some(CostFeedback::Tokens(tokens)),
-                _ if is_priced => None,
-                _ => Some(CostFeedback::Usd(bill)),
+        if let Some(bill) = cost.or_else(|| tokens.map(bill_of)) {
+            lesson = match (tokens, arm.settings.prices) {
+                (_, None) => Some(CostFeedback::Usd(bill)),
+                (Some(tokens), Some(_)) => Some(CostFeedback::Tokens(tokens)),
+                (None, Some(_)) => None,
             };
             self.counters.costs_without_tokens += u64::from(lesson.is_none());
             let used = tokens.map(|tokens| tokens.input + tokens.output);
@@ -156,10 +149,9 @@ impl Router {
         }
         self.counters.rewards += u64::from(reward.is_some());
         if reward.is_some() || lesson.is_some() {
-            self.update(arm, reward, lesson)?;
+            self.update(open.arm, reward, lesson);
         }
-        self.succeed(id, open, now);
-        Ok(())
+        self.succeed(open, now);
     }
 
     /// Bills a decision: the ledger, the hard limits and the token bucket.
@@ -169,14 +161,19 @@ impl Router {
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
         if !self.guard.is_off() {
-            let bill = Nanodollars::from_usd(bill);
-            self.counters.above_reservation += u64::from(bill > open.reservation);
-            self.guard.bill(open.at, open.reservation, bill);
+            self.bill_guard(open, bill);
         }
         if let Some(used) = used {
             let traffic = &mut self.arms[open.arm].traffic;
             traffic.settle(open.at, open.tokens, used, now);
         }
+    }
+
+    #[inline(never)]
+    fn bill_guard(&mut self, open: &OpenDecision, bill: f64) {
+        let bill = Nanodollars::from_usd(bill);
+        self.counters.above_reservation += u64::from(bill > open.reservation);
+        self.guard.bill(open.at, open.reservation, bill);
     }
 
     /// Updates an arm's statistics and its entry in the LP.
@@ -186,26 +183,33 @@ impl Router {
         arm: ArmIndex,
         reward: Option<f64>,
         cost: Option<CostFeedback>,
-    ) -> Result<(), Error> {
-        let bounds = self.learner.observe(arm, reward, cost)?;
+    ) {
+        let bounds = self.learner.learn(arm, reward, cost);
+        debug_assert!(bounds.is_sound(), "{bounds:?} of arm {arm}");
         if let (Some(slot), Some(lp)) = (self.plan.slot(arm), &mut self.lp) {
             lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
         }
-        Ok(())
     }
 
     /// The query was answered: it no longer occupies its arm, which works. One that has failed was
     /// released by that.
     #[inline]
-    fn succeed(&mut self, id: u64, open: &OpenDecision, now: f64) {
+    fn succeed(&mut self, open: &OpenDecision, now: f64) {
         if open.is_released {
             return;
         }
-        self.decisions.set_released(id);
         let Arm { traffic, health, .. } = &mut self.arms[open.arm];
         traffic.release(open.at, now);
         if health.note_success(open.at) {
             self.update_gates();
+        }
+    }
+
+    /// Settles the decisions that are too old for feedback.
+    #[inline(never)]
+    pub(super) fn write_off_aged(&mut self, now: f64) {
+        while let Some(evicted) = self.decisions.evict_aged(now) {
+            self.write_off(&evicted);
         }
     }
 
@@ -231,6 +235,16 @@ impl Router {
             _ => {}
         }
         error
+    }
+}
+
+impl OpenDecision {
+    /// Notes what it has had with an observation.
+    #[inline]
+    fn mark(&mut self, observation: &Observation) {
+        debug_assert!(!(self.has_cost && observation.has_cost()), "a cost counts once");
+        self.has_reward |= observation.reward.is_some();
+        self.has_cost |= observation.has_cost();
     }
 }
 

@@ -5,16 +5,19 @@
 
 mod admission;
 mod arm;
+mod arms;
 mod config;
 mod consistency;
 mod counters;
 mod effects;
 mod failure;
 mod feedback;
-mod fleet;
+mod gates;
+mod live_lp;
 mod observation;
 mod restricted;
 mod route;
+mod stages;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +43,7 @@ pub use observation::{Batch, Observation};
 
 use arm::Arm;
 use config::check_log_capacity;
+use live_lp::Columns;
 use restricted::Restricted;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
@@ -74,6 +78,8 @@ pub struct Router {
     /// The latest time seen.
     clock: f64,
     #[serde(skip)]
+    columns: Columns,
+    #[serde(skip)]
     restricted: Restricted,
     #[serde(skip)]
     log: DecisionLog,
@@ -105,6 +111,7 @@ impl Router {
             counters: Counters::default(),
             sampler: Sampler::new(config.seed),
             clock: 0.0,
+            columns: Columns::default(),
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
             config,
@@ -140,7 +147,7 @@ impl Router {
         }
         router.check_consistency()?;
         router.log = DecisionLog::new(router.config.log_capacity);
-        router.restricted.resize(router.plan.arms().len());
+        router.reserve_lps();
         Ok(router)
     }
 

@@ -1,7 +1,9 @@
-//! Working memory of decisions over a part of the live set.
+//! Decisions over a part of the live set: their LP and working memory.
 
 use super::arm::{Arm, Need};
+use super::live_lp::Columns;
 use crate::arm_index::ArmIndex;
+use crate::error::Error;
 use crate::learner::Learner;
 use crate::lp::{Problem, RoutingLp};
 
@@ -9,42 +11,12 @@ use crate::lp::{Problem, RoutingLp};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Restricted {
     pub(super) lp: Option<RoutingLp>,
+    /// The slots that the LP was loaded with.
+    loaded: Vec<usize>,
     /// The slots that may serve the query.
     pub(super) slots: Vec<usize>,
     /// What it would take, for each slot of the live set.
     pub(super) needs: Vec<Need>,
-    pub(super) columns: Columns,
-}
-
-/// Memory for the data of an LP.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Columns {
-    reward: Vec<f64>,
-    cost: Vec<f64>,
-    cap: Vec<f64>,
-}
-
-impl Columns {
-    /// The LP over some arms as they stand.
-    pub(super) fn fill(
-        &mut self,
-        chosen: impl Iterator<Item = ArmIndex>,
-        learner: &Learner,
-        arms: &[Arm],
-        budget: f64,
-    ) -> Problem<'_> {
-        let Self { reward, cost, cap } = self;
-        for column in [&mut *reward, &mut *cost, &mut *cap] {
-            column.clear();
-        }
-        for arm in chosen {
-            let bounds = learner.bounds()[arm];
-            reward.push(bounds.reward_ucb);
-            cost.push(bounds.cost_lcb);
-            cap.push(arms[arm].share);
-        }
-        Problem { reward, cost, cap, budget }
-    }
 }
 
 impl Restricted {
@@ -53,13 +25,42 @@ impl Restricted {
         self.needs.clear();
         self.needs.resize(live, Need::default());
         self.slots.reserve(live);
-        let Columns { reward, cost, cap } = &mut self.columns;
-        for column in [reward, cost, cap] {
-            column.clear();
-            column.reserve(live);
-        }
+        self.loaded.clear();
+        self.loaded.reserve(live);
         let ones = vec![1.0; live];
         let problem = Problem { reward: &ones, cost: &ones, cap: &ones, budget: 1.0 };
         self.lp = RoutingLp::new(problem).ok();
+    }
+
+    /// The LP over the slots that may serve the query, with their arms as they stand. It keeps its
+    /// basis while the slots and their shares are those of the last such query.
+    pub(super) fn load(
+        &mut self,
+        live: &[ArmIndex],
+        learner: &Learner,
+        arms: &[Arm],
+        columns: &mut Columns,
+        budget: f64,
+    ) -> Result<&mut RoutingLp, Error> {
+        let Self { lp, loaded, slots, .. } = self;
+        let lp = lp.as_mut().ok_or(Error::NoLiveArm)?;
+        let admissible = || slots.iter().map(|&slot| live[slot]);
+        let has_shares = |lp: &RoutingLp| {
+            admissible().map(|arm| arms[arm].share).eq(lp.problem().cap.iter().copied())
+        };
+        if loaded != slots || !has_shares(lp) {
+            loaded.clone_from(slots);
+            lp.load(columns.fill(admissible(), learner, arms, budget))?;
+            return Ok(lp);
+        }
+        for (place, arm) in admissible().enumerate() {
+            let bounds = learner.bounds()[arm];
+            let Problem { reward, cost, .. } = lp.problem();
+            if (reward[place], cost[place]) != (bounds.reward_ucb, bounds.cost_lcb) {
+                lp.set_arm(place, bounds.reward_ucb, bounds.cost_lcb);
+            }
+        }
+        lp.set_budget(budget);
+        Ok(lp)
     }
 }

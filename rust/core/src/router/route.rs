@@ -1,8 +1,7 @@
 //! From a query to a decision.
 
 use super::Router;
-use super::arm::Need;
-use super::restricted::Restricted;
+use super::arm::{Arm, Need};
 use crate::decision::{Decision, Query, Reasons};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
@@ -44,26 +43,33 @@ impl Router {
     /// serve it, which is counted; [`Error::PivotLimit`], a defect. No decision is made then.
     #[inline]
     pub fn route(&mut self, query: &Query<'_>) -> Result<Decision, Error> {
-        let is_plain = query.is_plain();
-        if !is_plain {
-            query.validate(self.arms.len())?;
+        if self.is_gated || !query.is_plain() {
+            return self.route_gated(query);
         }
+        let now = self.begin_route(query)?;
+        let draw = self.draw_from_all()?;
+        Ok(self.open(&draw, now, Need::default(), Reasons::default()))
+    }
+
+    /// Takes the time of a query, and what is due by then.
+    #[inline]
+    fn begin_route(&mut self, query: &Query<'_>) -> Result<f64, Error> {
         let now = self.advance_clock(query.now)?;
-        while let Some(evicted) = self.decisions.evict_aged(now) {
-            self.write_off(&evicted);
+        if self.config.max_age.is_some() {
+            self.write_off_aged(now);
         }
+        Ok(now)
+    }
+
+    /// The way when arms have to be looked at one by one. Out of line, so that the plain way stays
+    /// short.
+    #[inline(never)]
+    fn route_gated(&mut self, query: &Query<'_>) -> Result<Decision, Error> {
+        query.validate(self.arms.len())?;
+        let now = self.begin_route(query)?;
         if self.lp.is_none() {
             return Err(Error::NoLiveArm);
         }
-        if is_plain && !self.is_gated {
-            let draw = self.draw_from_all()?;
-            return Ok(self.open(&draw, now, Need::default(), Reasons::default()));
-        }
-        self.route_gated(query, now)
-    }
-
-    /// The way when arms have to be looked at one by one.
-    fn route_gated(&mut self, query: &Query<'_>, now: f64) -> Result<Decision, Error> {
         self.guard.advance(now);
         if self.has_traffic_limits {
             self.rate.note_arrival(now);
@@ -107,18 +113,15 @@ impl Router {
     /// live set keeps its basis.
     fn draw_from_admissible(&mut self) -> Result<Draw, Error> {
         let budget = self.paced_budget();
-        let Restricted { lp, slots, columns, .. } = &mut self.restricted;
-        let Some(lp) = lp else { return Err(Error::NoLiveArm) };
-        let live = self.plan.arms();
-        let admissible = slots.iter().map(|&slot| live[slot]);
-        lp.load(columns.fill(admissible, &self.learner, &self.arms, budget))?;
-        lp.solve_cold()?;
+        let Self { restricted, plan, learner, arms, columns, .. } = self;
+        let lp = restricted.load(plan.arms(), learner, arms, columns, budget)?;
+        lp.solve()?;
         let draw = Draw::from(lp, &mut self.sampler, self.config.budget)?;
         self.counters.restricted += 1;
         let is_infeasible =
             matches!(draw.status, DecisionStatus::BudgetInfeasible | DecisionStatus::CapInfeasible);
         self.counters.restricted_infeasible += u64::from(is_infeasible);
-        Ok(Draw { slot: slots[draw.slot], ..draw })
+        Ok(Draw { slot: self.restricted.slots[draw.slot], ..draw })
     }
 
     /// Turns limits into shares for the LP, now and then.
@@ -145,11 +148,22 @@ impl Router {
     /// Opens the decision for a draw.
     #[inline]
     fn open(&mut self, draw: &Draw, now: f64, need: Need, reasons: Reasons) -> Decision {
-        if let Some(evicted) = self.decisions.make_room() {
-            self.write_off(&evicted);
-        }
         let arm = self.plan.arms()[draw.slot];
         let expected_cost = self.learner.expected_cost(arm);
+        let Arm { settings, prices, .. } = &self.arms[arm];
+        let num_prices = |_| u32::try_from(prices.len()).unwrap_or(u32::MAX);
+        let (id, evicted) = self.decisions.open(OpenDecision {
+            arm,
+            prices: settings.prices.map_or(0, num_prices),
+            expected_cost,
+            reservation: need.reservation,
+            tokens: need.tokens,
+            at: now,
+            ..OpenDecision::default()
+        });
+        if let Some(evicted) = evicted {
+            self.write_off(&evicted);
+        }
         self.ledger.queries += 1;
         self.ledger.in_flight += expected_cost;
         if self.start_costs.owed > 0.0 {
@@ -158,27 +172,17 @@ impl Router {
         let state = &mut self.arms[arm];
         state.traffic.take(need.tokens);
         state.health.note_sent(now);
-        // Price changes are counted in memory: far fewer than 2^32.
-        #[allow(clippy::cast_possible_truncation)]
-        let id = self.decisions.open(OpenDecision {
-            arm,
-            prices: state.settings.prices.map_or(0, |_| state.prices.len() as u32),
-            expected_cost,
-            reservation: need.reservation,
-            tokens: need.tokens,
-            at: now,
-            ..OpenDecision::default()
-        });
         let Draw { probability, budget_price, .. } = *draw;
         let stage = self.plan.stage();
         let decision = Decision { id, arm, probability, stage, budget_price, reasons };
         if self.log.is_on() {
-            self.log_decision(&decision, draw, now);
+            self.log_decision(decision, draw, now);
         }
         decision
     }
 
-    fn log_decision(&mut self, decision: &Decision, draw: &Draw, now: f64) {
+    #[inline(never)]
+    fn log_decision(&mut self, decision: Decision, draw: &Draw, now: f64) {
         let is_whole = decision.reasons.are_none_but(Reasons::PROBE);
         let Self { log, plan, learner, lp, restricted, .. } = self;
         let Some(lp) = (if is_whole { lp.as_ref() } else { restricted.lp.as_ref() }) else {
@@ -197,6 +201,6 @@ impl Router {
             probability: probability(slot),
             bounds: learner.bounds()[arm],
         });
-        log.push(decision, draw.status, now, paced_budget, arms);
+        log.push(&decision, draw.status, now, paced_budget, arms);
     }
 }

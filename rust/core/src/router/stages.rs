@@ -1,0 +1,83 @@
+//! Stages, between which the live set is fixed.
+
+use super::Router;
+use super::config::check_budget;
+use crate::arm_index::ArmIndex;
+use crate::confidence::Bounds;
+use crate::error::Error;
+use crate::guard::Nanodollars;
+use crate::pacing::StartCost;
+use crate::plan::StagePlan;
+
+impl Router {
+    /// Ends the stage: forgets what is to be forgotten, recomputes all bounds, and publishes the
+    /// live set of the next stage, whole. What starting arms costs counts for hard limits at once
+    /// and for the average budget spread over the stage.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
+    /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
+    pub fn publish(
+        &mut self,
+        deployed: &[ArmIndex],
+        start: StartCost,
+    ) -> Result<&StagePlan, Error> {
+        start.validate()?;
+        for &arm in deployed {
+            self.check_candidate("deployed", arm)?;
+        }
+        if deployed.is_empty() {
+            return Err(Error::NoLiveArm);
+        }
+        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
+        self.learner.begin_stage();
+        self.install(plan);
+        self.extend_stage();
+        self.guard.pay_undated(Nanodollars::from_usd(start.usd));
+        self.start_costs.owe(start);
+        Ok(&self.plan)
+    }
+
+    /// The bounds of every arm as they will be when the next plan is published: what its
+    /// deployment is to be decided from. Changes nothing.
+    pub fn next_bounds(&self, out: &mut Vec<Bounds>) {
+        self.learner.next_bounds(out);
+    }
+
+    /// Whether a new plan should be published: the current stage has had all its queries, or a slot
+    /// was lost that is to be filled again. Routing goes on over the old plan until then.
+    #[must_use]
+    #[inline]
+    pub fn is_stage_due(&self) -> bool {
+        self.stage_end.is_some_and(|end| self.ledger.queries >= end)
+            || (self.has_lost_slot && self.config.redeploys_lost_slots)
+    }
+
+    /// Prolongs the current stage by another stage's queries: for a boundary at which no new plan
+    /// could be found.
+    pub fn extend_stage(&mut self) {
+        let queries = self.ledger.queries;
+        self.stage_end = self.config.stage_queries.map(|n| queries.saturating_add(n));
+        self.has_lost_slot = false;
+    }
+
+    /// Replaces the budget.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`].
+    pub fn set_budget(&mut self, budget: f64) -> Result<(), Error> {
+        check_budget(budget)?;
+        self.config.budget = budget;
+        Ok(())
+    }
+
+    /// Replaces plan and LP together.
+    pub(super) fn install(&mut self, plan: StagePlan) {
+        self.plan = plan;
+        self.lp = None;
+        self.reserve_lps();
+        self.load_lp();
+        self.update_gates();
+        self.shares_due = f64::NEG_INFINITY;
+    }
+}
