@@ -1,14 +1,13 @@
 """Whether decisions are drawn with the probabilities that a policy reports."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from stageroute.errors import PolicyError
-from stageroute.policies.base import Policy, Setting
+from stageroute.policies.base import Floats, Policy, Setting
 from stageroute.policies.rules import CHANCE, ROUNDING, broken
 
 __all__ = ["check_frequencies"]
@@ -18,7 +17,7 @@ LEARNING: Final = 150
 DRAWS: Final = 1_500
 
 STEADY: Final = 0.02
-"""Probabilities that differ by no more are those of one distribution."""
+"""Probabilities of all models that sum to 1 and no more than this are those of one distribution."""
 
 RULE: Final = "frequency"
 
@@ -55,7 +54,7 @@ def _check_seeds(setting: Setting, make: Callable[[Setting], Policy]) -> None:
 
 def _check_draws(setting: Setting, make: Callable[[Setting], Policy]) -> None:
     """Count draws on one query after some learning, and hold them against what is reported."""
-    stream = replace(setting.stream, delay=DRAWS)  # so long may feedback take
+    stream = replace(setting.stream, delay=DRAWS)  # feedback may take as long
     table = stream.table
     policy = make(replace(setting, stream=stream))
     policy.begin_stage(stream.candidates(0))
@@ -63,29 +62,31 @@ def _check_draws(setting: Setting, make: Callable[[Setting], Policy]) -> None:
         arm, _, _ = policy.route(row)
         policy.observe(row, arm, float(table.reward[row, arm]), float(table.cost[row, arm]))
     row = int(stream.rows[0])
-    decisions = [policy.route(row)[:2] for _ in range(DRAWS)]
-    served = Counter(arm for arm, _ in decisions)
-    for arm, times in sorted(served.items()):
-        p = np.array([probability for chosen, probability in decisions if chosen == arm])
-        error = _unlike(policy, table.models[arm], times, p)
-        if error:
-            raise error
+    reported: defaultdict[int, list[float]] = defaultdict(list)
+    for _ in range(DRAWS):
+        arm, probability, _ = policy.route(row)
+        reported[arm].append(probability)
+    columns = {arm: np.array(p) for arm, p in sorted(reported.items())}
+    # Without feedback some states go on all the same (time passes, shares are used up).
+    is_steady = sum(p.max() for p in columns.values()) <= 1.0 + STEADY
+    for arm, p in columns.items():
+        _check_draws_of(policy, table.models[arm], p, is_steady=is_steady)
 
 
-def _unlike(policy: Policy, model: str, times: int, p: np.ndarray) -> PolicyError | None:
-    """Compare how often a model served with the probabilities reported when it did."""
-    where = f"in stage 0, over {DRAWS} draws without feedback"
-    if p.min() < 1.0 and p.max() - p.min() <= STEADY:
-        doubt = CHANCE * np.sqrt(DRAWS * p.mean() * (1.0 - p.mean())) + 1.0
-        low, high = DRAWS * p.min() - doubt, DRAWS * p.max() + doubt
-        if not low <= times <= high:
-            expected = f"{low:.0f} to {high:.0f} queries for {model}"
-            return broken(policy, RULE, where, expected, times)
-        return None
-    # The probabilities of its queries weigh them to their total number, or to less where it could
-    # not serve them all: the policy's state goes on without feedback.
-    weight, doubt = (1.0 / p).sum(), CHANCE * np.sqrt(((1.0 - p) / p**2).sum())
-    if weight > DRAWS + doubt + 1.0 / p.min():
-        expected = f"1 / probability to sum to at most {DRAWS + doubt:.0f} for {model}"
-        return broken(policy, RULE, where, expected, f"{weight:.0f}")
-    return None
+def _check_draws_of(policy: Policy, model: str, p: Floats, *, is_steady: bool) -> None:
+    """Compare how often a model served with the probabilities reported when it did.
+
+    Those of one distribution say how often. Others weigh its queries, 1 / p each, to the number of
+    queries that it could serve, at most all.
+    """
+    if is_steady:
+        scatter = CHANCE * np.sqrt(DRAWS * p.max() * max(1.0 - p.max(), 0.0)) + 1.0
+        low, high = DRAWS * p.min() - scatter, DRAWS * p.max() + scatter
+        is_so, expected, seen = low <= p.size <= high, f"{low:.0f} to {high:.0f} queries", p.size
+    else:
+        most = DRAWS + CHANCE * np.sqrt(((1.0 - p) / p**2).sum()) + 1.0 / p.min()
+        seen = round((1.0 / p).sum())
+        is_so, expected = seen <= most, f"1 / probability to sum to {most:.0f} at most"
+    if not is_so:
+        where = f"in stage 0, over {DRAWS} draws without feedback"
+        raise broken(policy, RULE, where, f"{expected} for {model}", seen)
