@@ -42,7 +42,7 @@ AREAS = {
         "stageroute-core", ("consistency", "lp_examples", "lp_properties", "lp_vectors")
     ),
     "rust/core/src/confidence.rs": Area("stageroute-core", ("statistics",)),
-    "rust/core/src/stats.rs": Area("stageroute-core", ("statistics",)),
+    "rust/core/src/stats.rs": Area("stageroute-core", ("drift", "statistics")),
     "rust/core/src/router/consistency.rs": Area("stageroute-core", ("consistency",)),
     "rust/core/src/router/f": Area("stageroute-core", ("feedback", "health", "router")),
     "rust/core/src/router/": Area(
