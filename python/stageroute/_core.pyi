@@ -22,7 +22,6 @@ __all__ = [
     "Tail",
     "__version__",
     "decisions_to_json",
-    "mixture_of_set",
     "replay",
     "solve_deployment",
     "solve_routing_lp",
@@ -80,16 +79,6 @@ def solve_deployment(
     solver: Callable[[str, bool], list[int] | None] | None,
     time_limit: float | None,
 ) -> tuple[str, list[int], NDArray[np.float64], float, float, float, str] | None: ...
-def mixture_of_set(
-    arms: list[int],
-    goal: str,
-    reward: ArrayLike,
-    cost: ArrayLike,
-    throughput_cap: ArrayLike,
-    budget: float,
-    max_deployed: int,
-    constraints: CoreConstraints | None,
-) -> list[float] | None: ...
 
 @final
 class Decision:

@@ -349,7 +349,7 @@ fn best_value(instance: &Instance, demands: &Demands, goal: Goal) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(config(10_000))]
+    #![proptest_config(config(3_000))]
 
     #[test]
     fn deployments_under_constraints_equal_brute_force((instance, demands) in constrained()) {
@@ -378,6 +378,10 @@ proptest! {
         };
         prop_assert!((0..instance.reward.len()).all(is_full), "an empty slot in {found:?}");
     }
+}
+
+proptest! {
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn equals_brute_force_under_constraints(

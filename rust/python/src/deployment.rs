@@ -12,7 +12,7 @@ use stageroute_core::deployment::{
 use stageroute_core::lp::{Problem, RoutingLp};
 
 use crate::convert::{Floats, elements};
-use crate::errors::{invalid, to_py};
+use crate::errors::to_py;
 use crate::gate::{Interrupts, without_interpreter};
 
 /// Status, live set, weights of all arms, objective, spend, budget price, what solved it.
@@ -29,36 +29,6 @@ pub(crate) struct Constraints<'py> {
     forbidden: PyReadonlyArray1<'py, bool>,
     provider: Vec<usize>,
     min_providers: usize,
-}
-
-impl Constraints<'_> {
-    /// They come from this package, which makes them contiguous.
-    fn sets(&self, max_deployed: usize) -> PyResult<LiveSets<'_>> {
-        Ok(LiveSets {
-            max_deployed,
-            most: self.most.as_slice()?,
-            uses: self.uses.as_slice()?,
-            pinned: self.pinned.as_slice()?,
-            forbidden: self.forbidden.as_slice()?,
-            provider: &self.provider,
-            min_providers: self.min_providers,
-        })
-    }
-}
-
-/// The problem that arguments stand for.
-fn assemble<'a>(
-    mixture: Problem<'a>,
-    max_deployed: usize,
-    constraints: Option<&'a Constraints<'_>>,
-) -> PyResult<DeploymentProblem<'a>> {
-    Ok(match constraints {
-        None => DeploymentProblem::plain(mixture, max_deployed),
-        Some(asked) => {
-            let (start, sets) = (asked.start.as_slice()?, asked.sets(max_deployed)?);
-            DeploymentProblem { mixture, start, sets }
-        }
-    })
 }
 
 /// Solve the deployment problem: see `stageroute.solve_deployment`.
@@ -83,7 +53,23 @@ pub(crate) fn solve_deployment(
 ) -> PyResult<Option<Answer>> {
     let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
     let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
-    let problem = assemble(mixture, max_deployed, constraints.as_ref())?;
+    let problem = match &constraints {
+        None => DeploymentProblem::plain(mixture, max_deployed),
+        // These come from this package, which makes them contiguous.
+        Some(asked) => DeploymentProblem {
+            mixture,
+            start: asked.start.as_slice()?,
+            sets: LiveSets {
+                max_deployed,
+                most: asked.most.as_slice()?,
+                uses: asked.uses.as_slice()?,
+                pinned: asked.pinned.as_slice()?,
+                forbidden: asked.forbidden.as_slice()?,
+                provider: &asked.provider,
+                min_providers: asked.min_providers,
+            },
+        },
+    };
     let found = without_interpreter(py, |interrupts| {
         if let Some(solver) = solver {
             let mut highs = PythonSolver { solver };
@@ -99,27 +85,6 @@ fn answer(py: Python<'_>, found: Deployment) -> Answer {
     let weights = found.weights.to_pyarray(py).unbind();
     let (status, price) = (found.status.as_str(), found.budget_price);
     (status, found.deployed, weights, found.objective, found.spend, price, found.solved_by)
-}
-
-/// The mixture of a set of arms that is best at a goal; None if it has none, or may not be live.
-#[pyfunction]
-#[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
-pub(crate) fn mixture_of_set(
-    arms: Vec<usize>,
-    goal: &str,
-    reward: Floats<'_>,
-    cost: Floats<'_>,
-    throughput_cap: Floats<'_>,
-    budget: f64,
-    max_deployed: usize,
-    constraints: Option<Constraints<'_>>,
-) -> PyResult<Option<Vec<f64>>> {
-    let goal = Goal::ALL.into_iter().find(|known| known.as_str() == goal);
-    let goal = goal.ok_or_else(|| invalid("goal: must be best, cheapest or largest"))?;
-    let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
-    let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
-    let problem = assemble(mixture, max_deployed, constraints.as_ref())?;
-    problem.mixture_of(&arms, goal).map_err(to_py)
 }
 
 /// Says whether a number of seconds has passed, or a signal handler raised something.

@@ -34,7 +34,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lp::RoutingSolution>()?;
     module.add_function(wrap_pyfunction!(lp::solve_routing_lp, module)?)?;
     module.add_function(wrap_pyfunction!(deployment::solve_deployment, module)?)?;
-    module.add_function(wrap_pyfunction!(deployment::mixture_of_set, module)?)?;
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
     module.add_class::<router::Router>()?;

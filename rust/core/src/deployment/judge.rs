@@ -148,23 +148,3 @@ impl<'a> Judge<'a> {
         }
     }
 }
-
-impl DeploymentProblem<'_> {
-    /// The mixture of a set that is best at a goal, in the order of its arms; None if it has none, or
-    /// may not be live. For [`Goal::Largest`] it is any.
-    ///
-    /// # Errors
-    /// Those of [`DeploymentProblem::validate`].
-    pub fn mixture_of(&self, set: &[usize], goal: Goal) -> Result<Option<Vec<f64>>, Error> {
-        self.validate()?;
-        if !self.allows(set) {
-            return Ok(None);
-        }
-        let mut judge = Judge::new(self);
-        let verdict = judge.judge(goal, set)?;
-        if goal == Goal::Largest {
-            return Ok(Some((0..set.len()).map(|place| f64::from(u8::from(place == 0))).collect()));
-        }
-        Ok((verdict.status == Status::Optimal).then(|| judge.probabilities().to_vec()))
-    }
-}

@@ -1,8 +1,6 @@
 //! From a set that was chosen to the one that is live: what it does not need goes, single arms are
 //! exchanged as the exact LP likes better, and free slots are filled.
 
-use std::cmp::Ordering;
-
 use super::judge::{Judge, SUPPORT_TOLERANCE, TIE, Verdict};
 use super::problem::{DeploymentProblem, Goal};
 use super::sets::is_set;
@@ -44,14 +42,11 @@ impl<'a> Polish<'a> {
     /// Whether a set reaches what no allowed set can exceed.
     pub(super) fn attains(&mut self, set: &[usize], bound: Verdict) -> Result<bool, Error> {
         let reached = self.judge.judge(Goal::Best, set)?;
-        Ok(match reached.status.cmp(&bound.status) {
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal => match bound.status {
-                Status::Optimal => reached.value >= bound.value - TIE,
-                Status::BudgetInfeasible => reached.spend <= bound.spend + TIE * self.judge.unit(),
-                Status::CapInfeasible => true,
-            },
+        let most = bound.spend + TIE * self.judge.unit();
+        Ok(match (reached.status, bound.status) {
+            (Status::Optimal, Status::Optimal) => reached.value >= bound.value - TIE,
+            (Status::BudgetInfeasible, Status::BudgetInfeasible) => reached.spend <= most,
+            (reached, bound) => reached <= bound,
         })
     }
 
@@ -145,12 +140,11 @@ impl<'a> Polish<'a> {
     /// Exchanges, adds or drops one arm at a time while the exact LP finds a better set; None if it
     /// finds none.
     fn improve(&mut self, goal: Goal, set: &[usize]) -> Result<Option<Vec<usize>>, Error> {
-        let mut better = self.better_neighbour(goal, set)?;
-        while let Some(set) = &better {
-            let Some(next) = self.better_neighbour(goal, set)? else { break };
-            better = Some(next);
+        let mut best = None;
+        while let Some(better) = self.better_neighbour(goal, best.as_deref().unwrap_or(set))? {
+            best = Some(better);
         }
-        Ok(better)
+        Ok(best)
     }
 
     /// A better set that differs by one arm less, one more, or both.

@@ -6,7 +6,7 @@
 //! costs, it is optimal for the constrained problem too; otherwise the solver solves that. (4) What it
 //! chooses is polished, and what is reported is the exact LP on the final set.
 
-use super::judge::{SUPPORT_TOLERANCE, Verdict};
+use super::judge::SUPPORT_TOLERANCE;
 use super::polish::Polish;
 use super::problem::{DeploymentProblem, Goal};
 use crate::checks::{check, is_cost};
@@ -78,37 +78,24 @@ pub fn solve_deployment<S: SetSolver>(
     let rule = "must be finite and not negative, in reward per USD";
     check(is_cost(current_price), "current_price", current_price, rule)?;
     let mut own = Polish::new(problem, current_price);
-    let (deployed, solved_by) = if problem.is_plain() {
-        let Some((set, solved_by)) = plain_set(&mut own, &mut relaxed, solver)? else {
-            return Ok(None);
-        };
+    let (set, solved_by) = if problem.is_plain() {
+        let (set, solved_by) = plain_set(&mut own, &mut relaxed, solver)?;
         (own.finish(set)?, solved_by.to_owned())
     } else {
-        let Some(found) = constrained_set(&mut own, &mut relaxed, solver)? else { return Ok(None) };
-        found
+        let plain = DeploymentProblem::plain(problem.mixture, problem.sets.max_deployed);
+        let mut free = Polish::new(&plain, current_price);
+        let (set, solved_by) = plain_set(&mut free, &mut relaxed, solver)?;
+        let bound = free.judge.judge(Goal::Best, &set)?;
+        match own.complete(&set)? {
+            Some(completed) if own.attains(&completed, bound)? => (completed, solved_by.to_owned()),
+            _ => {
+                let set = solved_set(&mut own, bound.status, None, solver)?;
+                let Some(set) = set else { return Ok(None) };
+                (own.finish(set)?, format!("{}_constrained", S::NAME))
+            }
+        }
     };
-    Ok(Some(report(own, deployed, solved_by)?))
-}
-
-/// What is best without the constraints if it can be completed at no loss, else what is with them; and
-/// what it took.
-fn constrained_set<S: SetSolver>(
-    own: &mut Polish<'_>,
-    relaxed: &mut RoutingLp,
-    solver: &mut S,
-) -> Result<Option<(Vec<usize>, String)>, S::Error> {
-    let DeploymentProblem { mixture, sets, .. } = *own.problem;
-    let plain = DeploymentProblem::plain(mixture, sets.max_deployed);
-    let mut free = Polish::new(&plain, own.current_price);
-    let Some((set, solved_by)) = plain_set(&mut free, relaxed, solver)? else { return Ok(None) };
-    let bound = free.judge.judge(Goal::Best, &set)?;
-    if let Some(completed) = own.complete(&set)?
-        && own.attains(&completed, bound)?
-    {
-        return Ok(Some((completed, solved_by.to_owned())));
-    }
-    let Some(set) = solved_set(own, bound.status, None, solver)? else { return Ok(None) };
-    Ok(Some((own.finish(set)?, format!("{}_constrained", S::NAME))))
+    Ok(Some(report(own, set, solved_by)?))
 }
 
 /// The arms that matter where only the number of live arms is limited, and what it took to find them;
@@ -117,19 +104,19 @@ fn plain_set<S: SetSolver>(
     polish: &mut Polish<'_>,
     relaxed: &mut RoutingLp,
     solver: &mut S,
-) -> Result<Option<(Vec<usize>, &'static str)>, S::Error> {
+) -> Result<(Vec<usize>, &'static str), S::Error> {
     let DeploymentProblem { mixture, sets, .. } = *polish.problem;
     if let Some(largest) = largest_if_short(&mixture, sets.max_deployed) {
-        return Ok(Some((largest, "lp")));
+        return Ok((largest, "lp"));
     }
     let status = relaxed.solve_cold()?;
     let has_weight = |arm: &usize| relaxed.probabilities()[*arm] > SUPPORT_TOLERANCE;
     let support: Vec<usize> = relaxed.support().iter().copied().filter(has_weight).collect();
     if support.len() <= sets.max_deployed {
-        return Ok(Some((support, "lp")));
+        return Ok((support, "lp"));
     }
     let set = solved_set(polish, status, Some(relaxed), solver)?;
-    Ok(set.map(|set| (set, S::NAME)))
+    Ok((set.ok_or_else(|| contradicted::<S>(Goal::Largest, "not there"))?, S::NAME))
 }
 
 /// The arms with the largest caps, ties towards the cheaper arm, where no caps suffice.
@@ -156,31 +143,24 @@ fn solved_set<S: SetSolver>(
 ) -> Result<Option<Vec<usize>>, S::Error> {
     let problem = polish.problem;
     for goal in Goal::ALL.into_iter().filter(|goal| goal.status() >= bound) {
-        if let Some(set) = solver.best_set(problem, goal, relaxed)? {
-            let contradicted = |status| {
-                let goal = goal.as_str();
-                Error::ContradictedSolver { solver: S::NAME, goal, status }
-            };
-            if !problem.allows(&set) {
-                return Err(contradicted("not allowed").into());
-            }
-            let found = polish.judge.judge(Goal::Best, &set)?;
-            let goal = goal_of(found, goal, problem.mixture.budget)
-                .ok_or_else(|| contradicted(found.status.as_str()))?;
-            return Ok(Some(if S::IS_EXACT { set } else { polish.polish(goal, set)? }));
+        let Some(set) = solver.best_set(problem, goal, relaxed)? else { continue };
+        if !problem.allows(&set) {
+            return Err(contradicted::<S>(goal, "not allowed").into());
         }
+        let found = polish.judge.judge(Goal::Best, &set)?;
+        let is_at_boundary = found.spend > problem.mixture.budget * (1.0 - BOUNDARY);
+        let goal = match (goal, found.status) {
+            (goal, status) if goal.status() == status => goal,
+            (Goal::Cheapest, Status::Optimal) if is_at_boundary => Goal::Best,
+            (goal, status) => return Err(contradicted::<S>(goal, status.as_str()).into()),
+        };
+        return Ok(Some(if S::IS_EXACT { set } else { polish.polish(goal, set)? }));
     }
     Ok(None)
 }
 
-/// The goal by which a set is to be improved; None if the solver should have found it for another.
-fn goal_of(found: Verdict, goal: Goal, budget: f64) -> Option<Goal> {
-    let is_at_boundary = found.spend > budget * (1.0 - BOUNDARY);
-    match found.status {
-        status if status == goal.status() => Some(goal),
-        Status::Optimal if goal == Goal::Cheapest && is_at_boundary => Some(Goal::Best),
-        _ => None,
-    }
+fn contradicted<S: SetSolver>(goal: Goal, status: &'static str) -> Error {
+    Error::ContradictedSolver { solver: S::NAME, goal: goal.as_str(), status }
 }
 
 fn report(
