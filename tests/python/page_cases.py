@@ -64,7 +64,7 @@ def crowded() -> Section:
         Table(f"All at {part}", columns, rows, "Over 8 seeds.", heads, frozenset({(2, 3)}), part)
         for part in parts
     )
-    summary = Summary("Comparison", "Which is best?", tables, tuple(figures))
+    summary = Summary("Comparison", "Which is best?", (*figures, *tables))
     return Section(summary, (("seeds", "0 to 7"),), "stageroute study comparison --out FOLDER")
 
 
@@ -82,7 +82,7 @@ def scaling() -> Section:
         LineFigure("Price", "query", "λ, reward per USD", (Curve("oracle", queries, price),)),
         LineFigure("One point", "γ", "regret, %", (Curve("b", [0.1], [2.0]),), log_x=True),
     )
-    return Section(Summary("Scaling", "How does regret grow?", (), figures))
+    return Section(Summary("Scaling", "How does regret grow?", figures))
 
 
 def hostile() -> Section:
@@ -96,7 +96,7 @@ def hostile() -> Section:
                 value_label=HOSTILE),
     )  # fmt: skip
     table = Table(HOSTILE, (HOSTILE, HOSTILE), ((HOSTILE, HOSTILE),), HOSTILE, ((HOSTILE, 2),))
-    summary = Summary(HOSTILE, HOSTILE, (table,), figures)
+    summary = Summary(HOSTILE, HOSTILE, (table, *figures))
     return Section(summary, ((HOSTILE, HOSTILE),), HOSTILE)
 
 
@@ -110,7 +110,7 @@ def empty() -> Section:
         HeatMap("No rows", "x", (), (), ()),
         HeatMap("Gaps only", "x", ("1", "2", "3"), ("a",), (gaps,)),
     )
-    return Section(Summary("Nothing yet", "Is there anything?", (), figures))
+    return Section(Summary("Nothing yet", "Is there anything?", figures))
 
 
 @cache

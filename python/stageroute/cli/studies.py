@@ -13,7 +13,7 @@ from stageroute.cli.settings import NOTHING, StudyOptions
 from stageroute.files import write_json
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
-from stageroute.lab.plot import save_plot
+from stageroute.lab.page.picture import save_plot
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.studies.scenarios import ScenarioSettings
 from stageroute.lab.study import Study, StudySettings, run_study

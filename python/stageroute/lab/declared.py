@@ -82,13 +82,13 @@ def summarise(title: str, question: str, parts: Sequence[Part], results: StudyRe
     """
     runs = runs_of(results)
     scope = Scope(runs, {"seeds": len(values(runs, "seed")), "workload": runs[0]["workload"]})
-    shown = [item for part in parts for item in part(scope)]
-    tables, notes = [], set()
-    for table in (item for item in shown if isinstance(item, Table)):
-        tables.append(replace(table, note="") if table.note in notes else table)
-        notes.add(table.note)
-    figures = [item for item in shown if not isinstance(item, Table)]
-    return Summary(scope.text(title), question, tuple(tables), tuple(figures))
+    shown: list[Shown] = []
+    notes: set[str] = set()
+    for item in (item for part in parts for item in part(scope)):
+        is_said = isinstance(item, Table) and item.note in notes
+        shown.append(replace(item, note="") if is_said else item)
+        notes.add(item.note)
+    return Summary(scope.text(title), question, tuple(shown))
 
 
 # ---- tables -------------------------------------------------------------------------------------

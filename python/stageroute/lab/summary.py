@@ -63,8 +63,7 @@ class Curve:
 class LineFigure:
     """Curves over one axis; `level` is a horizontal line to compare with.
 
-    `y_range` is what is shown where a few curves would squeeze the others; those that end outside
-    are labelled with the value at their end.
+    `y_range` is what is shown where a few curves would squeeze the others.
     """
 
     title: str
@@ -96,7 +95,7 @@ class PointFigure:
     """Labelled points; `front` joins those that no other beats on both axes (more y, less x).
 
     `upright` is a vertical line to compare with. `x_range` and `y_range` are what is shown where a
-    few points would squeeze the others; those outside stand at the edge with their values.
+    few points would squeeze the others; those outside stand at the edge.
     """
 
     title: str
@@ -135,21 +134,23 @@ Figure = LineFigure | PointFigure | HeatMap
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that a study shows.
-
-    Attributes
-    ----------
-    title, question : str
-    tables : tuple of Table
-    figures : tuple of Figure
-    """
+    """Everything that a study shows, in order."""
 
     title: str
     question: str
-    tables: tuple[Table, ...]
-    figures: tuple[Figure, ...]
+    shown: tuple[Table | Figure, ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables."""
+        return [item for item in self.shown if isinstance(item, Table)]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The figures."""
+        return [item for item in self.shown if not isinstance(item, Table)]
 
     @property
     def parts(self) -> list[str]:
-        """Headings that tables and figures stand under, in order; "" for none."""
-        return list(dict.fromkeys(item.part for item in (*self.figures, *self.tables)))
+        """Headings that tables and figures stand under; "" for none."""
+        return list(dict.fromkeys(item.part for item in self.shown))

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,8 +15,9 @@ from stageroute.lab.summary import Curve, Figure, HeatMap, LineFigure, Point, Po
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import SubFigure
 
-__all__ = ["draw", "front", "looks"]
+__all__ = ["draw", "draw_lines", "front", "house_style", "looks"]
 
 WIDTH: Final = 345.0
 """Of a figure, in CSS pixels where it is not scaled: the column of a telephone."""
@@ -77,23 +79,14 @@ def draw(figure: Figure, looks: Looks, name: str) -> str:
     MissingExtraError
         If matplotlib or textalloc is not installed.
     """
-    try:
-        from matplotlib import style
-        from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise MissingExtraError("figures need matplotlib: pip install 'stageroute[lab]'") from error
     if not _has_values(figure):
         return ""
-    # Whatever a matplotlibrc says: the page looks the same everywhere.
-    with (
-        as_file(files(__package__) / "figures.mplstyle") as sheet,
-        style.context(["default", sheet, {"svg.hashsalt": name}]),
-    ):
-        canvas = Canvas(figsize=(WIDTH / 72.0, HEIGHT / 72.0))
+    with house_style(name) as new_canvas:
+        canvas = new_canvas(figsize=(WIDTH / 72.0, HEIGHT / 72.0))
         if isinstance(figure, HeatMap):
             _draw_map(canvas, figure)
         elif isinstance(figure, LineFigure):
-            _draw_lines(canvas, figure, looks)
+            draw_lines(canvas, figure, looks)
         else:
             _draw_points(canvas, figure, looks)
         file = io.StringIO()
@@ -101,6 +94,21 @@ def draw(figure: Figure, looks: Looks, name: str) -> str:
     svg = file.getvalue()
     # Groups are numbered anew in every figure, and nothing refers to them.
     return re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
+
+
+@contextmanager
+def house_style(name: str) -> Iterator["type[Canvas]"]:
+    """Draw in the page's style, whatever a matplotlibrc says; gives the class of figures."""
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure as Canvas
+    except ImportError as error:
+        raise MissingExtraError("figures need matplotlib: pip install 'stageroute[lab]'") from error
+    with (
+        as_file(files(__package__) / "figures.mplstyle") as sheet,
+        style.context(["default", sheet, {"svg.hashsalt": name}]),
+    ):
+        yield Canvas
 
 
 def _has_values(figure: Figure) -> bool:
@@ -121,7 +129,7 @@ def _look(number: int) -> dict[str, Any]:
 # ---- lines --------------------------------------------------------------------------------------
 
 
-def _draw_lines(canvas: "Canvas", figure: LineFigure, looks: Looks) -> None:
+def draw_lines(canvas: "Canvas | SubFigure", figure: LineFigure, looks: Looks) -> None:
     """Draw curves with their bands, those in focus on top."""
     axes = canvas.subplots()
     num_references = 0
@@ -184,7 +192,7 @@ def _scale(axes: "Axes", side: Literal["x", "y"], label: str, *, is_log: bool) -
     axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
 
 
-def _explain(canvas: "Canvas") -> None:
+def _explain(canvas: "Canvas | SubFigure") -> None:
     """Put the names below the axes, each once, and make room for them."""
     (axes,) = canvas.axes
     handles, labels = axes.get_legend_handles_labels()
@@ -194,7 +202,8 @@ def _explain(canvas: "Canvas") -> None:
     if set(named) <= {""}:
         return
     columns = 2 if max(map(len, named)) <= LONGEST else 1
-    canvas.set_figheight((HEIGHT + LINE * -(-len(named) // columns)) / 72.0)
+    if isinstance(canvas, type(canvas.figure)):
+        canvas.set_figheight((HEIGHT + LINE * -(-len(named) // columns)) / 72.0)
     canvas.legend(named.values(), named, loc="outside lower left", ncols=columns)
 
 
