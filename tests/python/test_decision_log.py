@@ -423,3 +423,26 @@ def test_a_sink_may_flush_the_router() -> None:
     router.flush()
     router.close()
     assert seen == ids
+
+
+def test_a_sink_that_flushes_is_not_called_within_itself() -> None:
+    """Its flush returns at once: what it would have to wait for is itself."""
+    depths: list[int] = []
+    depth = 0
+
+    def sink(_: DecisionBatch) -> None:
+        nonlocal depth
+        depth += 1
+        depths.append(depth)
+        if len(depths) < 5:
+            router.route()
+            router.flush()
+        depth -= 1
+
+    router = make(decision_log=DecisionLog(sink, seconds=1e6))
+    router.route()
+    for _ in range(5):
+        router.flush()
+    router.close()
+    assert depths == [1, 1, 1, 1, 1]
+    assert router.counters.log_dropped == 0

@@ -1,13 +1,14 @@
 """What is declared once in the core, and what the Python side makes of it."""
 
-from dataclasses import asdict, fields
+import inspect
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 import pytest
 
 from stageroute import Model, StageRouter, _core
 from stageroute.config.confidence import CONFIDENCE_FAMILIES, Confidence
-from stageroute.config.router import RouterSettings
+from stageroute.config.router import RouterArguments, RouterSettings
 from stageroute.config.settings import FAILURES, FailureEffect, HardLimit, Health
 from stageroute.errors import InvalidInputError
 from stageroute.router.state import RouterCounters
@@ -40,6 +41,19 @@ def test_counters_are_those_of_the_core() -> None:
     own = ["failed_stages", "log_dropped"]
     assert sorted(names) == sorted([*router._control.counters(), *own])
     assert list(router.counters.failures) == list(FACTS["failures"])
+
+
+def test_arguments_are_the_settings() -> None:
+    settings = {field.name: field for field in fields(RouterSettings)}
+    assert list(RouterArguments.__annotations__) == list(settings)
+    no_default = {
+        name
+        for name, field in settings.items()
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    assert no_default == RouterArguments.__required_keys__
+    documented = inspect.getdoc(RouterSettings) or ""
+    assert [name for name in settings if f"\n{name} : " not in documented] == []
 
 
 def test_every_name_of_the_core_is_taken_by_it() -> None:

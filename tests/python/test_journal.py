@@ -262,3 +262,24 @@ def test_the_tail_checks_its_arguments(tmp_path: Path) -> None:
     assert tail.wait(0.0) is False
     tail.wake()
     assert tail.wait(10.0) is True
+
+
+def test_a_snapshot_takes_the_place_of_records_once_it_is_smaller(journal_path: Path) -> None:
+    """However much room the journal has: opening it is then faster, and no larger to write."""
+    ledger = Ledger(journal_path, compact_bytes=1 << 28)
+    journal = ledger.journal
+    journal.compact(ledger.take_snapshot)
+    snapshot_bytes = journal._store.snapshot_bytes
+    assert snapshot_bytes is not None
+    while journal.tail.pending <= snapshot_bytes:
+        journal._compact_if_due(ledger.take_snapshot)
+        assert journal.tail.pending > 0 or ledger.total == 0, "compacted too early"
+        ledger.append("a")
+    journal._compact_if_due(ledger.take_snapshot)
+    assert journal.tail.pending == 0
+    total = ledger.total
+    die(journal)
+    again = Ledger(journal_path)
+    assert again.total == total
+    assert list(again.recovered.records()) == [], "the snapshot holds them all"
+    again.journal.close()

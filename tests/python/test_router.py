@@ -482,3 +482,27 @@ def test_what_a_model_costs_does_not_depend_on_how_many_there_are() -> None:
     router.advance_stage()
     # Each is looked up a few times; a scan of all names would compare some 100 times per call.
     assert Name.comparisons < 10 * 200
+
+
+def test_a_stage_is_expected_to_be_as_long_as_the_last_one() -> None:
+    router = make()
+    assert router.plan_stage().stage_queries == 1_000, "nothing is known of it yet"
+    serve(router, 37)
+    assert router.plan_stage().stage_queries == 37
+    router.advance_stage()
+    serve(router, 5)
+    assert router.plan_stage().stage_queries == 5
+    assert make(stage_queries=250).plan_stage().stage_queries == 250
+
+
+def test_each_stage_is_warned_of_for_its_own_queries(caplog: pytest.LogCaptureFixture) -> None:
+    router = make(models=[Model(name, expected_cost=0.01) for name in "ab"], pacing_horizon=None)
+    for stage, queries in enumerate((10, 0, 3), start=1):
+        caplog.clear()
+        for _ in range(queries):
+            router.route()
+        with caplog.at_level(logging.WARNING, logger="stageroute"):
+            router.advance_stage()
+        told = [record.message for record in caplog.records if "decisions" in record.message]
+        expected = f"stage {stage}: {queries} decisions were budget_infeasible: no mixture"
+        assert [message[: len(expected)] for message in told] == ([expected] if queries else [])

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,26 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) ->
     header, body = read(path)
     assert header["n"] in {written[-1], written[-1] + 1}
     assert set(body) == {header["n"] % 256}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there can folders be synchronised")
+def test_file_and_folder_are_synchronised_around_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the old file or the new one: first its bytes, then its name."""
+    steps: list[str] = []
+    synchronise, rename = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        steps.append("folder" if is_folder else "file")
+        synchronise(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    write(tmp_path / "router.snapshot", HEADER, BODY)
+    assert steps == ["file", "rename", "folder"]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureEffect,
+    ArmIndex, ArmSettings, ArmSpec, Charge, Confidence, ConfidenceFamily, Error, FailureEffect,
     FailureReason, Failures, HealthConfig, Observation, Prior, Query, Reasons, Router,
     RouterConfig, StartCost, Strike, TrafficLimits,
 };
@@ -514,4 +514,16 @@ fn health_settings_are_checked_by_name() {
         assert_eq!(error.unwrap_err().to_string(), message);
     }
     assert_eq!(router.counters().failures, [0; 4]);
+}
+
+/// A query that ran into a timeout may have been billed; one that was refused for traffic, or failed,
+/// was not. Only a refusal says something of the model.
+#[test]
+fn failures_bill_by_default_what_may_have_been_used() {
+    use FailureReason::{Error, RateLimit, Refusal, Timeout};
+    let effect = |reason| Failures::default().of(reason);
+    let charges = [Timeout, RateLimit, Refusal, Error].map(|reason| effect(reason).charge);
+    assert_eq!(charges, [Charge::Expected, Charge::Nothing, Charge::Open, Charge::Nothing]);
+    let rewards = [Timeout, RateLimit, Refusal, Error].map(|reason| effect(reason).reward);
+    assert_eq!(rewards, [None, None, Some(0.0), None]);
 }
