@@ -1,9 +1,11 @@
 """Policies by name: the registry's own, and those of others as ``module:Class``."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
 from stageroute.errors import InvalidInputError
@@ -31,6 +33,19 @@ class Unfinished(Policy):
         return 0, 1.0, 0.0
 
 answer = 42
+"""
+
+HERE = """
+from stageroute.policies import UniformPolicy
+
+class Greedy(UniformPolicy):
+    name = "greedy-for-one"
+
+    def mixture(self, candidates):
+        live, probabilities = super().mixture(candidates)
+        probabilities[:] = 0.0
+        probabilities[live[0]] = 1.0
+        return live, probabilities
 """
 
 
@@ -75,3 +90,17 @@ def test_a_policy_of_ones_own_is_made(own_module: str, small_table: OutcomeTable
 def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         find_policy(name)
+
+
+def test_the_command_finds_policies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "policies_here.py").write_text(HERE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    options = ["--queries", "100", "--stages", "2", "--initial-models", "11", "--out", "decisions.csv"]
+    assert main(["replay", "--policy", "policies_here:Greedy", *options]) == 0
+    assert (tmp_path / "decisions.csv").exists()
+    assert "rule caps broken 2 times: no model serves more" in capsys.readouterr().out
+    assert main(["replay", "--policy", "policies_here:Gredy", *options]) == 1
+    assert "did you mean policies_here:Greedy?" in capsys.readouterr().err

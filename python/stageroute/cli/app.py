@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -58,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What routers log during replays is counted in the results; lost processes are shown.
     logging.getLogger("stageroute").addHandler(_SILENT)
     logging.getLogger("stageroute.replay.parallel").addHandler(_SHOWN)
+    here = str(Path.cwd())  # where policies of one's own, module:Class, are looked for as well
+    if here not in sys.path:
+        sys.path.append(here)
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(tokens, exit_on_error=False)

@@ -11,7 +11,7 @@ from stageroute.cli.settings import StreamOptions
 from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.study import StudySettings
-from stageroute.policies import Setting, make_policy
+from stageroute.policies import RULES, Setting, make_policy
 from stageroute.replay.replay import ReplayResult
 from stageroute.replay.replay import replay as replay_stream
 
@@ -49,10 +49,13 @@ def replay(
     check_writable(out)
     settings = options.change(StudySettings())
     stream = settings.workload.stream(settings.num_queries, seed)
-    setting = Setting(stream, settings.at_budget(budget), settings.num_stages, seed)
-    result = replay_stream(make_policy(policy, setting), stream, settings.num_stages)
+    limits, stages = settings.at_budget(budget), settings.num_stages
+    made = make_policy(policy, Setting(stream, limits, stages, seed))
+    result = replay_stream(made, stream, stages, limits=limits)
     _write_decisions(out, stream, result)
     print(f"{stream.num_queries:,} decisions of {policy} written to {out}")
+    for rule, times in result.over.items():
+        print(f"rule {rule} broken {times:,} times: {RULES[rule]}")
     return 0
 
 
