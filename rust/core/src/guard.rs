@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::checks::{check, sound};
 use crate::error::Error;
 use crate::period::Period;
+use crate::tolerances::MONEY_ROUNDING;
 
 /// What happens when the reservation of a live arm, which could serve the query otherwise, no longer
 /// fits into a window.
@@ -51,10 +52,6 @@ impl HardLimit {
     }
 }
 
-/// Amounts this close to a whole number of nanodollars, relatively, are that number: it is what
-/// rounding makes of sums and products of prices.
-const ROUNDING: f64 = 8.0 * f64::EPSILON;
-
 /// An amount of money in whole nanodollars. Amounts are at most 1e9 USD: 1e18 of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Nanodollars(i64);
@@ -73,7 +70,7 @@ impl Nanodollars {
     fn whole(usd: f64, round: impl Fn(f64) -> f64) -> Self {
         let nano = usd * 1e9;
         let nearest = nano.round();
-        let is_whole = (nano - nearest).abs() <= ROUNDING * nano;
+        let is_whole = (nano - nearest).abs() <= MONEY_ROUNDING * nano;
         let whole = if is_whole { nearest } else { round(nano) };
         // Beyond the range, as from an absurd number of tokens, this is the end of the range.
         #[allow(clippy::cast_possible_truncation)]

@@ -59,6 +59,7 @@ mod sampling;
 mod stats;
 mod status;
 mod throughput;
+mod tolerances;
 mod usage;
 
 pub use arm_index::ArmIndex;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{MOST, is_time, sound};
 use crate::error::Error;
+use crate::tolerances::LEVEL_ROUNDING;
 
 /// Time constant of the estimated arrival rate, seconds.
 const RATE_SECONDS: f64 = 60.0;
@@ -63,7 +64,8 @@ impl Bucket {
         }
         let wait = (amount - self.level) / self.per_second;
         // Not too short for rounding: of the level, and of the time at which the wait ends.
-        let rounding = f64::EPSILON * (now + wait) + 1e-12 * self.capacity / self.per_second;
+        let rounding =
+            f64::EPSILON * (now + wait) + LEVEL_ROUNDING * self.capacity / self.per_second;
         wait + rounding
     }
 

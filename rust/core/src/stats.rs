@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{BILL_RULE, REWARD_RULE, check, is_bill, is_reward};
 use crate::error::Error;
+use crate::tolerances::NEGLIGIBLE_WEIGHT;
 
-/// Whether a weight is no knowledge any more. It becomes 0 then, before it can become denormal.
+/// Whether a weight is no knowledge any more.
 pub(crate) fn is_negligible(weight: f64) -> bool {
-    weight < 1e-9
+    weight < NEGLIGIBLE_WEIGHT
 }
 
 /// Running moments that can forget. Implemented for numbers here and for token usage in `usage`,

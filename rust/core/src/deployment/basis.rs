@@ -1,9 +1,7 @@
 //! The basis of the relaxation: its columns and their inverse, dense, for the few rows there are.
 
 use super::program::Fate;
-
-/// Pivots smaller than this are noise.
-pub(super) const PIVOT_TOLERANCE: f64 = 1e-10;
+use crate::tolerances::PIVOT_TOLERANCE;
 
 /// A column of the basis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,20 +4,16 @@
 //! the way. Any basis of which no slack has a negative price is a start, whatever has been decided since
 //! it was found.
 
-use super::basis::{Basic, Breakpoint, PIVOT_TOLERANCE};
+use super::basis::{Basic, Breakpoint};
 use super::program::Fate;
-use super::relaxation::{COLUMN_TOLERANCE, ROUNDING, Relaxation};
-use crate::lp::FEASIBILITY_TOLERANCE;
+use super::relaxation::Relaxation;
+use crate::tolerances::{BOUND_ROUNDING, COLUMN_TOLERANCE, LEAST_FALL, PIVOT_TOLERANCE};
 
 /// Pivots after which the inverse is computed anew.
 const REFRESH: usize = 30;
 /// Pivots allowed for each row: far more than are needed, but a circle at a tie must end. Stopping
 /// early costs nothing but a weaker bound.
 const PIVOTS_PER_ROW: usize = 40;
-
-/// Where D still falls by so little after the last breakpoint, the rows can be satisfied but for
-/// rounding, or nearly so: the exact LP is to judge that.
-const LEAST_FALL: f64 = FEASIBILITY_TOLERANCE;
 
 impl Relaxation {
     /// Lowers the bound as far as it goes, or until it is at most `enough`; returns it. The values of
@@ -26,7 +22,7 @@ impl Relaxation {
         self.start();
         let mut reached = self.rent();
         for _ in 0..PIVOTS_PER_ROW * self.basis.rows() {
-            if reached < enough - ROUNDING {
+            if reached < enough - BOUND_ROUNDING {
                 break;
             }
             let Some((row, excess)) = self.leaving() else { break };

@@ -1,9 +1,10 @@
 //! The best set seen.
 
-use super::judge::{Judge, TIE};
+use super::judge::Judge;
 use super::problem::{DeploymentProblem, Goal};
 use crate::error::Error;
 use crate::lp::Status;
+use crate::tolerances::VALUE_TIE;
 
 /// The best set seen. Of two that are as good as each other it is the one with the lower spend.
 #[derive(Debug)]
@@ -44,8 +45,10 @@ impl<'a> Incumbent<'a> {
         }
         let verdict = self.judge.judge(self.goal, set)?;
         let gain = verdict.value - self.value;
-        let is_cheaper = verdict.spend < self.spend - TIE * self.judge.unit();
-        if verdict.status == Status::Optimal && (gain > TIE || gain >= -TIE && is_cheaper) {
+        let is_cheaper = verdict.spend < self.spend - VALUE_TIE * self.judge.unit();
+        if verdict.status == Status::Optimal
+            && (gain > VALUE_TIE || gain >= -VALUE_TIE && is_cheaper)
+        {
             (self.value, self.spend) = (verdict.value, verdict.spend);
             self.set.clear();
             self.set.extend_from_slice(set);

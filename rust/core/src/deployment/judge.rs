@@ -7,16 +7,9 @@
 use std::cell::OnceCell;
 
 use super::problem::{DeploymentProblem, Goal};
-use super::sets::LIMIT_TOLERANCE;
 use crate::error::Error;
 use crate::lp::{Problem, RoutingLp, Status};
-
-/// Two sets whose values differ by less are as good as each other: more than rounding, less than any
-/// stated accuracy.
-pub(super) const TIE: f64 = 1e-12;
-
-/// Weights below this come from rounding at a degenerate vertex; their arms need not be live.
-pub(super) const SUPPORT_TOLERANCE: f64 = 1e-12;
+use crate::tolerances::LIMIT_TOLERANCE;
 
 /// What is known of a set.
 #[derive(Debug, Clone, Copy)]

@@ -21,7 +21,8 @@ mod search;
 mod sets;
 mod solve;
 
+pub use crate::tolerances::{LIMIT_TOLERANCE, OPTIMALITY_TOLERANCE};
 pub use problem::{DeploymentProblem, Goal};
-pub use search::{BranchAndBound, NODE_LIMIT, OPTIMALITY_TOLERANCE};
-pub use sets::{LIMIT_TOLERANCE, LiveSets};
+pub use search::{BranchAndBound, NODE_LIMIT};
+pub use sets::LiveSets;
 pub use solve::{Deployment, SetSolver, solve_deployment};

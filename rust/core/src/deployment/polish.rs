@@ -1,11 +1,12 @@
 //! From a set that was chosen to the one that is live: what it does not need goes, single arms are
 //! exchanged as the exact LP likes better, and free slots are filled.
 
-use super::judge::{Judge, SUPPORT_TOLERANCE, TIE, Verdict};
+use super::judge::{Judge, Verdict};
 use super::problem::{DeploymentProblem, Goal};
 use super::sets::is_set;
 use crate::error::Error;
 use crate::lp::{Problem, Status};
+use crate::tolerances::{SUPPORT_TOLERANCE, VALUE_TIE};
 
 /// Finishes the sets of one problem.
 #[derive(Debug)]
@@ -42,9 +43,9 @@ impl<'a> Polish<'a> {
     /// Whether a set reaches what no allowed set can exceed.
     pub(super) fn attains(&mut self, set: &[usize], bound: Verdict) -> Result<bool, Error> {
         let reached = self.judge.judge(Goal::Best, set)?;
-        let most = bound.spend + TIE * self.judge.unit();
+        let most = bound.spend + VALUE_TIE * self.judge.unit();
         Ok(match (reached.status, bound.status) {
-            (Status::Optimal, Status::Optimal) => reached.value >= bound.value - TIE,
+            (Status::Optimal, Status::Optimal) => reached.value >= bound.value - VALUE_TIE,
             (Status::BudgetInfeasible, Status::BudgetInfeasible) => reached.spend <= most,
             (reached, bound) => reached <= bound,
         })
@@ -163,7 +164,7 @@ impl<'a> Polish<'a> {
         let others = (0..self.problem.mixture.cost.len()).filter(|arm| !set.contains(arm));
         let entering: Vec<_> = others.map(with_worth).chain([nobody]).collect();
         for (lost, leaver) in leaving {
-            for &(_, newcomer) in entering.iter().filter(|(gained, _)| *gained > lost + TIE) {
+            for &(_, newcomer) in entering.iter().filter(|(gained, _)| *gained > lost + VALUE_TIE) {
                 let staying = set.iter().copied().filter(|&arm| Some(arm) != leaver);
                 let mut candidate: Vec<usize> = staying.chain(newcomer).collect();
                 candidate.sort_unstable();
@@ -171,7 +172,7 @@ impl<'a> Polish<'a> {
                     continue;
                 }
                 let verdict = self.judge.judge(goal, &candidate)?;
-                if verdict.status == Status::Optimal && verdict.value > present.value + TIE {
+                if verdict.status == Status::Optimal && verdict.value > present.value + VALUE_TIE {
                     return Ok(Some(candidate));
                 }
             }

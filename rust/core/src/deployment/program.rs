@@ -6,11 +6,9 @@
 //! is taken off the right-hand side.
 
 use super::problem::{DeploymentProblem, Goal};
-use super::sets::{LIMIT_TOLERANCE, LiveSets, is_set};
-use crate::lp::{FEASIBILITY_TOLERANCE, Problem};
-
-/// How far the mass and the budget may be missed: a little more than the exact LP on a set forgives.
-const MIXTURE_TOLERANCE: f64 = 2.0 * FEASIBILITY_TOLERANCE;
+use super::sets::{LiveSets, is_set};
+use crate::lp::Problem;
+use crate::tolerances::{LIMIT_TOLERANCE, MIXTURE_TOLERANCE};
 
 /// What has been decided of an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

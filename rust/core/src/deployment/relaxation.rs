@@ -12,11 +12,7 @@
 
 use super::basis::{Basic, Basis, Breakpoint};
 use super::program::{Fate, Program, select};
-
-/// A basic column this far outside of \[0, 1\] is inside but for rounding.
-pub(super) const COLUMN_TOLERANCE: f64 = 1e-11;
-/// Rounding of a bound, relative to the terms it is made of.
-pub(super) const ROUNDING: f64 = 1e-14;
+use crate::tolerances::BOUND_ROUNDING;
 
 #[derive(Debug)]
 pub(super) struct Relaxation {
@@ -169,7 +165,7 @@ impl Relaxation {
             size += (price * self.matrix[place]).abs();
         }
         let loss = reduced.max(0.0) - (reduced + charge).max(0.0) + charge;
-        loss - ROUNDING * size
+        loss - BOUND_ROUNDING * size
     }
 
     /// D at the present prices, from the data alone.
@@ -186,7 +182,7 @@ impl Relaxation {
             total += price * right;
             size += (price * right).abs();
         }
-        total + ROUNDING * (1.0 + size)
+        total + BOUND_ROUNDING * (1.0 + size)
     }
 
     /// `gain − y a` for each arm; minus infinity for excluded arms.

@@ -9,15 +9,12 @@
 use super::incumbent::Incumbent;
 use super::problem::{DeploymentProblem, Goal};
 use super::program::{Fate, Program};
-use super::relaxation::{COLUMN_TOLERANCE, Relaxation};
+use super::relaxation::Relaxation;
 use super::sets::is_set;
 use super::solve::SetSolver;
 use crate::error::Error;
 use crate::lp::RoutingLp;
-
-/// A set that is better by no more than this is not looked for: the accuracy promised is 1e-9, and
-/// bounds that are closer to a value cannot be told from it for sure.
-pub const OPTIMALITY_TOLERANCE: f64 = 1e-10;
+use crate::tolerances::{COLUMN_TOLERANCE, OPTIMALITY_TOLERANCE};
 
 /// Nodes after which a search ends in an error.
 pub const NODE_LIMIT: u64 = 20_000_000;

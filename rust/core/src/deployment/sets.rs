@@ -2,10 +2,7 @@
 
 use crate::checks::{check, check_all, check_lengths};
 use crate::error::Error;
-
-/// By how much a limit may be exceeded: rounding of sums. Relative, since a limit in any unit but arms
-/// is given as shares of it.
-pub const LIMIT_TOLERANCE: f64 = 1e-9;
+use crate::tolerances::LIMIT_TOLERANCE;
 
 /// The sets of arms that may be live; they are never empty. Slices of arms have one entry for each arm, or
 /// none at all where there is nothing to say.

@@ -6,15 +6,12 @@
 //! costs, it is optimal for the constrained problem too; otherwise the solver solves that. (4) What it
 //! chooses is polished, and what is reported is the exact LP on the final set.
 
-use super::judge::SUPPORT_TOLERANCE;
 use super::polish::Polish;
 use super::problem::{DeploymentProblem, Goal};
 use crate::checks::{check, is_cost};
 use crate::error::Error;
 use crate::lp::{FEASIBILITY_TOLERANCE, Problem, RoutingLp, Status};
-
-/// A set that spends this share less than the budget is one that a solver must find.
-const BOUNDARY: f64 = 1e-6;
+use crate::tolerances::{BUDGET_BOUNDARY, SUPPORT_TOLERANCE};
 
 /// What chooses live sets.
 pub trait SetSolver {
@@ -148,7 +145,7 @@ fn solved_set<S: SetSolver>(
             return Err(contradicted::<S>(goal, "not allowed").into());
         }
         let found = polish.judge.judge(Goal::Best, &set)?;
-        let is_at_boundary = found.spend > problem.mixture.budget * (1.0 - BOUNDARY);
+        let is_at_boundary = found.spend > problem.mixture.budget * (1.0 - BUDGET_BOUNDARY);
         let goal = match (goal, found.status) {
             (goal, status) if goal.status() == status => goal,
             (Goal::Cheapest, Status::Optimal) if is_at_boundary => Goal::Best,

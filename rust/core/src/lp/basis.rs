@@ -12,7 +12,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::certificate::Dual;
-use super::problem::{FEASIBILITY_TOLERANCE, Problem, TIE_TOLERANCE};
+use super::problem::Problem;
+use crate::tolerances::{FEASIBILITY_TOLERANCE, TIE_TOLERANCE};
 
 /// Where a nonbasic arm stands; the sign that its reduced value must have.
 pub(super) const AT_CAP: f64 = 1.0;
@@ -225,7 +226,7 @@ impl Simplex {
     pub(super) fn has_sound_price(&self) -> bool {
         let Weights { value, price } = self.weights;
         match self.partner {
-            Some(_) => price > 0.0 && price < f64::INFINITY,
+            Some(_) => price > 0.0 && price <= f64::MAX,
             None => price == 0.0 || value == 0.0,
         }
     }

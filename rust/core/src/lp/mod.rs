@@ -13,8 +13,9 @@ mod certificate;
 mod problem;
 mod simplex;
 
+pub use crate::tolerances::{FEASIBILITY_TOLERANCE, TIE_TOLERANCE};
 pub use certificate::{Certificate, Dual, certify};
-pub use problem::{FEASIBILITY_TOLERANCE, Problem, Status, TIE_TOLERANCE};
+pub use problem::{Problem, Status};
 
 use serde::{Deserialize, Serialize};
 

@@ -5,16 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::checks::{CAP_RULE, COST_RULE, check, check_all, is_cap, is_cost};
 use crate::error::Error;
 
-/// Relative width of a tie: two scores closer than this, against the terms they are made of, may
-/// differ by rounding alone. A warm basis that rests on such a tie is solved afresh, so that a
-/// tie falls the same way whatever was solved before.
-pub const TIE_TOLERANCE: f64 = 1e-12;
-
-/// How far below the cheapest mixture the budget may be and still count as met, relative to the
-/// largest cost; how far below 1 the caps may sum. Covers rounding at the boundary only, where
-/// "feasible" is the better verdict.
-pub const FEASIBILITY_TOLERANCE: f64 = 1e-12;
-
 /// What is known of the optimum; the best status comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {

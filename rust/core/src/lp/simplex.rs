@@ -9,11 +9,9 @@
 use std::cmp::Ordering;
 
 use super::basis::{AT_CAP, AT_ZERO, BASIC, Simplex, Weights};
-use super::problem::{FEASIBILITY_TOLERANCE, Status};
+use super::problem::Status;
 use crate::error::Error;
-
-/// Pivots that are always allowed, whatever the number of arms.
-const PIVOT_ALLOWANCE: usize = 64;
+use crate::tolerances::{FEASIBILITY_TOLERANCE, pivot_limit};
 
 /// Up to this many arms the nearly sorted order of the last crash is mended by insertion.
 const INSERTION_SORT_ARMS: usize = 64;
@@ -131,7 +129,7 @@ impl Simplex {
         // Above the budget the price must rise (+1), below it must fall (-1).
         let direction = if slack < 0.0 { 1.0 } else { -1.0 };
         let arms = self.cap.len();
-        let limit = arms * arms + PIVOT_ALLOWANCE;
+        let limit = pivot_limit(arms);
         for _ in 0..limit {
             let i = self.marginal;
             let Some((k, price)) = self.next_crossing(direction) else {

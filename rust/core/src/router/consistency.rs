@@ -9,6 +9,7 @@ use crate::guard::Nanodollars;
 use crate::learner::Learner;
 use crate::plan::StagePlan;
 use crate::stats::ArmStats;
+use crate::tolerances::MEAN_ROUNDING;
 use crate::usage::{CostFeedback, Tokens};
 
 /// No mean is larger: of costs in USD, of tokens, each at most 1e9.
@@ -16,7 +17,7 @@ const LARGEST_MEAN: f64 = 2e9;
 
 /// Whether a number can be a mean of numbers from 0 to `largest`, up to rounding.
 fn is_mean(mean: f64, largest: f64) -> bool {
-    (-1e-9..=largest).contains(&mean)
+    (-MEAN_ROUNDING..=largest).contains(&mean)
 }
 
 impl Router {
@@ -98,7 +99,7 @@ fn check_statistics(learner: &Learner) -> Result<(), Error> {
         let ArmStats { reward, cost } = learner.stats()[arm];
         let usage = learner.usage(arm).copied().unwrap_or_default();
         let Tokens { input, cached, output } = usage.mean();
-        let are_means = is_mean(reward.mean(), 1.0 + 1e-9)
+        let are_means = is_mean(reward.mean(), 1.0 + MEAN_ROUNDING)
             && [cost.mean(), input, cached, output].iter().all(|&x| is_mean(x, LARGEST_MEAN))
             && is_mean(learner.expected_cost(arm), f64::MAX);
         let are_spreads = [reward.variance(), cost.variance()].into_iter().all(is_cost);

@@ -9,12 +9,10 @@ use crate::log::LoggedArm;
 use crate::lp::RoutingLp;
 use crate::sampling::Sampler;
 use crate::status::DecisionStatus;
+use crate::tolerances::SHARE_TOLERANCE;
 
 /// Seconds between two derivations of shares from the arrival rate.
 pub(super) const SHARES_EVERY: f64 = 1.0;
-/// Relative movement of a share that is worth a cold solve.
-const SHARE_TOLERANCE: f64 = 0.02;
-
 /// A draw from an LP.
 struct Draw {
     slot: usize,
