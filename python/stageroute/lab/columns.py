@@ -1,6 +1,6 @@
 """What is measured of a run, and what a table's cell says of several."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,28 +11,10 @@ from stageroute.lab.runs import Run, Runs, group
 from stageroute.lab.summary import Point
 
 __all__ = [
-    "REGRET_COLUMNS",
-    "REGRET_NOTE",
-    "band",
-    "cell",
-    "column",
-    "interval",
-    "key",
-    "learning",
-    "loss",
-    "mean",
-    "median",
-    "plain_regret",
-    "points",
-    "priced",
-    "quantile",
-    "regret",
-    "tried",
-    "typical",
-    "waiting",
-    "waiting_cost",
-    "worst",
-]
+    "REGRET_COLUMNS", "REGRET_NOTE", "band", "cell", "column", "interval", "key", "learning",
+    "loss", "mean", "median", "plain_regret", "points", "priced", "quantile", "regret", "stages",
+    "timed", "tried", "typical", "waiting", "waiting_cost", "worst",
+]  # fmt: skip
 
 Of = str | Callable[[Run], Any]
 """A field of the record, or what is worked out of a run: a number, or an array of numbers."""
@@ -141,6 +123,23 @@ def interval(of: Of, digits: int = 2) -> Cell:
 def typical(of: Of, digits: int = 2) -> Cell:
     """Return what formats the median with the interval that covers it."""
     return lambda runs: median_interval(column(runs, of)).text(digits)
+
+
+def timed(
+    name: str, form: str, of_all: Callable[[Sequence[float]], Any] = np.median, *, each: str = ""
+) -> Cell:
+    """Return what formats a time, over the runs and for `each`; a dash where none were kept."""
+
+    def say(runs: Runs) -> str:
+        found = [run.timing[name] / (run[each] if each else 1) for run in runs if run.timing]
+        return format(of_all(found), form) if found else "-"
+
+    return say
+
+
+def stages(runs: Runs) -> Floats:
+    """Return the numbers of the stages, from 1."""
+    return np.arange(1.0, runs[0].record.num_stages + 1)
 
 
 def band(of: Of) -> Callable[[Runs], tuple[Floats, Floats, Floats]]:

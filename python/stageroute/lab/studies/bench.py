@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stageroute.lab.columns import column, key, mean, median, plain_regret, quantile, worst
+from stageroute.lab.columns import column, key, mean, median, plain_regret, quantile, timed, worst
 from stageroute.lab.declared import Curves, LinesOf, Part, Scope, TableOf
 from stageroute.lab.intervals import Floats
 from stageroute.lab.runs import Runs, group
@@ -33,13 +33,6 @@ def _infeasible(runs: Runs) -> str:
         return "-"
     shares = [(n["budget_infeasible"] + n["cap_infeasible"]) / sum(n.values()) for n in counts]
     return f"{100 * np.mean(shares):.2f}"
-
-
-def _time(name: str, form: str) -> Callable[[Runs], str]:
-    def show(runs: Runs) -> str:
-        return median(lambda run: run.timing[name], form)(runs) if runs[0].timing else "-"
-
-    return show
 
 
 def _traffic(scope: Scope) -> list[Table]:
@@ -96,8 +89,8 @@ class Bench(Comparison):
                 "worst": worst("worst_running_spend", ".3f"),
             },
             "infeasible %": _infeasible,
-            "ns / query": _time("nanoseconds_per_query", ".0f"),
-            "deploy ms": _time("milliseconds_deploying", ".1f"),
+            "ns / query": timed("nanoseconds_per_query", ".0f"),
+            "deploy ms": timed("milliseconds_deploying", ".1f"),
         },
         note=NOTE,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from stageroute._core import solve_routing_lp
-from stageroute.lab.columns import band, cell, column, key, mean
+from stageroute.lab.columns import band, cell, column, key, mean, stages
 from stageroute.lab.declared import Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Cell, Episode
 from stageroute.lab.power_law import exponent
@@ -171,7 +171,7 @@ class BudgetPrice(Study):
     over_stages = LinesOf(
         "λ over the stages: {workload}", "stage", "λ b, reward",
         (Curves(band(_by_stage), "ratio", "b = {:g} times cheapest"),),
-        x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+        x=stages,
         where=lambda run: run["pacing"] == PACED and run["ratio"] in SHOWN_OVER_STAGES,
         log_y=True, note="Mean of each stage where finite; gaps: nowhere.",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import band, cell, interval, key, mean, median, regret, worst
+from stageroute.lab.columns import band, cell, interval, key, mean, median, regret, stages, worst
 from stageroute.lab.declared import Cell, Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.intervals import Floats
@@ -124,7 +124,7 @@ class Checks(Study):
     by_stage = LinesOf(
         "{part}: mean violation", "stage", "violation of b, %",
         (Curves(band(_by_stage), "policy"),),
-        x=lambda runs: np.arange(1, runs[0].record.num_stages + 1),
+        x=stages,
         note="Mean over the seeds; stages that spend less than b count as 0.",
     )  # fmt: skip
     spread = LinesOf(

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from stageroute.datasets import OutcomeTable
-from stageroute.lab.columns import band, column, interval, key, mean, worst
+from stageroute.lab.columns import band, column, interval, key, mean, timed, worst
 from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.runs import Run, Runs
@@ -66,11 +66,6 @@ def _worth_of_sharing(runs: Runs) -> str:
     return interval(lambda run: run.record.reward - pairs[run].record.reward, 4)(list(pairs))
 
 
-def _time(runs: Runs) -> str:
-    times = [run.timing["nanoseconds_per_query"] for run in runs if run.timing]
-    return f"{min(times):,.0f}" if times else "-"
-
-
 CURVES: Final = (
     Curves(
         band(_gain), "policy",
@@ -111,7 +106,7 @@ class Context(Study):
                 "mean": mean("spend", ".3f"),
                 "worst running": worst("worst_running_spend", ".3f"),
             },
-            "a query": {"ns": _time},
+            "a query": {"ns": timed("nanoseconds_per_query", ",.0f", min)},
         },
         "Gain: reward more than the stage oracle's, the best without context, on the same streams. "
         "Bound: the oracle with the same context on the same live set. By sharing: reward more "

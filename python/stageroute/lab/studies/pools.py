@@ -1,10 +1,8 @@
 """Pools of many models that arrive fast: more than there are slots to try them in."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
-
-import numpy as np
 
 from stageroute.lab.columns import (
     REGRET_COLUMNS,
@@ -15,12 +13,11 @@ from stageroute.lab.columns import (
     mean,
     points,
     regret,
+    timed,
     tried,
 )
-from stageroute.lab.declared import Cell as TableCell
 from stageroute.lab.declared import Curves, LinesOf, Part, Scope, TableOf
 from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.runs import Run, Runs
 from stageroute.lab.studies.episode import changed, episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import PointFigure
@@ -91,16 +88,6 @@ NOTE: Final = (
 COLUMNS: Final = {**REGRET_COLUMNS, "tried %": mean(tried, ".0f")}
 
 
-def _time(of: Callable[[Run], float], form: str) -> TableCell:
-    """Return what formats the median of a time; a dash where no times were kept."""
-
-    def say(runs: Runs) -> str:
-        times = [of(run) for run in runs if run.timing]
-        return format(np.median(times), form) if times else "-"
-
-    return say
-
-
 def _knowledge(scope: Scope) -> list[PointFigure]:
     return [
         PointFigure(
@@ -139,10 +126,8 @@ class Pools(Study):
             "N": key("N", ","),
             "b": key("budget", "g"),
             **COLUMNS,
-            "ns / query": _time(lambda run: run.timing["nanoseconds_per_query"], ",.0f"),
-            "ms / deployment": _time(
-                lambda run: run.timing["milliseconds_deploying"] / run.record.num_stages, ".3g"
-            ),
+            "ns / query": timed("nanoseconds_per_query", ",.0f"),
+            "ms / deployment": timed("milliseconds_deploying", ".3g", each="num_stages"),
         },
         NOTE,
     )  # fmt: skip
