@@ -20,6 +20,7 @@ import numpy as np
 from cyclopts import App, Parameter
 
 from stageroute import Decision, DecisionBatch, DecisionLog, Model, StageRouter, solve_deployment
+from stageroute.cli.app import SEVERAL
 from stageroute.cli.output import Json, say
 from stageroute.cli.settings import Table, workload_of
 from stageroute.datasets import OutcomeTable
@@ -207,13 +208,13 @@ def _cell(findings: Sequence[Finding], estimator: str) -> str:
     return f"{percent} / {100 * covered:.1f}"
 
 
-app = App(help=__doc__, result_action="return_value")
+app = App(help=__doc__, default_parameter=SEVERAL, result_action="return_value")
 
 
 @app.default
 def report(
     *,
-    logs: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    logs: tuple[str, ...] = (),
     queries: int = 20_000,
     seeds: int = 20,
     first_seed: int = 0,

@@ -30,6 +30,7 @@ def table_file(small_table: OutcomeTable, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_bench_prints_figures_and_writes_json_and_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +69,7 @@ def test_json_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert "regret, %" in errors
 
 
+@pytest.mark.slow
 def test_bench_with_another_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Uniform routing has no use for the solver: its regret is measured against an oracle that has.
     regrets = []
@@ -95,6 +97,7 @@ def test_bench_over_a_table_of_ones_own(
     assert "middling" in text
 
 
+@pytest.mark.slow
 def test_the_surrogate_of_routerbench(
     shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,16 @@ def test_the_command_finds_policies_in_the_current_folder(
     (tmp_path / "policies_here.py").write_text(HERE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    options = ["--queries", "100", "--stages", "2", "--initial-models", "11", "--out", "decisions.csv"]
+    options = [
+        "--queries",
+        "100",
+        "--stages",
+        "2",
+        "--initial-models",
+        "11",
+        "--out",
+        "decisions.csv",
+    ]
     assert main(["replay", "--policy", "policies_here:Greedy", *options]) == 0
     assert (tmp_path / "decisions.csv").exists()
     assert "rule caps broken 2 times: no model serves more" in capsys.readouterr().out

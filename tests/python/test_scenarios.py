@@ -34,8 +34,6 @@ from stageroute.workloads import (
     Workload,
 )
 
-pytestmark = pytest.mark.slow
-
 QUERIES = 2_000
 BUDGET = 0.0003
 
@@ -134,6 +132,7 @@ def first_copies(messages: Messages) -> Messages:
     return Messages(*(getattr(arriving, name)[first] for name in Messages.__slots__))
 
 
+@pytest.mark.slow
 def test_copies_are_counted_and_change_nothing() -> None:
     twice = Repeated(BuiltIn(), 2, 50).stream(QUERIES, 5)
     once = replace(twice, messages=first_copies(twice.sent()))
@@ -186,6 +185,7 @@ def records(scenarios: tuple[str, ...]) -> dict[str, list[Record]]:
     return {name: results.of(scenario=name) for name in scenarios}
 
 
+@pytest.mark.slow
 def test_spend_holds_however_feedback_comes() -> None:
     for name, found in records(STEADY).items():
         goal = SCENARIOS[name].spend_goal
@@ -201,6 +201,7 @@ def test_spend_holds_however_feedback_comes() -> None:
             assert (record.spend > 0.99) == (name != "no_rewards"), name
 
 
+@pytest.mark.slow
 def test_handling_drift_helps_and_being_told_helps_more() -> None:
     found = records(CHANGING)
     lost = {name: np.median([float(r.regret_after or 0) for r in found[name]]) for name in found}
@@ -210,6 +211,7 @@ def test_handling_drift_helps_and_being_told_helps_more() -> None:
     assert max(record.spend for name in found for record in found[name]) <= 1.005
 
 
+@pytest.mark.slow
 def test_the_command(
     small_table: OutcomeTable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,6 +303,7 @@ def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prices == dict.fromkeys(fields, usd)
 
 
+@pytest.mark.slow
 def test_paretobandit_itself() -> None:
     pytest.importorskip("pareto_bandit", reason="left out: stageroute[rivals] is not installed")
     study = Scenarios()

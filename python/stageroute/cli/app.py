@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from stageroute._core import __version__
 from stageroute.errors import StageRouteError
 
-__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_WRONG_USAGE", "app", "main"]
+__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_WRONG_USAGE", "SEVERAL", "app", "main"]
 
 EXIT_ERROR: Final = 1
 EXIT_WRONG_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+
+SEVERAL: Final = Parameter(consume_multiple=True, negative_iterable=())
+"""Options that take several values take all that follow: --budget 0.001 0.002."""
 
 _SILENT: Final = logging.NullHandler()
 _SHOWN: Final = logging.StreamHandler()
@@ -25,6 +28,7 @@ app = App(
     version=f"stageroute {__version__}",
     help="Decide which LLMs to keep live and which one serves each query.",
     help_format="plaintext",
+    default_parameter=SEVERAL,
     result_action="return_value",
 )
 for where, name, text in (

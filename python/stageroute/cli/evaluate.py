@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from stageroute._core import __version__
 from stageroute.cli.output import Json, check_writable, say
@@ -23,7 +23,7 @@ __all__ = ["evaluate"]
 FORMAT: Final = 1
 """Of the JSON."""
 
-BEST: Final = Group("The best mixture, chosen by the log itself")
+BEST: Final = Parameter(group="The best mixture, chosen by the log itself")
 
 
 def evaluate(
@@ -31,15 +31,11 @@ def evaluate(
     /,
     *,
     outcomes: Path | None = None,
-    mixture: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    best_under_budget: Annotated[
-        tuple[float, ...], Parameter(group=BEST, consume_multiple=True, negative="")
-    ] = (),
-    max_deployed: Annotated[int | None, Parameter(group=BEST)] = None,
-    throughput_cap: Annotated[float, Parameter(group=BEST)] = 1.0,
-    live: Annotated[
-        tuple[str, ...] | None, Parameter(group=BEST, consume_multiple=True, negative="")
-    ] = None,
+    mixture: tuple[str, ...] = (),
+    best_under_budget: Annotated[tuple[float, ...], BEST] = (),
+    max_deployed: Annotated[int | None, BEST] = None,
+    throughput_cap: Annotated[float, BEST] = 1.0,
+    live: Annotated[tuple[str, ...] | None, BEST] = None,
     group: str | None = None,
     clip: float | None = None,
     level: float = 0.95,

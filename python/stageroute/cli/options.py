@@ -138,8 +138,6 @@ def _option(name: str, hint: Any, text: str, default: object) -> Any:
     options: dict[str, Any] = {"name": flag_of(name), "help": text}
     if default is False:
         options["negative"] = ""
-    elif getattr(kind, "__origin__", None) is tuple:
-        options |= {"consume_multiple": True, "negative": ""}
     elif isinstance(kind, UnionType) and (number := _number(kind)) is not None:
         options["converter"] = _or_off(number)
     return Annotated[kind, Parameter(**options)]

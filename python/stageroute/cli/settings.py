@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, CycloptsError, Parameter
 
+from stageroute.cli.app import SEVERAL
 from stageroute.cli.options import changes_of, flag_of, read_changes, write_value
 from stageroute.config.confidence import Confidence
 from stageroute.errors import InvalidInputError
@@ -153,7 +154,7 @@ def settings_of(study: Study, words: Sequence[str]) -> StudySettings:
     def read(*, options: StudyOptions = NOTHING) -> StudySettings:
         return options.of(study)
 
-    app = App(default_command=read, result_action="return_value")
+    app = App(default_command=read, default_parameter=SEVERAL, result_action="return_value")
     settings: StudySettings = app(words, exit_on_error=False, print_error=False)
     return settings
 

@@ -95,7 +95,7 @@ def bench(
 def scenarios(
     *,
     out: Folder | None = None,
-    scenarios: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    scenarios: tuple[str, ...] = (),
     options: StudyOptions = NOTHING,
     running: Running = USUALLY,
 ) -> int:

@@ -58,15 +58,14 @@ class Adversarial(OnTop):
         """A few words, for tables of results."""
         return f"{self.base.label}, {self.order.replace('_', ' ')}"
 
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and put it in order.
+    def over(self, stream: Stream, seed: int) -> Stream:  # noqa: ARG002
+        """Put it in order.
 
         Raises
         ------
         InvalidInputError
             If the order is one of queries and the base changes on the way, or has no tasks.
         """
-        stream = self.base.stream(num_queries, seed)
         means = stream.regimes[0]
         if self.order == "best_last":
             return _models_in_order(stream, np.argsort(means.reward, kind="stable"))

@@ -44,12 +44,11 @@ class RandomArrivals(OnTop):
         speed = "" if self.within == 1.0 else f" within {self.within:.0%} of the stream"
         return f"{self.base.label}, random arrivals{speed}"
 
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw a stream."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Draw arrivals anew."""
         arrivals = stream.arrivals.copy()
         is_later = arrivals > 0
-        last = max(1, round(self.within * num_queries))
+        last = max(1, round(self.within * stream.num_queries))
         generator = np.random.default_rng([seed, ARRIVAL_STREAM])
         arrivals[is_later] = np.sort(generator.integers(last, size=int(is_later.sum())))
         return replace(stream, arrivals=arrivals)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from stageroute.checks import is_whole, require
 from stageroute.datasets import OutcomeTable
@@ -69,12 +70,37 @@ class OnTop(Workload):
     Parameters
     ----------
     base : Workload
+
+    Attributes
+    ----------
+    said : str
+        What the label says of it; a format of the fields.
     """
 
+    said: ClassVar[str]
     base: Workload
 
     def __post_init__(self) -> None:
         require(isinstance(self.base, Workload), "base", self.base, "must be a workload")
+
+    @property
+    def label(self) -> str:
+        """A few words, for tables of results."""
+        return f"{self.base.label}, {self.said.format(**vars(self))}"
+
+    def stream(self, num_queries: int, seed: int) -> Stream:
+        """Draw from the base, and make something of it."""
+        return self.over(self.base.stream(num_queries, seed), seed)
+
+    @abstractmethod
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Make something of a stream of the base, drawn with this seed.
+
+        Raises
+        ------
+        InvalidInputError
+            If nothing can be made of it.
+        """
 
     def table(self) -> OutcomeTable:
         """Return the base's table."""

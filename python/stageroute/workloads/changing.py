@@ -47,10 +47,9 @@ class Changing(OnTop):
         told = " announced" if self.is_announced else ""
         return f"{self.base.label}, {self.change.kind.replace('_', ' ')}{told}"
 
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and change it."""
-        stream = self.base.stream(num_queries, seed)
-        at = max(1, int(self.at * num_queries))
+    def over(self, stream: Stream, seed: int) -> Stream:  # noqa: ARG002
+        """Change it."""
+        at = max(1, int(self.at * stream.num_queries))
         victim = self.change.victim(stream.regime(at), stream.candidates(at))
         changed = change_stream(stream, self.change, at, victim)
         if not isinstance(self.change, PriceCut) or not self.is_announced:

@@ -39,6 +39,7 @@ class Clocked(OnTop):
     """
 
     trace: str | None = None
+    said = "clocked"
     kind: str = field(default="clocked", init=False)
 
     def __post_init__(self) -> None:
@@ -46,14 +47,9 @@ class Clocked(OnTop):
         ok = self.trace is None or is_text(self.trace)
         require(ok, "trace", self.trace, "must name a file, or be None")
 
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, clocked"
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and say when each query comes."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Say when each query comes."""
+        num_queries = stream.num_queries
         if self.trace is None:
             # A trace has two requests and more.
             times = synthetic_trace(max(2, num_queries), seed).seconds[:num_queries]

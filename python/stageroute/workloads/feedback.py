@@ -45,6 +45,7 @@ class Noisy(OnTop):
     flips: float = 0.0
     bias: float = 0.0
     favourite: str | None = None
+    said = "noisy"
     kind: str = field(default="noisy", init=False)
 
     def __post_init__(self) -> None:
@@ -56,20 +57,14 @@ class Noisy(OnTop):
         ok = is_number(self.bias) and -1 <= self.bias <= 1
         require(ok, "bias", self.bias, "must be in [-1, 1]")
 
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, noisy"
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and let the judge report.
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Let the judge report.
 
         Raises
         ------
         InvalidInputError
             If the favourite is not a model of the base.
         """
-        stream = self.base.stream(num_queries, seed)
         table, models = stream.table, stream.table.models
         if self.favourite is not None:
             known = ", ".join(models)
@@ -113,9 +108,8 @@ class Delayed(OnTop):
         what = "" if self.what == "both" else f"{self.what} "
         return f"{self.base.label}, {what}{self.queries} late"
 
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and delay its feedback."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:  # noqa: ARG002
+        """Delay feedback."""
         if self.what == "both" and stream.messages is None:
             return replace(stream, delay=stream.delay + self.queries)
         messages = stream.sent()
@@ -137,6 +131,7 @@ class Sparse(OnTop):
     """
 
     share: float = 0.1
+    said = "rewards for {share:.0%}"
     kind: str = field(default="sparse", init=False)
 
     def __post_init__(self) -> None:
@@ -144,16 +139,10 @@ class Sparse(OnTop):
         ok = is_number(self.share) and 0.0 <= self.share <= 1.0
         require(ok, "share", self.share, "must be in [0, 1]: a share of the queries")
 
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, rewards for {self.share:.0%}"
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and take rewards away."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Take rewards away."""
         generator = np.random.default_rng([seed, FEEDBACK_STREAM])
-        return _with(stream, stream.sent().rated(generator.random(num_queries) < self.share))
+        return _with(stream, stream.sent().rated(generator.random(stream.num_queries) < self.share))
 
 
 @dataclass(frozen=True)
@@ -171,6 +160,7 @@ class Repeated(OnTop):
 
     copies: int = 2
     window: int = 200
+    said = "{copies} times within {window}"
     kind: str = field(default="repeated", init=False)
 
     def __post_init__(self) -> None:
@@ -180,14 +170,8 @@ class Repeated(OnTop):
         ok = is_whole(self.window) and self.window >= 0
         require(ok, "window", self.window, "must be a whole number of queries, not negative")
 
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, {self.copies} times within {self.window}"
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base, and send its feedback again and again."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Send feedback again and again."""
         messages = stream.sent().apart(self.copies)
         generator = np.random.default_rng([seed, FEEDBACK_STREAM])
         late = (generator.random(messages.at.size) * (self.window + 1)).astype(np.int64)

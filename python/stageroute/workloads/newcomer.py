@@ -43,6 +43,7 @@ class BetterNewcomer(OnTop):
     advantage: float = 0.1
     earliest: float = 0.2
     latest: float = 0.4
+    said = "a newcomer {advantage:g} better"
     kind: str = field(default="newcomer", init=False)
 
     def __post_init__(self) -> None:
@@ -54,24 +55,18 @@ class BetterNewcomer(OnTop):
         moments = (self.earliest, self.latest)
         require(ok, "earliest and latest", moments, "must be shares of the stream, in order")
 
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, a newcomer {self.advantage:g} better"
-
     def table(self) -> OutcomeTable:
         """Return the base's outcomes with one column more."""
         return _with_newcomer(self.base.table(), self.advantage)
 
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw from the base."""
-        stream = self.base.stream(num_queries, seed)
+    def over(self, stream: Stream, seed: int) -> Stream:
+        """Let the newcomer arrive."""
         is_plain = len(stream.regimes) == 1 and stream.reported_reward is None
         is_plain = is_plain and bool(np.all(stream.retirements == NEVER))
         require(is_plain, "base", self.base.label, "must have no retirements, changes or reports")
         table = _with_newcomer(stream.table, self.advantage)
         generator = np.random.default_rng([seed, MOMENT_STREAM])
-        moment = generator.uniform(self.earliest, self.latest) * num_queries
+        moment = generator.uniform(self.earliest, self.latest) * stream.num_queries
         arrivals = np.append(np.zeros(stream.table.num_models, dtype=np.int64), int(moment))
         retirements = np.full(table.num_models, NEVER)
         return replace(stream, table=table, arrivals=arrivals, retirements=retirements, regimes=())
