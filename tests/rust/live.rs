@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use stageroute_core::deployment::{BranchAndBound, DeploymentProblem, solve_deployment};
+use stageroute_core::lp::Problem;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error as Refused, FailureReason,
     HardLimit, Observation, Period, Prior, Router, RouterConfig, Sampler, StartCost,
@@ -189,6 +191,47 @@ fn the_end_of_a_stage_is_told_once() {
     router.publish(&NAMES, StartCost::NONE, b"").unwrap();
     router.route(&Wishes::default()).unwrap();
     assert!(!router.wait_until_due(brief));
+}
+
+/// The live set of the next stage, by names: what a gateway's own thread decides.
+fn deploy<C: Clock>(router: &SharedRouter<C>, max_deployed: usize) -> Vec<Arc<str>> {
+    let live = router.lock().unwrap();
+    let (core, mut bounds) = (live.router(), Vec::new());
+    core.next_bounds(&mut bounds);
+    let arms: Vec<ArmIndex> = core.candidates().collect();
+    let column = |get: &dyn Fn(ArmIndex) -> f64| arms.iter().map(|&arm| get(arm)).collect();
+    let reward: Vec<f64> = column(&|arm| bounds[arm].reward_ucb);
+    let cost: Vec<f64> = column(&|arm| bounds[arm].cost_lcb);
+    let cap: Vec<f64> = column(&|arm| core.planned_share(arm));
+    let mixture = Problem { reward: &reward, cost: &cost, cap: &cap, budget: core.budget() };
+    let problem = DeploymentProblem::plain(mixture, max_deployed);
+    let mut should_stop = || false;
+    let mut solver = BranchAndBound::new(&mut should_stop);
+    let found = solve_deployment(&problem, 0.0, &mut solver).unwrap();
+    let deployed = found.unwrap().deployed;
+    deployed.into_iter().map(|slot| Arc::clone(live.names().label(arms[slot]))).collect()
+}
+
+/// All that a gateway needs, and no Python: it routes, learns, and deploys when a stage is over.
+#[test]
+fn a_gateway_serves_and_deploys() {
+    let router = shared(System);
+    let mut world = Sampler::new(4);
+    let quality = |model: &str| if model == "large" { 0.9 } else { 0.3 };
+    for _ in 0..450 {
+        let Routed { decision, model } = router.route(&Wishes::default()).unwrap();
+        let reward = Some(f64::from(u8::from(world.unit() < quality(&model))));
+        router.observe(decision.id, Feedback { reward, cost: Some(1e-3), tokens: None }).unwrap();
+        if router.wait_until_due(Duration::ZERO) {
+            let models = deploy(&router, 2);
+            let names: Vec<&str> = models.iter().map(|name| &**name).collect();
+            router.publish(&names, StartCost::NONE, b"").unwrap();
+        }
+    }
+    let live = router.lock().unwrap();
+    let plan = live.router().plan();
+    assert_eq!((plan.stage(), plan.arms().len()), (9, 2));
+    assert!(plan.arms().contains(&live.names().find("large").unwrap()));
 }
 
 #[test]

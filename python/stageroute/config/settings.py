@@ -92,7 +92,7 @@ class Health:
     max_cooldown : float, default 300.0
         No cool-down is longer.
     failed_after : int, default 3
-        After so many cool-downs without a success between them a model counts as failed: it is no
+        After this many cool-downs without a success between them a model counts as failed: it is no
         candidate for deployment until its cool-down is over, and its slot follows
         ``StageRouter(on_lost_slot=...)``.
 

@@ -184,7 +184,7 @@ class Stages:
     def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
         """Deploy the next stage; where that fails, the old set stays live."""
         if is_asked and not self._control.is_stage_due():
-            # Asked twice for one boundary, or somebody has committed a plan in the meantime.
+            # Asked twice for one boundary, or a plan was committed in the meantime.
             return
         try:
             while not self._deploy():
@@ -214,7 +214,7 @@ class Stages:
             except StalePlanError as error:
                 if plan.after_stage == stage:
                     return False
-                # Somebody else has ended the stage: nothing is left to do.
+                # The stage was ended by another call: nothing is left to do.
                 logger.warning("dropped what was planned in the background: %s", error)
         return True
 

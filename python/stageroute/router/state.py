@@ -116,7 +116,7 @@ class RouterCounters:
         From an optimal LP over the whole live set.
     throttled : int
         The paced budget could not be met although the budget could: the cheapest mixture served
-        until earlier overspend was made good.
+        until earlier overspend was corrected.
     budget_infeasible : int
         No live mixture meets the budget; the cheapest served.
     cap_infeasible : int

@@ -1,10 +1,10 @@
 //! `stageroute-live`: a router in service, complete without Python.
 //!
 //! [`Live`] is a core router with what the core does not know: the names of its models, the journal
-//! that its calls are written to, and whether somebody has been told that the stage is over.
+//! that its calls are written to, and whether the end of the stage has been made known.
 //! [`SharedRouter`] is that behind a lock and with a clock, for the threads of a gateway. Which
-//! models are live is decided outside, by whoever [waits](SharedRouter::wait_until_due) for the end
-//! of a stage; routing goes on over the old plan until a new one is published.
+//! models are live is decided outside, by a thread that [waits](SharedRouter::wait_until_due) for
+//! the end of a stage; routing goes on over the old plan until a new one is published.
 //!
 //! ```
 //! use std::time::Duration;

@@ -78,7 +78,7 @@ impl<L> Live<L> {
     #[inline]
     pub fn apply<C: Call>(&mut self, call: &C, note: &[u8]) -> Result<C::Answer, Error> {
         if C::ENDS_STAGE {
-            // Whether it succeeds or not: where the stage is still due, somebody is told again.
+            // Whether it succeeds or not: where the stage is still due, that is told again.
             self.is_due_told = false;
         }
         if let Some(journal) = &self.journal {
@@ -136,7 +136,7 @@ impl<L> Live<L> {
         names.iter().map(|name| self.names.find(name)).collect()
     }
 
-    /// Whether the stage is over and nobody has been told yet; whoever waits for it is told now.
+    /// Whether the stage is over and that was not told before; a thread that waits for it wakes up.
     #[inline]
     pub fn tell_if_due(&mut self) -> bool {
         let is_news = self.router.is_stage_due() && !self.is_due_told;
@@ -147,7 +147,7 @@ impl<L> Live<L> {
         is_news
     }
 
-    /// Takes back that somebody was told: what it was told for has failed.
+    /// Has the end of the stage told once more: what was to follow from it has failed.
     pub fn tell_again(&mut self) {
         self.is_due_told = false;
     }

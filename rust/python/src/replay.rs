@@ -20,7 +20,7 @@ pub(crate) enum Replayed<'py> {
     Kernel(Bound<'py, Kernel>),
 }
 
-/// Feedback that comes so many queries after its decision; kept from one stage to the next.
+/// Feedback that comes a number of queries after its decision; kept from one stage to the next.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct LateFeedback {
     inner: Mutex<baselines::LateFeedback>,

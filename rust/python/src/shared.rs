@@ -34,7 +34,7 @@ impl Shared {
         }
     }
 
-    /// Whoever waits for the lock does not hold the interpreter.
+    /// Locks the router; a thread that has to wait for that does not hold the interpreter.
     #[inline]
     pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Served>> {
         self.live.lock_py_attached(py).map_err(|_| poisoned())

@@ -14,7 +14,8 @@ pub(crate) struct Signal(pub(crate) Arc<journal::Signal>);
 
 #[pymethods]
 impl Signal {
-    /// Wait until it is raised, and lower it; False after so many seconds, never without.
+    /// Wait until it is raised, and lower it; False after that many seconds. Without a number,
+    /// wait for ever.
     #[pyo3(signature = (seconds=None))]
     fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<bool> {
         wait(py, &self.0, seconds)

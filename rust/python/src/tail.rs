@@ -126,7 +126,7 @@ impl Tail {
         Ok((seq, offset))
     }
 
-    /// Whether a record of so many bytes can be appended now.
+    /// Whether a record of that many bytes can be appended now.
     fn has_room(&self, py: Python<'_>, length: usize) -> PyResult<bool> {
         Ok(self.lock(py)?.has_room(length))
     }

@@ -222,7 +222,7 @@ impl Router {
         ArmState { share: *share, under_way: traffic.under_way(), health, is_retired }
     }
 
-    /// Health settings, to read an arm's [`Health`] with.
+    /// Health settings, to read an arm's [`crate::Health`] with.
     #[must_use]
     pub fn health_config(&self) -> &HealthConfig {
         &self.config.health
