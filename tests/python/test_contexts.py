@@ -23,8 +23,6 @@ from stageroute.policies.ours.contexts import (
 )
 from stageroute.replay.replay import ReplayResult, replay
 
-LEARNING = [name for name in CONTEXTUAL if name.startswith("stageroute")]
-
 
 def world(rows: int = 6_000) -> OutcomeTable:
     """Easy queries, which any model answers, and hard ones, where only the dear one does well."""
@@ -42,9 +40,9 @@ def world(rows: int = 6_000) -> OutcomeTable:
                         prompts=prompts)  # fmt: skip
 
 
-def run(name: str, stream: Stream, limits: Limits, *, native: bool = True) -> ReplayResult:
+def run(name: str, stream: Stream, limits: Limits) -> ReplayResult:
     policy = make_policy(name, Setting(stream, limits, 10, seed=4))
-    return replay(policy, stream, 10, native=native)
+    return replay(policy, stream, 10)
 
 
 def highs_joint(
@@ -167,18 +165,6 @@ def test_prompt_features_know_prompts_and_no_outcomes() -> None:
 def test_a_table_refuses_prompts_that_do_not_fit(small_table: OutcomeTable) -> None:
     with pytest.raises(DatasetError, match="prompts must be 200 strings"):
         replace(small_table, prompts=("one",))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LEARNING)
-@pytest.mark.parametrize("delay", [0, 30])
-def test_query_by_query_is_the_native_replay(name: str, delay: int) -> None:
-    stream = replace(draw_stream(world(600), 1, num_queries=1_500), delay=delay)
-    limits = Limits(0.0008, 3, 0.7, use_prices=True)
-    native, steps = (run(name, stream, limits, native=native) for native in (True, False))
-    assert np.array_equal(native.arm, steps.arm)
-    assert np.array_equal(native.budget_price, steps.budget_price)
-    assert np.array_equal(native.probability, steps.probability)
 
 
 @pytest.fixture(scope="module")

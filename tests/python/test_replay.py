@@ -219,17 +219,6 @@ def test_no_policy_goes_over_its_limits(small_table: OutcomeTable, policy: str) 
     assert result.over == ({"caps": 1} if policy == "static" else {})
 
 
-def test_only_arrived_and_staying_models_serve(small_table: OutcomeTable) -> None:
-    stream = draw_stream(small_table, 0, num_queries=900, num_initial=1, retirements={"cheap": 700})
-    limits = Limits(budget=0.01, max_deployed=3, throughput_cap=1.0)
-    for policy in POLICIES:
-        result = replay(policy_for(policy, stream, limits, 9), stream, 9)
-        assert stream.arrivals.tolist() == [0, 300, 600]
-        for start, live in zip(result.stage_starts, result.deployments, strict=True):
-            served = set(result.arm[start : start + 100].tolist())
-            assert served <= set(live) <= set(stream.candidates(int(start)).tolist())
-
-
 def test_metrics_by_their_definition(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 2, num_queries=2_000, num_initial=2)
     result = replay(policy_for("stageroute", stream, LIMITS, 7), stream, 7)

@@ -29,7 +29,6 @@ MODULES = {
 }
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
 LEARNERS = [name for name in RIVALS if not name.startswith("litellm")]
-REPEATABLE = [name for name in RIVALS if name != "litellm-usage"]  # its minutes are wall-clock
 
 
 def skip_without(module: str) -> None:
@@ -149,14 +148,6 @@ def test_only_live_models_serve(name: str, small_table: OutcomeTable) -> None:
         assert 1 <= len(live) <= 2
         assert is_restricted or len(live) == min(2, len(candidates))
         assert set(result.arm[start : start + 60].tolist()) <= set(live)
-
-
-@pytest.mark.parametrize("name", REPEATABLE)
-def test_a_seed_fixes_a_rival(name: str, small_table: OutcomeTable) -> None:
-    stream = draw_stream(small_table, 1, num_queries=400)
-    one, other = run(name, stream), run(name, stream)
-    assert one.deployments == other.deployments
-    np.testing.assert_array_equal(one.arm, other.arm)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
