@@ -12,6 +12,7 @@ import pytest
 
 import stageroute
 from stageroute import _core
+from stageroute.policies import check_policy
 
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -44,9 +45,10 @@ def test_every_command_of_the_readme_exists(root: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("thing", [_core.solve_routing_lp, stageroute.StageRouter])
+@pytest.mark.parametrize("thing", [_core.solve_routing_lp, stageroute.StageRouter, check_policy])
 def test_docstring_examples(thing: object) -> None:
-    names = {"StageRouter": stageroute.StageRouter, "solve_routing_lp": _core.solve_routing_lp}
+    known = (stageroute.StageRouter, _core.solve_routing_lp, check_policy)
+    names: dict[str, object] = {one.__name__: one for one in known}
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
     with np.printoptions(precision=8):
         results = [runner.run(test) for test in finder.find(thing, "example", globs=dict(names))]
