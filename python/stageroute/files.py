@@ -1,9 +1,11 @@
 """Files that are there whole or not at all, and JSON."""
 
 import json
+import os
+import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +16,34 @@ STANDARD_OUTPUT: Final = Path("-")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a new file, which takes the place of `path` once it is complete."""
-    new = path.with_name(f"{path.name}.new")
-    yield new
-    new.replace(path)
+    """Yield the path of a new file, which takes the place of `path` once it is on the disk.
+
+    The file of that name is the old one or the new one, never half, also after a power cut.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; a file that was there is still there.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        yield new
+        _sync(new, os.O_RDWR)
+        new.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    if os.name == "posix":  # other systems do not let folders be synchronised
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, values: object, *, allow_nan: bool = False) -> None:

@@ -132,7 +132,8 @@ def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     (tmp_path / "mine.py").write_text(
         "from stageroute.policies import UniformPolicy\nclass Mine(UniformPolicy):\n    pass\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "o.csv"
     assert main(["replay", "--queries", "50", "--stages", "2", "--policy", "mine:Mine",
                  "--out", str(out)]) == 0  # fmt: skip

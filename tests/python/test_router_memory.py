@@ -181,7 +181,7 @@ def test_a_snapshot_is_never_half_there(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(_: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("stageroute.journal.snapshot_file.os.fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         make().snapshot(path)
     assert path.read_bytes() == data

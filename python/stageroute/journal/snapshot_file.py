@@ -5,11 +5,8 @@ that object's line and the body; the body. The object holds what the caller says
 ``format``, ``library`` (the release that wrote it) and ``length``.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +18,7 @@ from stageroute.errors import (
     SnapshotMismatchError,
     SnapshotVersionError,
 )
+from stageroute.files import replacing
 
 __all__ = ["dumps", "loads", "read", "require_fingerprint", "write"]
 
@@ -48,20 +46,9 @@ def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
     OSError
         If it cannot be written. A file that was there is still there.
     """
-    path = Path(path)
     data = dumps(header, body)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
-    _sync_folder(path.parent)
+    with replacing(Path(path)) as new:
+        new.write_bytes(data)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], bytes]:
@@ -172,13 +159,3 @@ def _sha256(line: bytes, body: bytes) -> bytes:
     digest.update(b"\n")
     digest.update(body)
     return digest.hexdigest().encode()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where the system lets folders be synchronised."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

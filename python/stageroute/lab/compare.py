@@ -31,6 +31,9 @@ from stageroute.lab.significance import (
 
 __all__ = ["MEASURES", "SIGNIFICANCE", "Change", "Comparison", "Measure", "compare"]
 
+FORMAT: Final = 1
+"""Of the JSON."""
+
 SIGNIFICANCE: Final = 0.05
 """Probability of calling anything worse or better where nothing changed."""
 
@@ -139,6 +142,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
+            "format": FORMAT,
             "significance": SIGNIFICANCE,
             "tolerances": {measure.name: measure.tolerance for measure in MEASURES},
             "verdicts": Counter(change.verdict for change in self.changes),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from stageroute.errors import ResultsError
-from stageroute.lab.results import StudyResults, read_json, read_results
+from stageroute.files import replacing
+from stageroute.lab.results import FORMAT, StudyResults, read_json, read_results
 
 __all__ = ["FIGURES", "Figures", "Row", "read_figures", "write_figures"]
 
@@ -78,6 +79,7 @@ class Figures:
             for row, seeds in self.rows.items()
         ]
         return {
+            "format": FORMAT,
             "study": self.study,
             "version": self.version,
             "settings": self.settings,
@@ -116,7 +118,8 @@ def write_figures(path: Path, results: StudyResults) -> None:
     values = Figures.of(results).to_json()
     rows = ",\n".join(json.dumps(row) for row in values.pop("rows"))
     head = json.dumps(values)[:-1]
-    path.write_text(f'{head}, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(f'{head}, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def _row(values: dict[str, Any]) -> Row:

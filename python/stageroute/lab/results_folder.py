@@ -153,7 +153,7 @@ def _prepare(path: Path) -> None:
         found = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise ResultsError(f"{path}: cannot be a folder of results: {error}") from None
-    foreign = sorted(found - {LOCK, f"{STUDY}.new"})
+    foreign = sorted(name for name in found - {LOCK} if not name.startswith(f".{STUDY}."))
     if STUDY not in found and foreign:
         raise ResultsError(
             f"{path} holds no {STUDY} but other files ({', '.join(foreign[:3])}); name a new folder"
