@@ -36,7 +36,7 @@ SIZES = {11: 30, 100: 20, 1_000: 6, 10_000: 1}
 QUICK_SIZES = {11: 2, 100: 1}
 REPEATS = 5
 DRAWS = 40
-"""For one instance so many are drawn at most until one needs a search."""
+"""At most this number of problems is drawn until one needs a search."""
 TIME_LIMIT = 120.0
 ACCURACY = 1e-6
 """By which HiGHS alone may be off: its feasibility tolerance."""

@@ -81,7 +81,7 @@ def test_free_slots_go_to_the_highest_reduced_value(solver: str) -> None:
 @SOLVERS
 def test_free_slots_weigh_cost_at_the_budgets_price(solver: str) -> None:
     # The budget binds between arms 0 and 1 at 0.4 reward per unit of cost, so arm 3, worse but
-    # cheap, is worth more than arm 2, better but dear.
+    # cheap, is worth more than arm 2, better but expensive.
     arguments = [0.9, 0.5, 0.7, 0.4], [2.0, 1.0, 3.0, 0.9], [1.0] * 4, 1.5, 3
     solution = solve_deployment(*arguments, solver=solver)
     assert solution.budget_price == pytest.approx(0.4)
@@ -90,7 +90,7 @@ def test_free_slots_weigh_cost_at_the_budgets_price(solver: str) -> None:
 
 @SOLVERS
 def test_stand_ins_are_chosen_for_a_budget_as_scarce_as_it_is_now(solver: str) -> None:
-    # Arm 0 is all optimism: with it money is no object, and the dear arm 1 looks like the best
+    # Arm 0 is all optimism: with it money is no object, and the expensive arm 1 looks like the best
     # second. At today's price of 0.4 the cheap arm 2 is the better stand-in.
     arguments = [1.0, 0.7, 0.5], [0.1, 2.0, 0.2], [1.0] * 3, 1.0, 2
     assert solve_deployment(*arguments, solver=solver).deployed == (0, 1)
