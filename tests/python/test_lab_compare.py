@@ -14,12 +14,12 @@ from stageroute.cli import main
 from stageroute.cli.compare import EXIT_WORSE, to_text
 from stageroute.config.confidence import Confidence
 from stageroute.errors import MissingExtraError, ResultsError
-from stageroute.lab.compare import MEASURES, Comparison, compare
+from stageroute.lab.compare import MEASURES, RunComparison, compare
 from stageroute.lab.engines import local_engine
 from stageroute.lab.figures import FIGURES, Figures, Row, read_figures, write_figures
 from stageroute.lab.results import StudyResults, read_results
 from stageroute.lab.significance import holm, least_paired_p, paired_p_values, unpaired_p_values
-from stageroute.lab.studies.comparison import Comparison as ComparisonStudy
+from stageroute.lab.studies.comparison import Comparison
 from stageroute.lab.study import StudySettings, run_study
 
 NORMAL = (0.02, 1.0, 1.05, 0.6, 0.2, 10.0)
@@ -48,7 +48,7 @@ def figures(
     return Figures("study", "0.1.0", settings or {}, values)
 
 
-def verdicts(comparison: Comparison, verdict: str) -> list[tuple[str, str]]:
+def verdicts(comparison: RunComparison, verdict: str) -> list[tuple[str, str]]:
     return [(change.row.cell, change.figure) for change in comparison.of(verdict)]
 
 
@@ -182,7 +182,7 @@ def test_scipy_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def settings() -> StudySettings:
-    study = ComparisonStudy()
+    study = Comparison()
     return replace(
         study.settings(), policies=("stageroute",), budgets=(0.0003, 0.001), num_queries=4_000,
         num_stages=10, seeds=tuple(range(14)),
@@ -192,12 +192,12 @@ def settings() -> StudySettings:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, settings: StudySettings) -> Path:
     folder = tmp_path_factory.mktemp("run") / "results"
-    run_study(ComparisonStudy(), settings, folder, local_engine(1))
+    run_study(Comparison(), settings, folder, local_engine(1))
     return folder
 
 
 def another(folder: Path, settings: StudySettings) -> StudyResults:
-    return run_study(ComparisonStudy(), settings, folder, local_engine(1))
+    return run_study(Comparison(), settings, folder, local_engine(1))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Final
 
 from stageroute.cli.output import Json, check_writable, say
 from stageroute.files import write_json
-from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Change, Comparison
+from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Difference, RunComparison
 from stageroute.lab.compare import compare as compare_figures
 from stageroute.lab.figures import Row, read_figures
 from stageroute.tables import format_table
@@ -39,7 +39,7 @@ def compare(before: Path, after: Path, /, *, json: Json = None) -> int:
     return EXIT_WORSE if comparison.of("worse") else 0
 
 
-def to_text(comparison: Comparison) -> str:
+def to_text(comparison: RunComparison) -> str:
     """Return a short account: what differs, what got worse, what better, how much is the same."""
     settings = [f"{name}: {old!r} before, {new!r} after" for name, old, new in comparison.settings]
     parts = [
@@ -67,7 +67,7 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
     return ["\n".join([f"{title}:", *(f"  {item}" for item in items[:MOST_LISTED]), *rest])]
 
 
-def _cells(change: Change) -> tuple[str, ...]:
+def _cells(change: Difference) -> tuple[str, ...]:
     difference = change.after - change.before
     return (
         str(change.row),
@@ -80,7 +80,7 @@ def _cells(change: Change) -> tuple[str, ...]:
     )
 
 
-def _counts(comparison: Comparison) -> str:
+def _counts(comparison: RunComparison) -> str:
     count = {
         verdict: len(comparison.of(verdict)) for verdict in ("worse", "better", "same", "unclear")
     }

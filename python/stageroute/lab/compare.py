@@ -29,7 +29,7 @@ from stageroute.lab.significance import (
     unpaired_p_values,
 )
 
-__all__ = ["MEASURES", "SIGNIFICANCE", "Change", "Comparison", "Measure", "compare"]
+__all__ = ["MEASURES", "SIGNIFICANCE", "Difference", "Measure", "RunComparison", "compare"]
 
 FORMAT: Final = 1
 """Of the JSON."""
@@ -82,7 +82,7 @@ MEASURES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Difference:
     """A figure of a row, before and after.
 
     Attributes
@@ -113,7 +113,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Comparison:
+class RunComparison:
     """What changed between two runs.
 
     Attributes
@@ -122,15 +122,15 @@ class Comparison:
         Name, before and after of what the runs differ in, version and study included.
     only_before, only_after : tuple of Row
         Rows that exist in one of them.
-    changes : tuple of Change
+    changes : tuple of Difference
     """
 
     settings: tuple[tuple[str, Any, Any], ...]
     only_before: tuple[Row, ...]
     only_after: tuple[Row, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[Difference, ...]
 
-    def of(self, verdict: str) -> list[Change]:
+    def of(self, verdict: str) -> list[Difference]:
         """Return the changes with this verdict."""
         return [change for change in self.changes if change.verdict == verdict]
 
@@ -165,7 +165,7 @@ class _Sample:
     seeds: int
 
 
-def compare(before: Figures, after: Figures) -> Comparison:
+def compare(before: Figures, after: Figures) -> RunComparison:
     """Compare two runs row by row.
 
     Raises
@@ -178,7 +178,7 @@ def compare(before: Figures, after: Figures) -> Comparison:
         raise ResultsError("the two have no row (workload, cell, budget, policy) in common")
     samples = [_sample(row, before.rows[row], after.rows[row]) for row in common]
     p_values = iter(holm(_p_values(samples)))
-    return Comparison(
+    return RunComparison(
         settings=tuple(differences(_header(before), _header(after))),
         only_before=tuple(row for row in before.rows if row not in after.rows),
         only_after=tuple(row for row in after.rows if row not in before.rows),
@@ -215,7 +215,7 @@ def _measures(values: list[tuple[float, ...]]) -> Floats:
     return np.stack([m.of(column) for m, column in zip(MEASURES, columns, strict=True)], axis=1)
 
 
-def _changes(sample: _Sample, p_values: Iterator[float]) -> Iterator[Change]:
+def _changes(sample: _Sample, p_values: Iterator[float]) -> Iterator[Difference]:
     if sample.seeds:
         low, high = covering(np.mean, sample.after - sample.before)
     else:
@@ -223,7 +223,7 @@ def _changes(sample: _Sample, p_values: Iterator[float]) -> Iterator[Change]:
     for number, measure in enumerate(MEASURES):
         before, after = (float(x[:, number].mean()) for x in (sample.before, sample.after))
         interval, p_value = (float(low[number]), float(high[number])), next(p_values)
-        yield Change(
+        yield Difference(
             row=sample.row,
             figure=measure.name,
             before=before,

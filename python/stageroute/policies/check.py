@@ -15,7 +15,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
-from stageroute.policies.driver import Trace, drive
+from stageroute.policies.driver import DecisionTrace, drive
 from stageroute.policies.frequencies import check_frequencies
 from stageroute.policies.registry import Maker, find_policy
 from stageroute.policies.rules import RULES, Referee, broken
@@ -101,7 +101,7 @@ class _World:
     def policy(self) -> Policy:
         return self.make(self.setting)
 
-    def run(self, *, native: bool = True) -> Trace:
+    def run(self, *, native: bool = True) -> DecisionTrace:
         policy = self.policy()
         referee = Referee(policy, self.stream, None)
         return drive(policy, self.stream, STAGES, referee, native=native)
@@ -122,7 +122,7 @@ def _stream() -> Stream:
     return replace(stream, delay=DELAY)
 
 
-def _check_limits(world: _World) -> Trace:
+def _check_limits(world: _World) -> DecisionTrace:
     """Check what the referee sees."""
     policy = world.policy()
     referee = Referee(policy, world.stream, world.limits)
@@ -133,7 +133,7 @@ def _check_limits(world: _World) -> Trace:
     return trace
 
 
-def _check_price(world: _World, trace: Trace) -> None:
+def _check_price(world: _World, trace: DecisionTrace) -> None:
     price = trace.budget_price
     _require_prices(world, trace, price >= 0.0, "a price from 0 on, in rewards per USD")
     ample = replace(world, limits=AMPLE)
@@ -142,30 +142,30 @@ def _check_price(world: _World, trace: Trace) -> None:
     _require_prices(ample, trace, np.isfinite(trace.budget_price), expected)
 
 
-def _require_prices(world: _World, trace: Trace, is_price: Mask, expected: str) -> None:
+def _require_prices(world: _World, trace: DecisionTrace, is_price: Mask, expected: str) -> None:
     if not is_price.all():
         at = int(np.argmin(is_price))
         seen = trace.budget_price[at]
         raise broken(world.policy(), "price", _where(trace, at), expected, seen)
 
 
-def _check_frequency(world: _World, trace: Trace) -> None:  # noqa: ARG001
+def _check_frequency(world: _World, trace: DecisionTrace) -> None:  # noqa: ARG001
     check_frequencies(world.setting, world.make)
 
 
-def _check_native(world: _World, trace: Trace) -> None:
+def _check_native(world: _World, trace: DecisionTrace) -> None:
     steps = world.run(native=False)
     _require_same(world, "native", steps, trace)
 
 
-def _check_outcomes(world: _World, trace: Trace) -> None:
+def _check_outcomes(world: _World, trace: DecisionTrace) -> None:
     """Change what the policy has not been told, up to some query and over the whole stream."""
     for told in (QUERIES // 4, QUERIES * 5 // 8, QUERIES):
         other = replace(world, stream=_with_other_outcomes(world.stream, trace, told)).run()
         _require_same(world, "outcomes", trace, other, until=told)
 
 
-def _with_other_outcomes(stream: Stream, trace: Trace, told: int) -> Stream:
+def _with_other_outcomes(stream: Stream, trace: DecisionTrace, told: int) -> Stream:
     """Turn all outcomes over but those observed by query `told`, and shuffle the rows from there.
 
     Bad models become good and cheap ones expensive. The true means stay, for the policies that know
@@ -182,7 +182,7 @@ def _with_other_outcomes(stream: Stream, trace: Trace, told: int) -> Stream:
     return replace(stream, table=replace(table, reward=reward, cost=cost), rows=rows)
 
 
-def _check_repeatable(world: _World, trace: Trace) -> None:
+def _check_repeatable(world: _World, trace: DecisionTrace) -> None:
     _require_same(world, "repeatable", trace, world.run())
     path = _import_path(world.make)
     if path is None:
@@ -216,7 +216,7 @@ def fingerprint(path: str) -> str:
     return _fingerprint(_World(find_policy(path), _stream()).run())
 
 
-def _fingerprint(trace: Trace) -> str:
+def _fingerprint(trace: DecisionTrace) -> str:
     text = repr([list(map(int, live)) for live in trace.deployments]).encode()
     digest = hashlib.sha256(text)
     for column in (trace.arm, trace.probability, trace.budget_price):
@@ -225,7 +225,7 @@ def _fingerprint(trace: Trace) -> str:
 
 
 def _require_same(
-    world: _World, rule: str, expected: Trace, seen: Trace, until: int = QUERIES
+    world: _World, rule: str, expected: DecisionTrace, seen: DecisionTrace, until: int = QUERIES
 ) -> None:
     """Require the same decisions up to a query."""
     for query, what, one, other in _differences(expected, seen, until):
@@ -234,7 +234,7 @@ def _require_same(
 
 
 def _differences(
-    expected: Trace, seen: Trace, until: int
+    expected: DecisionTrace, seen: DecisionTrace, until: int
 ) -> Iterator[tuple[int, str, object, object]]:
     pairs = zip(expected.stage_starts, expected.deployments, seen.deployments, strict=True)
     for start, one, other in pairs:
@@ -248,6 +248,6 @@ def _differences(
             yield at, what.replace("_", " "), one[at], other[at]
 
 
-def _where(trace: Trace, query: int) -> str:
+def _where(trace: DecisionTrace, query: int) -> str:
     stage = int(np.searchsorted(trace.stage_starts, query, side="right")) - 1
     return f"in stage {stage}, query {query}"

@@ -14,11 +14,11 @@ from stageroute.datasets.streams import Stream
 from stageroute.policies.base import Floats, Message, Policy
 from stageroute.policies.rules import Referee
 
-__all__ = ["Trace", "drive"]
+__all__ = ["DecisionTrace", "drive"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Trace:
+class DecisionTrace:
     """Every decision on a stream; fields as in `ReplayResult`."""
 
     arm: NDArray[np.uint32]
@@ -32,7 +32,7 @@ class Trace:
 
 def drive(
     policy: Policy, stream: Stream, num_stages: int, referee: Referee, *, native: bool = True
-) -> Trace:
+) -> DecisionTrace:
     """Have a policy deploy and decide on every query; feedback comes as the stream says.
 
     Parameters
@@ -74,7 +74,7 @@ def drive(
         referee.served(arm[part], probability[part])
     if stream.messages is not None and mail is not None:
         _deliver(policy, stream, mail.until(math.inf), arm)
-    return Trace(
+    return DecisionTrace(
         arm, probability, budget_price, starts, tuple(deployments),
         seconds_routing, seconds_deploying,
     )  # fmt: skip
