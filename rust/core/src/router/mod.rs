@@ -6,6 +6,7 @@
 mod admission;
 mod arm;
 mod arms;
+mod columns;
 mod config;
 mod consistency;
 mod counters;
@@ -42,8 +43,8 @@ pub use effects::{Charge, FailureEffect, FailureReason, Failures};
 pub use observation::{Batch, Observation};
 
 use arm::Arm;
+use columns::Columns;
 use config::check_log_capacity;
-use live_lp::Columns;
 use restricted::Restricted;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published

@@ -1,7 +1,7 @@
 //! Decisions over a part of the live set: their LP and working memory.
 
 use super::arm::{Arm, Need};
-use super::live_lp::Columns;
+use super::columns::Columns;
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
 use crate::learner::Learner;
