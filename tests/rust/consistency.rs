@@ -305,12 +305,16 @@ fn times_and_money_are_checked() {
         "the sums of money",
     );
     assert_refused(
-        &[("/counters/optimal", json!(MOST + 1)), ("/counters/cooldowns", json!(MOST + 1))],
+        &[
+            ("/counters/optimal", json!(1)),
+            ("/counters/rewards", json!(MOST + 1)),
+            ("/counters/cooldowns", json!(MOST + 1)),
+        ],
         "the counters",
     );
     assert_taken(&[
         ("/shares_due", json!(0.0)),
-        ("/counters/optimal", json!(MOST - 1)),
+        ("/counters/rewards", json!(MOST - 1)),
         ("/ledger/in_flight", json!(-0.5)),
     ]);
 }

@@ -37,6 +37,7 @@ impl OpenDecision {
     pub(crate) fn release(&mut self) -> Self {
         let before = *self;
         self.is_released = true;
+        debug_assert!(self.at >= 0.0, "a decision has a time: {self:?}");
         before
     }
 
@@ -81,6 +82,7 @@ impl OpenDecisions {
 
     #[inline]
     fn evict(&mut self) -> OpenDecision {
+        debug_assert!(self.oldest < self.next, "no decision is open");
         let open = self.ring[self.place(self.oldest)];
         self.oldest += 1;
         open
@@ -208,6 +210,7 @@ impl OpenDecisions {
                 && (earliest..=now).contains(&open.at)
                 && open.expected_cost.is_finite()
                 && is_cost(open.tokens)
+                && (open.is_released || !open.has_failed)
                 && !open.reservation.is_negative();
             sound(is_sound, "the open decisions")?;
             earliest = open.at;

@@ -204,6 +204,7 @@ impl Guard {
             }
         }
         self.undated = Nanodollars::default();
+        debug_assert!(self.windows.iter().all(|window| now < window.end), "a window has ended");
     }
 
     /// What may still be reserved. Nothing at all fits in any case: it commits nothing.
@@ -245,6 +246,7 @@ impl Guard {
 
     #[inline]
     pub(crate) fn reserve(&mut self, reservation: Nanodollars) {
+        debug_assert!(!reservation.is_negative(), "{reservation:?}");
         for window in &mut self.windows {
             window.committed.add(reservation);
         }
@@ -254,11 +256,16 @@ impl Guard {
     pub(crate) fn pay_undated(&mut self, amount: Nanodollars) {
         self.reserve(amount);
         self.undated.add(amount);
+        debug_assert!(self.undated >= amount, "what was paid is not negative: {self:?}");
     }
 
     /// Puts the bill of a decision made at `at` in the place of its reservation.
     #[inline]
     pub(crate) fn bill(&mut self, at: f64, reservation: Nanodollars, bill: Nanodollars) {
+        debug_assert!(
+            !reservation.is_negative() && !bill.is_negative(),
+            "{reservation:?} {bill:?}"
+        );
         for window in self.windows.iter_mut().filter(|window| at >= window.start) {
             window.committed.subtract(reservation);
             window.committed.add(bill);

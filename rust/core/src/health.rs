@@ -124,6 +124,7 @@ impl Health {
     #[inline]
     pub(crate) fn note_sent(&mut self, now: f64) {
         if self.level > 0 {
+            debug_assert!(now >= self.cooled_until, "a probe while cooling: {self:?} at {now}");
             self.probe_sent = Some(now);
         }
     }
@@ -139,6 +140,7 @@ impl Health {
             return false;
         }
         *self = Self { cooled_until: self.cooled_until, ..Self::default() };
+        debug_assert!(self.is_closed() && self.failures_in_a_row == 0, "{self:?}");
         true
     }
 
@@ -170,6 +172,7 @@ impl Health {
         self.failures_in_a_row = 0;
         self.probe_sent = None;
         self.cooled_until = now + config.cooldown_at(self.level).max(retry_after.unwrap_or(0.0));
+        debug_assert!(!self.is_closed() && self.cooled_until >= now, "{self:?} at {now}");
         true
     }
 

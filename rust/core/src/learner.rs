@@ -86,6 +86,8 @@ impl Learner {
         self.bounds.push(self.confidence.bounds(&stats, self.fair_share));
         self.stats.push(stats);
         self.memory.push(ArmMemory { reward, cost });
+        let lengths = (self.bounds.len(), self.memory.len());
+        debug_assert_eq!(lengths, (self.stats.len(), self.stats.len()), "one for each arm");
     }
 
     /// Changes the prices of an arm. Its cost statistics and bound are recomputed at once, as if all
@@ -124,6 +126,7 @@ impl Learner {
             }
         }
         self.bounds[arm].cost_lcb = self.confidence.cost_lcb(cost);
+        debug_assert_eq!(self.prices(arm), prices, "of arm {arm}");
         Ok(self.bounds[arm])
     }
 
@@ -212,6 +215,7 @@ impl Learner {
         }
         self.slot = slot;
         self.fair_share = fair_share(self.stats.iter());
+        debug_assert!(self.fair_share >= 0.0, "weights are not negative: {}", self.fair_share);
         for (bounds, stats) in self.bounds.iter_mut().zip(&self.stats) {
             *bounds = self.confidence.bounds(stats, self.fair_share);
         }

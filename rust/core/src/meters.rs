@@ -33,6 +33,7 @@ impl Bucket {
     fn fill(&mut self, now: f64) {
         let elapsed = now - self.filled_at;
         self.level = (self.level + elapsed * self.per_second).min(self.capacity);
+        debug_assert!(elapsed >= 0.0, "time runs backwards by {} s", -elapsed);
         self.filled_at = now;
     }
 
@@ -46,6 +47,7 @@ impl Bucket {
     #[inline]
     pub(crate) fn take(&mut self, amount: f64) {
         self.level = (self.level - amount).min(self.capacity);
+        debug_assert!(self.level <= self.capacity, "{self:?} after {amount}");
     }
 
     /// Goes on from another bucket, as far as there is room.

@@ -71,6 +71,7 @@ impl StartCosts {
     pub(crate) fn owe(&mut self, start: StartCost) {
         self.owed += start.usd;
         self.per_query = self.owed / start.queries;
+        debug_assert!((0.0..=self.owed).contains(&self.per_query), "{self:?} after {start:?}");
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -81,6 +82,7 @@ impl StartCosts {
     pub(crate) fn pay(&mut self) -> f64 {
         let part = self.per_query.min(self.owed);
         self.owed -= part;
+        debug_assert!(part >= 0.0 && self.owed >= 0.0, "no more is paid than is owed: {self:?}");
         part
     }
 }
@@ -104,6 +106,7 @@ impl CompensatedSum {
         let sum = self.sum + x;
         self.lost += if self.sum >= x { (self.sum - sum) + x } else { (x - sum) + self.sum };
         self.sum = sum;
+        debug_assert!(sum.is_finite() && self.lost.is_finite(), "{self:?} after {x}");
         sum + self.lost
     }
 }

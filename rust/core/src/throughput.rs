@@ -114,6 +114,7 @@ impl Flow {
             }
             None => self.since = now,
         }
+        debug_assert!(self.since <= now, "what is sent from now on is counted");
     }
 
     #[inline]
@@ -196,6 +197,7 @@ impl Traffic {
         }
         let was_timed = self.limits.concurrent.is_some();
         next.timed_since = if was_timed { self.timed_since } else { now };
+        debug_assert!(next.timed_since <= now, "limits are timed from now on, or from before");
         (next.under_way, next.latency) = (self.under_way, self.latency);
         *self = next;
         Ok(())
@@ -266,6 +268,7 @@ impl Traffic {
     /// Takes what a query admitted by [`Traffic::admits`] needs.
     #[inline]
     pub(crate) fn take(&mut self, tokens: f64) {
+        debug_assert!(tokens >= 0.0, "a query takes {tokens} tokens");
         self.under_way += 1;
         if let Some(flow) = &mut self.requests {
             flow.take(1.0);
@@ -279,6 +282,7 @@ impl Traffic {
     /// More than was taken leaves a debt.
     #[inline]
     pub(crate) fn settle(&mut self, sent: f64, taken: f64, used: f64, now: f64) {
+        debug_assert!(taken >= 0.0 && used >= 0.0 && sent <= now, "{taken} {used} {sent} {now}");
         if let Some(flow) = &mut self.tokens {
             flow.correct(sent, used - taken, now);
         }
@@ -287,6 +291,7 @@ impl Traffic {
     /// The query sent at `sent` is no longer under way.
     #[inline]
     pub(crate) fn release(&mut self, sent: f64, now: f64) {
+        debug_assert!(sent <= now, "answered at {now}, but sent at {sent}");
         self.forget();
         if self.limits.concurrent.is_some() && sent > self.timed_since && now > sent {
             let latency = now - sent;
@@ -299,6 +304,7 @@ impl Traffic {
     #[inline]
     pub(crate) fn forget(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
+        debug_assert!(self.under_way <= MOST, "{}", self.under_way);
     }
 
     #[inline]

@@ -45,6 +45,7 @@ impl Router {
         if *refused > Nanodollars::default() {
             restricted.slots.clear();
         }
+        debug_assert!(restricted.slots.is_sorted(), "slots are looked at in their order");
         excluded
     }
 

@@ -28,6 +28,7 @@ impl Router {
             health: Health::default(),
             is_retired: false,
         });
+        debug_assert_eq!(self.learner.len(), self.arms.len(), "both know the same arms");
         Ok(arm)
     }
 
@@ -51,6 +52,7 @@ impl Router {
         state.reservation = Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0));
         state.share = settings.throughput_cap;
         self.shares_due = f64::NEG_INFINITY;
+        debug_assert_eq!(self.learner.prices(arm), settings.prices, "both know the same prices");
         if self.plan.slot(arm).is_some() {
             self.load_lp();
             self.update_gates();
@@ -72,6 +74,7 @@ impl Router {
             self.install(StagePlan::new(self.plan.stage(), &left, self.arms.len())?);
             self.has_lost_slot = true;
         }
+        debug_assert!(self.plan.slot(arm).is_none(), "arm {arm} is still live");
         Ok(())
     }
 

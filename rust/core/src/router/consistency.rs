@@ -69,7 +69,7 @@ impl Router {
         let sums = [ledger.billed, ledger.in_flight, ledger.written_off];
         let is_sound = sums.iter().all(|sum| sum.is_finite()) && self.start_costs.is_sound();
         sound(is_sound && self.billed.is_sound(), "the sums of money")?;
-        let is_sound = ledger.queries <= MOST && self.counters.largest() <= MOST;
+        let is_sound = self.counters.largest() <= MOST && self.counters.decided() == ledger.queries;
         sound(is_sound, "the counters")
     }
 

@@ -101,6 +101,12 @@ impl Counters {
         FailureReason::NAMES.iter().zip(self.failures).map(|(&(name, _), count)| (name, count))
     }
 
+    /// Decisions made.
+    pub(super) fn decided(&self) -> u64 {
+        let whole = self.optimal + self.throttled + self.budget_infeasible + self.cap_infeasible;
+        whole + self.restricted
+    }
+
     /// The largest of all counts.
     pub(super) fn largest(&self) -> u64 {
         self.fields().flat_map(|(_, counts)| counts).copied().fold(0, u64::max)

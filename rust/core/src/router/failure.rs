@@ -50,6 +50,7 @@ impl Router {
         marked.has_reward |= reward.is_some();
         marked.has_cost |= bill.is_some();
         marked.is_released = true;
+        debug_assert!(!open.has_failed && open.at <= now, "{open:?} at {now}");
         self.counters.failures[reason as usize] += 1;
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.

@@ -124,6 +124,7 @@ impl Router {
     /// Takes back what [`OpenDecision::mark`] noted.
     fn unmark(&mut self, now: f64, observation: &Observation) {
         if let Ok(open) = self.decisions.find(observation.id, now) {
+            debug_assert!(open.has_reward || observation.reward.is_none(), "was not marked");
             open.has_reward &= observation.reward.is_none();
             open.has_cost &= !observation.has_cost();
         }
@@ -157,6 +158,7 @@ impl Router {
     /// Bills a decision: the ledger, the hard limits and the token bucket.
     #[inline]
     pub(super) fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
+        debug_assert!(bill.is_finite(), "{bill} for {open:?}");
         self.ledger.billed = self.billed.add(bill);
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
@@ -199,6 +201,7 @@ impl Router {
             return;
         }
         let Arm { traffic, health, .. } = &mut self.arms[open.arm];
+        debug_assert!(!open.has_failed, "what has failed was released by that: {open:?}");
         traffic.release(open.at, now);
         if health.note_success(open.at) {
             self.update_gates();
@@ -216,6 +219,7 @@ impl Router {
     /// Settles a decision that was evicted: what is still unknown of it is never taken for free.
     #[inline]
     pub(super) fn write_off(&mut self, open: &OpenDecision) {
+        debug_assert!(open.at <= self.clock, "decided later than now: {open:?}");
         if !open.has_cost {
             self.ledger.in_flight -= open.expected_cost;
             self.ledger.written_off += open.expected_cost;

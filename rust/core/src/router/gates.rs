@@ -9,5 +9,6 @@ impl Router {
         self.has_traffic_limits = live().any(|arm| !arm.traffic.is_off());
         let has_open_breaker = live().any(|arm| !arm.health.is_closed());
         self.is_gated = self.has_traffic_limits || has_open_breaker || !self.guard.is_off();
+        debug_assert!(self.is_gated || self.guard.is_off(), "hard limits would not be looked at");
     }
 }

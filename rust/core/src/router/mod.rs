@@ -160,6 +160,7 @@ impl Router {
         }
         // Later, or not a number.
         check_time(now)?;
+        debug_assert!(now > self.clock, "time runs backwards");
         self.clock = now;
         Ok(now)
     }

@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::arm::{Arm, Need};
+use crate::checks::is_cap;
 use crate::decision::{Decision, Query, Reasons};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
@@ -9,7 +10,7 @@ use crate::log::LoggedArm;
 use crate::lp::RoutingLp;
 use crate::sampling::Sampler;
 use crate::status::DecisionStatus;
-use crate::tolerances::SHARE_TOLERANCE;
+use crate::tolerances::{SHARE_TOLERANCE, TIE_TOLERANCE};
 
 /// Seconds between two derivations of shares from the arrival rate.
 pub(super) const SHARES_EVERY: f64 = 1.0;
@@ -27,6 +28,7 @@ impl Draw {
     fn from(lp: &RoutingLp, sampler: &mut Sampler, budget: f64) -> Result<Self, Error> {
         let slot = sampler.draw(lp.support(), lp.probabilities()).ok_or(Error::NoLiveArm)?;
         let (probability, budget_price) = (lp.probabilities()[slot], lp.budget_price());
+        debug_assert!(probability > 0.0 && probability <= 1.0 + TIE_TOLERANCE, "{probability}");
         Ok(Self { slot, status: DecisionStatus::of(lp, budget), probability, budget_price })
     }
 }
@@ -85,6 +87,7 @@ impl Router {
         if !self.arms[arm].health.is_closed() {
             reasons.insert(Reasons::PROBE);
         }
+        debug_assert!(self.restricted.slots.contains(&draw.slot), "arm {arm} may not serve this");
         let need = self.restricted.needs[draw.slot];
         self.guard.reserve(need.reservation);
         Ok(self.open(&draw, now, need, reasons))
@@ -134,6 +137,7 @@ impl Router {
             let share = self.planned_share(arm);
             // Small movements are not worth a cold solve.
             if (share - self.arms[arm].share).abs() > SHARE_TOLERANCE * share {
+                debug_assert!(is_cap(share), "arm {arm} gets a share of {share}");
                 self.arms[arm].share = share;
                 has_changed = true;
             }
@@ -170,6 +174,8 @@ impl Router {
         let state = &mut self.arms[arm];
         state.traffic.take(need.tokens);
         state.health.note_sent(now);
+        debug_assert_eq!(self.ledger.queries, id + 1, "decisions are numbered as they are counted");
+        debug_assert_eq!(self.counters.decided(), self.ledger.queries, "{:?}", self.counters);
         let Draw { probability, budget_price, .. } = *draw;
         let stage = self.plan.stage();
         let decision = Decision { id, arm, probability, stage, budget_price, reasons };

@@ -3,6 +3,7 @@
 use super::Router;
 use super::config::check_budget;
 use crate::arm_index::ArmIndex;
+use crate::checks::is_cost;
 use crate::confidence::Bounds;
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -35,6 +36,7 @@ impl Router {
         self.extend_stage();
         self.guard.pay_undated(Nanodollars::from_usd(start.usd));
         self.start_costs.owe(start);
+        debug_assert!(self.lp.is_some(), "a plan without an LP");
         Ok(&self.plan)
     }
 
@@ -59,6 +61,7 @@ impl Router {
         let queries = self.ledger.queries;
         self.stage_end = self.config.stage_queries.map(|n| queries.saturating_add(n));
         self.has_lost_slot = false;
+        debug_assert!(!self.is_stage_due(), "a stage that is due from its start");
     }
 
     /// Replaces the budget.
@@ -68,6 +71,7 @@ impl Router {
     pub fn set_budget(&mut self, budget: f64) -> Result<(), Error> {
         check_budget(budget)?;
         self.config.budget = budget;
+        debug_assert!(is_cost(self.paced_budget()), "{}", self.paced_budget());
         Ok(())
     }
 
@@ -79,5 +83,7 @@ impl Router {
         self.load_lp();
         self.update_gates();
         self.shares_due = f64::NEG_INFINITY;
+        let slots = self.lp.as_ref().map_or(0, |lp| lp.probabilities().len());
+        debug_assert_eq!(slots, self.plan.arms().len(), "the LP is that of the plan");
     }
 }
