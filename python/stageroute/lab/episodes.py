@@ -36,6 +36,12 @@ WAITING_UP_TO = 1_000
 PRICE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 """Of the budget's price over the queries; the last one is its largest value."""
 
+AS_MEASURED = (
+    "regret", "regret_after", "overspend_charge", "oracle_reward", "reward", "spend", "spend_after",
+    "worst_running_spend", "start_spend",
+)  # fmt: skip
+"""Fields of a record that are those of `ReplayMetrics`."""
+
 Cell = tuple[tuple[str, float | str], ...]
 
 
@@ -271,10 +277,8 @@ def _record(
         num_queries=episode.num_queries,
         num_stages=episode.num_stages,
         cell=json.dumps(dict(episode.cell)),
-        regret=metrics.regret,
-        regret_after=metrics.regret_after,
+        **{name: getattr(metrics, name) for name in AS_MEASURED},
         total_regret=float(metrics.cumulative_regret[-1]),
-        overspend_charge=metrics.overspend_charge,
         waiting_cost=_waiting_cost(
             episode.workload,
             episode.num_queries,
@@ -282,17 +286,11 @@ def _record(
             episode.num_stages,
             Limits(limits.budget, limits.max_deployed, limits.throughput_cap, solver=limits.solver),
         ),
-        oracle_reward=metrics.oracle_reward,
-        reward=metrics.reward,
-        spend=metrics.spend,
-        spend_after=metrics.spend_after,
         early_spend=float(metrics.running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1]),
         largest_cap_excess=largest_cap_excess(result, caps),
         largest_probability_excess=float((result.probability - caps[result.arm]).max()),
-        worst_running_spend=metrics.worst_running_spend,
         largest_stage_violation=float(metrics.stage_violation.max()),
         starts=int(result.num_started().sum()),
-        start_spend=metrics.start_spend,
         newcomers_tried=newcomers_tried(stream, result),
         lp_counts=json.dumps(result.lp_counts),
         feedback_counts=json.dumps(result.feedback_counts),

@@ -19,7 +19,21 @@ __all__ = ["DecisionTrace", "drive"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DecisionTrace:
-    """Every decision on a stream; fields as in `ReplayResult`."""
+    """Every decision of a policy on a stream.
+
+    Attributes
+    ----------
+    arm : ndarray of uint32, shape (T,)
+        The column that served each query.
+    probability, budget_price : ndarray, shape (T,)
+        With what probability it was drawn; the budget's dual price, reward per USD.
+    stage_starts : ndarray of int64, shape (K,)
+        The first query of each stage.
+    deployments : tuple of tuple of int
+        The live columns of each stage.
+    seconds_routing, seconds_deploying : float
+        Wall-clock time in the loop and at stage boundaries.
+    """
 
     arm: NDArray[np.uint32]
     probability: Floats

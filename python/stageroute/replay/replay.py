@@ -1,14 +1,14 @@
 """Replay a stream through a policy, held to the rules, with what its decisions brought."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.datasets.streams import Stream
 from stageroute.policies import Limits, Policy
-from stageroute.policies.driver import drive
+from stageroute.policies.driver import DecisionTrace, drive
 from stageroute.policies.rules import Referee
 
 __all__ = ["ReplayResult", "replay"]
@@ -16,22 +16,14 @@ __all__ = ["ReplayResult", "replay"]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class ReplayResult:
-    """Every decision of a replay, and what it brought.
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ReplayResult(DecisionTrace):
+    """Every decision of a replay, and what it brought; further fields as in `DecisionTrace`.
 
     Attributes
     ----------
-    arm : ndarray of uint32, shape (T,)
-        The column that served each query.
-    probability, budget_price : ndarray, shape (T,)
-        With what probability it was drawn; the budget's dual price, reward per USD.
     reward, cost : ndarray, shape (T,)
         The outcome, USD for costs.
-    stage_starts : ndarray of int64, shape (K,)
-        The first query of each stage.
-    deployments : tuple of tuple of int
-        The live columns of each stage.
     lp_counts : dict of str to int
         LPs by status, for policies that solve any.
     feedback_counts : dict of str to float
@@ -39,22 +31,13 @@ class ReplayResult:
     over : dict of str to int
         How often each rule was broken; rules that were kept are left out. ``max_deployed`` counts
         stages, ``caps`` pairs of a stage and a model, ``probability`` queries without one.
-    seconds_routing, seconds_deploying : float
-        Wall-clock time in the loop and at stage boundaries.
     """
 
-    arm: NDArray[np.uint32]
-    probability: Floats
-    budget_price: Floats
     reward: Floats
     cost: Floats
-    stage_starts: NDArray[np.int64]
-    deployments: tuple[tuple[int, ...], ...]
     lp_counts: dict[str, int]
     feedback_counts: dict[str, float]
     over: dict[str, int]
-    seconds_routing: float
-    seconds_deploying: float
 
     def num_started(self) -> NDArray[np.int64]:
         """Return how many models each stage started, those of the first included, shape (K,)."""
@@ -92,18 +75,12 @@ def replay(
         a probability that is none.
     """
     referee = Referee(policy, stream, limits)
-    trace = drive(policy, stream, num_stages, referee, native=native)
+    made = drive(policy, stream, num_stages, referee, native=native)
     return ReplayResult(
-        arm=trace.arm,
-        probability=trace.probability,
-        budget_price=trace.budget_price,
-        reward=stream.table.reward[stream.rows, trace.arm],
-        cost=stream.table.cost[stream.rows, trace.arm],
-        stage_starts=trace.stage_starts,
-        deployments=trace.deployments,
+        **{field.name: getattr(made, field.name) for field in fields(made)},
+        reward=stream.table.reward[stream.rows, made.arm],
+        cost=stream.table.cost[stream.rows, made.arm],
         lp_counts=policy.counts(),
         feedback_counts=policy.feedback_counts(),
         over=dict(referee.over),
-        seconds_routing=trace.seconds_routing,
-        seconds_deploying=trace.seconds_deploying,
     )
