@@ -44,7 +44,9 @@ AREAS = {
     "rust/core/src/confidence.rs": Area("stageroute-core", ("statistics",)),
     "rust/core/src/stats.rs": Area("stageroute-core", ("drift", "statistics")),
     "rust/core/src/router/consistency.rs": Area("stageroute-core", ("consistency",)),
-    "rust/core/src/router/f": Area("stageroute-core", ("feedback", "health", "router")),
+    "rust/core/src/router/f": Area(
+        "stageroute-core", ("feedback", "guard", "health", "router", "throughput")
+    ),
     "rust/core/src/router/": Area(
         "stageroute-core",
         ("guard", "health", "queries", "router", "router_state", "throughput"),

@@ -241,6 +241,14 @@ fn ties_are_solved_cold() {
     assert_eq!(solves(0.0), counts(0, 0, 4));
     assert_eq!(solves(0.125 * TIE_TOLERANCE), counts(0, 0, 4));
     assert_eq!(solves(TIE_TOLERANCE), counts(3, 0, 1));
+    // The same of one arm that changes.
+    let mut lp = solved(&[(0.25, 0.0, 1.0), (0.3125, 1.0, 1.0), (0.375, 3.0, 1.0)], 0.5);
+    lp.set_arm(2, 0.4375 - TIE_TOLERANCE, 3.0);
+    lp.solve().unwrap();
+    assert_eq!(lp.counts(), counts(1, 0, 1));
+    lp.set_arm(2, 0.4375 - 0.125 * TIE_TOLERANCE, 3.0);
+    lp.solve().unwrap();
+    assert_eq!(lp.counts(), counts(1, 0, 2));
 }
 
 // ---- certificates -----------------------------------------------------------------------------
