@@ -3,53 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/learner.rs"]
+mod common;
+
+use common::{HASTY, PRICES, change_test, confidence, learner, observe, repeat};
 use stageroute_core::{
-    ArmIndex, Bounds, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift, Error,
-    Forgetting, Learner, Moments, Prices, Prior, Sampler, Tokens,
+    ArmIndex, ChangeTest, CostFeedback, Drift, Error, Forgetting, Learner, Moments, Prices, Prior,
+    Sampler, Tokens,
 };
-
-fn confidence() -> Confidence {
-    let published = Confidence::new(ConfidenceFamily::Bernstein, 0.15, 0.02);
-    Confidence { growth: 1.0, min_visits: 20, ..published }
-}
-
-/// A test that fires soon.
-const HASTY: ChangeTest = ChangeTest { threshold: 4.0, slack: 0.2, min_samples: 5 };
-
-fn change_test(test: ChangeTest) -> Drift {
-    Drift { change_test: Some(test), ..Drift::default() }
-}
-
-/// One learner with an arm that learns USD and one that learns tokens.
-fn learner(drift: Drift) -> Learner {
-    let mut learner = Learner::new(confidence(), drift).unwrap();
-    learner.add_arm(&Prior::default(), None).unwrap();
-    learner.add_arm(&Prior::default(), Some(PRICES)).unwrap();
-    learner
-}
-
-const PRICES: Prices = Prices { input: 3.0, cached_input: 0.3, output: 15.0 };
-
-/// What both arms of [`learner`] are told when a query costs so many USD.
-fn feedback(arm: usize, cost: f64) -> CostFeedback {
-    if arm == 0 {
-        CostFeedback::Usd(cost)
-    } else {
-        let output = cost / PRICES.output * 1e6;
-        CostFeedback::Tokens(Tokens { output, ..Tokens::default() })
-    }
-}
-
-fn observe(learner: &mut Learner, arm: ArmIndex, reward: f64, cost: f64) -> Bounds {
-    learner.observe(arm, Some(reward), Some(feedback(arm.index(), cost))).unwrap()
-}
-
-/// So many equal observations.
-fn repeat(learner: &mut Learner, times: usize, arm: usize, reward: f64, cost: f64) {
-    for _ in 0..times {
-        observe(learner, ArmIndex::try_from(arm).unwrap(), reward, cost);
-    }
-}
 
 fn bernoulli(sampler: &mut Sampler, p: f64) -> f64 {
     if sampler.unit() < p { 1.0 } else { 0.0 }
@@ -173,10 +134,10 @@ fn what_is_no_change_does_not_fire() {
     assert_eq!(outliers.changes(ArmIndex(0)), 0);
 
     let mut steady = standard();
-    repeat(&mut steady, 1_000, 0, 0.5, 1e-3);
-    repeat(&mut steady, 1_000, 0, 0.505, 1.01e-3);
+    repeat(&mut steady, 1_000, ArmIndex(0), 0.5, 1e-3);
+    repeat(&mut steady, 1_000, ArmIndex(0), 0.505, 1.01e-3);
     assert_eq!(steady.changes(ArmIndex(0)), 0);
-    repeat(&mut steady, 100, 0, 0.505, 1.2e-3);
+    repeat(&mut steady, 100, ArmIndex(0), 0.505, 1.2e-3);
     assert_eq!(steady.changes(ArmIndex(0)), 1);
 
     let mut misled = Learner::new(confidence(), change_test(ChangeTest::default())).unwrap();
@@ -191,9 +152,9 @@ fn what_is_no_change_does_not_fire() {
 #[test]
 fn a_quantity_that_was_always_zero_can_change() {
     let mut learner = standard();
-    repeat(&mut learner, 500, 0, 0.0, 0.0);
+    repeat(&mut learner, 500, ArmIndex(0), 0.0, 0.0);
     assert_eq!(learner.changes(ArmIndex(0)), 0);
-    repeat(&mut learner, 30, 0, 1.0, 0.0);
+    repeat(&mut learner, 30, ArmIndex(0), 1.0, 0.0);
     assert_eq!(learner.changes(ArmIndex(0)), 1);
 }
 

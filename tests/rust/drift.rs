@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/learner.rs"]
+mod common;
+
+use common::{HASTY, PRICES, change_test, confidence, feedback, learner, observe, repeat};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::{
@@ -19,20 +23,8 @@ fn config() -> ProptestConfig {
     }
 }
 
-fn confidence() -> Confidence {
-    let published = Confidence::new(ConfidenceFamily::Bernstein, 0.15, 0.02);
-    Confidence { growth: 1.0, min_visits: 20, ..published }
-}
-
-/// A test that fires soon.
-const HASTY: ChangeTest = ChangeTest { threshold: 4.0, slack: 0.2, min_samples: 5 };
-
 fn forgetting(forgetting: Forgetting) -> Drift {
     Drift { forgetting, ..Drift::default() }
-}
-
-fn change_test(test: ChangeTest) -> Drift {
-    Drift { change_test: Some(test), ..Drift::default() }
 }
 
 /// Every way to forget, alone and with a change test.
@@ -47,37 +39,6 @@ fn all_ways() -> Vec<Drift> {
     .into_iter()
     .flat_map(|way| [forgetting(way), Drift { change_test: Some(HASTY), ..forgetting(way) }])
     .collect()
-}
-
-/// One learner with an arm that learns USD and one that learns tokens.
-fn learner(drift: Drift) -> Learner {
-    let mut learner = Learner::new(confidence(), drift).unwrap();
-    learner.add_arm(&Prior::default(), None).unwrap();
-    learner.add_arm(&Prior::default(), Some(PRICES)).unwrap();
-    learner
-}
-
-const PRICES: Prices = Prices { input: 3.0, cached_input: 0.3, output: 15.0 };
-
-/// What both arms of [`learner`] are told when a query costs so many USD.
-fn feedback(arm: usize, cost: f64) -> CostFeedback {
-    if arm == 0 {
-        CostFeedback::Usd(cost)
-    } else {
-        let output = cost / PRICES.output * 1e6;
-        CostFeedback::Tokens(Tokens { output, ..Tokens::default() })
-    }
-}
-
-fn observe(learner: &mut Learner, arm: ArmIndex, reward: f64, cost: f64) -> Bounds {
-    learner.observe(arm, Some(reward), Some(feedback(arm.index(), cost))).unwrap()
-}
-
-/// So many equal observations.
-fn repeat(learner: &mut Learner, times: usize, arm: ArmIndex, reward: f64, cost: f64) {
-    for _ in 0..times {
-        observe(learner, arm, reward, cost);
-    }
 }
 
 fn next_bounds(learner: &Learner) -> Vec<Bounds> {
