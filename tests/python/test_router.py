@@ -15,6 +15,7 @@ import pytest
 
 import stageroute
 from stageroute import Confidence, Decision, Model, StageRouter
+from stageroute.config.router import RouterSettings
 from stageroute.errors import (
     AlreadyObservedError,
     DecisionError,
@@ -450,6 +451,13 @@ def test_everything_public_has_help(name: str) -> None:
         for attribute, value in vars(thing).items():
             if not attribute.startswith("_") and callable(value):
                 assert inspect.getdoc(value), attribute
+
+
+def test_the_signature_names_every_setting() -> None:
+    names = list(inspect.signature(StageRouter).parameters)
+    assert names[:3] == ["models", "budget", "max_deployed"]
+    assert {field.name for field in dataclasses.fields(RouterSettings)} < set(names)
+    assert "settings" not in names
 
 
 def test_hot_path_methods_have_signatures() -> None:

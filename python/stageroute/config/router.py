@@ -28,6 +28,10 @@ SOLVERS: Final = ("highs", "native")
 """What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
 
 
+def _random_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterSettings:
     """All settings of a `StageRouter`: what a snapshot is made for.
@@ -98,7 +102,7 @@ class RouterSettings:
     max_age: float | None = None
     time_limit: float | None = None
     solver: str = "highs"
-    seed: int = 0
+    seed: int = field(default_factory=_random_seed)
 
     def __post_init__(self) -> None:
         rule = "must be finite and above 0, in USD per query"
@@ -132,7 +136,7 @@ class RouterSettings:
         given["hard_limits"] = tuple(given.get("hard_limits", ()))
         # Only what differs from `FAILURES` is a setting, and is stored.
         given["failures"] = dict(given.get("failures") or {})
-        return cls(**{"seed": _random_seed(), **given})
+        return cls(**given)
 
     def _check_parts(self) -> None:
         for name, kind in PARTS.items():
@@ -212,7 +216,3 @@ def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
         return RouterSettings(**values)
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(f"these are not the settings of a router: {error!r}") from error
-
-
-def _random_seed() -> int:
-    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])

@@ -1,6 +1,7 @@
 """The router: what a service calls."""
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
@@ -308,6 +309,17 @@ class StageRouter(_core.Router):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _full_signature() -> inspect.Signature:
+    """List every setting by name, as `help` and editors are to show them."""
+    _, *own, _ = inspect.signature(StageRouter.__new__).parameters.values()
+    settings = inspect.signature(RouterSettings).parameters.values()
+    models, *others = own
+    return inspect.Signature([models, *settings, *others])
+
+
+StageRouter.__signature__ = _full_signature()  # type: ignore[attr-defined]
 
 
 def _as_models(models: Iterable[Model | str]) -> list[Model]:
