@@ -303,6 +303,14 @@ def test_conflicts_say_what_to_relax(
     assert isinstance(caught.value, ValueError)
 
 
+def test_a_solver_that_overlooks_a_set_makes_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HighsSolver, "__call__", lambda *_: None)
+    # What is best without the constraint is forbidden.
+    constraints = DeploymentConstraints(forbidden=(0,))
+    with pytest.raises(SolverError, match="no live set although the constraints allow one"):
+        solve_deployment([0.9, 0.5], [0.1] * 2, [1.0] * 2, 1.0, 1, constraints=constraints)
+
+
 def test_reasons_name_what_keeps_an_arm_live_or_not() -> None:
     constraints = DeploymentConstraints(
         memory=np.array([40.0, 10.0, 60.0, 10.0, 10.0]),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stageroute._core import FACTS, solve_deployment
 from stageroute.config.constraints import DeploymentConstraints, existing_arms
-from stageroute.errors import DeploymentConflictError
+from stageroute.errors import DeploymentConflictError, SolverError
 
 if TYPE_CHECKING:
     from stageroute._core import CoreConstraints
@@ -209,14 +209,14 @@ def find_conflict(named: NamedConstraints, time_limit: float | None) -> Deployme
     Parameters
     ----------
     named : NamedConstraints
-        Which allow no set.
+        Which allow no set, says the solver.
     time_limit : float or None
         Seconds that it may take.
 
     Raises
     ------
     SolverError
-        If that is too little.
+        If that is too little, or if some set is allowed.
     """
     end = None if time_limit is None else time.monotonic() + time_limit
 
@@ -229,6 +229,8 @@ def find_conflict(named: NamedConstraints, time_limit: float | None) -> Deployme
         answer = solve_deployment(zeros, zeros, ones, 0.0, slots, asked, 0.0, None, left)
         return answer is not None
 
+    if allows_any(named):
+        raise SolverError("the solver finds no live set although the constraints allow one")
     remedies = named.names()
     kept = list(remedies)
     for name in remedies:

@@ -58,18 +58,8 @@ impl<'a> DeploymentProblem<'a> {
         Self { mixture, start: &[], sets: LiveSets::of_size(max_deployed) }
     }
 
-    /// Checks every rule of the data.
-    ///
-    /// # Errors
-    /// Those of [`Problem::validate`], and [`Error::WrongLength`], [`Error::InvalidElement`] or
-    /// [`Error::InvalidNumber`] for the other data.
-    pub fn validate(&self) -> Result<(), Error> {
-        self.mixture.validate()?;
-        self.validate_sets()
-    }
-
-    /// Checks all but the mixture.
-    pub(super) fn validate_sets(&self) -> Result<(), Error> {
+    /// Checks all but the mixture, which the LP over all arms checks.
+    pub(super) fn validate(&self) -> Result<(), Error> {
         let arms = self.mixture.reward.len();
         if !self.start.is_empty() {
             check_lengths("start", self.start.len(), arms, "one for each arm")?;

@@ -23,7 +23,7 @@ pub trait SetSolver {
     /// [`super::OPTIMALITY_TOLERANCE`]; if not, its sets are improved.
     const IS_EXACT: bool;
 
-    /// Chooses the allowed set that is best at a goal; None if there is none, or, but for
+    /// Chooses the allowed set of a sound problem that is best at a goal; None if there is none, or, but for
     /// [`Goal::Largest`], if no mixture of any is possible. `relaxed` is the solved LP over all arms,
     /// given where there are no constraints.
     ///
@@ -63,15 +63,16 @@ pub struct Deployment {
 /// optimum's price and `current_price`.
 ///
 /// # Errors
-/// Those of [`DeploymentProblem::validate`]; [`Error::InvalidNumber`] for `current_price`; the solver's;
-/// [`Error::ContradictedSolver`] if it is wrong by more than rounding.
+/// Those of [`Problem::validate`]; [`Error::WrongLength`], [`Error::InvalidElement`] or
+/// [`Error::InvalidNumber`] for the other data; the solver's; [`Error::ContradictedSolver`] if it is wrong
+/// by more than rounding.
 pub fn solve_deployment<S: SetSolver>(
     problem: &DeploymentProblem<'_>,
     current_price: f64,
     solver: &mut S,
 ) -> Result<Option<Deployment>, S::Error> {
     let mut relaxed = RoutingLp::new(problem.mixture)?;
-    problem.validate_sets()?;
+    problem.validate()?;
     let rule = "must be finite and not negative, in reward per USD";
     check(is_cost(current_price), "current_price", current_price, rule)?;
     let mut own = Polish::new(problem, current_price);
