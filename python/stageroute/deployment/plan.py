@@ -16,7 +16,7 @@ from stageroute.errors import NoModelError
 if TYPE_CHECKING:
     from stageroute._core import CorePlanning
 
-__all__ = ["Candidate", "Situation", "StagePlan", "make_plan"]
+__all__ = ["Candidate", "PlanInput", "StagePlan", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class PlanInput:
     """What a plan is made from.
 
     Attributes
@@ -135,7 +135,7 @@ class Situation:
     stage_queries: float
 
 
-def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
+def make_plan(settings: RouterSettings, given: PlanInput) -> StagePlan:
     """Choose the live set of the next stage.
 
     Raises
@@ -147,18 +147,18 @@ def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
     SolverError
         If the MIP ended without a proven optimum.
     """
-    planning = now.planning
+    planning = given.planning
     arms = planning["arms"]
     if arms.size == 0:
         raise NoModelError(
             "no candidate is left: every model has retired or failed; add one, or wait"
         )
     reward, cost, share = planning["reward_ucb"], planning["cost_lcb"], planning["share"]
-    candidates = [now.models[arm] for arm in arms]
+    candidates = [given.models[arm] for arm in arms]
     names = {model.name for model in candidates}
-    others = [model.name for model in now.models if model.name not in names]
-    constraints = settings.fleet.constraints(candidates, now.stage_queries, retired=others)
-    slots = np.flatnonzero(np.isin(arms, now.live))
+    others = [model.name for model in given.models if model.name not in names]
+    constraints = settings.fleet.constraints(candidates, given.stage_queries, retired=others)
+    slots = np.flatnonzero(np.isin(arms, given.live))
     current_price = 0.0
     if slots.size:
         current = solve_routing_lp(reward[slots], cost[slots], share[slots], settings.budget)
@@ -178,46 +178,46 @@ def make_plan(settings: RouterSettings, now: Situation) -> StagePlan:
     forced: tuple[tuple[str, ...], ...] = ((),) * len(candidates)
     if constraints is not None:
         forced = reasons(constraints, solution.deployed, len(candidates), slots.tolist())
-    return _describe(solution, now, forced)
+    return _describe(solution, given, forced)
 
 
 def _describe(
-    solution: DeploymentSolution, now: Situation, forced: Sequence[tuple[str, ...]]
+    solution: DeploymentSolution, given: PlanInput, forced: Sequence[tuple[str, ...]]
 ) -> StagePlan:
-    arms = [int(arm) for arm in now.planning["arms"]]
-    chosen, live = {arms[slot] for slot in solution.deployed}, set(now.live)
+    arms = [int(arm) for arm in given.planning["arms"]]
+    chosen, live = {arms[slot] for slot in solution.deployed}, set(given.live)
     price = solution.budget_price
     candidates = []
     for slot, arm in enumerate(arms):
-        reward = float(now.planning["reward_ucb"][slot])
-        cost = float(now.planning["cost_lcb"][slot])
+        reward = float(given.planning["reward_ucb"][slot])
+        cost = float(given.planning["cost_lcb"][slot])
         weight = float(solution.weights[slot])
         value = reward - price * cost if np.isfinite(price) else -cost
         candidates.append(
             Candidate(
-                model=now.models[arm].name,
+                model=given.models[arm].name,
                 action=_action(is_chosen=arm in chosen, is_live=arm in live),
                 reason=_reason(forced[slot], is_chosen=arm in chosen, weight=weight),
                 weight=weight,
                 reward_ucb=reward,
                 cost_lcb=cost,
                 reduced_value=value,
-                throughput_share=float(now.planning["share"][slot]),
+                throughput_share=float(given.planning["share"][slot]),
             )
         )
     started = chosen - live
     return StagePlan(
-        after_stage=now.stage,
-        models=_names(now.models, chosen),
-        start=_names(now.models, started),
-        stop=_names(now.models, live - chosen),
-        stay=_names(now.models, chosen & live),
+        after_stage=given.stage,
+        models=_names(given.models, chosen),
+        start=_names(given.models, started),
+        stop=_names(given.models, live - chosen),
+        stay=_names(given.models, chosen & live),
         status=solution.status,
         expected_reward=solution.objective,
         expected_spend=solution.spend,
         budget_price=price,
-        start_cost=sum(now.models[arm].start_cost for arm in started),
-        stage_queries=now.stage_queries,
+        start_cost=sum(given.models[arm].start_cost for arm in started),
+        stage_queries=given.stage_queries,
         candidates=tuple(candidates),
     )
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Literal
 
 from stageroute._core import Control
-from stageroute.deployment.plan import Situation, StagePlan, make_plan
+from stageroute.deployment.plan import PlanInput, StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
 from stageroute.router.facts import Facts, note
@@ -77,14 +77,14 @@ class Stages:
         with self._lock:
             facts = self._facts
             stage, live = self._control.plan()
-            situation = Situation(
+            given = PlanInput(
                 planning=self._control.planning(),
                 models=list(facts.models),
                 live=live,
                 stage=stage,
                 stage_queries=self._expected_queries(),
             )
-        return make_plan(facts.settings, situation)
+        return make_plan(facts.settings, given)
 
     def commit(self, plan: StagePlan) -> Deployment:
         """End the stage: switch to a planned live set in one step.
