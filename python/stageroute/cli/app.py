@@ -17,7 +17,9 @@ EXIT_ERROR: Final = 1
 EXIT_WRONG_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
-SEVERAL: Final = Parameter(consume_multiple=True, negative_iterable=())
+SEVERAL: Final = Parameter(
+    consume_multiple=True, negative_iterable=(), show_default=lambda value: value or None
+)
 """Options that take several values take all that follow: --budget 0.001 0.002."""
 
 _SILENT: Final = logging.NullHandler()
@@ -28,6 +30,8 @@ app = App(
     version=f"stageroute {__version__}",
     help="Decide which LLMs to keep live and which one serves each query.",
     help_format="plaintext",
+    help_epilogue="Exit status: 0; 1 an error; 2 wrong usage; 3 something got worse (compare); "
+    "130 interrupted.",
     default_parameter=SEVERAL,
     result_action="return_value",
 )

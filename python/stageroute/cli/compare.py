@@ -28,8 +28,10 @@ def compare(before: Path, after: Path, /, *, json: Json = None) -> int:
 
     Parameters
     ----------
-    before, after
+    before
         Folder of results, or a file of --figures or --json.
+    after
+        The same, of the other run.
     """
     check_writable(json)
     comparison = compare_figures(read_figures(before), read_figures(after))

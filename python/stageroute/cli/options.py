@@ -14,6 +14,7 @@ from stageroute.config.settings import ChangeTest
 from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS
 from stageroute.deployment.solve import SOLVERS
 from stageroute.errors import InvalidInputError
+from stageroute.policies import CONTEXTUAL, POLICIES, RIVALS
 
 __all__ = ["OFF", "changes_of", "flag_of", "read_changes", "write_value"]
 
@@ -116,6 +117,8 @@ def changes_of(settings: object, *, without: Sequence[str] = (), show_defaults: 
         if not field.init or field.name in without:
             continue
         text, default = meaning[field.name], getattr(settings, field.name)
+        if field.name == "policies":
+            text += f" Names: {', '.join([*POLICIES, *CONTEXTUAL, *RIVALS])}."
         if show_defaults and default not in (None, False, ()):
             text += f" [default: {' '.join(write_value(field.name, default))}]"
         members[field.name] = _option(field.name, hints[field.name], text, default)

@@ -31,6 +31,7 @@ class DrillSettings:
     hard_limit : float, optional
         USD per clock hour, above 0; by default 1.05 times what the budget allows in the busiest.
     max_deployed : int, default 4
+        How many models can be live at once.
     stages : int, default 33
         Into how many stages the trace is divided, counted in queries.
     seed : int, default 0
