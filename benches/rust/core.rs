@@ -140,7 +140,7 @@ fn router(family: ConfidenceFamily, arms: usize) -> Router {
     router
 }
 
-/// Bernoulli rewards and even costs, the dearer the better.
+/// Bernoulli rewards and even costs, the more expensive the better.
 fn outcomes(rows: usize, arms: usize) -> (Vec<f64>, Vec<f64>) {
     let mut sampler = Sampler::new(2);
     (0..rows * arms)

@@ -36,12 +36,12 @@ def test_every_job_is_done_once(tmp_path: Path, workers: int) -> None:
 def test_a_job_whose_process_is_lost_runs_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    jobs = [Job(number, "die once" if number % 4 == 2 else "answer") for number in range(12)]
+    jobs = [Job(number, "die once" if number == 2 else "answer") for number in range(12)]
     with caplog.at_level(logging.WARNING, "stageroute.replay.parallel"):
         results = list(run_jobs(partial(do, tmp_path), jobs, 2, lambda job: job.number // 6))
     assert sorted(number for number, _ in results) == list(range(12))
     begun = [len((tmp_path / f"begun-{n}").read_text().splitlines()) for n in range(12)]
-    assert all(begun[n] == 2 for n in (2, 6, 10))
+    assert begun[2] == 2
     assert max(begun) == 2  # also where another job of the same moment was at fault
     assert "what was under way runs again, one by one: Job(number=" in caplog.text
 

@@ -42,7 +42,7 @@ fn standard() -> Learner {
 // ---- what fires it, and what happens then -----------------------------------------------------
 
 /// Tells an arm of rewards of mean `p` and of even costs around `cost` until the test has fired;
-/// at most so many.
+/// within `limit` queries.
 fn until_fired(learner: &mut Learner, arm: ArmIndex, p: f64, cost: f64, limit: usize) -> bool {
     let mut world = Sampler::new(4);
     let before = learner.changes(arm);

@@ -202,7 +202,7 @@ fn an_idle_arm_keeps_what_is_forgotten_per_query() {
 }
 
 /// A decayed weight stays below `min_visits` for ever. Forced visits look at the number of
-/// observations instead, or a bad and dear arm would be forced upon the router without end.
+/// observations instead, or a bad and expensive arm would be forced upon the router without end.
 #[test]
 fn forced_visits_end_although_the_weight_stays_small() {
     let ways = [

@@ -177,7 +177,7 @@ fn a_silent_regression_is_recovered_from() {
     assert!(change_test > 0.985 && both > 0.97, "{shares:?}");
 }
 
-/// A dear arm becomes cheap; the budget leaves it some traffic before.
+/// An expensive arm becomes cheap; the budget leaves it some traffic before.
 #[test]
 fn a_cost_cut_is_made_use_of() {
     let scenario = Scenario {

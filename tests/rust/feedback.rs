@@ -245,7 +245,7 @@ enum Event {
     SetPrice(usize, f64),
 }
 
-/// An id as so many decisions before the next one.
+/// An id, as the number of decisions before the next one.
 fn back() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 1..6_u64, 2 => 6..14_u64, 1 => Just(0)]
 }

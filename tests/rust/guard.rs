@@ -49,7 +49,7 @@ fn usd(nano: i128) -> f64 {
     nano / 1e9
 }
 
-/// An arm of which one query costs at most so many nanodollars.
+/// An arm of which one query costs at most `nano` nanodollars.
 fn arm_up_to(nano: i128) -> ArmSpec {
     let settings = ArmSettings { max_cost: Some(usd(nano)), ..ArmSettings::default() };
     // More than it can ever cost: what is assumed of a bill must not go beyond the promise.
@@ -431,7 +431,7 @@ fn refusing_is_not_outvoted_by_a_limit_with_less_room() {
         let retry_after = Some(86_400.0 - 60.0);
         let expected = Error::AtHardLimit { usd: 190e-9, period: "day", retry_after };
         assert_eq!(refused, expected);
-        // A query that leaves the dear arm out has its mixture from elsewhere.
+        // A query that leaves the expensive arm out has its mixture from elsewhere.
         assert_eq!(strict.route(&only(0)).unwrap().arm, ArmIndex(0));
         strict.observe(60.0, &bill(0, 20)).unwrap();
         strict.route(&Query::at(60.0)).unwrap();
@@ -465,7 +465,7 @@ fn start_costs_count_for_the_window_they_fall_into() {
     }
 }
 
-/// Input that is read from a cache may be dearer: the reservation does not rely on it being cheaper.
+/// Input that is read from a cache may be more expensive: the reservation does not rely on it being cheaper.
 #[test]
 fn tokens_are_reserved_at_their_dearest() {
     let prices = Prices { input: 1.0, cached_input: 4.0, output: 2.0 };

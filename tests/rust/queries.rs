@@ -193,7 +193,7 @@ fn a_restricted_lp_that_stays_warm_decides_as_a_cold_one() {
         let part: &[u32] = if step % 600 < 400 {
             &[0, 2, 3]
         } else {
-            [&[0, 4], &[1, 2, 3, 4][..]][step as usize % 2]
+            [&[0, 4][..], &[1, 2, 3, 4], &[0, 1, 4]][step as usize % 3]
         };
         let allowed =
             (step % 4 != 0).then(|| Cow::Owned(part.iter().copied().map(ArmIndex).collect()));

@@ -37,7 +37,7 @@ fn router(config: &RouterConfig, caps: &[f64]) -> Router {
     router
 }
 
-/// A router whose bounds are pinned: so many equal observations that no radius is left.
+/// A router whose bounds are pinned: by enough equal observations to leave no radius.
 fn informed(config: &RouterConfig, arms: &[(f64, f64, f64)]) -> Router {
     let mut router = Router::new(config.clone()).unwrap();
     let weight = 1_000_000_000_000;
@@ -600,7 +600,7 @@ fn throttled_and_infeasible_decisions_are_told_apart() {
     let mut feasible = informed(&settings, &[(0.9, 6e-3, 1.0), (0.5, 1.5e-3, 1.0)]);
     let first = feasible.route(&Query::default()).unwrap();
     assert_eq!(feasible.counters().optimal, 1);
-    // A bill of 40 budgets: the paced budget is 0 until it is made good.
+    // A bill of 40 budgets: the paced budget is 0 until it is corrected.
     feasible.observe(0.0, &cost_of(first.id, 40.0 * BUDGET)).unwrap();
     let throttled = feasible.route(&Query::default()).unwrap();
     assert_eq!((throttled.arm, throttled.budget_price), (ArmIndex(1), f64::INFINITY));
@@ -638,7 +638,7 @@ fn restricted_decisions_tell_throttled_and_infeasible_apart() {
     };
     assert_eq!(logged(&mut router, 1), DecisionStatus::Optimal);
     assert_eq!(logged(&mut router, 0), DecisionStatus::BudgetInfeasible);
-    // A bill of 40 budgets: the paced budget is 0 until it is made good.
+    // A bill of 40 budgets: the paced budget is 0 until it is corrected.
     router.observe(0.0, &cost_of(0, 40.0 * BUDGET)).unwrap();
     assert_eq!(router.paced_budget(), 0.0);
     assert_eq!(logged(&mut router, 1), DecisionStatus::Throttled);

@@ -125,7 +125,7 @@ struct Sent {
     is_billed: bool,
 }
 
-/// What an arm with these settings takes for a query of so many tokens.
+/// What an arm with these settings takes for a query of `tokens`.
 const MAX_TOKENS: f64 = 50.0;
 
 struct Model {
@@ -138,7 +138,7 @@ struct Model {
 
 impl Model {
     fn under_way(&self) -> u64 {
-        // The table of open decisions holds so many; who is evicted is taken to be done.
+        // The table of open decisions holds no more; what is evicted is taken to be done.
         let kept = self.sent.len().saturating_sub(64);
         self.sent[kept..].iter().filter(|sent| sent.is_under_way).count() as u64
     }
@@ -429,7 +429,7 @@ fn an_arm_at_its_limit_is_routed_around() {
     let mut counts = [0_u32; 4];
     for step in 0..200 {
         let now = 50.0 + 0.01 * f64::from(step);
-        // Who has room is known from outside: one arm is let through, the others are asked.
+        // Which arms have room is known from outside: one arm is let through, the others are asked.
         let mut open = Vec::new();
         for arm in ArmIndex::first(4) {
             let alone = Query { allowed: Some(Cow::Owned(vec![arm])), ..Query::at(now) };

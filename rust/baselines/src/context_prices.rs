@@ -100,12 +100,12 @@ impl SharedPrices {
         }
     }
 
-    /// A query was billed so many USD.
+    /// A query was billed `cost` USD.
     pub(crate) fn bill(&mut self, cost: f64, purse: &Purse) {
         let excess = (cost - purse.paced_budget()) / purse.budget;
         self.start_at(self.money * (self.money_step * excess.min(LARGEST_EXCESS)).exp());
     }
 }
 
-/// No single bill moves λ by more than one of so many times b: costs are heavy-tailed.
+/// No single bill moves λ by more than a bill of this many times b: costs are heavy-tailed.
 const LARGEST_EXCESS: f64 = 20.0;

@@ -71,7 +71,7 @@ impl Duals {
         self.price(self.money)
     }
 
-    /// The price of a query for an arm of cap α whose cost is so many times b.
+    /// The price of a query for an arm of cap α whose cost is `cost` times b.
     pub(crate) fn query_price(&self, arm: ArmIndex, cost: f64, cap: f64) -> f64 {
         self.money_price() * cost + self.price(self.share[arm]) / cap
     }

@@ -82,8 +82,8 @@ impl Index {
         }
     }
 
-    /// The probability of a live arm to be tried at random, after so many queries while it was live
-    /// and among so many live arms. Counted for each arm, since arms keep arriving: those that were
+    /// The probability of a live arm to be tried at random, after `age` queries while it was live
+    /// and among `live` arms. Counted for each arm, since arms keep arriving: those that were
     /// there from the start are tried as their schedule says, and new ones start it anew.
     pub(crate) fn exploration(self, age: u64, live: usize) -> f64 {
         match self {

@@ -88,7 +88,7 @@ pub struct Trace<'a> {
     pub budget_price: &'a mut [f64],
 }
 
-/// Feedback that comes so many queries after its decision, from one stage to the next; what is
+/// Feedback that comes a number of queries after its decision, from one stage to the next; what is
 /// still on its way at the end is never delivered.
 #[derive(Debug, Clone)]
 pub struct LateFeedback {

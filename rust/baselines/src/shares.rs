@@ -31,7 +31,7 @@ impl Shares {
         self.served[arm] as f64 + 1.0 <= self.caps[arm] * queries.max(self.expected) + SLACK
     }
 
-    /// The arm that is the least over its share: who serves when none may.
+    /// The arm that is the least over its share: the one to serve when none may.
     pub(crate) fn least_used(&self, plan: &StagePlan) -> Option<ArmIndex> {
         let used = |arm: ArmIndex| self.served[arm] as f64 / self.caps[arm];
         plan.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))

@@ -15,7 +15,7 @@ pub struct Query<'a> {
     pub now: f64,
     /// The arms that may serve it; `None` for all.
     pub allowed: Option<Cow<'a, [ArmIndex]>>,
-    /// The most it may cost, USD: an arm is left out if its worst case is dearer, or, where no worst
+    /// The most it may cost, USD: an arm is left out if its worst case is more expensive, or, where no worst
     /// case is known, what it is expected to cost.
     pub max_cost: Option<f64>,
     /// Its number of input tokens and the largest number of output tokens, where known.

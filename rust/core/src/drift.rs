@@ -23,7 +23,7 @@ pub struct Drift {
     pub change_test: Option<ChangeTest>,
 }
 
-/// How old observations lose weight. A prior is forgotten as observations are: it is worth so many
+/// How old observations lose weight. A prior is forgotten as observations are: it is worth as many
 /// of them, made when its arm was added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,7 +82,7 @@ impl Default for ChangeTest {
     }
 }
 
-/// Deviations are cut off at so many standard deviations.
+/// Deviations are cut off at this many standard deviations.
 const LARGEST_DEVIATION: f64 = 3.0;
 /// The standard deviation is taken to be at least this share of the mean, so that a quantity that
 /// hardly ever varied is not said to have changed when it moves by next to nothing.

@@ -20,7 +20,7 @@ pub struct HealthConfig {
     pub cooldown: f64,
     /// No cool-down is longer, seconds, at least `cooldown`.
     pub max_cooldown: f64,
-    /// After so many cool-downs without a success between them an arm counts as failed, at least 1.
+    /// After this many cool-downs without a success between them an arm counts as failed, at least 1.
     pub failed_after: u32,
 }
 
@@ -105,7 +105,8 @@ impl Health {
         self.level > 0 && now < self.cooled_until
     }
 
-    /// Whether the arm is cooling down after so many relapses that its slot should be given up.
+    /// Whether the arm is cooling down after as many relapses as make it count as failed, so that its
+    /// slot should be given up.
     #[must_use]
     pub fn has_failed(&self, now: f64, config: &HealthConfig) -> bool {
         self.level >= config.failed_after && self.is_cooling(now)

@@ -19,7 +19,7 @@ pub struct Ledger {
     /// Expected cost of the open decisions whose cost has not been observed, USD.
     pub in_flight: f64,
     /// Expected cost of the decisions that were evicted before their cost was observed, USD. It
-    /// counts as spent: a bill that never comes is not taken for none.
+    /// counts as spent: an unbilled decision still counts at its expected cost.
     pub written_off: f64,
 }
 
@@ -114,9 +114,9 @@ impl CompensatedSum {
 /// Proportional feedback from the spend to the budget of the next LP.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pacing {
-    /// H: a deviation from the budget is to be made good over so many queries.
+    /// H: over- or underspend is corrected over this many queries.
     pub horizon: f64,
-    /// Unspent budget is given back to an LP up to so many times the budget, at least 1.
+    /// Unspent budget is given back to an LP up to this many times the budget, at least 1.
     pub burst: f64,
 }
 

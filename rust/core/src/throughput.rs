@@ -32,7 +32,7 @@ pub struct TrafficLimits {
     /// Queries under way at the same time, at least 1. A query of which nothing more is heard counts
     /// until its decision is evicted, so that `max_age` should be set too.
     pub concurrent: Option<u64>,
-    /// How much traffic may come at once: so many seconds' worth of a limit per minute, in (0, 60);
+    /// How much traffic may come at once: this many seconds' worth of a limit per minute, in (0, 60);
     /// two requests in any case. No query may take more tokens.
     pub burst_seconds: f64,
 }
@@ -224,7 +224,7 @@ impl Traffic {
         self.limits.is_off()
     }
 
-    /// Whether one more query of so many tokens may be sent now.
+    /// Whether one more query that takes `tokens` may be sent now.
     #[inline]
     pub(crate) fn admits(&mut self, tokens: f64, now: f64) -> bool {
         self.is_off() || self.admits_limited(tokens, now)
@@ -254,7 +254,7 @@ impl Traffic {
         self.tokens.as_ref().map_or(f64::INFINITY, |flow| flow.bucket.capacity())
     }
 
-    /// Seconds until one more query of so many tokens may be sent: infinite if it never may, or if
+    /// Seconds until one more query that takes `tokens` may be sent: infinite if it never may, or if
     /// that depends on answers to queries under way.
     pub(crate) fn wait(&mut self, tokens: f64, now: f64) -> f64 {
         if self.is_full() {

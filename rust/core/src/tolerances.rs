@@ -15,7 +15,7 @@ pub const TIE_TOLERANCE: f64 = 1e-12;
 /// "feasible" is the better verdict.
 pub const FEASIBILITY_TOLERANCE: f64 = 1e-12;
 
-/// After so many pivots a walk over the prices has gone wrong. A walk passes every crossing of two
+/// After this many pivots a walk over the prices has gone wrong. A walk passes every crossing of two
 /// scores at most once, of which there are fewer than the square of the arms; small LPs get some more,
 /// so that ties never come near it.
 pub(crate) fn pivot_limit(arms: usize) -> usize {

@@ -17,7 +17,7 @@ const MOST_TOKENS: f64 = 1e9;
 /// No million tokens cost more, USD: with [`MOST_TOKENS`] it keeps every bill below the largest
 /// that a cost in USD may have.
 const HIGHEST_PRICE: f64 = 1e5;
-/// Prices are for so many tokens.
+/// Prices are for this many tokens.
 const PRICED_TOKENS: f64 = 1e6;
 
 const TOKEN_RULE: &str = "must be in [0, 1e9], in tokens";

@@ -41,7 +41,7 @@ pub(crate) const HEADER: usize = 16;
 /// Bytes of a word; every record begins at a multiple of it.
 pub(crate) const WORD: usize = 8;
 
-/// Bytes that a payload of so many bytes takes in the ring.
+/// Bytes that a payload of `len` bytes takes in the ring.
 #[inline]
 pub(crate) fn record_size(len: usize) -> u64 {
     HEADER as u64 + (len as u64).next_multiple_of(WORD as u64)

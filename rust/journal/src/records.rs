@@ -46,7 +46,7 @@ impl<'a> Iterator for Records<'a> {
 pub(crate) enum End {
     /// Where no record of the expected number begins.
     Clean,
-    /// At one that does not fit its checksum or the ring; it claims so many bytes.
+    /// At one that does not fit its checksum or the ring; it claims this many bytes.
     Torn(u64),
 }
 

@@ -160,7 +160,7 @@ fn router(family: ConfidenceFamily, arms: usize) -> Result<Router, Error> {
     Ok(router)
 }
 
-/// Bernoulli rewards and even costs of `arms` arms, the dearer the better.
+/// Bernoulli rewards and even costs of `arms` arms, the more expensive the better.
 fn outcomes(arms: usize) -> (Vec<f64>, Vec<f64>) {
     let mut sampler = Sampler::new(2);
     (0..ROWS as usize * arms)

@@ -175,7 +175,7 @@ impl Simplex {
         let i = self.marginal;
         let mut best: Option<(usize, f64)> = None;
         for k in 0..self.cap.len() {
-            // An arm at 0 must be cheaper (dearer on the way down), one at its cap the reverse.
+            // An arm at 0 must be cheaper (more expensive on the way down), one at its cap the reverse.
             if self.side[k] * direction * (self.cost[k] - self.cost[i]) <= 0.0 {
                 continue;
             }

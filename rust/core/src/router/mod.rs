@@ -277,7 +277,7 @@ impl Router {
         self.counters
     }
 
-    /// Starts an empty log of so many decisions, or none for 0: what is logged is no part of the
+    /// Starts an empty log of at most `capacity` decisions, or none for 0: what is logged is no part of the
     /// state, so that a restored router is told anew.
     ///
     /// # Errors

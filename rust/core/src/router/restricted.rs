@@ -11,8 +11,6 @@ use crate::lp::{Problem, RoutingLp};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Restricted {
     pub(super) lp: Option<RoutingLp>,
-    /// The slots that the LP was loaded with.
-    loaded: Vec<usize>,
     /// The slots that may serve the query.
     pub(super) slots: Vec<usize>,
     /// What it would take, for each slot of the live set.
@@ -25,15 +23,13 @@ impl Restricted {
         self.needs.clear();
         self.needs.resize(live, Need::default());
         self.slots.reserve(live);
-        self.loaded.clear();
-        self.loaded.reserve(live);
         let ones = vec![1.0; live];
         let problem = Problem { reward: &ones, cost: &ones, cap: &ones, budget: 1.0 };
         self.lp = RoutingLp::new(problem).ok();
     }
 
     /// The LP over the slots that may serve the query, with their arms as they stand. It keeps its
-    /// basis while the slots and their shares are those of the last such query.
+    /// basis while there are as many, with the same shares, as for the last such query.
     pub(super) fn load(
         &mut self,
         live: &[ArmIndex],
@@ -42,14 +38,13 @@ impl Restricted {
         columns: &mut Columns,
         budget: f64,
     ) -> Result<&mut RoutingLp, Error> {
-        let Self { lp, loaded, slots, .. } = self;
+        let Self { lp, slots, .. } = self;
         let lp = lp.as_mut().ok_or(Error::NoLiveArm)?;
         let admissible = || slots.iter().map(|&slot| live[slot]);
         let has_shares = |lp: &RoutingLp| {
             admissible().map(|arm| arms[arm].share).eq(lp.problem().cap.iter().copied())
         };
-        if loaded != slots || !has_shares(lp) {
-            loaded.clone_from(slots);
+        if !has_shares(lp) {
             lp.load(columns.fill(admissible(), learner, arms, budget))?;
             return Ok(lp);
         }
