@@ -163,7 +163,7 @@ LEGEND = """\
 ips, snips   inverse propensity score, and self-normalised for each model
 dr           doubly robust: a running mean of each model, corrected by ips
 adaptive_dr  the same, with less weight where the log's probability is small
-worth        effective sample size: so many decisions of the target itself say as much
+worth        effective sample size: this many decisions of the target itself say as much
 carried      share of the target's traffic where the log could not have drawn its model; valued
              like the model's other decisions"""
 

@@ -60,7 +60,7 @@ class Messages:
         return self._taken(np.argsort(self.at, kind="stable"))
 
     def apart(self, copies: int = 1) -> Self:
-        """Return messages with rewards or costs alone: of each message so many copies, in turn."""
+        """Return messages with rewards or costs alone, each a number of times."""
         whole = self._taken(np.repeat(np.arange(self.at.size), 2 * copies))
         is_reward = np.tile([True, False], self.at.size * copies)
         parts = replace(

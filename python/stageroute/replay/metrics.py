@@ -27,7 +27,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 RUNNING_SPEND_FROM = 1_000
-"""The running spend is judged from this query on; before it, a few dear visits dominate."""
+"""The running spend is judged from this query on; before it, a few expensive visits dominate."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,7 +11,7 @@ from stageroute.datasets.streams import Stream
 __all__ = ["NUM_INITIAL", "OnTop", "Workload", "check_draw", "check_initial"]
 
 NUM_INITIAL = 5
-"""Models at the start of a stream, where there are so many; as `stageroute bench` has it."""
+"""Models at the start of a stream, or fewer where a table has fewer."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class SilentRegression(Change):
 
 @dataclass(frozen=True)
 class PriceCut(Change):
-    """The best of the dear models becomes cheap: its costs are scaled down.
+    """The best of the expensive models becomes cheap: its costs are scaled down.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class PriceCut(Change):
         _check_factor(self.factor)
 
     def victim(self, means: Regime, arrived: Arms) -> int:
-        """Choose the model of highest mean reward among those not affordable; else the dearest."""
+        """Choose the model of highest mean reward among those not affordable; else the most expensive."""
         cost = means.cost[arrived]
         chosen = arrived[cost > self._affordable(cost)]
         if chosen.size == 0:

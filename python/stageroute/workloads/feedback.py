@@ -155,7 +155,7 @@ class Repeated(OnTop):
     copies : int, default 2
         Of each message.
     window : int, default 200
-        Each copy is at random 0 to so many queries late.
+        Each copy is 0 to this many queries late, at random.
     """
 
     copies: int = 2

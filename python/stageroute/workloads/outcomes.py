@@ -32,7 +32,7 @@ LENGTH_SPREAD: Final = 0.68
 OWN_SPREAD: Final = 0.2
 """Standard deviations of the log cost: shared by all models of a query, and each model's own.
 Together 0.71, as of list costs of the conversations of the Azure LLM inference trace of 2023 where
-output is four times as dear as input; how it is divided is chosen."""
+output is four times as expensive as input; how it is divided is chosen."""
 
 OUTCOME_STREAM: Final = 0x6F75
 """Keeps the draws of outcomes apart from those of models."""
