@@ -121,7 +121,7 @@ class PriceCut(Change):
         _check_factor(self.factor)
 
     def victim(self, means: Regime, arrived: Arms) -> int:
-        """Choose the model of highest mean reward among those not affordable; else the most expensive."""
+        """Choose the best model that is not affordable; else the most expensive one."""
         cost = means.cost[arrived]
         chosen = arrived[cost > self._affordable(cost)]
         if chosen.size == 0:
