@@ -165,9 +165,9 @@ def test_the_seed_fixes_every_bit(table: OutcomeTable) -> None:
 
 
 def test_generation_is_quick() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     routerbench_synthetic()
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0  # of a core; on a busy machine, too
 
 
 @pytest.mark.parametrize("num_queries", [1, 2, 3, 11, 100])

@@ -26,7 +26,7 @@ def test_every_command_runs(
     pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
     monkeypatch.chdir(tmp_path)
     lines = [line for block in COMMANDS.findall(page) for line in block.splitlines()]
-    assert len(lines) == 4
+    assert lines
     for line in lines:
         program, *arguments = shlex.split(line, comments=True)
         assert program == "stageroute"
