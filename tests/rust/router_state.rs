@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use stageroute_core::lp::SolveCounts;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, Confidence, ConfidenceFamily, Error, FailureReason,
     HardLimit, Observation, Period, Prices, Prior, Query, Router, RouterConfig, StartCost, Tokens,
@@ -63,6 +64,17 @@ fn a_router_tells_its_size_budget_and_time() {
     assert_eq!(router.clock(), 50.0, "it never runs backwards");
     assert_eq!(router.arrival_rate(), 0.0, "nothing is limited");
     assert_eq!(router.limits().count(), 0);
+}
+
+/// How the LPs of a stage were solved: from nothing first, kept while nothing moves.
+#[test]
+fn a_router_tells_how_its_lps_were_solved() {
+    let mut router = router(config(), plain());
+    assert_eq!(router.solve_counts(), SolveCounts::default());
+    for _ in 0..3 {
+        router.route(&Query::default()).unwrap();
+    }
+    assert_eq!(router.solve_counts(), SolveCounts { kept: 2, warm: 0, cold: 1 });
 }
 
 /// Callers look at a clock only where it matters.
