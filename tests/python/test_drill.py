@@ -26,7 +26,7 @@ from stageroute.drill import (
 from stageroute.drill.environment import FAILURE_RATES, Answer
 from stageroute.drill.events import Event
 from stageroute.drill.fleet import FLEET
-from stageroute.drill.known_limits import KnownLimits
+from stageroute.drill.ledger import KnownLimits
 from stageroute.drill.plot import COLOURS
 from stageroute.drill.promises import check, most_in_window
 from stageroute.drill.records import Refusal
@@ -230,7 +230,7 @@ def test_an_environment_that_knows_no_limit_calls_refusals_groundless(
 
 
 def test_what_a_model_may_be_sent() -> None:
-    told = KnownLimits(FLEET["claude-sonnet-4-5"].to_model(), Health(max_cooldown=60.0))
+    told = KnownLimits(FLEET["claude-sonnet-4-5"], Health(max_cooldown=60.0))
     # 120 requests a minute: 3 seconds' worth at once, then 1.9 a second; 16 under way.
     for _ in range(5):
         assert told.why_not(100.0, 0.0) == ""

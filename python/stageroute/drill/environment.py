@@ -14,7 +14,7 @@ from stageroute.config.models import Price, Tokens
 from stageroute.datasets.trace import Trace
 from stageroute.deployment.solve import solve_deployment
 from stageroute.drill.events import Event
-from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, qualities
+from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, qualities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,9 +60,7 @@ class Answer:
     retry_after : float or None
         What a rate-limit answer asks for, seconds.
     reward : float or None
-        Of an answer, if it ever comes.
-    reward_delay : float
-        Seconds from the answer to the reward.
+        Of an answer, if it ever comes: `reward_delay` seconds later.
     """
 
     outcome: str
@@ -75,16 +73,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What an oracle would do while nothing changes.
+    """What an oracle would do from `start` (seconds) on, while nothing changes.
 
-    Attributes
-    ----------
-    start : float
-        From when, seconds.
-    shares : dict of str to float
-        Its mixture, of the models that are there.
-    reward, spend : float
-        Of that mixture; spend in USD per query.
+    `shares` is its mixture, of the models that are there; it brings `reward` and costs `spend`,
+    USD per query.
     """
 
     start: float
@@ -95,7 +87,7 @@ class Truth:
 
 @dataclass(slots=True)
 class Provider:
-    """One model as it stands."""
+    """One model as it stands; `limit` is what it accepts in a minute, where that is limited."""
 
     price: Price
     quality: "NDArray[np.float64]"
@@ -103,16 +95,20 @@ class Provider:
     limit: float | None = None
     accepted: deque[float] = field(default_factory=deque)
 
+    def wait(self, now: float) -> float | None:
+        """Seconds until a limited provider takes another request; None if it does so now."""
+        if self.limit is None:
+            return None
+        while self.accepted and self.accepted[0] <= now - 60.0:
+            self.accepted.popleft()
+        return None if len(self.accepted) < self.limit else self.accepted[0] + 60.0 - now
+
 
 class Environment:
     """Providers and requests.
 
-    Parameters
-    ----------
-    trace : Trace
-    seed : int
-        Fixes every draw. What becomes of a request with a model does not depend on what was routed
-        where before, limits and events apart.
+    `seed` fixes every draw. What becomes of a request with a model does not depend on what was
+    routed where before, limits and events apart.
     """
 
     def __init__(self, trace: Trace, seed: int) -> None:
@@ -171,7 +167,7 @@ class Environment:
         nothing = Tokens(0.0, 0.0)
         if provider.is_down:
             return Answer("error", OUTAGE_SECONDS, nothing)
-        wait = _wait(provider, now)
+        wait = provider.wait(now)
         if wait is not None:
             return Answer("rate_limit", 0.2, nothing, retry_after=wait)
         provider.accepted.append(now)
@@ -224,19 +220,7 @@ class Environment:
                 known.requests_per_minute,
                 known.tokens_per_minute / max(usage.input + usage.output, 1.0),
             )
-            share.append(min(known.cap, per_second / 60.0 / rate))
+            share.append(min(THROUGHPUT_CAP, per_second / 60.0 / rate))
         solution = solve_deployment(reward, cost, share, budget, max_deployed)
         shares = dict(zip(models, map(float, solution.weights), strict=True))
         return Truth(now, shares, solution.objective, solution.spend)
-
-
-def _wait(provider: Provider, now: float) -> float | None:
-    """Seconds until a provider that limits its traffic takes another request; None for now."""
-    if provider.limit is None:
-        return None
-    accepted = provider.accepted
-    while accepted and accepted[0] <= now - 60.0:
-        accepted.popleft()
-    if len(accepted) < provider.limit:
-        return None
-    return accepted[0] + 60.0 - now

@@ -1,6 +1,6 @@
 """What happens to the fleet during a drill, and when."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stageroute.config.models import Price
@@ -70,7 +70,4 @@ EVENTS: Final = (
 
 def timeline(span: float) -> tuple[Event, ...]:
     """Place the events in a trace of `span` seconds."""
-    return tuple(
-        Event(e.kind, e.title, e.start * span, e.end * span, e.model, e.price, e.factor)
-        for e in EVENTS
-    )
+    return tuple(replace(e, start=e.start * span, end=e.end * span) for e in EVENTS)

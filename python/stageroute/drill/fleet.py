@@ -1,6 +1,6 @@
 """The models of the drill: real list prices, and an invented quality, speed and reliability."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,7 +10,15 @@ from stageroute.config.models import Model, Price, Tokens
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FLEET", "MOST_OUTPUT", "PRICES_FROM", "TASKS", "DrillModel", "qualities"]
+__all__ = [
+    "FLEET",
+    "MOST_OUTPUT",
+    "PRICES_FROM",
+    "TASKS",
+    "THROUGHPUT_CAP",
+    "DrillModel",
+    "qualities",
+]
 
 PRICES_FROM: Final = (
     "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "
@@ -41,21 +49,10 @@ TASK_SPREAD: Final = 0.15
 class DrillModel:
     """A model as it really is: what the drill knows and the router has to find out.
 
-    Parameters
-    ----------
-    name, provider : str
-    price : Price
-        List price, USD per million tokens.
-    skill : float
-        In logits: the reward is 1 with probability logistic(skill - difficulty), else 0.
-    requests_per_minute, tokens_per_minute : float
-        Limits that the router is told.
-    max_concurrent : int
-        The same, of queries under way.
-    first_token, tokens_per_second : float
-        An answer takes ``first_token + output / tokens_per_second`` seconds, times noise.
-    verbosity : float
-        Its output tokens as a multiple of the trace's, at most 1.2.
+    Prices are USD per million tokens. `skill` is in logits: the reward is 1 with probability
+    logistic(skill - difficulty), else 0. Limits are those that the router is told. An answer takes
+    ``first_token + output / tokens_per_second`` seconds, times noise; `verbosity`, at most 1.2, is
+    its output tokens as a multiple of the trace's.
     """
 
     name: str
@@ -68,13 +65,12 @@ class DrillModel:
     first_token: float
     tokens_per_second: float
     verbosity: float
-    cap: float = field(default=THROUGHPUT_CAP)
 
     def to_model(self) -> Model:
         """Tell what the router is told: prices, limits, and what a query usually uses."""
         return Model(
             self.name,
-            self.cap,
+            THROUGHPUT_CAP,
             price=self.price,
             expected_tokens=Tokens(1_000.0, 200.0, 100.0),
             max_tokens=float(MOST_TOKENS),

@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.events import INITIAL, Event
+from stageroute.drill.records import Attempt
 from stageroute.drill.recovery import EventRecovery
 from stageroute.drill.settings import DrillResult
 from stageroute.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 __all__ = ["save_plot"]
+
+Floats = NDArray[np.float64]
 
 BINS: Final = 100
 SMOOTHED: Final = 5
@@ -41,6 +44,7 @@ FAILURE_COLOURS: Final = {
     "rate_limit": "#8e44ad",
 }
 SHADE: Final = "#c0392b"
+MONEY: Final = "#0b6e4f"
 
 
 def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: Path) -> None:
@@ -67,7 +71,8 @@ def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: P
         draw(axes, outcome, edges)
         _mark(axes, outcome.events, on_top=axes is panels[0])
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(*_legend(axes), loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False)
+        # Areas lie from the bottom up.
+        axes.legend(reverse=True, loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False)
         axes.set_xlim(0.0, outcome.trace.span / 60.0)
     panels[-1].set_xlabel("minutes since the first request")
     _write_key(key, outcome.events, recoveries)
@@ -80,57 +85,48 @@ def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: P
     figure.savefig(path, dpi=100)
 
 
-def _legend(axes: "Axes") -> tuple[list[Any], list[str]]:
-    """Return what a legend shows: areas from the top down, as they lie."""
-    handles, labels = axes.get_legend_handles_labels()
-    return handles[::-1], labels[::-1]
-
-
-def _minutes(edges: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    middles: NDArray[np.float64] = (edges[:-1] + edges[1:]) / 120.0
+def _minutes(edges: Floats) -> Floats:
+    middles: Floats = (edges[:-1] + edges[1:]) / 120.0
     return middles
 
 
-def _draw_traffic(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
+def _count(attempts: Sequence[Attempt], edges: Floats, values: ArrayLike | None = None) -> Floats:
+    """Sum values of attempts in each bin; by default count them."""
+    return np.histogram([attempt.time for attempt in attempts], edges, weights=values)[0]
+
+
+def _draw_traffic(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
     attempts = outcome.record.attempts
-    counts = np.array(
-        [np.histogram([a.time for a in attempts if a.model == name], edges)[0] for name in COLOURS]
-    )
+    counts = np.array([_count([a for a in attempts if a.model == m], edges) for m in COLOURS])
     shares = 100.0 * counts / np.maximum(counts.sum(axis=0), 1)
     minutes = _minutes(edges)
     # To the very edges: the first and the last bin are as wide as the others.
     minutes[0], minutes[-1] = edges[0] / 60.0, edges[-1] / 60.0
-    axes.stackplot(minutes, shares, colors=list(COLOURS.values()), labels=_names(), linewidth=0)
+    names = [f"{name} (new)" if name not in INITIAL else name for name in COLOURS]
+    axes.stackplot(minutes, shares, colors=list(COLOURS.values()), labels=names, linewidth=0)
     axes.set(ylabel="share of the traffic, %", ylim=(0.0, 100.0))
 
 
-def _names() -> list[str]:
-    return [f"{name} (new)" if name not in INITIAL else name for name in COLOURS]
-
-
-def _draw_money(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
-    attempts = outcome.record.attempts
-    spend = np.cumsum([a.bill for a in attempts])
-    budget = outcome.settings.budget * np.arange(1, spend.size + 1)
+def _draw_money(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
+    attempts, budget = outcome.record.attempts, outcome.settings.budget
+    bills = [a.bill for a in attempts]
+    spend = np.cumsum(bills)
     minutes = np.array([a.time for a in attempts]) / 60.0
-    axes.plot(minutes, spend / budget, color="#0b6e4f", linewidth=1.8, label="since the start")
-    bills = np.histogram([a.time for a in attempts], edges, weights=[a.bill for a in attempts])[0]
-    queries = np.histogram([a.time for a in attempts], edges)[0]
-    rate = bills / np.maximum(outcome.settings.budget * queries, 1e-300)
-    axes.plot(
-        _minutes(edges), rate, color="#0b6e4f", linewidth=0.8, alpha=0.45, label="at the time"
-    )
+    ratio = spend / (budget * np.arange(1, spend.size + 1))
+    axes.plot(minutes, ratio, color=MONEY, linewidth=1.8, label="since the start")
+    rate = _count(attempts, edges, bills) / np.maximum(budget * _count(attempts, edges), 1e-300)
+    axes.plot(_minutes(edges), rate, color=MONEY, linewidth=0.8, alpha=0.45, label="at the time")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.set(ylabel="money:\nspend / budget", ylim=(0.0, 1.99))
 
 
-def _draw_quality(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
+def _draw_quality(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
     answers = [a for a in outcome.record.attempts if a.outcome == "ok"]
-    times = [answer.time for answer in answers]
-    total = np.histogram(times, edges, weights=[answer.quality for answer in answers])[0]
-    count = np.histogram(times, edges)[0]
-    kernel = np.ones(SMOOTHED)
-    smooth = np.convolve(total, kernel, "same") / np.maximum(np.convolve(count, kernel, "same"), 1)
+    total, count = (
+        np.convolve(values, np.ones(SMOOTHED), "same")
+        for values in (_count(answers, edges, [a.quality for a in answers]), _count(answers, edges))
+    )
+    smooth = total / np.maximum(count, 1)
     axes.plot(_minutes(edges), smooth, color="#1d3557", linewidth=1.8, label="router")
     truths = outcome.record.truths
     starts = np.array([truth.start for truth in truths] + [outcome.trace.span]) / 60.0
@@ -140,19 +136,19 @@ def _draw_quality(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64
     axes.set(ylabel="quality:\nmean reward", ylim=(0.5, 0.85))
 
 
-def _draw_failures(axes: "Axes", outcome: DrillResult, edges: "NDArray[np.float64]") -> None:
-    attempts = outcome.record.attempts
+def _draw_failures(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
+    record = outcome.record
     minutes, width = _minutes(edges), (edges[1] - edges[0]) / 60.0
     below = np.zeros(BINS)
-    for reason in ("error", "timeout", "refusal", "rate_limit"):
+    for reason, colour in FAILURE_COLOURS.items():
         label = f"{reason.replace('_', ' ')}{'' if reason in FAILURE_RATES else ' (provider)'}"
-        count = np.histogram([a.time for a in attempts if a.outcome == reason], edges)[0]
-        axes.bar(minutes, count, width, below, color=FAILURE_COLOURS[reason], label=label)
+        count = _count([a for a in record.attempts if a.outcome == reason], edges)
+        axes.bar(minutes, count, width, below, color=colour, label=label)
         below += count
-    lost = [time / 60.0 for _, time in outcome.record.unanswered]
-    lost += [refusal.time / 60.0 for refusal in outcome.record.refusals]
+    lost = [time for _, time in record.unanswered] + [refusal.time for refusal in record.refusals]
     height = max(float(below.max()), 1.0)
-    axes.plot(lost, [1.08 * height] * len(lost), "kx", label=f"unanswered ({len(lost)})")
+    label = f"unanswered ({len(lost)})"
+    axes.plot(np.array(lost) / 60.0, np.full(len(lost), 1.08 * height), "kx", label=label)
     axes.set(ylabel=f"failed tries\nin {60 * width:.0f} s", ylim=(0.0, 1.2 * height))
 
 
@@ -182,17 +178,18 @@ def _write_key(
     """Say what each number stands for, and how long recovery took."""
     axes.set_axis_off()
     axes.set(xlim=(0.0, 1.0), ylim=(len(events) + 0.5, -0.5))
-    style: dict[str, Any] = {"va": "center", "fontsize": 9.5}
+    places = (0.0, 0.02, 0.08, 0.5)
+
+    def write(line: int, texts: Sequence[str], weights: Sequence[str]) -> None:
+        for place, text, weight in zip(places, texts, weights, strict=True):
+            axes.text(place, line, text, va="center", fontsize=9.5, fontweight=weight)
+
+    write(0, ("", "", "what happened", "how long it took to recover"), ["bold"] * 4)
     for number, event in enumerate(events, 1):
-        rows = [row for row in recoveries if row.event == event]
-        how = "; ".join(_say(row) for row in rows)
         name = f"{event.model}: " if event.model else ""
-        axes.text(0.0, number, f"{number}", fontweight="bold", **style)
-        axes.text(0.02, number, f"{event.start / 60.0:.0f} min", **style)
-        axes.text(0.08, number, f"{name}{event.title}", **style)
-        axes.text(0.5, number, how, **style)
-    axes.text(0.08, 0, "what happened", fontweight="bold", **style)
-    axes.text(0.5, 0, "how long it took to recover", fontweight="bold", **style)
+        how = "; ".join(_say(row) for row in recoveries if row.event == event)
+        texts = (f"{number}", f"{event.start / 60.0:.0f} min", f"{name}{event.title}", how)
+        write(number, texts, ["bold", *["normal"] * 3])
 
 
 def _say(row: EventRecovery) -> str:

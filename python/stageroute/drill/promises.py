@@ -2,10 +2,14 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stageroute.config.models import Tokens
 from stageroute.drill.fleet import FLEET
 from stageroute.drill.settings import HOUR, STARTS, DrillResult
 
@@ -18,15 +22,7 @@ MINUTE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise.
-
-    Attributes
-    ----------
-    name : str
-    holds : bool
-    detail : str
-        The figures behind it.
-    """
+    """One promise, whether it holds, and the figures behind that."""
 
     name: str
     holds: bool
@@ -50,27 +46,14 @@ def check(outcome: DrillResult) -> tuple[Promise, ...]:
     return tuple(Promise(name, *verify(outcome)) for name, verify in checks)
 
 
-def most_in_window(times: Sequence[float], amounts: Sequence[float], seconds: float) -> float:
+def most_in_window(times: ArrayLike, amounts: ArrayLike, seconds: float) -> float:
     """Return the most that any window of `seconds` holds, both of its ends included.
 
-    Parameters
-    ----------
-    times : sequence of float
-        Ascending.
-    amounts : sequence of float
-        What there was at each time, not negative.
-    seconds : float
-        Length of the window.
+    Times must ascend, and amounts, one for each time, must not be negative.
     """
-    most = total = 0.0
-    first = 0
-    for time, amount in zip(times, amounts, strict=True):
-        total += amount
-        while times[first] < time - seconds:
-            total -= amounts[first]
-            first += 1
-        most = max(most, total)
-    return most
+    times, total = np.asarray(times, dtype=np.float64), np.cumsum(amounts)
+    before = np.searchsorted(times, times - seconds)
+    return float(np.max(total - np.append(0.0, total)[before], initial=0.0))
 
 
 def _refusals(outcome: DrillResult) -> tuple[bool, str]:
@@ -87,20 +70,16 @@ def _refusals(outcome: DrillResult) -> tuple[bool, str]:
     return all(refusal.is_justified for refusal in record.refusals), detail
 
 
-def _spend(outcome: DrillResult) -> float:
-    return math.fsum(attempt.bill for attempt in outcome.record.attempts)
-
-
 def _budget(outcome: DrillResult) -> tuple[bool, str]:
     decisions, budget = len(outcome.record.attempts), outcome.settings.budget
-    spend = _spend(outcome)
+    spend = outcome.record.spend
     ratio = spend / (budget * decisions)
     detail = f"{spend:.4f} USD for {decisions:,} decisions: {ratio:.4f} of the budget"
     return ratio <= 1.0 + BUDGET_TOLERANCE, detail
 
 
 def _ledger(outcome: DrillResult) -> tuple[bool, str]:
-    spend, billed = _spend(outcome), outcome.counters.billed
+    spend, billed = outcome.record.spend, outcome.counters.billed
     detail = f"the environment's {spend:.9f} USD, the router's {billed:.9f}"
     return abs(spend - billed) <= ROUNDING * max(spend, billed), detail
 
@@ -120,12 +99,11 @@ def _requests(outcome: DrillResult) -> tuple[bool, str]:
 
 
 def _tokens(outcome: DrillResult) -> tuple[bool, str]:
-    amount = lambda tokens: tokens[0] + tokens[1]  # noqa: E731
-    return _per_minute(outcome, amount, "tokens_per_minute")
+    return _per_minute(outcome, lambda used: used.input + used.output, "tokens_per_minute")
 
 
 def _per_minute(
-    outcome: DrillResult, amount: Callable[[tuple[float, float, float]], float], limit: str
+    outcome: DrillResult, amount: Callable[[Tokens], float], limit: str
 ) -> tuple[bool, str]:
     """Compare the worst of all windows of 60 seconds, wherever they start, with the limit."""
     worst: dict[str, float] = {}

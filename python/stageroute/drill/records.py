@@ -1,38 +1,26 @@
 """What a drill writes down, as it happens; everything that it reports is made from this."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from stageroute.config.models import Tokens
 from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.environment import Truth
 
-__all__ = ["Attempt", "DrillRecord", "PriceWatch", "Refusal"]
+__all__ = ["Attempt", "DrillRecord", "Refusal"]
+
+NOTHING: Final = Tokens(0.0, 0.0)
 
 
 @dataclass(slots=True)
 class Attempt:
     """One decision of the router, and what became of it.
 
-    Attributes
-    ----------
-    query, id : int
-        The request's number, and the decision's.
-    time : float
-        When it was made, seconds from the start.
-    model : str
-    probability : float
-    is_probe : bool
-        Whether it was sent to find out whether a model is up again.
-    outcome : str
-        See `Answer`; "open" until it is known.
-    tokens : Tokens
-        What was billed...
-    bill : float
-        ...and for how much, USD, at the price of the time of the decision.
-    quality : float
-        Mean reward of the model at the request's task.
-    reward : float or None
-        The reward, if it came.
+    `time` is in seconds from the start. `quality` is the mean reward of the model at the request's
+    task. `outcome` is that of `Answer`, or "open" until it is known; `tokens` are what was billed,
+    and `bill` is in USD, at the price of the time of the decision. `reward` stays None until one
+    comes.
     """
 
     query: int
@@ -43,25 +31,17 @@ class Attempt:
     is_probe: bool
     quality: float
     outcome: str = "open"
-    tokens: Tokens = field(default_factory=lambda: Tokens(0.0, 0.0))
+    tokens: Tokens = NOTHING
     bill: float = 0.0
     reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that the router refused.
+    """A request that the router refused, with the error's name.
 
-    Attributes
-    ----------
-    query : int
-    time : float
-        Seconds from the start.
-    error : str
-        Name of the error.
-    why : dict of str to str
-        For each live model the ground on which it could not serve, as far as the environment knows
-        one; empty for a model that could have served.
+    `why` has for each live model the ground on which it could not serve, as far as the environment
+    knows one; empty for a model that could have served.
     """
 
     query: int
@@ -75,42 +55,21 @@ class Refusal:
         return all(self.why.values())
 
 
-@dataclass(frozen=True, slots=True)
-class PriceWatch:
-    """What the routing LP was given for one decision after a change of price.
-
-    Attributes
-    ----------
-    id : int
-        The decision's.
-    budget : float
-        The paced budget, USD per query.
-    shares : dict of str to float
-        The largest share of each live model.
-    """
-
-    id: int
-    budget: float
-    shares: dict[str, float]
-
-
 @dataclass(slots=True)
 class DrillRecord:
     """Everything that happened, in order.
 
     Attributes
     ----------
-    attempts : list of Attempt
-    refusals : list of Refusal
     unanswered : list of (int, float)
         Requests that were tried as often as the caller tries and failed each time; with the time.
-    log : list of LoggedDecision
-        What the router's decision log wrote.
     truths : list of Truth
         What an oracle would do, from each event to the next.
     peaks : dict of str to int
         Most queries under way at once, by model.
-    watch : list of PriceWatch
+    watch : dict of int to (float, dict of str to float)
+        What the routing LP was given for the first decisions after a change of price, by their
+        ids: the paced budget, USD per query, and the largest share of each live model.
     cost_before : dict of str to float
         The router's estimate of a query's cost before a model's price changed, times the ratio of
         the prices, USD.
@@ -126,9 +85,14 @@ class DrillRecord:
     log: list[LoggedDecision] = field(default_factory=list)
     truths: list[Truth] = field(default_factory=list)
     peaks: dict[str, int] = field(default_factory=dict)
-    watch: list[PriceWatch] = field(default_factory=list)
+    watch: dict[int, tuple[float, dict[str, float]]] = field(default_factory=dict)
     cost_before: dict[str, float] = field(default_factory=dict)
     restart: dict[str, bool] = field(default_factory=dict)
     feedback: dict[str, int] = field(
         default_factory=lambda: {"counted": 0, "repeated": 0, "expired": 0}
     )
+
+    @property
+    def spend(self) -> float:
+        """All bills, USD."""
+        return math.fsum(attempt.bill for attempt in self.attempts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stageroute._core import solve_routing_lp
+from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.events import Event
 from stageroute.drill.settings import DrillResult
 
@@ -31,18 +32,9 @@ SAME_MIXTURE: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class EventRecovery:
-    """How one event went.
+    """How one event went: decisions and seconds until what `measure` says.
 
-    Attributes
-    ----------
-    event : Event
-    measure : str
-        What is counted.
-    queries : int or None
-        Decisions until then; None if it did not come about before the next event.
-    seconds : float or None
-        The same in time.
-    note : str
+    Both are None if it did not come about before the next event.
     """
 
     event: Event
@@ -54,17 +46,7 @@ class EventRecovery:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All decisions, as arrays of shape (n,), in order.
-
-    Attributes
-    ----------
-    seconds : ndarray of float
-    model : ndarray of str
-    outcome : ndarray of str
-    is_probe : ndarray of bool
-    window : int
-        Decisions over which a share is taken.
-    """
+    """All decisions, as arrays of shape (n,), in order; a share is taken over `window` of them."""
 
     seconds: "NDArray[np.float64]"
     model: "NDArray[np.str_]"
@@ -92,6 +74,11 @@ class Decisions:
         """Share of a model in a range of decisions; 0 of an empty one."""
         part = self.model[max(start, 0) : end]
         return float(np.mean(part == model)) if part.size else 0.0
+
+    def share_before(self, event: Event) -> float:
+        """Share of an event's model in the last two windows before it."""
+        start = self.at(event.start)
+        return self.share(event.model, start - 2 * self.window, start)
 
     def elapsed(self, since: float, index: int | None) -> tuple[int | None, float | None]:
         """Decisions and seconds from a time to a decision."""
@@ -126,19 +113,19 @@ def measure_recovery(outcome: DrillResult) -> tuple[EventRecovery, ...]:
     traffic = Decisions.of(outcome)
     rows: list[EventRecovery] = []
     for event in outcome.events:
+        horizon = traffic.at(_until(outcome, event.end))
         if event.kind == "outage":
-            rows += outage(event, traffic, traffic.at(_until(outcome, event.end)))
+            rows += outage(event, traffic, horizon)
         elif event.kind == "rate_limit":
             rows.append(rate_limit(event, traffic))
         elif event.kind == "arrival":
-            rows.append(_arrival(event, traffic, outcome))
+            rows.append(_arrival(event, traffic, outcome, horizon))
         elif event.kind == "retirement":
             rows.append(_retirement(event, traffic, outcome))
         elif event.kind == "price":
             rows.append(_price(event, traffic, outcome))
         elif event.kind == "regression":
-            oracle = _oracle(outcome, event)
-            rows.append(regression(event, traffic, oracle, traffic.at(_until(outcome, event.end))))
+            rows.append(regression(event, traffic, _oracle(outcome, event), horizon))
         else:
             rows.append(_restart(event, outcome))
     return tuple(rows)
@@ -154,15 +141,15 @@ def outage(event: Event, traffic: Decisions, horizon: int) -> list[EventRecovery
     sent = np.flatnonzero(is_here[start:end] & ~traffic.is_probe[start:end])
     away = start + int(sent[-1]) + 1 if sent.size else start
     probes = int(np.sum(is_here[start:end] & traffic.is_probe[start:end]))
-    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    before = traffic.share_before(event)
     share = share_from_here(is_here, traffic.window)
     back = first_from(share >= REACHED * before, end, horizon)
     note = f"had {before:.0%} of the traffic; {sent.size} requests hit it, then {probes} probes"
-    queries, seconds = traffic.elapsed(event.start, away)
-    gone = EventRecovery(event, "until no traffic goes there", queries, seconds, note)
-    queries, seconds = traffic.elapsed(event.end, back)
+    elapsed = traffic.elapsed(event.start, away)
+    gone = EventRecovery(event, "until no traffic goes there", *elapsed, note)
+    elapsed = traffic.elapsed(event.end, back)
     note = f"{before:.0%} before, {traffic.share(event.model, end, horizon):.0%} since"
-    return [gone, EventRecovery(event, "until it has its share back", queries, seconds, note)]
+    return [gone, EventRecovery(event, "until it has its share back", *elapsed, note)]
 
 
 def rate_limit(event: Event, traffic: Decisions) -> EventRecovery:
@@ -171,14 +158,14 @@ def rate_limit(event: Event, traffic: Decisions) -> EventRecovery:
     is_refused = (traffic.model == event.model) & (traffic.outcome == "rate_limit")
     refused = np.flatnonzero(is_refused[start:])
     last = start + int(refused[-1]) if refused.size else start
-    queries, seconds = traffic.elapsed(event.start, last)
+    elapsed = traffic.elapsed(event.start, last)
     sent = int(np.sum(traffic.model[start:end] == event.model))
-    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    before = traffic.share_before(event)
     during = traffic.share(event.model, start, end)
     note = (
         f"{refused.size} of {sent} requests refused; share {before:.0%} before, {during:.0%} then"
     )
-    return EventRecovery(event, "until the last refusal", queries, seconds, note)
+    return EventRecovery(event, "until the last refusal", *elapsed, note)
 
 
 def regression(event: Event, traffic: Decisions, oracle: float, horizon: int) -> EventRecovery:
@@ -186,10 +173,10 @@ def regression(event: Event, traffic: Decisions, oracle: float, horizon: int) ->
     start = traffic.at(event.start)
     share = share_from_here(traffic.model == event.model, traffic.window)
     found = first_from(share <= oracle + CLOSE, start, horizon)
-    queries, seconds = traffic.elapsed(event.start, found)
-    before = traffic.share(event.model, start - 2 * traffic.window, start)
+    elapsed = traffic.elapsed(event.start, found)
+    before = traffic.share_before(event)
     note = f"share {before:.0%} before; an oracle gives it {oracle:.0%}"
-    return EventRecovery(event, "until its share is the oracle's", queries, seconds, note)
+    return EventRecovery(event, "until its share is the oracle's", *elapsed, note)
 
 
 def arrival(
@@ -221,27 +208,23 @@ def arrival(
     return EventRecovery(event, measure, *traffic.elapsed(event.start, found), note)
 
 
-def _arrival(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
-    start, horizon = traffic.at(event.start), traffic.at(_until(outcome, event.end))
-    rows = outcome.record.log
+def _arrival(event: Event, traffic: Decisions, outcome: DrillResult, horizon: int) -> EventRecovery:
+    rows, start = outcome.record.log, traffic.at(event.start)
     live_at = next((k for k in range(start, horizon) if event.model in rows[k].models), None)
     return arrival(event, traffic, live_at, _oracle(outcome, event), horizon)
 
 
 def _retirement(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
     """Retirement: until as many models are live as before."""
-    start = traffic.at(event.start)
-    rows = outcome.record.log
+    rows, start = outcome.record.log, traffic.at(event.start)
     full = len(rows[start - 1].models) if start else outcome.settings.max_deployed
-    is_full = np.array([len(row.models) >= full for row in rows])
-    found = first_from(is_full, start, len(rows))
-    share = traffic.share(event.model, start - 2 * traffic.window, start)
-    note = f"had {share:.0%} of the traffic"
+    found = next((k for k in range(start, len(rows)) if len(rows[k].models) >= full), None)
+    note = f"had {traffic.share_before(event):.0%} of the traffic"
     if found is not None and start:
         started = sorted(set(rows[found].models) - set(rows[start - 1].models))
         note += f"; {', '.join(started)} started" if started else "; it was not live"
-    queries, seconds = traffic.elapsed(event.start, found)
-    return EventRecovery(event, "until its slot is filled", queries, seconds, note)
+    elapsed = traffic.elapsed(event.start, found)
+    return EventRecovery(event, "until its slot is filled", *elapsed, note)
 
 
 def _price(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecovery:
@@ -251,36 +234,33 @@ def _price(event: Event, traffic: Decisions, outcome: DrillResult) -> EventRecov
     that the model had before the change times the ratio of the prices.
     """
     record = outcome.record
-    start = traffic.at(event.start)
-    rows = {row.id: row for row in record.log}
-    cost = record.cost_before.get(event.model)
-    found = None
-    for watch in record.watch:
-        row = rows.get(watch.id)
-        if row is None or cost is None or set(row.models) != set(watch.shares):
-            continue
-        costs = [
-            cost if m == event.model else c for m, c in zip(row.models, row.cost_lcb, strict=True)
-        ]
-        shares = [watch.shares[model] for model in row.models]
-        best = solve_routing_lp(row.reward_ucb, costs, shares, watch.budget).probabilities
-        if 0.5 * np.abs(best - np.array(row.probabilities)).sum() <= SAME_MIXTURE:
-            found = watch.id
-            break
-    index = None if found is None else [a.id for a in record.attempts].index(found)
-    queries, seconds = traffic.elapsed(event.start, index)
-    before = traffic.share(event.model, start - 2 * traffic.window, start)
-    after = traffic.share(event.model, start, start + 2 * traffic.window)
-    note = f"share {before:.0%} before, {after:.0%} in the next {2 * traffic.window} queries"
-    return EventRecovery(event, "until the mixture is that of the price", queries, seconds, note)
+
+    def is_of_the_price(row: LoggedDecision) -> bool:
+        budget, shares = record.watch[row.id]
+        if set(row.models) != set(shares):
+            return False
+        costs = dict(zip(row.models, row.cost_lcb, strict=True))
+        if event.model in costs:
+            costs[event.model] = record.cost_before[event.model]
+        limits = [shares[model] for model in row.models]
+        best = solve_routing_lp(row.reward_ucb, list(costs.values()), limits, budget).probabilities
+        return bool(0.5 * np.abs(best - np.array(row.probabilities)).sum() <= SAME_MIXTURE)
+
+    watched = (k for k, row in enumerate(record.log) if row.id in record.watch)
+    found = next((k for k in watched if is_of_the_price(record.log[k])), None)
+    start, soon = traffic.at(event.start), 2 * traffic.window
+    after = traffic.share(event.model, start, start + soon)
+    note = f"share {traffic.share_before(event):.0%} before, {after:.0%} in the next {soon} queries"
+    elapsed = traffic.elapsed(event.start, found)
+    return EventRecovery(event, "until the mixture is that of the price", *elapsed, note)
 
 
 def _restart(event: Event, outcome: DrillResult) -> EventRecovery:
     """Restart: nothing if the router is what it was."""
     is_same = bool(outcome.record.restart) and all(outcome.record.restart.values())
     note = "the router is what it was" if is_same else "the router is another"
-    lost = 0 if is_same else None
-    return EventRecovery(event, "until it is what it was", lost, 0.0 if is_same else None, note)
+    queries, seconds = (0, 0.0) if is_same else (None, None)
+    return EventRecovery(event, "until it is what it was", queries, seconds, note)
 
 
 def _until(outcome: DrillResult, seconds: float) -> float:

@@ -1,6 +1,5 @@
 """What a person and a machine see of a drill: tables, and JSON."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -46,7 +45,6 @@ def figures(outcome: DrillResult) -> dict[str, float]:
     times = np.array([answer.time for answer in answers])
     oracle = best[np.searchsorted(starts, times, side="right") - 1]
     reward = float(np.mean([answer.quality for answer in answers]))
-    spend = math.fsum(attempt.bill for attempt in record.attempts)
     failed = Counter(attempt.outcome for attempt in record.attempts)
     tries = Counter(attempt.query for attempt in record.attempts)
     first = sum(a.outcome == "ok" and tries[a.query] == 1 for a in record.attempts)
@@ -58,8 +56,8 @@ def figures(outcome: DrillResult) -> dict[str, float]:
         "reward": reward,
         "oracle_reward": float(oracle.mean()),
         "reward_of_oracle": reward / float(oracle.mean()),
-        "spend": spend,
-        "spend_of_budget": spend / (outcome.settings.budget * len(record.attempts)),
+        "spend": record.spend,
+        "spend_of_budget": record.spend / (outcome.settings.budget * len(record.attempts)),
         **{f"failed_{reason}": failed[reason] for reason in (*FAILURE_RATES, "rate_limit")},
     }
 
@@ -70,15 +68,22 @@ def format_report(
     """Return a drill as text: what was done, what held, what became of each event."""
     held = sum(promise.holds for promise in promises)
     verdict = f"{held} of {len(promises)} promises held"
-    return "\n\n".join(
-        [
-            _format_head(outcome),
-            _format_promises(promises),
-            _format_events(recoveries),
-            LEGEND,
-            verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
-        ]
-    )
+    parts = [
+        _format_head(outcome),
+        format_table(
+            ("promise", "", "figures"),
+            [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises],
+            sides="<<<",
+        ),
+        format_table(
+            ("minute", "event", "recovered", "queries", "seconds", "what happened"),
+            [_event_row(recovery) for recovery in recoveries],
+            sides="><<>><",
+        ),
+        LEGEND,
+        verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
+    ]
+    return "\n\n".join(parts)
 
 
 def _format_head(outcome: DrillResult) -> str:
@@ -102,27 +107,16 @@ def _format_head(outcome: DrillResult) -> str:
     )
 
 
-def _format_promises(promises: Sequence[Promise]) -> str:
-    rows = [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises]
-    return format_table(("promise", "", "figures"), rows, sides="<<<")
-
-
-def _format_events(recoveries: Sequence[EventRecovery]) -> str:
-    rows = []
-    for row in recoveries:
-        event = row.event
-        rows.append(
-            [
-                f"{event.start / 60:.1f}",
-                f"{event.kind.replace('_', ' ')} {event.model}".strip(),
-                row.measure,
-                "-" if row.queries is None else f"{row.queries:,}",
-                "-" if row.seconds is None else f"{row.seconds:.0f}",
-                f"{event.title}; {row.note}",
-            ]
-        )
-    columns = ("minute", "event", "recovered", "queries", "seconds", "what happened")
-    return format_table(columns, rows, sides="><<>><")
+def _event_row(row: EventRecovery) -> list[str]:
+    event = row.event
+    return [
+        f"{event.start / 60:.1f}",
+        f"{event.kind.replace('_', ' ')} {event.model}".strip(),
+        row.measure,
+        "-" if row.queries is None else f"{row.queries:,}",
+        "-" if row.seconds is None else f"{row.seconds:.0f}",
+        f"{event.title}; {row.note}",
+    ]
 
 
 def to_json(

@@ -60,12 +60,8 @@ class DrillSettings:
         ok = is_whole(self.max_deployed) and 2 <= self.max_deployed <= len(INITIAL)
         rule = f"must be a whole number in [2, {len(INITIAL)}], the models at the start"
         require(ok, "max_deployed", self.max_deployed, rule)
-        require(
-            is_whole(self.stages) and self.stages >= 1,
-            "stages",
-            self.stages,
-            "must be a whole number, at least 1",
-        )
+        ok = is_whole(self.stages) and self.stages >= 1
+        require(ok, "stages", self.stages, "must be a whole number, at least 1")
         ok = is_whole(self.seed) and 0 <= self.seed < 2**63
         require(ok, "seed", self.seed, "must be a whole number in [0, 2**63)")
         ok = self.journal is None or not self.journal.exists()
@@ -77,17 +73,8 @@ class DrillSettings:
 class DrillResult:
     """A drill that is over.
 
-    Attributes
-    ----------
-    trace : Trace
-    settings : DrillSettings
-    hard_limit : float
-        USD per clock hour.
-    events : tuple of Event
-        With their times in seconds.
-    record : DrillRecord
-    counters : RouterCounters
-        The router's own, at the end.
+    `hard_limit` is in USD per clock hour, the events' times are in seconds, and `counters` are the
+    router's own, at the end.
     """
 
     trace: Trace

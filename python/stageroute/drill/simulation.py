@@ -3,9 +3,10 @@
 import heapq
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -13,13 +14,12 @@ from stageroute._core import Decision
 from stageroute.config.models import Tokens
 from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
-from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.log import DecisionLog
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
 from stageroute.drill.events import INITIAL, Event, timeline
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT
 from stageroute.drill.ledger import EnvironmentLedger
-from stageroute.drill.records import Attempt, DrillRecord, PriceWatch, Refusal
+from stageroute.drill.records import Attempt, DrillRecord, Refusal
 from stageroute.drill.settings import STARTS, DrillResult, DrillSettings, hard_limit
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.memory import JournalSettings
@@ -63,37 +63,22 @@ def run_drill(
     """
     settings = DrillSettings() if settings is None else settings
     world = Environment(trace, settings.seed) if environment is None else environment
-    with tempfile.TemporaryDirectory(prefix="stageroute-drill-") as folder:
-        return Simulation(trace, settings, world, Path(folder)).run(progress)
+    return Simulation(trace, settings, world).run(progress)
 
 
 class Simulation:
-    """One drill.
+    """One drill."""
 
-    Parameters
-    ----------
-    trace : Trace
-    settings : DrillSettings
-    world : Environment
-    folder : Path
-        Where the snapshot goes.
-    """
-
-    def __init__(
-        self, trace: Trace, settings: DrillSettings, world: Environment, folder: Path
-    ) -> None:
+    def __init__(self, trace: Trace, settings: DrillSettings, world: Environment) -> None:
         self._trace, self._settings, self._world = trace, settings, world
-        self._folder = folder
         self._now = 0.0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._pushed = 0
         self._events = timeline(trace.span)
         self._present = list(INITIAL)
         self._record = DrillRecord()
-        self._is_watching = False
         self._generator = np.random.default_rng([settings.seed, 3])
-        self._limit = hard_limit(trace, settings)
-        self._ledger = EnvironmentLedger(world, self._limit, HEALTH)
+        self._ledger = EnvironmentLedger(world, hard_limit(trace, settings), HEALTH)
         self._router = self._make_router()
 
     def run(self, progress: Callable[[], object] | None) -> DrillResult:
@@ -106,15 +91,16 @@ class Simulation:
         for query, seconds in enumerate(self._trace.seconds.tolist()):
             self._run_until(seconds)
             self._now = seconds
-            self._try(query, 0, ())
+            self._try(query, ())
             if progress is not None:
                 progress()
         self._run_until(float("inf"))
-        router, record = self._router, self._record
-        counters = router.counters
-        router.close()
-        record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
-        return DrillResult(self._trace, self._settings, self._limit, self._events, record, counters)
+        counters = self._router.counters
+        self._router.close()
+        self._record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
+        return DrillResult(
+            self._trace, self._settings, self._ledger.limit, self._events, self._record, counters
+        )
 
     def clock(self) -> float:
         """Tell the simulated time, seconds since 1970."""
@@ -129,35 +115,26 @@ class Simulation:
             self._now, _, do = heapq.heappop(self._queue)
             do()
 
-    def _arguments(self) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            "budget": settings.budget,
-            "max_deployed": settings.max_deployed,
-            "pacing_horizon": min(max(len(self._trace) / PACED_PARTS, 50.0), 500.0),
-            "drift": Drift(forget_per_stage=0.9, change_test=ChangeTest()),
-            "hard_limits": [HardLimit(self._limit, "hour")],
-            "health": HEALTH,
-            "on_lost_slot": "redeploy",
-            "stage_queries": max(len(self._trace) // settings.stages, 1),
-            "max_age": MAX_AGE,
-            "seed": settings.seed,
-        }
-
     def _make_router(self) -> StageRouter:
         """Start a router, or with a journal go on with the last one."""
-        journal = self._settings.journal
+        settings, queries = self._settings, len(self._trace)
         return StageRouter(
             [FLEET[name].to_model() for name in INITIAL],
-            **self._arguments(),
-            journal=None if journal is None else JournalSettings(journal),
+            budget=settings.budget,
+            max_deployed=settings.max_deployed,
+            pacing_horizon=min(max(queries / PACED_PARTS, 50.0), 500.0),
+            drift=Drift(forget_per_stage=0.9, change_test=ChangeTest()),
+            hard_limits=[HardLimit(self._ledger.limit, "hour")],
+            health=HEALTH,
+            on_lost_slot="redeploy",
+            stage_queries=max(queries // settings.stages, 1),
+            max_age=MAX_AGE,
+            seed=settings.seed,
+            journal=None if settings.journal is None else JournalSettings(settings.journal),
             controller="inline",
-            decision_log=DecisionLog(self._log),
+            decision_log=DecisionLog(self._record.log.extend),
             clock=self.clock,
         )
-
-    def _log(self, decisions: DecisionBatch) -> None:
-        self._record.log.extend(decisions)
 
     def _begin(self, event: Event) -> None:
         if event.kind == "price":
@@ -193,19 +170,20 @@ class Simulation:
             return
         old_bill, new_bill = (price.bill(Tokens(*usage)) for price in (old, model.price))
         self._record.cost_before[event.model] = before.cost_lcb * new_bill / old_bill
-        self._is_watching = True
 
     def _restart(self) -> None:
         """Stop the router, start it again from what it kept, and compare the two."""
         old = self._router
         counters, states = old.counters, [old.state(model.name) for model in old.models]
         if self._settings.journal is None:
-            path = self._folder / "snapshot"
-            old.snapshot(path)
-            old.close()
-            self._router = StageRouter.restore(
-                path, controller="inline", decision_log=DecisionLog(self._log), clock=self.clock
-            )
+            with tempfile.TemporaryDirectory(prefix="stageroute-drill-") as folder:
+                path = Path(folder) / "snapshot"
+                old.snapshot(path)
+                old.close()
+                log = DecisionLog(self._record.log.extend)
+                self._router = StageRouter.restore(
+                    path, controller="inline", decision_log=log, clock=self.clock
+                )
         else:
             old.close()
             self._router = self._make_router()
@@ -216,9 +194,9 @@ class Simulation:
             "live set": new.deployment == old.deployment,
         }
 
-    def _try(self, query: int, attempt: int, failed: tuple[str, ...]) -> None:
+    def _try(self, query: int, failed: tuple[str, ...]) -> None:
         """Route a request, or route it again without the models that have failed it."""
-        tokens = float(self._trace.tokens_in[query]), float(MOST_OUTPUT)
+        tokens = self._most_tokens(query)
         allowed = None
         if failed:
             allowed = [model.name for model in self._router.models if model.name not in failed]
@@ -226,20 +204,17 @@ class Simulation:
         try:
             decision = self._router.route(allowed=allowed, tokens=tokens)
         except (RefusedError, NoModelError) as error:
-            self._refused(query, failed, tokens, error)
+            self._judge(query, failed, error)
             return
-        if watched is not None:
-            self._note_watch(decision, *watched)
-        self._send(query, attempt, decision, tokens, failed)
+        if watched is not None and not decision.reasons:
+            self._record.watch[decision.id] = watched
+        self._send(query, decision, failed)
 
-    def _send(
-        self,
-        query: int,
-        attempt: int,
-        decision: Decision,
-        tokens: tuple[float, float],
-        failed: tuple[str, ...],
-    ) -> None:
+    def _most_tokens(self, query: int) -> tuple[float, float]:
+        """Say how many input and output tokens a request may use."""
+        return float(self._trace.tokens_in[query]), float(MOST_OUTPUT)
+
+    def _send(self, query: int, decision: Decision, failed: tuple[str, ...]) -> None:
         """Send a request where it was routed to."""
         model, sent = decision.model, self._now
         note = Attempt(
@@ -252,91 +227,64 @@ class Simulation:
             self._world.expected_reward(query, model),
         )
         self._record.attempts.append(note)
-        largest = self._ledger.send(model, tokens, sent)
-        answer = self._world.call(query, attempt, model, sent)
+        largest = self._ledger.send(model, self._most_tokens(query), sent)
+        answer = self._world.call(query, len(failed), model, sent)
         # At the price of now, whatever it will be when the answer comes.
         bill = self._world.bill(model, answer.tokens)
 
         def answered() -> None:
-            self._ledger.settle(sent, largest, bill)
             note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
-            self._answered(note, attempt, sum(tokens), answer, failed)
+            self._ledger.settle(note, self._most_tokens(query), largest, self._now)
+            self._report(note, answer)
+            if answer.outcome == "ok":
+                return
+            if len(failed) + 1 < ATTEMPTS:
+                self._try(query, (*failed, model))
+            else:
+                self._record.unanswered.append((query, self._now))
 
         self._at(sent + answer.seconds, answered)
 
-    def _answered(
-        self, note: Attempt, attempt: int, reserved: float, answer: Answer, failed: tuple[str, ...]
-    ) -> None:
-        """Report what a request brought, and try once more if it failed."""
-        router, known = self._router, self._ledger.known[note.model]
-        # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
-        is_billed_failure = answer.outcome == "timeout"
-        used = reserved if is_billed_failure else answer.tokens.input + answer.tokens.output
-        known.settle(reserved, used, note.time, self._now)
-        if answer.outcome == "ok":
-            known.succeed(note.time)
-            router.observe(note.id, tokens=answer.tokens)
-            if answer.reward is not None:
-                self._promise(note, answer.reward, answer.reward_delay)
-            return
-        if answer.outcome != "refusal":
-            known.fail(self._now)
+    def _report(self, note: Attempt, answer: Answer) -> None:
+        """Tell the router what an attempt brought; its reward, if any, comes later."""
+        router = self._router
         if answer.outcome == "timeout":
             router.fail(note.id, "timeout", cost=note.bill)
-        else:
+        elif answer.outcome != "ok":
             router.fail(note.id, answer.outcome, retry_after=answer.retry_after)
-        if answer.outcome == "refusal":
+        if answer.outcome in {"ok", "refusal"}:
             router.observe(note.id, tokens=answer.tokens)
-        if attempt + 1 < ATTEMPTS:
-            self._try(note.query, attempt + 1, (*failed, note.model))
-        else:
-            self._record.unanswered.append((note.query, self._now))
-
-    def _promise(self, note: Attempt, reward: float, delay: float) -> None:
-        """Have a reward come later; some come twice."""
-        self._at(self._now + delay, partial(self._reward, note, reward))
+        if answer.reward is None:
+            return
+        arrives = self._now + answer.reward_delay
+        reward = partial(self._reward, note, answer.reward)
+        self._at(arrives, reward)
         if self._generator.random() < REPEATED:
-            self._at(self._now + delay + 1.0, partial(self._reward, note, reward))
+            self._at(arrives + 1.0, reward)
 
     def _reward(self, note: Attempt, reward: float) -> None:
-        feedback = self._record.feedback
         if self._now - note.time > MAX_AGE:
-            expected: str | None = "expired"
+            expected = "expired"
         else:
-            expected = None if note.reward is None else "repeated"
-        feedback[expected or "counted"] += 1
-        try:
+            expected = "counted" if note.reward is None else "repeated"
+        self._record.feedback[expected] += 1
+        # What is refused is counted by the router; that the counts agree is one of the checks.
+        with suppress(AlreadyObservedError, ExpiredDecisionError):
             self._router.observe(note.id, reward=reward)
             note.reward = reward
-        except (AlreadyObservedError, ExpiredDecisionError):
-            # Counted by the router; that the counts agree is one of the checks.
-            pass
 
-    def _refused(
-        self,
-        query: int,
-        failed: tuple[str, ...],
-        tokens: tuple[float, float],
-        error: Exception,
-    ) -> None:
+    def _judge(self, query: int, failed: tuple[str, ...], error: Exception) -> None:
         """Judge a refusal by what the environment knows, and by nothing that the router says."""
         live = [name for name in self._router.deployment.models if name in self._present]
-        why = self._ledger.why_not(live, failed, tokens, self._now)
+        why = self._ledger.why_not(live, failed, self._most_tokens(query), self._now)
         # With nothing live, nothing explains the refusal of a request that somebody could serve.
         why = why or dict.fromkeys(self._present, "")
         self._record.refusals.append(Refusal(query, self._now, type(error).__name__, why))
 
     def _watch(self) -> tuple[float, dict[str, float]] | None:
         """Look at what the routing LP is about to be given, shortly after a change of price."""
-        if not self._is_watching:
+        if not self._record.cost_before or len(self._record.watch) >= WATCHED:
             return None
         router = self._router
-        live = router.deployment.models
-        shares = {name: router.state(name).throughput_share for name in live}
+        shares = {name: router.state(name).throughput_share for name in router.deployment.models}
         return router.counters.paced_budget, shares
-
-    def _note_watch(self, decision: Decision, budget: float, shares: dict[str, float]) -> None:
-        watch = self._record.watch
-        if not decision.reasons:
-            watch.append(PriceWatch(decision.id, budget, shares))
-        self._is_watching = len(watch) < WATCHED
