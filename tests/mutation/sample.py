@@ -49,7 +49,7 @@ AREAS = {
     ),
     "rust/core/src/router/": Area(
         "stageroute-core",
-        ("guard", "health", "queries", "router", "router_state", "throughput"),
+        ("feedback", "guard", "health", "queries", "router", "router_state", "throughput"),
     ),
     "rust/core/src/": Area(
         "stageroute-core", ("change_test", "consistency", "drift", "router", "statistics", "usage")

@@ -9,8 +9,8 @@ use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Error, FailureReason, Failures,
-    Observation, Prior, Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens,
-    TrafficLimits,
+    Observation, Prices, Prior, Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike,
+    Tokens, TrafficLimits,
 };
 
 fn config() -> RouterConfig {
@@ -534,6 +534,31 @@ fn small_movements_of_a_share_are_left_alone() {
         seen[if is_due { usize::from(is_moved) } else { 2 }] += 1;
     }
     assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
+}
+
+/// What a query takes of a limit on tokens is its input and its output.
+#[test]
+fn shares_follow_the_tokens_that_are_expected() {
+    let prices = Some(Prices { input: 1.0, cached_input: 1.0, output: 1.0 });
+    let settings = ArmSettings { prices, ..limited(tokens(600_000.0)) };
+    let share = |input: f64, output: f64| {
+        let mut router = Router::new(config()).unwrap();
+        let expected = Tokens { input, cached: 0.0, output };
+        let prior = Prior { tokens: Some((expected, 1_000)), ..Prior::default() };
+        let arm = router.add_arm(&ArmSpec { settings, prior }).unwrap();
+        let other = router.add_arm(&ArmSpec::default()).unwrap();
+        router.publish(&[arm, other], StartCost::NONE).unwrap();
+        for step in 0..2_000 {
+            let query = Query::at(1e9 + 0.05 * f64::from(step));
+            let other = Some(Cow::Owned(vec![other]));
+            router.route(&Query { allowed: other, ..query }).unwrap();
+        }
+        router.planned_share(arm)
+    };
+    // 10 of 20 per second.
+    assert!((share(1_000.0, 0.0) - 0.5).abs() < 0.01, "{}", share(1_000.0, 0.0));
+    assert_eq!(share(600.0, 400.0), share(1_000.0, 0.0));
+    assert_eq!(share(600.0, 1_400.0), 0.5 * share(1_000.0, 0.0));
 }
 
 #[test]
