@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute import _core
+from stageroute._core import solve_deployment as solve_in_core
+from stageroute._core import solve_routing_lp
 from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.router import SOLVERS
@@ -130,7 +131,7 @@ def solve_deployment(
     if solver == "highs" and limits is not None:
         data = DeploymentData(reward, cost, throughput_cap, budget, max_deployed, limits)
         highs = HighsSolver(data, previous, time_limit)
-    answer = _core.solve_deployment(
+    answer = solve_in_core(
         reward,
         cost,
         throughput_cap,
@@ -168,4 +169,4 @@ def caps_suffice(throughput_cap: ArrayLike, max_deployed: int) -> bool:
     """Whether `max_deployed` arms could take all the traffic, as the exact LP judges it."""
     caps = np.sort(np.asarray(throughput_cap, dtype=np.float64))[::-1][:max_deployed]
     zeros = np.zeros_like(caps)
-    return _core.solve_routing_lp(zeros, zeros, caps, 0.0).status != "cap_infeasible"
+    return solve_routing_lp(zeros, zeros, caps, 0.0).status != "cap_infeasible"

@@ -8,7 +8,7 @@ from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from stageroute import _core
+from stageroute._core import Router
 from stageroute.checks import require
 from stageroute.config.models import Model
 from stageroute.config.router import RouterArguments, RouterSettings
@@ -41,7 +41,7 @@ def through(
     return update_wrapper(call, method)
 
 
-class StageRouter(_core.Router):
+class StageRouter(Router):
     """Decide which models are live and which of them serves each query.
 
     Parameters
