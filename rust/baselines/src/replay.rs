@@ -147,18 +147,20 @@ pub fn replay<P: Policy + ?Sized>(
         if let Some(&row) = rows.get(t + READ_AHEAD) {
             outcomes.prefetch(row);
         }
-        let decision = policy.route(row as usize)?;
-        let due = match &mut late {
-            None => Some((decision, row)),
-            Some(late) => late.next_due(decision, row),
-        };
-        if let Some((decision, row)) = due {
-            let row = row as usize;
-            policy.observe(row, &decision, outcomes.outcome(row, decision.arm))?;
-        }
+        // Looked at where it was written: a copy would wait until all of it has been.
+        let result = policy.route(row as usize);
+        let Ok(decision) = &result else { return result.map(drop) };
         trace.arm[t] = decision.arm.0;
         trace.probability[t] = decision.probability;
         trace.budget_price[t] = decision.budget_price;
+        let Some(late) = &mut late else {
+            let outcome = outcomes.outcome(row as usize, decision.arm);
+            policy.observe(row as usize, decision, outcome)?;
+            continue;
+        };
+        if let Some((due, row)) = late.next_due(*decision, row) {
+            policy.observe(row as usize, &due, outcomes.outcome(row as usize, due.arm))?;
+        }
     }
     Ok(())
 }
