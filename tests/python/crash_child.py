@@ -211,19 +211,20 @@ class Load:
         ]
         fresh = [f"x{self.seed}"]
         while True:
-            kind = generator.choices(["price", "budget", "stage", "add", "retire"], [4, 3, 3, 1, 1])
-            if kind == ["price"]:
+            kinds = ["price", "budget", "stage", "add", "retire"]
+            kind = generator.choices(kinds, [4, 3, 3, 1, 1])[0]
+            if kind == "price":
                 self.change_price(thread, generator.choice(PRICED), generator.randrange(1, 9))
-            elif kind == ["budget"]:
+            elif kind == "budget":
                 budget = generator.randrange(1, 3000) * CENT
                 self.call(thread, f"budget {budget!r}", partial(router.set_budget, budget))
-            elif kind == ["stage"]:
+            elif kind == "stage":
                 self.call(thread, "stage", self.advance)
-            elif kind == ["add"] and fresh:
+            elif kind == "add" and fresh:
                 name = fresh.pop()
                 if self.call(thread, f"add {name}", partial(router.add_model, Model(name, 0.5))):
                     added.append(name)
-            elif kind == ["retire"] and len(added) > 2:
+            elif kind == "retire" and len(added) > 2:
                 name = added[0]
                 if self.call(thread, f"retire {name}", partial(router.retire_model, name)):
                     del added[0]
@@ -246,14 +247,10 @@ class Load:
         return f"{deployment.stage} {','.join(deployment.models)}"
 
 
-def live(request: dict[str, object], pipe: int) -> NoReturn:
+def live(request: dict[str, Any], pipe: int) -> NoReturn:
     """Be the process that is killed."""
-    late = request["late"]
-    assert isinstance(late, list)
-    seed = request["seed"]
-    assert isinstance(seed, int)
-    load = Load(pipe, seed, late)
-    load.guard(load.open, Path(str(request["path"])))
+    load = Load(pipe, request["seed"], request["late"])
+    load.guard(load.open, Path(request["path"]))
     load.run()
     while True:
         time.sleep(60.0)

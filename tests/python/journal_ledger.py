@@ -1,7 +1,7 @@
 """A toy owner of a journal that notices any record missing, doubled or out of order.
 
-Run as a program, it is the process that the crash tests kill:
-``journal_ledger.py {append | fill} PATH WRITER``.
+Run as a program, it is another process with a journal, to be killed or locked out:
+``journal_ledger.py {append | fill | end | open} PATH WRITER``.
 """
 
 import json
@@ -11,15 +11,17 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from stageroute.errors import JournalError, JournalFullError
+from in_threads import wait_until
+from stageroute.errors import JournalError, JournalFullError, JournalLockedError
 from stageroute.journal.journal import Journal, Recovered
 from stageroute.journal.store import Position
 
 PROGRAM = Path(__file__)
-HEAD = struct.Struct("<QI")
+HEAD = struct.Struct("<QIB")
+"""Number of the record, the writer's number of it, length of the writer's name."""
+
 SMALL = {"tail_bytes": 1 << 14, "compact_bytes": 1 << 13, "commit_seconds": 0.002}
 
 
@@ -51,7 +53,7 @@ class Ledger:
             number = self.counts.get(writer, 0) + 1
             filler = bytes(self.total % 40)
             name = writer.encode()
-            record = HEAD.pack(self.total + 1, number) + bytes([len(name)]) + name + filler
+            record = HEAD.pack(self.total + 1, number, len(name)) + name + filler
             seq = self.journal.tail.append(record)
             self.apply(record)
         return number, seq
@@ -66,8 +68,8 @@ class Ledger:
 
     def apply(self, record: bytes) -> None:
         """Count a record, which must be the next one."""
-        total, number = HEAD.unpack_from(record)
-        name = record[HEAD.size + 1 : HEAD.size + 1 + record[HEAD.size]].decode()
+        total, number, length = HEAD.unpack_from(record)
+        name = record[HEAD.size : HEAD.size + length].decode()
         assert total == self.total + 1, f"record {total} after {self.total}"
         assert number == self.counts.get(name, 0) + 1, f"{name} {number} after {self.counts}"
         self.total, self.counts[name] = total, number
@@ -91,18 +93,17 @@ def open_journal(path: Path, **settings: object) -> tuple[Journal, Recovered]:
     return Journal.open(path, **settings)  # type: ignore[arg-type]
 
 
+def records_in(path: Path) -> list[bytes]:
+    """Return the records of a journal that nobody has open, all of them."""
+    journal, recovered = open_journal(path)
+    journal.close()
+    return list(recovered.records())
+
+
 def die(journal: Journal) -> None:
     """Leave the files as ``kill -9`` would."""
     journal._store.abandon()
     journal.tail.close()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for what another thread does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
 
 
 def report(line: object) -> None:
@@ -154,6 +155,22 @@ def fill(path: Path, name: str) -> None:
     os.kill(os.getpid(), 9)
 
 
+def end(path: Path, name: str) -> None:
+    """Append for a while and just end."""
+    ledger = Ledger(path, **SMALL)
+    ledger.start()
+    for _ in range(200):
+        ledger.append(name)
+
+
+def open_only(path: Path, _: str) -> None:
+    """Report why the journal cannot be opened, if it cannot."""
+    try:
+        open_journal(path)
+    except JournalLockedError as error:
+        report(error)
+
+
 if __name__ == "__main__":
-    program = {"append": crash, "fill": fill}[sys.argv[1]]
+    program = {"append": crash, "fill": fill, "end": end, "open": open_only}[sys.argv[1]]
     program(Path(sys.argv[2]), sys.argv[3])

@@ -114,16 +114,8 @@ class World:
             seen.append((type(error), str(error), getattr(error, "retry_after", None)))
             return None
         if isinstance(result, Decision):
-            seen.append(
-                (
-                    result.id,
-                    result.model,
-                    result.probability,
-                    result.stage,
-                    result.budget_price,
-                    result.reasons,
-                )
-            )
+            fields = ("id", "model", "probability", "stage", "budget_price", "reasons")
+            seen.append([getattr(result, field) for field in fields])
         else:
             seen.append(result)
         return result
@@ -173,6 +165,12 @@ class World:
             partial(router.advance_stage),
         ]
         self.attempt(seen, generator.choice(calls))
+
+
+def make(**changes: Any) -> StageRouter:
+    """Make a plain router of three models."""
+    settings: dict[str, Any] = {"models": "abc", "budget": 0.001, "max_deployed": 2, "seed": 1}
+    return StageRouter(**(settings | changes))
 
 
 def everything(router: StageRouter) -> list[Any]:

@@ -64,18 +64,12 @@ def test_shape_and_names(table: OutcomeTable) -> None:
     assert table.name == "built-in RouterBench-calibrated set"
     assert table.models == tuple(ROUTERBENCH_MODELS)
     assert table.weights is None
-    assert table.query_id is not None
-    assert len(set(table.query_id.tolist())) == 36_497
+    assert np.unique(np.asarray(table.query_id)).size == 36_497
 
 
-def test_means_are_the_published_ones(table: OutcomeTable) -> None:
-    assert np.abs(table.mean_reward() - PUBLISHED_REWARD).max() <= 0.005
-    assert np.abs(table.mean_cost() / PUBLISHED_COST - 1).max() <= 0.02
-
-
-@pytest.mark.parametrize("seed", [1, 2, 12345])
-def test_means_hold_for_other_seeds_and_sizes(seed: int) -> None:
-    t = routerbench_synthetic(5_000, seed)
+@pytest.mark.parametrize(("num_queries", "seed"), [(36_497, 0), (5_000, 1), (5_000, 2)])
+def test_means_are_the_published_ones(num_queries: int, seed: int) -> None:
+    t = routerbench_synthetic(num_queries, seed)
     assert np.abs(t.mean_reward() - PUBLISHED_REWARD).max() <= 0.005
     assert np.abs(t.mean_cost() / PUBLISHED_COST - 1).max() <= 0.02
 
@@ -85,10 +79,8 @@ def test_published_constants_match_the_published_table(shared_data: Path) -> Non
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             model = ROUTERBENCH_MODELS[row[""]]
-            assert (model.reward, model.cost) == (
-                float(row["full_reward"]),
-                float(row["full_cost"]),
-            )
+            published = float(row["full_reward"]), float(row["full_cost"])
+            assert (model.reward, model.cost) == published
 
 
 def test_families(table: OutcomeTable) -> None:
@@ -154,14 +146,11 @@ def test_the_seed_fixes_every_bit(table: OutcomeTable) -> None:
         little = [t.reward.astype("<f8").tobytes(), t.cost.astype("<f8").tobytes()]
         return hashlib.sha256(b"".join(little)).hexdigest()
 
-    again = routerbench_synthetic(seed=0)
-    assert digest(again) == digest(table)
+    assert digest(routerbench_synthetic(seed=0)) == digest(table)
     assert digest(routerbench_synthetic(seed=1)) != digest(table)
     # The same on every platform: a change of this value changes every published result.
-    assert (
-        digest(routerbench_synthetic(1_000))
-        == "e8d5a2e03e3009a0f6ab81ca0afc12e7ffdf63eb0a81077587ce700fefd6e4bf"
-    )
+    known = "e8d5a2e03e3009a0f6ab81ca0afc12e7ffdf63eb0a81077587ce700fefd6e4bf"
+    assert digest(routerbench_synthetic(1_000)) == known
 
 
 def test_generation_is_quick() -> None:
@@ -179,7 +168,7 @@ def test_small_tables(num_queries: int) -> None:
     ("num_queries", "seed"), [(0, 0), (-1, 0), (1.5, 0), (True, 0), (5, -1), (5, None), (5, "0")]
 )
 def test_bad_arguments(num_queries: Any, seed: Any) -> None:
-    with pytest.raises(InvalidInputError, match="must be an integer of at least"):
+    with pytest.raises(InvalidInputError, match="must be a whole number, at least"):
         routerbench_synthetic(num_queries, seed)
 
 
@@ -239,10 +228,8 @@ def test_routerbench_frame() -> None:
     assert t.models == ("gpt", "org/b")
     assert t.reward.tolist() == [[1.0, 0.0], [0.25, 1.0]]
     assert t.cost.tolist() == [[0.01, 0.001], [0.02, 0.002]]
-    assert t.query_id is not None
-    assert t.query_id.tolist() == ["q0", "q1"]
-    assert t.task is not None
-    assert t.task.tolist() == ["mbpp", "mmlu-law"]
+    np.testing.assert_array_equal(t.query_id, ["q0", "q1"])
+    np.testing.assert_array_equal(t.task, ["mbpp", "mmlu-law"])
 
 
 def test_routerbench_frame_refusals() -> None:
@@ -274,9 +261,9 @@ def test_pickle_is_refused_without_consent_and_unless_it_is_the_published_file(
     content = pickle.dumps(Bomb(trace))
     path.write_bytes(content)
     assert "runs whatever code" in refusal(path)
-    message = refusal(path, allow_pickle=True)
-    assert f"{len(content)} bytes" in message
-    assert "99567659" in message
+    assert f"{len(content)} bytes, but RouterBench's routerbench_0shot.pkl has 99567659" in refusal(
+        path, allow_pickle=True
+    )
     monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
     message = refusal(path, allow_pickle=True)
     assert hashlib.sha256(content).hexdigest() in message

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from journal_ledger import wait_until
+from in_threads import wait_until
 from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.errors import InvalidInputError, MissingExtraError, RefusedError

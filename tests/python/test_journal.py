@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from journal_ledger import SMALL, Ledger, die, open_journal, total_in, wait_until
+from in_threads import wait_until
+from journal_ledger import SMALL, Ledger, die, open_journal, total_in
 from stageroute._core import Tail
-from stageroute.errors import (
-    InvalidInputError,
-    JournalError,
-    SnapshotCorruptError,
-)
+from stageroute.errors import InvalidInputError, JournalError, SnapshotCorruptError
 from stageroute.journal.journal import Recovered
 from stageroute.journal.store import Position
 
@@ -31,10 +28,8 @@ def test_records_come_back_in_order_whatever_was_committed(journal_path: Path) -
     assert list(recovered.records()) == [b"one", b"", b"three", b"four"]
     assert journal.tail.append(b"five") == 5
     journal.close()
-    assert sorted(file.name for file in journal_path.parent.iterdir()) == [
-        "journal",
-        "journal-tail",
-    ]
+    files = sorted(file.name for file in journal_path.parent.iterdir())
+    assert files == ["journal", "journal-tail"]
     journal, recovered = open_journal(journal_path)
     assert list(recovered.records()) == [b"one", b"", b"three", b"four", b"five"]
     assert len(recovered.batches) == 2
@@ -121,20 +116,27 @@ def test_a_snapshot_takes_the_place_of_records_that_are_many(journal_path: Path)
     assert journal.has_snapshot
     assert (batches(), store.batch_bytes, journal.tail.pending) == (0, 0, 0)
     assert store.committed == journal.tail.head()
-    # From now on it is also taken where it is smaller than the records that it saves storing.
-    snapshot_bytes = store.snapshot_bytes
+    journal.close()
+
+
+def test_a_snapshot_takes_the_place_of_records_once_it_is_smaller(journal_path: Path) -> None:
+    """However much room the journal has: opening it is then faster, and no larger to write."""
+    ledger = Ledger(journal_path, compact_bytes=1 << 28)
+    journal = ledger.journal
+    journal.compact(ledger.take_snapshot)
+    snapshot_bytes = journal._store.snapshot_bytes
     assert snapshot_bytes is not None
-    ledger.append("b")
     while (pending := journal.tail.pending) <= snapshot_bytes:
         journal._compact_if_due(ledger.take_snapshot)
-        assert journal.tail.pending == pending
-        ledger.append("b")
+        assert journal.tail.pending == pending, "compacted too early"
+        ledger.append("a")
     journal._compact_if_due(ledger.take_snapshot)
     assert journal.tail.pending == 0
-    journal.close()
-    ledger = Ledger(journal_path)
-    assert (len(ledger.recovered.batches), ledger.recovered.snapshot is None) == (0, False)
-    ledger.journal.close()
+    die(journal)
+    again = Ledger(journal_path)
+    again.journal.close()
+    assert again.total == ledger.total
+    assert again.recovered.batches == (), "the snapshot holds them all"
 
 
 def test_the_files_stay_small_over_many_compactions(journal_path: Path) -> None:
@@ -262,24 +264,3 @@ def test_the_tail_checks_its_arguments(tmp_path: Path) -> None:
     assert tail.wait(0.0) is False
     tail.wake()
     assert tail.wait(10.0) is True
-
-
-def test_a_snapshot_takes_the_place_of_records_once_it_is_smaller(journal_path: Path) -> None:
-    """However much room the journal has: opening it is then faster, and no larger to write."""
-    ledger = Ledger(journal_path, compact_bytes=1 << 28)
-    journal = ledger.journal
-    journal.compact(ledger.take_snapshot)
-    snapshot_bytes = journal._store.snapshot_bytes
-    assert snapshot_bytes is not None
-    while journal.tail.pending <= snapshot_bytes:
-        journal._compact_if_due(ledger.take_snapshot)
-        assert journal.tail.pending > 0 or ledger.total == 0, "compacted too early"
-        ledger.append("a")
-    journal._compact_if_due(ledger.take_snapshot)
-    assert journal.tail.pending == 0
-    total = ledger.total
-    die(journal)
-    again = Ledger(journal_path)
-    assert again.total == total
-    assert list(again.recovered.records()) == [], "the snapshot holds them all"
-    again.journal.close()

@@ -6,11 +6,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from journal_ledger import die, open_journal
+from journal_ledger import PROGRAM, die, open_journal, records_in
 from stageroute.errors import (
     JournalError,
     JournalLockedError,
@@ -20,6 +21,7 @@ from stageroute.errors import (
     SnapshotVersionError,
     StageRouteError,
 )
+from stageroute.journal.recovery import tail_of
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -27,128 +29,26 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-OPEN_IT = """
-import sys
-from stageroute.errors import JournalLockedError
-from stageroute.journal.journal import Journal
-try:
-    Journal.open(sys.argv[1], fingerprint="ours")
-except JournalLockedError as error:
-    print(error)
-"""
-
-
 def test_a_second_opener_is_refused_at_once(journal_path: Path) -> None:
+    command = [sys.executable, str(PROGRAM), "open", str(journal_path), "a"]
     journal, _ = open_journal(journal_path)
     for _ in range(2):
         with pytest.raises(JournalLockedError, match="folder/journal is open already, here or in"):
             open_journal(journal_path)
-        command = [sys.executable, "-c", OPEN_IT, str(journal_path)]
         other = subprocess.run(command, capture_output=True, text=True, check=True)
         assert f"{journal_path} is open already" in other.stdout
         journal.tail.append(b"still ours")
         journal.flush()
     journal.close()
-    journal, recovered = open_journal(journal_path)
-    assert len(list(recovered.records())) == 2
-    journal.close()
+    # The lock goes with the journal, for other processes too.
+    other = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert other.stdout == ""
+    assert len(records_in(journal_path)) == 2
 
 
-def edit(path: Path, *statements: str) -> None:
-    connection = sqlite3.connect(path)
-    for statement in statements:
+def edit(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement)
-    connection.commit()
-    connection.close()
-
-
-REFUSALS: dict[str, tuple[type[SnapshotError], str, Callable[[Path], object]]] = {
-    "newer database": (
-        SnapshotVersionError,
-        "has format 2; this release .* reads format 1: upgrade stageroute",
-        lambda path: edit(path, "PRAGMA user_version = 2"),
-    ),
-    "newer tail": (
-        SnapshotVersionError,
-        "journal-tail: this tail has format 2",
-        lambda path: patch(Path(f"{path}-tail"), 8, b"\2"),
-    ),
-    "tail of another journal": (
-        SnapshotMismatchError,
-        "journal-tail: this tail belongs to another journal",
-        lambda path: other_tail(path),
-    ),
-    "no tail": (
-        SnapshotCorruptError,
-        "journal-tail is missing, .*allow_missing_tail=True",
-        lambda path: Path(f"{path}-tail").rename(path.with_name("away")),
-    ),
-    "tail cut": (
-        SnapshotCorruptError,
-        "journal-tail: this tail has 5000 bytes",
-        lambda path: Path(f"{path}-tail").write_bytes(Path(f"{path}-tail").read_bytes()[:5000]),
-    ),
-    "no database": (
-        SnapshotCorruptError,
-        "journal is missing, but not its tail",
-        lambda path: close_and_remove(path),
-    ),
-    "database cut": (
-        SnapshotCorruptError,
-        "journal is damaged",
-        lambda path: close_and_cut(path, 5000),
-    ),
-    "database empty": (
-        SnapshotCorruptError,
-        "journal is empty, but its tail is not: put it back, or move the tail",
-        lambda path: close_and_cut(path, 0),
-    ),
-    "another kind of file": (
-        SnapshotCorruptError,
-        "journal is damaged, or is no journal: file is not a database",
-        lambda path: path.write_bytes(b"not a database, and longer than its header" * 100),
-    ),
-    "another database": (
-        SnapshotCorruptError,
-        "journal is no journal",
-        lambda path: edit(path, "PRAGMA application_id = 7"),
-    ),
-    "no table": (
-        SnapshotCorruptError,
-        "no such table: batches",
-        lambda path: edit(path, "DROP TABLE batches"),
-    ),
-    "batch changed": (
-        SnapshotCorruptError,
-        "the SHA-256 of batches 2 does not fit",
-        lambda path: edit(path, "UPDATE batches SET body = x'00' WHERE first_seq = 2"),
-    ),
-    "batch missing": (
-        SnapshotCorruptError,
-        "record 2 is missing",
-        lambda path: edit(path, "DELETE FROM batches WHERE first_seq = 2"),
-    ),
-    "last batch missing": (
-        SnapshotCorruptError,
-        "record 3 is missing",
-        lambda path: edit(path, "DELETE FROM batches WHERE first_seq = 3"),
-    ),
-    "snapshot missing": (
-        SnapshotCorruptError,
-        "record 1 is missing",
-        lambda path: edit(path, "DELETE FROM snapshot"),
-    ),
-    "position changed": (
-        SnapshotCorruptError,
-        "the SHA-256 of journal 1 does not fit",
-        lambda path: edit(path, "UPDATE journal SET next_offset = 0"),
-    ),
-    "position missing": (
-        SnapshotCorruptError,
-        "0 journal rows",
-        lambda path: edit(path, "DELETE FROM journal"),
-    ),
-}
 
 
 def patch(path: Path, offset: int, data: bytes) -> None:
@@ -163,14 +63,38 @@ def close_and_cut(path: Path, size: int) -> Path:
     return path
 
 
-def close_and_remove(path: Path) -> None:
-    close_and_cut(path, 0).unlink()
-
-
 def other_tail(path: Path) -> None:
     open_journal(path.with_name("other"))[0].close()
     path.with_name("other").unlink()
-    path.with_name("other-tail").replace(f"{path}-tail")
+    path.with_name("other-tail").replace(tail_of(path))
+
+
+SPOILT_FILES: dict[str, Callable[[Path], object]] = {
+    "journal-tail: this tail has 5000 bytes": (
+        lambda path: tail_of(path).write_bytes(tail_of(path).read_bytes()[:5000])
+    ),
+    "journal-tail is missing, .*allow_missing_tail=True": (
+        lambda path: tail_of(path).rename(path.with_name("away"))
+    ),
+    "journal is missing, but not its tail": lambda path: close_and_cut(path, 0).unlink(),
+    "journal is damaged": lambda path: close_and_cut(path, 5000),
+    "journal is empty, but its tail is not: put it back, or move the tail": (
+        lambda path: close_and_cut(path, 0)
+    ),
+    "journal is damaged, or is no journal: file is not a database": (
+        lambda path: path.write_bytes(b"not a database, and longer than its header" * 100)
+    ),
+}
+SPOILT_DATABASES = {
+    "journal is no journal": "PRAGMA application_id = 7",
+    "no such table: batches": "DROP TABLE batches",
+    "the SHA-256 of batches 2 does not fit": "UPDATE batches SET body = x'00' WHERE first_seq = 2",
+    "record 2 is missing": "DELETE FROM batches WHERE first_seq = 2",
+    "record 3 is missing": "DELETE FROM batches WHERE first_seq = 3",
+    "record 1 is missing": "DELETE FROM snapshot",
+    "the SHA-256 of journal 1 does not fit": "UPDATE journal SET next_offset = 0",
+    "0 journal rows": "DELETE FROM journal",
+}
 
 
 @pytest.fixture
@@ -187,15 +111,39 @@ def populated(journal_path: Path) -> Path:
     return journal_path
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_what_cannot_be_used_is_refused_and_left_alone(populated: Path, case: str) -> None:
-    error, message, spoil = REFUSALS[case]
-    spoil(populated)
-    before = bytes_of(populated.parent)
+def refuse(path: Path, error: type[SnapshotError], message: str) -> None:
+    """Check that a journal is refused, time and again, and left as it is."""
+    before = bytes_of(path.parent)
     for _ in range(2):
         with pytest.raises(error, match=message):
-            open_journal(populated)
-        assert bytes_of(populated.parent) == before
+            open_journal(path)
+        assert bytes_of(path.parent) == before
+
+
+@pytest.mark.parametrize("message", SPOILT_FILES)
+def test_spoilt_files_are_refused_and_left_alone(populated: Path, message: str) -> None:
+    SPOILT_FILES[message](populated)
+    refuse(populated, SnapshotCorruptError, message)
+
+
+@pytest.mark.parametrize("message", SPOILT_DATABASES)
+def test_spoilt_databases_are_refused_and_left_alone(populated: Path, message: str) -> None:
+    edit(populated, SPOILT_DATABASES[message])
+    refuse(populated, SnapshotCorruptError, message)
+
+
+def test_files_of_later_releases_are_refused_and_left_alone(populated: Path) -> None:
+    patch(tail_of(populated), 8, b"\2")
+    refuse(populated, SnapshotVersionError, "journal-tail: this tail has format 2")
+    edit(populated, "PRAGMA user_version = 2")
+    message = "has format 2; this release .* reads format 1: upgrade stageroute"
+    refuse(populated, SnapshotVersionError, message)
+
+
+def test_the_tail_of_another_journal_is_refused_and_left_alone(populated: Path) -> None:
+    other_tail(populated)
+    message = "journal-tail: this tail belongs to another journal"
+    refuse(populated, SnapshotMismatchError, message)
 
 
 def test_another_configuration_is_refused_and_shown(populated: Path) -> None:
@@ -205,9 +153,9 @@ def test_another_configuration_is_refused_and_shown(populated: Path) -> None:
         open_journal(populated, fingerprint="b = 0.002")
     assert bytes_of(populated.parent) == before
     journal, recovered = open_journal(populated)
+    journal.close()
     assert (recovered.snapshot, recovered.first_seq) == (b"state after one", 2)
     assert list(recovered.records()) == [b"two", b"three", b"four"]
-    journal.close()
 
 
 def test_files_that_cannot_be_opened_at_all(journal_path: Path) -> None:
@@ -249,15 +197,13 @@ def test_no_damage_of_the_database_changes_what_comes_back(populated: Path, name
 def test_a_missing_tail_can_be_done_without(
     populated: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Path(f"{populated}-tail").unlink()
+    tail_of(populated).unlink()
     journal, recovered = open_journal(populated, allow_missing_tail=True)
     assert list(recovered.records()) == [b"two", b"three"]
     assert "journal-tail was missing" in caplog.text
     assert journal.tail.append(b"another four") == 4
     die(journal)
-    journal, recovered = open_journal(populated)
-    assert list(recovered.records()) == [b"two", b"three", b"another four"]
-    journal.close()
+    assert records_in(populated) == [b"two", b"three", b"another four"]
 
 
 def test_an_old_database_with_a_new_tail_is_reported(
@@ -282,6 +228,4 @@ def test_an_old_database_with_a_new_tail_is_reported(
 
 def test_a_copy_of_both_files_is_a_journal(populated: Path, tmp_path: Path) -> None:
     shutil.copytree(populated.parent, tmp_path / "copy")
-    journal, recovered = open_journal(tmp_path / "copy" / "journal")
-    assert list(recovered.records()) == [b"two", b"three", b"four"]
-    journal.close()
+    assert records_in(tmp_path / "copy" / "journal") == [b"two", b"three", b"four"]

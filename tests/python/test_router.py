@@ -1,19 +1,19 @@
 """StageRouter as a service uses it."""
 
 import dataclasses
-import gc
 import inspect
 import logging
-import threading
 import time
-import weakref
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+import router_world
 import stageroute
+from in_threads import own_threads, run_threads, wait_until
 from stageroute import Confidence, Decision, Model, StageRouter
 from stageroute.config.router import RouterSettings
 from stageroute.errors import (
@@ -28,13 +28,7 @@ from stageroute.errors import (
     UnknownModelError,
 )
 
-THREE = [Model("a", 0.5), Model("b", 0.5), Model("c", 0.5)]
-
-
-def make(**changes: object) -> StageRouter:
-    settings: dict[str, object] = {"budget": 0.001, "max_deployed": 2, "seed": 1}
-    models = changes.pop("models", THREE)
-    return StageRouter(models, **(settings | changes))  # type: ignore[arg-type]
+make = partial(router_world.make, models=[Model("a", 0.5), Model("b", 0.5), Model("c", 0.5)])
 
 
 def serve(router: StageRouter, queries: int) -> Counter[str]:
@@ -57,23 +51,16 @@ def test_decision_fields() -> None:
     assert repr(first).startswith(f'Decision(id=0, model="{first.model}", probability=0.5')
 
 
+def served_in_turn(seed: int | None) -> tuple[str, ...]:
+    router = make(seed=seed)
+    return tuple(router.route().model for _ in range(60))
+
+
 def test_same_seed_same_decisions_and_other_seeds_differ() -> None:
-    runs = [[make(seed=seed).route().model for _ in range(1)] for seed in (3, 3)]
-    assert runs[0] == runs[1]
-    sequences = []
-    for seed in (3, 3, 4):
-        router = make(seed=seed)
-        sequences.append([router.route().model for _ in range(50)])
-    assert sequences[0] == sequences[1]
-    assert sequences[0] != sequences[2]
-
-
-def test_a_router_without_a_seed_differs_from_run_to_run() -> None:
-    sequences = {
-        tuple(router.route().model for _ in range(60))
-        for router in (make(seed=None) for _ in range(3))
-    }
-    assert len(sequences) > 1
+    assert served_in_turn(3) == served_in_turn(3)
+    assert served_in_turn(3) != served_in_turn(4)
+    # Without a seed, each router has its own.
+    assert len({served_in_turn(None) for _ in range(3)}) > 1
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -197,25 +184,11 @@ def test_stages_by_hand() -> None:
 
 def test_stages_by_the_clock_and_close() -> None:
     with make(stage_seconds=0.02) as router:
-        deadline = time.monotonic() + 10
-        while router.route().stage < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-    threads = [t for t in threading.enumerate() if t.name == "stageroute-stages"]
-    for thread in threads:
-        thread.join(timeout=5)
-        assert not thread.is_alive()
+        wait_until(lambda: router.route().stage >= 3)
+    wait_until(lambda: "stageroute-stages" not in own_threads())
     stage = router.route().stage
     time.sleep(0.06)
     assert router.route().stage == stage
-
-
-def test_the_clock_does_not_keep_a_router_alive() -> None:
-    router = make(stage_seconds=60.0)
-    reference = weakref.ref(router)
-    del router
-    gc.collect()
-    assert reference() is None
 
 
 def test_new_models_can_be_live_from_the_next_stage() -> None:
@@ -419,20 +392,7 @@ def test_a_failed_add_changes_nothing() -> None:
 def test_threads_share_one_router() -> None:
     models = [Model(name) for name in "abcd"]
     router = make(models=models, max_deployed=3, stage_queries=500, controller="inline")
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            serve(router, 2_000)
-        except BaseException as error:  # noqa: BLE001 - handed to the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    run_threads(4, lambda _: serve(router, 2_000))
     counters = router.counters
     assert counters.queries == counters.rewards == counters.costs == 8_000
     assert counters.billed == pytest.approx(8_000 * 0.0005)

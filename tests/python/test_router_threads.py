@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from journal_ledger import wait_until
+import router_world
+from in_threads import own_threads, run_threads, wait_until
 from stageroute import (
     Decision,
     Deployment,
@@ -46,32 +47,9 @@ from stageroute.errors import (
 from stageroute.journal.store import JournalStore
 
 FOUR = ("a", "b", "c", "d")
+make = partial(router_world.make, models=FOUR, budget=0.1)
 PATIENCE = 30.0
 """Seconds after which something that should have come is not coming."""
-
-
-def make(**changes: Any) -> StageRouter:
-    settings: dict[str, Any] = {"models": FOUR, "budget": 0.1, "max_deployed": 2, "seed": 1}
-    return StageRouter(**(settings | changes))
-
-
-def run_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run a function in so many threads; raise what one of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001  # raised again below
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 class Clock:
@@ -331,19 +309,17 @@ class Stall:
         assert self.outlasted, "the stall was waited for"
 
 
-def longest_call(router: StageRouter, stall: Stall, name: str, *, feedback: bool = True) -> None:
+def longest_call(router: StageRouter, stall: Stall, name: str) -> None:
     """Route for half a second and more while somebody else is blocked, and print the longest call.
 
     The stall ends after the last of these calls, so none of them can have waited for it. How long
     they took is printed and not tested: a loaded machine can stop any thread.
     """
-    wait_until(lambda: stall.somebody_waits.is_set() or router.route(), PATIENCE)
+    wait_until(lambda: stall.somebody_waits.is_set() or router.route())
     longest, calls, start = 0.0, 0, time.monotonic()
     while time.monotonic() - start < 0.5 or calls < 2000:
         began = time.perf_counter()
-        decision = router.route()
-        if feedback:
-            router.observe(decision, reward=1.0, cost=0.05)
+        router.observe(router.route(), reward=1.0, cost=0.05)
         longest = max(longest, time.perf_counter() - began)
         calls += 1
         if calls > 5000:
@@ -415,13 +391,6 @@ def test_a_stalled_disk_holds_up_no_query(
         assert router.deployment.stage >= stage
 
 
-def test_nothing_slow_at_all() -> None:
-    stall = Stall()
-    stall.somebody_waits.set()
-    with make(stage_queries=100) as router, stall.during():
-        longest_call(router, stall, "nothing")
-
-
 class Starter:
     """A `start_models` that waits until it is told to go on."""
 
@@ -437,7 +406,7 @@ class Starter:
 
     def wait(self, count: int) -> None:
         """Wait until it was called so many times."""
-        wait_until(lambda: len(self.plans) >= count, PATIENCE)
+        wait_until(lambda: len(self.plans) >= count)
 
     def go(self) -> None:
         """Let one call go on."""
@@ -470,7 +439,7 @@ def test_a_stage_is_planned_started_and_committed_in_the_background() -> None:
     assert serve(router, 200) <= old
     assert router.deployment.stage == 1
     starter.go()
-    wait_until(lambda: router.route().stage == 2, PATIENCE)
+    wait_until(lambda: router.route().stage == 2)
     assert router.deployment.models == plan.models
     assert serve(router, 20) <= set(plan.models)
     starter.go()
@@ -486,15 +455,15 @@ def test_a_callback_that_raises_keeps_the_old_set(caplog: pytest.LogCaptureFixtu
     router = make(stage_queries=50, start_models=starter)
     old = set(router.deployment.models)
     for failed in (1, 2):
-        wait_until(lambda: serve(router, 1) and len(starter.plans) == failed, PATIENCE)  # noqa: B023
+        wait_until(lambda: serve(router, 1) and len(starter.plans) == failed)  # noqa: B023
         starter.go()
-        wait_until(lambda: router.counters.failed_stages == failed, PATIENCE)  # noqa: B023
+        wait_until(lambda: router.counters.failed_stages == failed)  # noqa: B023
         assert router.deployment.stage == 1
         assert serve(router, 20) <= old
     assert caplog.text.count("the live set stays as it was: no machine is free") == 2
-    wait_until(lambda: serve(router, 1) and len(starter.plans) == 3, PATIENCE)
+    wait_until(lambda: serve(router, 1) and len(starter.plans) == 3)
     starter.go()
-    wait_until(lambda: router.deployment.stage == 2, PATIENCE)
+    wait_until(lambda: router.deployment.stage == 2)
     assert router.counters.failed_stages == 2
     starter.go()
     router.close()
@@ -513,7 +482,7 @@ def test_a_planned_model_that_retires_meanwhile_is_planned_without(
     starter.wait(2)
     assert gone not in starter.plans[1].models
     starter.go()
-    wait_until(lambda: router.deployment.stage == 2, PATIENCE)
+    wait_until(lambda: router.deployment.stage == 2)
     assert router.deployment.models == starter.plans[1].models
     assert router.counters.failed_stages == 0
     assert "stage not advanced" not in caplog.text
@@ -528,7 +497,7 @@ def test_a_stage_ended_by_hand_overtakes_the_background(caplog: pytest.LogCaptur
     starter.wait(1)
     by_hand = router.advance_stage()
     starter.go()
-    wait_until(lambda: "dropped what was planned in the background" in caplog.text, PATIENCE)
+    wait_until(lambda: "dropped what was planned in the background" in caplog.text)
     assert router.deployment == by_hand
     assert router.counters.failed_stages == 0
     # The new stage has all its queries before the background comes again.
@@ -548,7 +517,7 @@ def test_one_boundary_however_many_find_it_due() -> None:
     router.add_model("g")
     router.retire_model("g")
     starter.go()
-    wait_until(lambda: router.deployment.stage == 2, PATIENCE)
+    wait_until(lambda: router.deployment.stage == 2)
     serve(router, 50)
     time.sleep(0.05)
     assert len(starter.plans) == 1
@@ -612,7 +581,7 @@ def test_a_lost_slot(controller: str, loss: str, on_lost_slot: str) -> None:
         assert router.deployment.stage == 1
         router.advance_stage()
     else:
-        wait_until(lambda: router.route().stage == 2, PATIENCE)
+        wait_until(lambda: router.route().stage == 2)
     assert lost not in router.deployment.models
     assert len(router.deployment.models) == 2
     assert lost not in serve(router, 50)
@@ -637,7 +606,7 @@ def test_the_whole_live_set_is_lost_while_others_start() -> None:
     assert router.counters.queries == 0
     starter.go()
     starter.go()
-    wait_until(lambda: router.deployment.stage > 1, PATIENCE)
+    wait_until(lambda: router.deployment.stage > 1)
     assert serve(router, 50) <= set(FOUR) - set(live)
     router.close()
 
@@ -655,25 +624,24 @@ def test_a_model_that_is_not_live_loses_no_slot() -> None:
     assert router.deployment.stage == 2
 
 
-def controller_threads() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("stageroute")]
-
-
 def test_threads_end_with_close_and_with_the_router(journal_path: Path) -> None:
     everything: dict[str, Any] = {"stage_seconds": 60.0, "journal": journal_path}
-    wait_until(lambda: not controller_threads(), PATIENCE)
+    wait_until(lambda: not own_threads())
     with make(**everything, decision_log=DecisionLog(list)) as router:
-        names = ["stageroute-journal", "stageroute-log", "stageroute-stages"]
-        assert sorted(controller_threads()) == names
+        assert own_threads() == ["stageroute-journal", "stageroute-log", "stageroute-stages"]
         router.route()
-    assert controller_threads() == []
-    router = make(**everything, decision_log=DecisionLog(list))
-    reference = weakref.ref(router)
-    del router
-    gc.collect()
-    assert reference() is None
-    wait_until(lambda: not controller_threads(), PATIENCE)
+    assert own_threads() == []
+    # A router that is forgotten frees its journal too, with all that it took.
+    for life in range(3):
+        router = make(**everything, decision_log=DecisionLog(list))
+        assert router.counters.queries == 1 + 25 * life
+        for _ in range(25):
+            router.route()
+        reference = weakref.ref(router)
+        del router
+        gc.collect()
+        assert reference() is None
+        wait_until(lambda: not own_threads())
 
 
 def test_a_router_forgotten_while_a_callback_runs_ends_after_it() -> None:
@@ -688,9 +656,9 @@ def test_a_router_forgotten_while_a_callback_runs_ends_after_it() -> None:
 
     def is_gone() -> bool:
         gc.collect()
-        return reference() is None and not controller_threads()
+        return reference() is None and not own_threads()
 
-    wait_until(is_gone, PATIENCE)
+    wait_until(is_gone)
 
 
 def test_a_callback_may_call_the_router() -> None:
@@ -713,7 +681,7 @@ def test_a_callback_may_call_the_router() -> None:
     routers: list[StageRouter] = []
     routers.append(make(stage_queries=20, start_models=start))
     router = routers[0]
-    wait_until(lambda: serve(router, 1) and router.deployment.stage >= 8, PATIENCE)
+    wait_until(lambda: serve(router, 1) and router.deployment.stage >= 8)
     assert router.counters.failed_stages == 0
     router.close()
     assert len(calls) > 20
@@ -734,7 +702,7 @@ def test_a_callback_may_close_the_router(
         for _ in range(21):
             routers[0].route()
         assert closed.wait(PATIENCE)
-        wait_until(lambda: not controller_threads(), PATIENCE)
+        wait_until(lambda: not own_threads())
     assert "stage not advanced" in caplog.text
     with make(stage_queries=20, journal=journal_path) as router:
         assert (router.counters.queries, router.deployment.stage) == (21, 1)

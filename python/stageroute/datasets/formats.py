@@ -6,50 +6,28 @@ Nothing here knows the rules of an outcome table; :mod:`stageroute.datasets.read
 import csv
 import io
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.datasets.table import MAX_LABEL_CHARS
 from stageroute.errors import DatasetError, MissingExtraError
 
-__all__ = ["Columns", "Role", "read_csv", "read_npz", "read_parquet"]
+__all__ = ["Columns", "Role", "labels", "read_csv", "read_npz", "read_parquet"]
 
-Role = Literal["text", "number", "prompt"] | None
+Role = Literal["label", "number", "prompt"] | None
 """What a column is read as; ``None``: it is not read at all.
 
-Texts are labels, short and in every row; prompts are of any length, "" where there is none."""
+Labels are short and in every row; prompts are of any length, "" where there is none."""
+
+Columns = dict[str, NDArray[Any]]
+"""Columns of one file, by name and in file order; every array has one value per row."""
 
 MAX_CELL_CHARS = 16_000_000
-# What a damaged .npz can raise, from the zip container down to the array header.
-_NPZ_ERRORS = (
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-@dataclass
-class Columns:
-    """Columns of one file, by name and in file order; every array has one value per row."""
-
-    text: dict[str, NDArray[np.str_]] = field(default_factory=dict)
-    number: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    prompt: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _check_header(header: Sequence[str]) -> None:
@@ -74,18 +52,14 @@ def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
         raise DatasetError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     header, rows, lines = _csv_rows(text)
     _check_header(header)
-    columns = Columns()
+    columns: Columns = {}
     for index, name in enumerate(header):
         kind = role(name)
-        if kind is None:
-            continue
         cells = [row[index] for row in rows]
-        if kind == "text":
-            columns.text[name] = text_array(name, cells)
-        elif kind == "prompt":
-            columns.prompt[name] = tuple(cells)
-        else:
-            columns.number[name] = _parse_numbers(name, cells, lines)
+        if kind == "number":
+            columns[name] = _parse_numbers(name, cells, lines)
+        elif kind is not None:
+            columns[name] = _TEXTS[kind](name, cells)
     return columns
 
 
@@ -131,24 +105,30 @@ def _parse_numbers(name: str, cells: list[str], lines: list[int]) -> NDArray[np.
     return values
 
 
-def text_array(name: str, values: Sequence[object]) -> NDArray[np.str_]:
+def labels(name: str, values: Sequence[object]) -> NDArray[np.str_]:
     """Labels as an array; a missing, non-text or over-long one is a ``DatasetError``."""
     for row, value in enumerate(values):
         if not isinstance(value, str) or not value:
             raise DatasetError(f"column {name!r}, row {row}: {value!r} is not a non-empty string")
-        if len(value) > 1_000:
+        if len(value) > MAX_LABEL_CHARS:
             raise DatasetError(
-                f"column {name!r}, row {row}: a label of {len(value)} characters; at most 1000"
+                f"column {name!r}, row {row}: a label of {len(value)} characters; at most "
+                f"{MAX_LABEL_CHARS}"
             )
     return np.array(values, dtype=np.str_)
 
 
-def prompts(name: str, values: Sequence[object]) -> tuple[str, ...]:
-    """Texts of any length, "" for a missing one; what is no text is a ``DatasetError``."""
+def _prompts(name: str, values: Sequence[object]) -> NDArray[np.object_]:
     for row, value in enumerate(values):
         if not (value is None or isinstance(value, str)):
             raise DatasetError(f"column {name!r}, row {row}: {value!r} is not text")
-    return tuple(str(value or "") for value in values)
+    return np.array([value or "" for value in values], dtype=np.object_)
+
+
+_TEXTS: dict[str, Callable[[str, Sequence[object]], NDArray[Any]]] = {
+    "label": labels,
+    "prompt": _prompts,
+}
 
 
 def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
@@ -180,32 +160,27 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
         raise DatasetError(
             f"not a readable parquet file (empty, cut short or damaged): {error}"
         ) from error
-    columns = Columns()
+    columns: Columns = {}
     for name in wanted:
-        column = table.column(name)
-        if role(name) == "text":
-            columns.text[name] = text_array(name, column.to_pylist())
-        elif role(name) == "prompt":
-            columns.prompt[name] = prompts(name, column.to_pylist())
-        else:
-            columns.number[name] = _arrow_numbers(name, column, pa)
+        kind, column = role(name), table.column(name)
+        if kind == "number":
+            columns[name] = _arrow_numbers(name, column, pa)
+        elif kind is not None:
+            columns[name] = _TEXTS[kind](name, column.to_pylist())
     return columns
 
 
 def _arrow_numbers(name: str, column: Any, pa: Any) -> NDArray[np.float64]:
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        raise DatasetError(
-            f"column {name!r} holds {kind}, not numbers; first value {column[0].as_py()!r}"
-            if len(column)
-            else f"column {name!r} holds {kind}, not numbers"
-        )
+        first = f"; first value {column[0].as_py()!r}" if len(column) else ""
+        raise DatasetError(f"column {name!r} holds {kind}, not numbers{first}")
     # float32 is widened first, so that every later sum runs in double precision.
     values = column.cast(pa.float64(), safe=False).to_numpy()
     return np.array(values, dtype=np.float64)
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path) -> Columns:
     """Read all arrays of an ``.npz`` file, never unpickling anything.
 
     Raises
@@ -220,7 +195,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return {name: np.asarray(loaded[name]) for name in loaded.files}
     except DatasetError:
         raise
-    except _NPZ_ERRORS as error:
+    except Exception as error:  # damage shows in many ways, from the zip down to array headers
         raise DatasetError(
             "not a readable .npz file (empty, cut short, damaged, or with arrays of Python "
             f"objects): {error}"

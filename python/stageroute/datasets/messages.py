@@ -63,12 +63,8 @@ class Messages:
         """Return messages with rewards or costs alone, each a number of times."""
         whole = self._taken(np.repeat(np.arange(self.at.size), 2 * copies))
         is_reward = np.tile([True, False], self.at.size * copies)
-        parts = replace(
-            whole,
-            has_reward=whole.has_reward & is_reward,
-            has_cost=whole.has_cost & ~is_reward,
-        )
-        return parts.kept()
+        rewards, costs = whole.has_reward & is_reward, whole.has_cost & ~is_reward
+        return replace(whole, has_reward=rewards, has_cost=costs).kept()
 
     def later(self, delay: Whole | int, *, where: Flags | bool = True) -> Self:
         """Return messages that come later by a number of queries."""
@@ -83,10 +79,5 @@ class Messages:
         return self._taken(np.flatnonzero(self.has_reward | self.has_cost))
 
     def _taken(self, places: NDArray[np.intp]) -> Self:
-        return replace(
-            self,
-            at=self.at[places],
-            query=self.query[places],
-            has_reward=self.has_reward[places],
-            has_cost=self.has_cost[places],
-        )
+        flags = {"has_reward": self.has_reward[places], "has_cost": self.has_cost[places]}
+        return replace(self, at=self.at[places], query=self.query[places], **flags)

@@ -26,11 +26,7 @@ def bell(rng: np.random.Generator, rows: int) -> FloatArray:
 
 
 def exp(x: FloatArray) -> FloatArray:
-    """Approximate e**x for |x| < 40 (to a relative x**2 / 8192), alike on every platform.
-
-    Only sums and products, which IEEE 754 rounds the same way everywhere; `np.exp` differs in
-    the last bit between processors.
-    """
+    """Approximate e**x for |x| < 40, to a relative x**2 / 8192."""
     power = 1 + x / 4096
     for _ in range(12):
         power = power * power
@@ -38,7 +34,7 @@ def exp(x: FloatArray) -> FloatArray:
 
 
 def logistic(x: FloatArray) -> FloatArray:
-    """Return the probability of log odds, alike on every platform."""
+    """Return the probability of log odds."""
     return 1 / (1 + exp(-x))
 
 

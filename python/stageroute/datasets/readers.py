@@ -1,35 +1,36 @@
 """Read an outcome table from a file."""
 
-import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute.datasets.formats import (
-    Columns,
-    Role,
-    read_csv,
-    read_npz,
-    read_parquet,
-    text_array,
-)
+from stageroute.datasets.formats import Columns, Role, labels, read_csv, read_npz, read_parquet
 from stageroute.datasets.routerbench_pickle import read_routerbench_pickle
-from stageroute.datasets.table import OutcomeTable, model_positions
+from stageroute.datasets.table import (
+    OutcomeTable,
+    checked_labels,
+    checked_matrix,
+    model_positions,
+)
 from stageroute.errors import DatasetError
 
 __all__ = ["read_table", "table_from_routerbench_frame"]
 
 _REWARD, _COST = "reward:", "cost:"
 _FRAME_COST = "|total_cost"
+_COLUMN_READERS: dict[str, Callable[[Path, Callable[[str], Role]], Columns]] = {
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+}
 
 
 @dataclass
 class _Outcomes:
-    """What a file holds before any choice of rows or models; shapes as in `OutcomeTable`."""
+    """What a file holds before any choice of rows or models; fields as in `OutcomeTable`."""
 
     models: Sequence[str]
     reward: NDArray[Any]
@@ -37,7 +38,7 @@ class _Outcomes:
     query_id: NDArray[np.str_] | None
     task: NDArray[np.str_] | None
     weights: NDArray[Any] | None = None
-    prompts: tuple[str, ...] | None = None
+    prompts: NDArray[np.object_] | None = None
 
 
 def read_table(
@@ -87,13 +88,8 @@ def read_table(
         The format needs a package that is not installed.
     """
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DatasetError(
-            f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(_READERS)}"
-        )
     try:
-        outcomes = reader(path, allow_pickle)
+        outcomes = _read(path, allow_pickle=allow_pickle)
         if weights is not None:
             outcomes.weights = _matched_weights(Path(weights), outcomes)
         return _build(outcomes, name or path.stem, models, drop_missing=drop_missing)
@@ -104,29 +100,38 @@ def read_table(
         raise DatasetError(f"{error.filename or path}: cannot be read: {reason}") from error
 
 
+def _read(path: Path, *, allow_pickle: bool) -> _Outcomes:
+    suffix = path.suffix.lower()
+    if suffix in _COLUMN_READERS:
+        return _from_columns(_COLUMN_READERS[suffix](path, _outcome_role))
+    if suffix == ".npz":
+        return _from_arrays(read_npz(path))
+    if suffix == ".pkl":
+        return _from_frame(read_routerbench_pickle(path, allow_pickle=allow_pickle))
+    known = ", ".join([*_COLUMN_READERS, ".npz", ".pkl"])
+    raise DatasetError(f"unknown suffix {path.suffix!r}; expected one of {known}")
+
+
 def _build(
     outcomes: _Outcomes, name: str, models: Sequence[str] | None, *, drop_missing: bool
 ) -> OutcomeTable:
-    reward, cost = np.asarray(outcomes.reward), np.asarray(outcomes.cost)
-    chosen = tuple(outcomes.models)
     if models is not None:
-        index = model_positions(chosen, models)
-        chosen, reward, cost = tuple(models), reward[:, index], cost[:, index]
-    labels_and_weights: list[NDArray[Any] | None] = [
-        outcomes.query_id,
-        outcomes.task,
-        outcomes.weights,
-    ]
-    prompts = outcomes.prompts
+        index = model_positions(outcomes.models, models)
+        reward, cost = outcomes.reward[:, index], outcomes.cost[:, index]
+        outcomes = replace(outcomes, models=models, reward=reward, cost=cost)
     if drop_missing:
-        keep = ~(np.isnan(reward) | np.isnan(cost)).any(axis=1)
-        if len(keep) and not keep.any():
-            raise DatasetError("drop_missing leaves no row: every row misses one of the models")
-        reward, cost = reward[keep], cost[keep]
-        labels_and_weights = [x if x is None else x[keep] for x in labels_and_weights]
-        prompts = None if prompts is None else tuple(itertools.compress(prompts, keep.tolist()))
-    query_id, task, weights = labels_and_weights
-    return OutcomeTable(name, chosen, reward, cost, query_id, task, weights, prompts)
+        outcomes = _complete_rows(outcomes)
+    return OutcomeTable(name, **vars(outcomes))
+
+
+def _complete_rows(outcomes: _Outcomes) -> _Outcomes:
+    keep = ~(np.isnan(outcomes.reward) | np.isnan(outcomes.cost)).any(axis=1)
+    if len(keep) and not keep.any():
+        raise DatasetError("drop_missing leaves no row: every row misses one of the models")
+    by_row = ("reward", "cost", "query_id", "task", "weights", "prompts")
+    columns = {field: getattr(outcomes, field) for field in by_row}
+    kept = {field: values[keep] for field, values in columns.items() if values is not None}
+    return replace(outcomes, **kept)
 
 
 def _outcome_role(column: str) -> Role:
@@ -134,12 +139,12 @@ def _outcome_role(column: str) -> Role:
         return "number"
     if column == "prompt":
         return "prompt"
-    return "text" if column in {"query_id", "eval_name"} else None
+    return "label" if column in {"query_id", "eval_name"} else None
 
 
 def _from_columns(columns: Columns) -> _Outcomes:
-    models = [name.removeprefix(_REWARD) for name in columns.number if name.startswith(_REWARD)]
-    priced = [name.removeprefix(_COST) for name in columns.number if name.startswith(_COST)]
+    models = [name.removeprefix(_REWARD) for name in columns if name.startswith(_REWARD)]
+    priced = [name.removeprefix(_COST) for name in columns if name.startswith(_COST)]
     if not models and not priced:
         raise DatasetError("there is no 'reward:<model>' column; a table needs at least one model")
     for model in models:
@@ -150,63 +155,31 @@ def _from_columns(columns: Columns) -> _Outcomes:
             raise DatasetError(f"column 'cost:{model}' has no column 'reward:{model}' beside it")
     return _Outcomes(
         models,
-        np.column_stack([columns.number[_REWARD + model] for model in models]),
-        np.column_stack([columns.number[_COST + model] for model in models]),
-        columns.text.get("query_id"),
-        columns.text.get("eval_name"),
-        prompts=columns.prompt.get("prompt"),
+        np.column_stack([columns[_REWARD + model] for model in models]),
+        np.column_stack([columns[_COST + model] for model in models]),
+        columns.get("query_id"),
+        columns.get("eval_name"),
+        prompts=columns.get("prompt"),
     )
 
 
-def _outcomes_from_csv(path: Path, _allow_pickle: bool) -> _Outcomes:  # noqa: FBT001
-    return _from_columns(read_csv(path, _outcome_role))
-
-
-def _outcomes_from_parquet(path: Path, _allow_pickle: bool) -> _Outcomes:  # noqa: FBT001
-    return _from_columns(read_parquet(path, _outcome_role))
-
-
-def _outcomes_from_npz(path: Path, _allow_pickle: bool) -> _Outcomes:  # noqa: FBT001
-    arrays = read_npz(path)
+def _from_arrays(arrays: Columns) -> _Outcomes:
     absent = [key for key in ("models", "reward", "cost") if key not in arrays]
     if absent:
         raise DatasetError(f"array {absent[0]!r} is missing; the file has: {', '.join(arrays)}")
     models = arrays["models"]
     if models.ndim != 1 or models.dtype.kind != "U":
         raise DatasetError(f"array 'models' must be 1-D strings, got {models.dtype} {models.shape}")
-    matrices = {key: arrays[key] for key in ("reward", "cost")}
-    for key, matrix in matrices.items():
-        if matrix.dtype.kind not in "fiub" or matrix.ndim != 2 or matrix.shape[1] != len(models):
-            raise DatasetError(
-                f"array {key!r} must be numbers of shape (rows, {len(models)}), one column per "
-                f"model; got {matrix.dtype} {matrix.shape}"
-            )
-    if len(matrices["reward"]) != len(matrices["cost"]):
-        raise DatasetError("arrays 'reward' and 'cost' have different numbers of rows")
-    rows = len(matrices["reward"])
-    for key in ("query_id", "eval_name", "weights"):
-        if key in arrays and arrays[key].shape != (rows,):
-            raise DatasetError(f"array {key!r} must have shape ({rows},), got {arrays[key].shape}")
-    return _Outcomes(
-        [str(model) for model in models],
-        matrices["reward"],
-        matrices["cost"],
-        arrays.get("query_id"),
-        arrays.get("eval_name"),
-        arrays.get("weights"),
+    reward, cost = (checked_matrix(key, arrays[key], len(models)) for key in ("reward", "cost"))
+    rows, weights = len(reward), arrays.get("weights")
+    if len(cost) != rows:
+        raise DatasetError(f"array 'reward' has {rows} rows but array 'cost' has {len(cost)}")
+    if weights is not None and weights.shape != (rows,):
+        raise DatasetError(f"array 'weights' must have shape ({rows},), got {weights.shape}")
+    query_id, task = (
+        checked_labels(key, arrays.get(key), rows) for key in ("query_id", "eval_name")
     )
-
-
-def _outcomes_from_pickle(path: Path, allow_pickle: bool) -> _Outcomes:  # noqa: FBT001
-    return _from_frame(read_routerbench_pickle(path, allow_pickle=allow_pickle))
-
-
-_READERS: dict[str, Callable[[Path, bool], _Outcomes]] = {
-    ".parquet": _outcomes_from_parquet,
-    ".csv": _outcomes_from_csv,
-    ".npz": _outcomes_from_npz,
-    ".pkl": _outcomes_from_pickle,
-}
+    return _Outcomes(models.tolist(), reward, cost, query_id, task, weights)
 
 
 def table_from_routerbench_frame(frame: Any, *, name: str = "routerbench_0shot") -> OutcomeTable:
@@ -235,22 +208,17 @@ def _from_frame(frame: Any) -> _Outcomes:
     models = [n.removesuffix(_FRAME_COST) for n in names if n.endswith(_FRAME_COST)]
     if not models:
         raise DatasetError(f"there is no '<model>{_FRAME_COST}' column, so no model")
+    columns: Columns = {}
     for model in models:
+        priced = model + _FRAME_COST
         if model not in names:
-            raise DatasetError(f"column '{model}{_FRAME_COST}' has no column {model!r} beside it")
-    query_id, task = (
-        text_array(key, frame[key].tolist()) if key in names else None
-        for key in ("sample_id", "eval_name")
-    )
-    return _Outcomes(
-        models,
-        np.column_stack([_frame_numbers(model, frame[model]) for model in models]),
-        np.column_stack(
-            [_frame_numbers(model + _FRAME_COST, frame[model + _FRAME_COST]) for model in models]
-        ),
-        query_id,
-        task,
-    )
+            raise DatasetError(f"column {priced!r} has no column {model!r} beside it")
+        columns[_REWARD + model] = _frame_numbers(model, frame[model])
+        columns[_COST + model] = _frame_numbers(priced, frame[priced])
+    for column, source in (("query_id", "sample_id"), ("eval_name", "eval_name")):
+        if source in names:
+            columns[column] = labels(source, frame[source].tolist())
+    return _from_columns(columns)
 
 
 def _frame_numbers(column: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -266,7 +234,7 @@ def _frame_numbers(column: str, values: ArrayLike) -> NDArray[np.float64]:
 def _weight_role(column: str) -> Role:
     if column == "weight":
         return "number"
-    return "text" if column == "query_id" else None
+    return "label" if column == "query_id" else None
 
 
 def _matched_weights(path: Path, outcomes: _Outcomes) -> NDArray[np.float64]:
@@ -275,40 +243,38 @@ def _matched_weights(path: Path, outcomes: _Outcomes) -> NDArray[np.float64]:
         raise DatasetError("the file holds weights already; leave out weights=, or its array")
     if outcomes.query_id is None:
         raise DatasetError("weights are matched by 'query_id', and the table has no such column")
-    reader = {".parquet": read_parquet, ".csv": read_csv}.get(path.suffix.lower())
+    reader = _COLUMN_READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"weights file {path}: expected .parquet or .csv, got {path.suffix!r}")
     try:
-        weight_of = _weight_by_id(reader(path, _weight_role))
-        table_ids = [str(query) for query in outcomes.query_id]
-        _unique(outcomes.query_id, np.arange(len(table_ids), dtype=np.float64))
-        _check_same_ids(table_ids, weight_of)
+        return _weights_in_order_of(outcomes.query_id, reader(path, _weight_role))
     except DatasetError as error:
         raise DatasetError(f"weights file {path}: {error}") from error
-    return np.array([weight_of[query] for query in table_ids])
 
 
-def _weight_by_id(columns: Columns) -> dict[str, float]:
-    if "query_id" not in columns.text or "weight" not in columns.number:
+def _weights_in_order_of(wanted: NDArray[np.str_], columns: Columns) -> NDArray[np.float64]:
+    """Weights in the order of the wanted ids, which must be those of the columns, each once."""
+    if not {"query_id", "weight"} <= columns.keys():
         raise DatasetError("it needs the columns 'query_id' and 'weight'")
-    return _unique(columns.text["query_id"], columns.number["weight"])
-
-
-def _unique(ids: NDArray[np.str_], values: NDArray[np.float64]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for row, (query, value) in enumerate(zip(ids.tolist(), values.tolist(), strict=True)):
-        if query in found:
-            raise DatasetError(f"query_id {query!r} appears twice, the second time at row {row}")
-        found[query] = value
-    return found
-
-
-def _check_same_ids(table_ids: list[str], weight_of: dict[str, float]) -> None:
-    absent = [query for query in table_ids if query not in weight_of]
-    if absent:
+    ids, weights = columns["query_id"], columns["weight"]
+    for column in (ids, wanted):
+        _, first = np.unique(column, return_index=True)
+        repeated = np.delete(np.arange(len(column)), first)
+        if repeated.size:
+            row = int(repeated[0])
+            raise DatasetError(
+                f"query_id {str(column[row])!r} appears twice, the second time at row {row}"
+            )
+    absent = wanted[~np.isin(wanted, ids)]
+    if absent.size:
         raise DatasetError(
-            f"{len(absent)} of {len(table_ids)} queries have no weight, first {absent[0]!r}"
+            f"{absent.size} of {wanted.size} queries have no weight, first {str(absent[0])!r}"
         )
-    unknown = sorted(weight_of.keys() - set(table_ids))
-    if unknown:
-        raise DatasetError(f"{len(unknown)} query_id(s) are not in the table, first {unknown[0]!r}")
+    unknown = np.setdiff1d(ids, wanted)
+    if unknown.size:
+        raise DatasetError(
+            f"{unknown.size} query_id(s) are not in the table, first {str(unknown[0])!r}"
+        )
+    by_id = np.argsort(ids)
+    matched: NDArray[np.float64] = weights[by_id[np.searchsorted(ids, wanted, sorter=by_id)]]
+    return matched

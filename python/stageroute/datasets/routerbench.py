@@ -22,9 +22,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.checks import is_whole, require
 from stageroute.datasets.portable import bell, bisect, exp, logistic
 from stageroute.datasets.table import OutcomeTable
-from stageroute.errors import InvalidInputError
 
 __all__ = [
     "FAMILIES",
@@ -154,8 +154,9 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
     InvalidInputError
         ``num_queries`` or ``seed`` breaks its rule.
     """
-    _check_integer("num_queries", num_queries, 1)
-    _check_integer("seed", seed, 0)
+    for argument, value, least in (("num_queries", num_queries, 1), ("seed", seed, 0)):
+        ok = is_whole(value) and value >= least
+        require(ok, argument, value, f"must be a whole number, at least {least}")
     rng = np.random.Generator(np.random.PCG64(seed))
     counts = _family_counts(num_queries)
     family = np.repeat(np.arange(len(FAMILIES)), counts)
@@ -183,11 +184,6 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
         query_id=np.array([f"query-{row}" for row in range(num_queries)], dtype=np.str_),
         task=np.array(list(FAMILIES), dtype=np.str_)[family[order]],
     )
-
-
-def _check_integer(argument: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InvalidInputError(f"{argument} must be an integer of at least {least}, got {value!r}")
 
 
 def _family_counts(num_queries: int) -> list[int]:
@@ -223,10 +219,9 @@ def _family_cost(name: str, model: PublishedModel) -> float:
     gsm8k = model.cost * model.gsm8k_cost_ratio
     mbpp_length = _MBPP_CHARS[0] + price * _MBPP_CHARS[1]
     mbpp = gsm8k * mbpp_length / (_GSM8K_CHARS[0] + price * _GSM8K_CHARS[1])
-    if name == GSM8K:
-        return gsm8k
-    if name == MBPP:
-        return mbpp
+    published = {GSM8K: gsm8k, MBPP: mbpp}
+    if name in published:
+        return published[name]
     left = TOTAL_QUERIES * model.cost - FAMILIES[GSM8K] * gsm8k - FAMILIES[MBPP] * mbpp
     chars = sum(FAMILIES[family] * length for family, length in _PROMPT_CHARS.items())
     return left * _PROMPT_CHARS[name] / chars

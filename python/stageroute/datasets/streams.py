@@ -88,9 +88,11 @@ class Stream:
     announced: PriceChange | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        models = self.table.num_models
-        for argument, times in (("arrivals", self.arrivals), ("retirements", self.retirements)):
-            require(times.shape == (models,), f"{argument}.shape", times.shape, "one per model")
+        models = (self.table.num_models,)
+        self._require_shape("arrivals", models, "one per model")
+        self._require_shape("retirements", models, "one per model")
+        self._require_shape("times", self.rows.shape, "one per query")
+        self._require_shape("reported_reward", self.table.reward.shape, "the table's")
         require(self.rows.size > 0, "rows.size", self.rows.size, "a stream needs a query")
         in_table = int(self.rows.max()) < self.table.num_rows
         require(in_table, "rows", int(self.rows.max()), "must be rows of the table")
@@ -98,12 +100,9 @@ class Stream:
         require(first == 0, "arrivals[0]", first, "a model must be there at the start")
         ascending = bool(np.all(np.diff(self.arrivals) >= 0))
         require(ascending, "arrivals", self.arrivals, "must be ascending: columns arrive in order")
-        require(
-            bool(np.all(self.retirements > self.arrivals)),
-            "retirements",
-            self.retirements,
-            "each must be after the model's arrival",
-        )
+        later = bool(np.all(self.retirements > self.arrivals))
+        rule = "each must be after the model's arrival"
+        require(later, "retirements", self.retirements, rule)
         if not self.regimes:
             means = self.table.mean_reward(), self.table.mean_cost()
             object.__setattr__(self, "regimes", (Regime(0, *means),))
@@ -117,13 +116,13 @@ class Stream:
         alone = self.messages is None or self.delay == 0
         require(alone, "delay", self.delay, "must be 0 where messages say when feedback comes")
         if self.times is not None:
-            shape = self.times.shape
-            require(shape == self.rows.shape, "times.shape", shape, "one per query")
             step = float(np.diff(self.times).min(initial=0.0))
             require(step >= 0, "smallest step of times", step, "times must be ascending")
-        if self.reported_reward is not None:
-            shape = self.reported_reward.shape
-            require(shape == self.table.reward.shape, "reported_reward.shape", shape, "the table's")
+
+    def _require_shape(self, argument: str, shape: tuple[int, ...], rule: str) -> None:
+        array = getattr(self, argument)
+        if array is not None:
+            require(array.shape == shape, f"{argument}.shape", array.shape, rule)
 
     @property
     def num_queries(self) -> int:
@@ -173,12 +172,8 @@ def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
     InvalidInputError
         If `num_stages` is not in [1, num_queries].
     """
-    require(
-        1 <= num_stages <= num_queries,
-        "num_stages",
-        num_stages,
-        f"must be in [1, {num_queries}], the number of queries",
-    )
+    rule = f"must be in [1, {num_queries}], the number of queries"
+    require(1 <= num_stages <= num_queries, "num_stages", num_stages, rule)
     return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages
 
 
@@ -190,12 +185,8 @@ def even_arrivals(num_models: int, num_initial: int, num_queries: int) -> NDArra
     InvalidInputError
         If `num_initial` is not in [1, num_models].
     """
-    require(
-        1 <= num_initial <= num_models,
-        "num_initial",
-        num_initial,
-        f"must be in [1, {num_models}], the number of models",
-    )
+    rule = f"must be in [1, {num_models}], the number of models"
+    require(1 <= num_initial <= num_models, "num_initial", num_initial, rule)
     later = num_models - num_initial
     times = np.zeros(num_models, dtype=np.int64)
     times[num_initial:] = np.arange(1, later + 1) * num_queries // (later + 1)
@@ -264,11 +255,10 @@ def _draw_rows(
             f"order = {order!r}: takes every row equally often, but the table has weights; "
             "use order='iid', or a table without weights"
         )
+    if order == "in_order":
+        return (np.arange(num_queries) % table.num_rows).astype(np.uint32)
     rounds = -(-num_queries // table.num_rows)
-    passes = [
-        generator.permutation(table.num_rows) if order == "shuffled" else np.arange(table.num_rows)
-        for _ in range(rounds)
-    ]
+    passes = [generator.permutation(table.num_rows) for _ in range(rounds)]
     return np.concatenate(passes)[:num_queries].astype(np.uint32)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -61,12 +61,12 @@ class OutcomeTable:
 
     def __post_init__(self) -> None:
         models = _checked_models(self.models)
-        reward = _checked_matrix("reward", self.reward, len(models))
-        cost = _checked_matrix("cost", self.cost, len(models))
+        reward = checked_matrix("reward", self.reward, len(models))
+        cost = checked_matrix("cost", self.cost, len(models))
         if reward.shape != cost.shape:
             raise DatasetError(f"reward has {len(reward)} rows but cost has {len(cost)}")
         rows = len(reward)
-        query_id = _checked_labels("query_id", self.query_id, rows)
+        query_id = checked_labels("query_id", self.query_id, rows)
         _check_missing(reward, cost, models)
         _check_rule("reward", reward, (reward < 0) | (reward > 1), models, query_id)
         _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, query_id)
@@ -75,7 +75,7 @@ class OutcomeTable:
             "reward": reward,
             "cost": cost,
             "query_id": query_id,
-            "task": _checked_labels("task", self.task, rows),
+            "task": checked_labels("task", self.task, rows),
             "weights": _checked_weights(self.weights, rows),
             "prompts": _checked_prompts(self.prompts, rows),
         }
@@ -130,16 +130,8 @@ class OutcomeTable:
         index = model_positions(self.models, models)
         if tuple(models) == self.models:
             return self
-        return type(self)(
-            name=self.name,
-            models=tuple(models),
-            reward=self.reward[:, index],
-            cost=self.cost[:, index],
-            query_id=self.query_id,
-            task=self.task,
-            weights=self.weights,
-            prompts=self.prompts,
-        )
+        reward, cost = self.reward[:, index], self.cost[:, index]
+        return replace(self, models=tuple(models), reward=reward, cost=cost)
 
 
 def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -177,7 +169,7 @@ def _as_float(field: str, values: ArrayLike) -> NDArray[np.float64]:
     return np.array(array, dtype=np.float64, order="C")
 
 
-def _checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np.float64]:
+def checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np.float64]:
     array = _as_float(field, values)
     if array.ndim != 2 or array.shape[1] != num_models:
         raise DatasetError(
@@ -188,7 +180,7 @@ def _checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[n
     return array
 
 
-def _checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[np.str_] | None:
+def checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[np.str_] | None:
     if values is None:
         return None
     array = np.asarray(values)

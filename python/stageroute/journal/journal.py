@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from stageroute._core import Tail
-from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.checks import is_number, is_text, is_whole, require, require_one_of
 from stageroute.errors import StageRouteError
 from stageroute.journal.recovery import Recovered, TornTail, recover, tail_of
 from stageroute.journal.store import DURABILITIES, Durability, JournalStore, Position
@@ -200,7 +200,8 @@ class Journal:
         """
         with self._lock:
             if not self._is_closed:
-                self._commit()
+                self._store_batch()
+                self.tail.release(self._store.committed)
 
     def close(self) -> None:
         """Commit what is left and close the files; no record is taken any more.
@@ -277,13 +278,8 @@ class Journal:
         pending, snapshot_bytes = self.tail.pending, self._store.snapshot_bytes
         is_large = self._store.batch_bytes + pending > self._compact_bytes
         is_cheaper = snapshot_bytes is not None and pending > snapshot_bytes
-        if not (is_large or is_cheaper):
-            return
-        self.compact(take_snapshot)
-
-    def _commit(self) -> None:
-        self._store_batch()
-        self.tail.release(self._store.committed)
+        if is_large or is_cheaper:
+            self.compact(take_snapshot)
 
     def _store_batch(self) -> None:
         start, end = self._store.committed, self.tail.head()
@@ -298,10 +294,9 @@ def _check(
     tail_bytes: int,
     compact_bytes: int,
 ) -> None:
-    rule = "must be a string that is not empty"
-    require(is_text(fingerprint), "fingerprint", fingerprint, rule)
-    rule = f"must be one of {', '.join(DURABILITIES)}"
-    require(durability in DURABILITIES, "durability", durability, rule)
+    ok = is_text(fingerprint)
+    require(ok, "fingerprint", fingerprint, "must be a string that is not empty")
+    require_one_of("durability", durability, DURABILITIES)
     ok = is_number(commit_seconds) and 0.0 < commit_seconds <= LONGEST_PAUSE
     rule = f"must be above 0 and at most {LONGEST_PAUSE}"
     require(ok, "commit_seconds", commit_seconds, rule)

@@ -76,7 +76,10 @@ def recover(
     try:
         recovered = Recovered(*store.load())
         if has_tail:
-            tail, recovered = _open_tail(tail_path, store, recovered)
+            tail, records, torn, lost = Tail.open(tail_path, store.identity, store.committed)
+            batches = (*recovered.batches, *([records] if records else []))
+            torn = None if torn is None else TornTail(*torn)
+            recovered = replace(recovered, batches=batches, torn=torn, lost=lost)
         else:
             _require_no_tail(tail_path, store, allow_missing_tail=allow_missing_tail)
             tail = Tail.create(tail_path, tail_bytes, store.identity, store.committed)
@@ -94,24 +97,15 @@ def tail_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-tail")
 
 
-def _open_tail(path: Path, store: JournalStore, recovered: Recovered) -> tuple[Tail, Recovered]:
-    tail, records, torn, lost = Tail.open(path, store.identity, store.committed)
-    return tail, replace(
-        recovered,
-        batches=(*recovered.batches, *([records] if records else [])),
-        torn=None if torn is None else TornTail(*torn),
-        lost=lost,
-    )
-
-
 def _require_no_tail(path: Path, store: JournalStore, *, allow_missing_tail: bool) -> None:
-    if store.has_tail:
-        if not allow_missing_tail:
-            raise SnapshotCorruptError(
-                f"{path} is missing, and with it the last records: put it back, or open the "
-                "journal with allow_missing_tail=True to go on without them"
-            )
-        logger.warning("journal tail %s was missing; going on without its records", path)
+    if not store.has_tail:
+        return
+    if not allow_missing_tail:
+        raise SnapshotCorruptError(
+            f"{path} is missing, and with it the last records: put it back, or open the journal "
+            "with allow_missing_tail=True to go on without them"
+        )
+    logger.warning("journal tail %s was missing; going on without its records", path)
 
 
 def _warn_of_losses(path: Path, recovered: Recovered) -> None:

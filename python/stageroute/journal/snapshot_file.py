@@ -20,7 +20,7 @@ from stageroute.errors import (
 )
 from stageroute.files import replacing
 
-__all__ = ["dumps", "loads", "read", "require_fingerprint", "write"]
+__all__ = ["dumps", "loads", "require_fingerprint", "write"]
 
 MAGIC: Final = b"stageroute snapshot"
 FORMAT: Final = 1
@@ -29,15 +29,6 @@ OWN_FIELDS: Final = frozenset({"format", "library", "length"})
 
 def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
     """Write a snapshot, so that the file of that name is the old one or the new one, never half.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where to; a file that is there is replaced.
-    header : mapping
-        What to say of the body, as JSON can hold it.
-    body : bytes
-        The state.
 
     Raises
     ------
@@ -51,35 +42,8 @@ def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
         new.write_bytes(data)
 
 
-def read(path: str | Path) -> tuple[dict[str, Any], bytes]:
-    """Read a snapshot.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; it is not changed.
-
-    Returns
-    -------
-    header : dict
-        What was said of the body, with the fields that `write` added.
-    body : bytes
-        The state.
-
-    Raises
-    ------
-    SnapshotVersionError
-        If a later release wrote it.
-    SnapshotCorruptError
-        If it is damaged, cut short, or no snapshot.
-    OSError
-        If it cannot be read.
-    """
-    return loads(Path(path).read_bytes(), str(path))
-
-
 def dumps(header: Mapping[str, Any], body: bytes) -> bytes:
-    """Return the bytes of a snapshot; see `write`."""
+    """Return the bytes of a snapshot: what JSON can hold of the body, and the body."""
     taken = OWN_FIELDS & header.keys()
     if taken:
         raise InvalidInputError(f"header has {sorted(taken)}: these fields are filled in")
@@ -89,7 +53,7 @@ def dumps(header: Mapping[str, Any], body: bytes) -> bytes:
 
 
 def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
-    """Return header and body of a snapshot's bytes; see `read`.
+    """Return what was said of the body, with the fields that `dumps` added, and the body.
 
     Parameters
     ----------
@@ -97,6 +61,13 @@ def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
         What `dumps` returned.
     source : str
         Where it comes from, for error messages.
+
+    Raises
+    ------
+    SnapshotVersionError
+        If a later release wrote it.
+    SnapshotCorruptError
+        If it is damaged, cut short, or no snapshot.
     """
     magic, *lines = data.split(b"\n", 3)
     if magic != MAGIC:
@@ -155,7 +126,6 @@ def _parse(line: bytes, source: str) -> dict[str, Any]:
 
 
 def _sha256(line: bytes, body: bytes) -> bytes:
-    digest = hashlib.sha256(line)
-    digest.update(b"\n")
+    digest = hashlib.sha256(line + b"\n")
     digest.update(body)
     return digest.hexdigest().encode()
