@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stageroute import DecisionLog, LoggedDecision, StageRouter
 from stageroute.cli import main
 from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
@@ -29,7 +29,7 @@ from stageroute.drill.fleet import FLEET
 from stageroute.drill.ledger import KnownLimits
 from stageroute.drill.plot import COLOURS
 from stageroute.drill.promises import check, most_in_window
-from stageroute.drill.records import Refusal
+from stageroute.drill.records import DrillRecord, Refusal
 from stageroute.drill.recovery import (
     Decisions,
     arrival,
@@ -50,6 +50,12 @@ QUERIES = 5_000
 @pytest.fixture(scope="module")
 def trace() -> Trace:
     return synthetic_trace(QUERIES, seed=0)
+
+
+@pytest.fixture(scope="module")
+def rush(trace: Trace) -> Trace:
+    """Five times as fast."""
+    return Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
 
 
 @pytest.fixture(scope="module")
@@ -104,32 +110,13 @@ def test_a_restart_changes_no_decision(
     assert story(run_drill(trace)) == story(outcome)
 
 
-def test_a_journal_repeats_no_row_of_the_log(tmp_path: Path) -> None:
-    rows: list[LoggedDecision] = []
-    for _ in range(2):
-        router = StageRouter(
-            ["a", "b"],
-            budget=1.0,
-            max_deployed=2,
-            journal=tmp_path / "journal",
-            decision_log=DecisionLog(rows.extend),
-            clock=lambda: 1e9,
-            seed=1,
-        )
-        for _ in range(10):
-            router.route()
-        router.close()
-    assert [row.id for row in rows] == list(range(20))
-
-
 def test_a_hard_limit_that_binds_is_never_broken(trace: Trace) -> None:
     outcome = run_drill(trace, DrillSettings(hard_limit=1.5))
     assert broken(outcome) == set()
     assert {refusal.error for refusal in outcome.record.refusals} == {"HardLimitError"}
 
 
-def test_too_much_traffic_is_refused_for_good_reason(trace: Trace) -> None:
-    rush = Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
+def test_too_much_traffic_is_refused_for_good_reason(rush: Trace) -> None:
     outcome = run_drill(rush)
     assert len(outcome.record.refusals) > 10
     assert broken(outcome) == set()
@@ -160,72 +147,58 @@ def test_a_lying_environment_is_found_out() -> None:
     assert "hard limit per hour" in lavish
 
 
-def refuse_without_ground(outcome: DrillResult) -> None:
-    outcome.record.refusals.append(Refusal(5, 1.0, "ModelsDownError", {"grok-4.3": ""}))
+@pytest.fixture(scope="module")
+def tight() -> DrillResult:
+    return run_drill(synthetic_trace(4_000, seed=0), DrillSettings(hard_limit=4.5))
 
 
-def drop_a_row(outcome: DrillResult) -> None:
-    del outcome.record.log[7]
-
-
-def distort_a_row(outcome: DrillResult) -> None:
-    row = outcome.record.log[7]
-    outcome.record.log[7] = replace(row, probabilities=tuple(0.5 * p for p in row.probabilities))
-
-
-def overspend(outcome: DrillResult) -> None:
-    outcome.record.attempts[9].bill += 10.0
-
-
-def crowd_a_minute(outcome: DrillResult) -> None:
-    for attempt in outcome.record.attempts[2_000:2_700]:
+def crowd_a_minute(record: DrillRecord) -> None:
+    for attempt in record.attempts[2_000:2_700]:
         attempt.time, attempt.model = 1_000.0, "gpt-4.1-nano"
         attempt.tokens = Tokens(20_000.0, 0.0)
 
 
-def pile_up(outcome: DrillResult) -> None:
-    outcome.record.peaks["grok-4.3"] = FLEET["grok-4.3"].max_concurrent + 1
+def distort_a_row(record: DrillRecord) -> None:
+    row = record.log[7]
+    record.log[7] = replace(row, probabilities=tuple(0.5 * p for p in row.probabilities))
 
 
-def lose_a_reward(outcome: DrillResult) -> None:
-    outcome.record.feedback["counted"] += 1
+def overspend(record: DrillRecord) -> None:
+    record.attempts[9].bill += 10.0
 
 
-def forget_at_restart(outcome: DrillResult) -> None:
-    outcome.record.restart["counters"] = False
+REFUSAL = Refusal(5, 1.0, "ModelsDownError", {"grok-4.3": ""})
+TOO_MANY = FLEET["grok-4.3"].max_concurrent + 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (refuse_without_ground, {"no error while a live model could serve"}),
-        (drop_a_row, {"decision log complete"}),
+        (lambda record: record.refusals.append(REFUSAL),
+         {"no error while a live model could serve"}),
+        (lambda record: record.log.pop(7), {"decision log complete"}),
         (distort_a_row, {"decision log complete"}),
         (overspend, {"average budget", "bills add up", "hard limit per hour"}),
-        (
-            crowd_a_minute,
-            {"requests per minute", "tokens per minute", "decision log complete"},
-        ),
-        (pile_up, {"queries under way"}),
-        (lose_a_reward, {"feedback counted once"}),
-        (forget_at_restart, {"restart loses nothing"}),
+        (crowd_a_minute, {"requests per minute", "tokens per minute", "decision log complete"}),
+        (lambda record: record.peaks.update({"grok-4.3": TOO_MANY}), {"queries under way"}),
+        (lambda record: record.feedback.update(counted=0), {"feedback counted once"}),
+        (lambda record: record.restart.update(counters=False), {"restart loses nothing"}),
     ],
-)
+)  # fmt: skip
 def test_each_broken_promise_is_seen(
-    spoil: Callable[[DrillResult], None], expected: set[str]
+    tight: DrillResult, spoil: Callable[[DrillRecord], object], expected: set[str]
 ) -> None:
-    outcome = run_drill(synthetic_trace(4_000, seed=0), DrillSettings(hard_limit=4.5))
-    assert broken(outcome) == set()
-    spoil(outcome)
-    assert broken(outcome) == expected
+    assert broken(tight) == set()
+    spoilt = deepcopy(tight.record)
+    spoil(spoilt)
+    assert broken(replace(tight, record=spoilt)) == expected
 
 
 def test_an_environment_that_knows_no_limit_calls_refusals_groundless(
-    monkeypatch: pytest.MonkeyPatch, trace: Trace
+    monkeypatch: pytest.MonkeyPatch, rush: Trace
 ) -> None:
     monkeypatch.setattr(KnownLimits, "why_not", lambda *_: "")
-    rush = Trace("rush", trace.seconds / 5.0, trace.tokens_in, trace.tokens_out)
     assert broken(run_drill(rush)) == {"no error while a live model could serve"}
 
 
@@ -378,19 +351,24 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
         DrillSettings(**changes)
 
 
-def test_bad_traces(tmp_path: Path) -> None:
-    ones = np.ones(2, dtype=np.int64)
-    with pytest.raises(DatasetError, match="t_s must be finite and ascending"):
-        Trace("t", np.array([1.0, 0.0]), ones, ones)
-    with pytest.raises(DatasetError, match="tokens_out needs a number of tokens"):
-        Trace("t", np.array([0.0, 1.0]), ones, -ones)
-    with pytest.raises(DatasetError, match="has 1 requests; give at least 2"):
-        Trace("t", np.zeros(1), ones[:1], ones[:1])
-    other = tmp_path / "other.parquet"
-    other.write_bytes(b"no parquet")
-    with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
-        read_trace(other)
-    with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
-        read_trace(tmp_path / "missing.parquet")
+@pytest.mark.parametrize(
+    ("seconds", "tokens_out", "message"),
+    [
+        ([1.0, 0.0], 1, "t_s must be finite and ascending"),
+        ([0.0, 1.0], -1, "tokens_out needs a number of tokens"),
+        ([0.0], 1, "has 1 requests; give at least 2"),
+    ],
+)
+def test_bad_traces(seconds: list[float], tokens_out: int, message: str) -> None:
+    ones = np.ones(len(seconds), dtype=np.int64)
+    with pytest.raises(DatasetError, match=message):
+        Trace("t", np.array(seconds), ones, tokens_out * ones)
+
+
+def test_no_traces(tmp_path: Path) -> None:
+    (tmp_path / "other.parquet").write_bytes(b"no parquet")
+    for name in ("other.parquet", "missing.parquet"):
+        with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
+            read_trace(tmp_path / name)
     with pytest.raises(InvalidInputError, match="queries = 1: must be a whole number, at least 2"):
         synthetic_trace(1, 0)

@@ -15,6 +15,7 @@ from stageroute.decision_log.log import DecisionLog
 from stageroute.errors import InvalidInputError, OverlapError
 from stageroute.off_policy import LoggedData, Outcome, as_target, best_mixture, evaluate
 from stageroute.off_policy.estimators import ESTIMATORS
+from stageroute.off_policy.evaluation import MetricEvaluation
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 
@@ -40,6 +41,18 @@ def draw_log(seed: int, queries: int = 600, *, zeros: bool = False, **changes: A
     reward = (generator.random(queries) < REWARD[arm]).astype(float)
     cost = COST[arm] * generator.uniform(0.5, 1.5, queries)
     return replace(LoggedData(MODELS, arm, probabilities, reward, cost), **changes)
+
+
+def on_reward(data: LoggedData, policy: Any, **options: Any) -> MetricEvaluation:
+    found = evaluate(data, policy, **options).reward
+    assert found
+    return found
+
+
+def on_cost(data: LoggedData, policy: Any) -> MetricEvaluation:
+    found = evaluate(data, policy).cost
+    assert found
+    return found
 
 
 def by_loops(data: LoggedData, policy: Floats, estimator: str) -> tuple[float, float]:
@@ -97,48 +110,38 @@ def test_estimates_are_what_is_documented(estimator: str, case: str) -> None:
         group = generator.choice(["x", "y"], 120)
         data = replace(data, group=group, weights=generator.uniform(0.5, 2.0, 120))
     policy = generator.dirichlet(np.ones(3), 120)
-    found = evaluate(data, policy).reward
-    assert found
-    estimate = found.estimates[estimator]
+    estimate = on_reward(data, policy).estimates[estimator]
     value, error = by_loops(data, policy, estimator)
     assert estimate.value == pytest.approx(value, rel=1e-10)
     assert estimate.standard_error == pytest.approx(error, rel=1e-10)
     assert estimate.high - estimate.low == pytest.approx(2 * 1.959964 * error, rel=1e-6)
 
 
-def test_with_full_overlap_ips_and_dr_are_the_means_of_the_textbook() -> None:
+def test_with_full_overlap_ips_is_the_mean_of_the_textbook() -> None:
     data = draw_log(3)
-    policy = np.random.default_rng(4).dirichlet(np.ones(3), len(data))
     rows = np.arange(len(data))
-    ratio = policy[rows, data.arm] / data.probabilities[rows, data.arm]
-    found = evaluate(data, policy).cost
-    assert found
-    scores = ratio * data.cost
-    ips = found.estimates["ips"]
-    # Cells sum to the mean over decisions where the target is the same at each.
-    fixed = evaluate(data, MIXTURE).cost
-    assert fixed
-    constant = SHARES[data.arm] / data.probabilities[rows, data.arm] * data.cost
-    assert fixed.estimates["ips"].value == pytest.approx(constant.mean(), rel=1e-12)
-    spread = constant.std() / np.sqrt(len(data))
-    assert fixed.estimates["ips"].standard_error == pytest.approx(spread, rel=1e-9)
-    assert ips.value == pytest.approx(scores.mean(), rel=1e-12)
-    assert ips.standard_error == pytest.approx(scores.std() / np.sqrt(len(data)), rel=1e-9)
-    assert found.largest_weight == pytest.approx(ratio.max())
-    size = ratio.sum() ** 2 / np.square(ratio).sum()
-    assert found.effective_sample_size == pytest.approx(size)
-    assert found.carried == 0.0
-    assert found.notes == ()
+    free = np.random.default_rng(4).dirichlet(np.ones(3), len(data))
+    # Cells sum to the mean over decisions where the target is the same at each, too.
+    for policy in (free, np.tile(SHARES, (len(data), 1))):
+        ratio = policy[rows, data.arm] / data.probabilities[rows, data.arm]
+        scores = ratio * data.cost
+        found = on_cost(data, policy)
+        ips = found.estimates["ips"]
+        assert ips.value == pytest.approx(scores.mean(), rel=1e-12)
+        assert ips.standard_error == pytest.approx(scores.std() / np.sqrt(len(data)), rel=1e-9)
+        assert found.largest_weight == pytest.approx(ratio.max())
+        size = ratio.sum() ** 2 / np.square(ratio).sum()
+        assert found.effective_sample_size == pytest.approx(size)
+        assert found.carried == 0.0
+        assert found.notes == ()
 
 
 def test_the_logged_policy_itself_has_the_logged_means() -> None:
     data = draw_log(5)
-    evaluation = evaluate(data, lambda data: data.probabilities)
-    assert evaluation.reward
-    assert evaluation.cost
-    assert evaluation.reward.estimates["ips"].value == pytest.approx(data.reward.mean())
-    assert evaluation.cost.estimates["ips"].value == pytest.approx(data.cost.mean())
-    assert evaluation.reward.effective_sample_size == pytest.approx(len(data))
+    reward, cost = (on(data, lambda data: data.probabilities) for on in (on_reward, on_cost))
+    assert reward.estimates["ips"].value == pytest.approx(data.reward.mean())
+    assert cost.estimates["ips"].value == pytest.approx(data.cost.mean())
+    assert reward.effective_sample_size == pytest.approx(len(data))
 
 
 def learning_logs(seeds: int, queries: int) -> list[LoggedData]:
@@ -170,9 +173,7 @@ def test_intervals_cover_the_truth_and_errors_centre_at_0(kind: str) -> None:
         logs = [draw_log(seed, 500, zeros=kind == "zeros") for seed in range(seeds)]
     errors = np.zeros((len(ESTIMATORS), seeds, 2))
     for seed, data in enumerate(logs):
-        found = evaluate(data, MIXTURE).reward
-        assert found
-        for k, estimate in enumerate(found.estimates.values()):
+        for k, estimate in enumerate(on_reward(data, MIXTURE).estimates.values()):
             errors[k, seed] = estimate.value - truth, estimate.standard_error
     for name, (error, spread) in zip(ESTIMATORS, errors.transpose(0, 2, 1), strict=True):
         covered = np.mean(np.abs(error) <= 1.959964 * spread)
@@ -218,10 +219,8 @@ def test_dr_knows_groups() -> None:
     data = draw_log(7, 4_000)
     group = generator.choice(["hard", "easy"], len(data))
     reward = np.where(group == "easy", 0.9, 0.1)
-    plain = evaluate(replace(data, reward=reward), MIXTURE).reward
-    knowing = evaluate(replace(data, reward=reward, group=group), MIXTURE).reward
-    assert plain
-    assert knowing
+    plain = on_reward(replace(data, reward=reward), MIXTURE)
+    knowing = on_reward(replace(data, reward=reward, group=group), MIXTURE)
     with_groups = knowing.estimates["dr"].standard_error
     assert with_groups < 0.9 * plain.estimates["dr"].standard_error
     # What remains is which queries the log happened to have.
@@ -231,9 +230,7 @@ def test_dr_knows_groups() -> None:
 def test_clipping_trades_variance_for_a_bias_and_says_so() -> None:
     data = draw_log(8, 2_000)
     target = {"a": 0.1, "b": 0.1, "c": 0.8}
-    free, clipped = evaluate(data, target).reward, evaluate(data, target, clip=1.5).reward
-    assert free
-    assert clipped
+    free, clipped = on_reward(data, target), on_reward(data, target, clip=1.5)
     assert clipped.estimates["ips"].value < free.estimates["ips"].value
     assert clipped.estimates["ips"].standard_error < free.estimates["ips"].standard_error
     assert clipped.clipped > 0.1
@@ -243,20 +240,18 @@ def test_clipping_trades_variance_for_a_bias_and_says_so() -> None:
 
 def test_decisions_without_an_outcome_are_left_out_and_counted() -> None:
     data = draw_log(9, 900)
-    reward = np.where(np.arange(900) % 3 == 0, data.reward, np.nan)
-    some = evaluate(replace(data, reward=reward), MIXTURE)
-    kept = np.flatnonzero(np.arange(900) % 3 == 0)
+    kept = slice(None, None, 3)
+    reward = np.full(900, np.nan)
+    reward[kept] = data.reward[kept]
+    sparse = replace(data, reward=reward)
     part = LoggedData(
         MODELS, data.arm[kept], data.probabilities[kept], data.reward[kept], data.cost[kept]
     )
-    only = evaluate(part, MIXTURE)
-    assert some.reward
-    assert only.reward
-    assert some.reward.estimates == only.reward.estimates
-    assert (some.reward.decisions, some.reward.without_outcome) == (300, 600)
-    assert any("600 decisions without a reward are left out" in n for n in some.reward.notes)
-    assert some.cost
-    assert some.cost.without_outcome == 0
+    some = on_reward(sparse, MIXTURE)
+    assert some.estimates == on_reward(part, MIXTURE).estimates
+    assert (some.decisions, some.without_outcome) == (300, 600)
+    assert any("600 decisions without a reward are left out" in note for note in some.notes)
+    assert on_cost(sparse, MIXTURE).without_outcome == 0
     nothing = evaluate(replace(data, reward=np.full(900, np.nan)), MIXTURE)
     assert nothing.reward is None
     assert nothing.cost
@@ -265,12 +260,11 @@ def test_decisions_without_an_outcome_are_left_out_and_counted() -> None:
 def test_outcomes_missing_for_one_model_are_noticed() -> None:
     data = draw_log(10, 3_000)
     is_missing = (data.arm == 2) & (np.random.default_rng(0).random(3_000) < 0.5)
-    found = evaluate(replace(data, reward=np.where(is_missing, np.nan, data.reward)), MIXTURE)
-    assert found.reward
-    assert found.cost
-    assert any("c served more, or less, often" in note for note in found.reward.notes)
-    assert found.cost.notes == ()
-    assert found.reward.estimates["snips"].value == pytest.approx(SHARES @ REWARD, abs=0.05)
+    sparse = replace(data, reward=np.where(is_missing, np.nan, data.reward))
+    found = on_reward(sparse, MIXTURE)
+    assert any("c served more, or less, often" in note for note in found.notes)
+    assert on_cost(sparse, MIXTURE).notes == ()
+    assert found.estimates["snips"].value == pytest.approx(SHARES @ REWARD, abs=0.05)
 
 
 def test_no_number_where_the_log_says_nothing() -> None:
@@ -284,8 +278,7 @@ def test_no_number_where_the_log_says_nothing() -> None:
     # Live once, and drawn: there is a number, and what it is worth.
     some = np.array([*data.arm[1:], 2])
     rows = np.array([*probabilities[1:], [0.3, 0.3, 0.4]])
-    found = evaluate(LoggedData(MODELS, some, rows, np.ones(100), np.ones(100)), MIXTURE).reward
-    assert found
+    found = on_reward(LoggedData(MODELS, some, rows, np.ones(100), np.ones(100)), MIXTURE)
     assert found.carried == pytest.approx(0.3 * 0.99)
     assert any("30% of the target's traffic is where the log could not" in n for n in found.notes)
     assert any("fewer than 30 outcomes of c (1)" in note for note in found.notes)
@@ -309,11 +302,8 @@ def test_the_best_mixture_is_chosen_and_judged_apart() -> None:
     shares = solve_routing_lp(reward, cost, np.full(3, 0.6), 0.003).probabilities
     assert target.first == 2_000
     np.testing.assert_allclose(target.probabilities, np.tile(shares, (4_000, 1)))
-    evaluation = evaluate(data, target)
-    assert evaluation.reward
-    assert evaluation.reward.decisions == 2_000
-    assert evaluation.cost
-    assert evaluation.cost.estimates["dr"].value == pytest.approx(0.003, rel=0.2)
+    assert on_reward(data, target).decisions == 2_000
+    assert on_cost(data, target).estimates["dr"].value == pytest.approx(0.003, rel=0.2)
     # Outcomes of the second half choose nothing.
     other = replace(data, reward=np.where(np.arange(4_000) < 2_000, data.reward, 0.5))
     assert best_mixture(other, 0.003, throughput_cap=0.6).mixture == target.mixture
@@ -345,37 +335,27 @@ def test_bad_best_mixtures(arguments: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "message"),
+    ("policy", "options", "message"),
     [
-        ({"a": 0.5}, "sums to 0.5, not to 1"),
-        ({"a": 1.5, "b": -0.5}, r"mixture\['b'\] = -0.5: must be finite and not negative"),
-        ({"d": 1.0}, "mixture = 'd': was never live in this log; it has a, b, c"),
-        (np.ones(3), r"policy.shape = \(3,\): must be \(600, 3\)"),
-        (np.full((600, 3), 0.5), r"policy\[0\] = .*: must not be negative, and sum to 1"),
-        (lambda data: -data.probabilities, r"policy\[0\] = .*: must not be negative"),
+        (MIXTURE, {"level": 1.0}, r"level = 1.0: must be in \(0, 1\)"),
+        (MIXTURE, {"clip": 0.0}, "clip = 0.0: must be finite and above 0, or None"),
+        ({"a": 0.5}, {}, "sums to 0.5, not to 1"),
+        ({"a": 1.5, "b": -0.5}, {}, r"mixture\['b'\] = -0.5: must be finite and not negative"),
+        ({"d": 1.0}, {}, "mixture = 'd': was never live in this log; it has a, b, c"),
+        (np.ones(3), {}, r"policy.shape = \(3,\): must be \(600, 3\)"),
+        (np.full((600, 3), 0.5), {}, r"policy\[0\] = .*: must not be negative, and sum to 1"),
+        (lambda data: -data.probabilities, {}, r"policy\[0\] = .*: must not be negative"),
     ],
 )
-def test_bad_targets(policy: Any, message: str) -> None:
+def test_bad_targets_and_options(policy: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        evaluate(draw_log(15), policy)
+        evaluate(draw_log(15), policy, **options)
 
 
 def test_a_target_is_for_its_data() -> None:
     target = as_target(draw_log(16, 100), MIXTURE)
     with pytest.raises(InvalidInputError, match=r"is for data of shape \(100, 3\)"):
         evaluate(draw_log(16, 200), target)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"level": 1.0}, r"level = 1.0: must be in \(0, 1\)"),
-        ({"clip": 0.0}, "clip = 0.0: must be finite and above 0, or None"),
-    ],
-)
-def test_bad_options(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        evaluate(draw_log(17), MIXTURE, **arguments)
 
 
 @pytest.mark.parametrize(

@@ -17,36 +17,22 @@ from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, InvalidInputError, MissingExtraError
 from stageroute.off_policy import read_log
 
-MODELS = [Model(name, 0.6, cost) for name, cost in (("a", 0.0005), ("b", 0.001), ("c", 0.004))]
+COSTS = {"a": 0.0005, "b": 0.001, "c": 0.004}
+QUALITIES = {"a": 0.3, "b": 0.5, "c": 0.8}
+MODELS = [Model(name, 0.6, cost) for name, cost in COSTS.items()]
 Rows = Sequence[dict[str, Any]]
-
-
-class Both:
-    """A sink that remembers what it hands on."""
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.rows: list[LoggedDecision] = []
-
-    def __call__(self, batch: DecisionBatch) -> None:
-        self.rows.extend(batch)
-        self.sink(batch)
 
 
 def drive(sink: Sink, queries: int = 2_000) -> list[dict[str, Any]]:
     """Route queries over a log; return what each brought."""
     generator = np.random.default_rng(2)
     outcomes = []
-    with StageRouter(
-        MODELS, budget=0.001, max_deployed=3, seed=1, decision_log=DecisionLog(sink)
-    ) as router:
+    log = DecisionLog(sink)
+    with StageRouter(MODELS, budget=0.001, max_deployed=3, seed=1, decision_log=log) as router:
         for _ in range(queries):
             decision = router.route()
-            quality = {"a": 0.3, "b": 0.5, "c": 0.8}[decision.model]
-            reward = float(generator.random() < quality)
-            cost = {"a": 0.0005, "b": 0.001, "c": 0.004}[decision.model] * generator.uniform(
-                0.5, 1.5
-            )
+            reward = float(generator.random() < QUALITIES[decision.model])
+            cost = COSTS[decision.model] * generator.uniform(0.5, 1.5)
             router.observe(decision, reward=reward, cost=cost)
             outcomes.append({"id": decision.id, "reward": reward, "cost": cost})
     return outcomes
@@ -79,13 +65,19 @@ def write_parquet(path: Path, rows: Rows) -> Path:
 def test_what_the_sinks_wrote_comes_back(tmp_path: Path, log: str, suffix: str, write: Any) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / log
-    sink = Both(JsonLinesSink(path) if path.suffix else ParquetSink(path))
-    outcomes = drive(sink, 300)
+    sink = JsonLinesSink(path) if path.suffix else ParquetSink(path)
+    rows: list[LoggedDecision] = []
+
+    def both(batch: DecisionBatch) -> None:
+        rows.extend(batch)
+        sink(batch)
+
+    outcomes = drive(both, 300)
     joined = read_log(path, write(tmp_path / f"outcomes{suffix}", outcomes))
     data = joined.data
     assert (joined.broken_lines, joined.repeated, joined.unmatched) == (0, 0, 0)
-    assert len(data) == len(sink.rows) == 300
-    for k, row in enumerate(sink.rows):
+    assert len(data) == len(rows) == 300
+    for k, row in enumerate(rows):
         assert data.models[data.arm[k]] == row.model
         assert data.probabilities[k, data.arm[k]] == row.probability
         live = [data.models.index(name) for name in row.models]
@@ -184,8 +176,9 @@ def test_parquet_without_pyarrow_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'stageroute\[parquet\]'"):
-        read_log(tmp_path)
+    for use in (read_log, DecisionLog):
+        with pytest.raises(MissingExtraError, match=r"pip install 'stageroute\[parquet\]'"):
+            use(tmp_path)
 
 
 @pytest.fixture

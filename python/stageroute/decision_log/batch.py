@@ -10,10 +10,13 @@ from stageroute._core import FACTS, decisions_to_json
 if TYPE_CHECKING:
     from stageroute._core import CoreLog
 
-__all__ = ["DecisionBatch", "LoggedDecision"]
+__all__ = ["REASONS_OF_BITS", "STATUSES", "DecisionBatch", "LoggedDecision"]
 
-REASONS: Final[tuple[str, ...]] = FACTS["reasons"]
-"""Names of the bits of a decision's reasons, lowest first."""
+REASONS_OF_BITS: Final = tuple(
+    tuple(name for bit, name in enumerate(FACTS["reasons"]) if bits >> bit & 1)
+    for bits in range(2 ** len(FACTS["reasons"]))
+)
+"""A decision's reasons, by the number whose bits they are, lowest first."""
 
 STATUSES: Final[tuple[str, ...]] = FACTS["statuses"]
 """Names of the statuses, by their number."""
@@ -89,7 +92,6 @@ class DecisionBatch:
         reward_ucb = columns["live_reward_ucb"].tolist()
         cost_lcb = columns["live_cost_lcb"].tolist()
         for k, (start, end) in enumerate(pairwise(starts)):
-            bits = int(columns["reasons"][k])
             yield LoggedDecision(
                 id=int(columns["id"][k]),
                 time=float(columns["time"][k]),
@@ -97,7 +99,7 @@ class DecisionBatch:
                 model=names[int(columns["arm"][k])],
                 probability=float(columns["probability"][k]),
                 status=STATUSES[int(columns["status"][k])],
-                reasons=tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1),
+                reasons=REASONS_OF_BITS[int(columns["reasons"][k])],
                 budget_price=float(columns["budget_price"][k]),
                 paced_budget=float(columns["paced_budget"][k]),
                 models=tuple(models[start:end]),

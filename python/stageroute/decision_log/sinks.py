@@ -1,17 +1,15 @@
 """Where logged decisions can go: files of JSON lines, folders of parquet files."""
 
-import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from stageroute.decision_log.batch import REASONS, STATUSES, DecisionBatch
+from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
 from stageroute.errors import MissingExtraError
 
-__all__ = ["JsonLinesSink", "ParquetSink", "Sink"]
+__all__ = ["JsonLinesSink", "ParquetSink", "Sink", "import_pyarrow"]
 
 
 class Sink(Protocol):
@@ -64,14 +62,7 @@ class ParquetSink:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise MissingExtraError(
-                "a parquet log needs pyarrow: pip install 'stageroute[parquet]'"
-            ) from error
-        self._arrow, self._parquet = pa, pq
+        self._arrow, self._parquet = import_pyarrow()
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -84,13 +75,7 @@ class ParquetSink:
         def each(values: object) -> object:
             return pa.ListArray.from_arrays(pa.array(ends), values)
 
-        sets = pa.array(
-            [
-                [name for bit, name in enumerate(REASONS) if bits >> bit & 1]
-                for bits in range(2 ** len(REASONS))
-            ],
-            pa.list_(pa.string()),
-        )
+        reasons = pa.array(REASONS_OF_BITS, pa.list_(pa.string()))
         table = pa.table(
             {
                 "id": columns["id"],
@@ -99,7 +84,7 @@ class ParquetSink:
                 "model": names.take(pa.array(columns["arm"])),
                 "probability": columns["probability"],
                 "status": pa.array(STATUSES).take(pa.array(columns["status"])),
-                "reasons": sets.take(pa.array(columns["reasons"])),
+                "reasons": reasons.take(pa.array(columns["reasons"])),
                 "budget_price": columns["budget_price"],
                 "paced_budget": columns["paced_budget"],
                 "models": each(names.take(pa.array(columns["live_arm"]))),
@@ -112,11 +97,26 @@ class ParquetSink:
         # Readers of a folder leave out what begins with a dot.
         unfinished = self._folder / f".{first}.unfinished"
         self._parquet.write_table(table, unfinished)
-        names_to_try = (f"{first}{suffix}.parquet" for suffix in _suffixes())
-        paths = (self._folder / name for name in names_to_try)
-        unfinished.rename(next(path for path in paths if not path.exists()))
+        path, again = self._folder / f"{first}.parquet", 0
+        while path.exists():
+            again += 1
+            path = self._folder / f"{first}-{again}.parquet"
+        unfinished.rename(path)
 
 
-def _suffixes() -> Iterator[str]:
-    yield ""
-    yield from (f"-{k}" for k in itertools.count(1))
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return ``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises
+    ------
+    MissingExtraError
+        If they are not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError(
+            "a parquet log needs pyarrow: pip install 'stageroute[parquet]'"
+        ) from error
+    return pa, pq

@@ -1,40 +1,43 @@
 """Logged decisions with what came of them, as arrays: what every estimate is made from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stageroute.checks import require
+from stageroute.decision_log.batch import LoggedDecision
 
-__all__ = ["LoggedData", "LoggedDraw", "Outcome"]
+__all__ = ["SUM_TOLERANCE", "LoggedData", "LoggedDraw", "Outcome", "checked_distributions"]
 
 Floats = NDArray[np.float64]
 
 SUM_TOLERANCE: Final = 1e-6
-"""How far the probabilities of a decision may be from a sum of 1."""
+"""How far a distribution over the models may be from a sum of 1."""
+
+COLUMN_RULES: Final[dict[str, tuple[Callable[[Floats], NDArray[np.bool_]], str]]] = {
+    "reward": (
+        lambda y: np.isnan(y) | ((y >= 0.0) & (y <= 1.0)),
+        "must be in [0, 1], or NaN where it is not known",
+    ),
+    "cost": (
+        lambda y: np.isnan(y) | (np.isfinite(y) & (y >= 0.0)),
+        "must be finite and not negative, in USD, or NaN where it is not known",
+    ),
+    "weights": (lambda v: np.isfinite(v) & (v > 0.0), "must be finite and above 0"),
+}
+"""Rules of the columns of numbers."""
 
 
-class LoggedDraw(Protocol):
-    """What is needed of a logged decision; `LoggedDecision` is one."""
+class LoggedDraw(NamedTuple):
+    """What is needed of a logged decision; see `LoggedDecision`."""
 
-    @property
-    def id(self) -> int:
-        """Its id."""
-
-    @property
-    def model(self) -> str:
-        """The model chosen."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """The live models."""
-
-    @property
-    def probabilities(self) -> Sequence[float]:
-        """With what probability each live model would have been chosen."""
+    id: int
+    model: str
+    models: Sequence[str]
+    probabilities: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,29 @@ class LoggedData:
         require(ok, "arm", self.arm, "must be one index for each decision, of at least one")
         fits = bool(np.all((arm >= 0) & (arm < len(models))))
         require(fits, "arm", self.arm, f"must be indices of the {len(models)} models")
+        shape = (arm.size, len(models))
+        probabilities = checked_distributions("probabilities", self.probabilities, shape)
+        chosen = probabilities[np.arange(arm.size), arm]
+        rule = "the model chosen must have a probability above 0"
+        _require_all(chosen > 0.0, "probabilities", chosen, rule)
         fields = {
             "models": models,
             "arm": arm.astype(np.intp),
-            "probabilities": _checked_probabilities(self.probabilities, arm, len(models)),
-            "reward": _checked_outcomes("reward", self.reward, arm.size, 1.0),
-            "cost": _checked_outcomes("cost", self.cost, arm.size, np.inf),
-            "group": _checked_group(self.group, arm.size),
-            "weights": _checked_weights(self.weights, arm.size),
+            "probabilities": probabilities,
         }
+        for name, (is_valid, rule) in COLUMN_RULES.items():
+            values = getattr(self, name)
+            if values is not None or name != "weights":
+                column = np.array(values, dtype=np.float64)
+                ok = column.shape == arm.shape
+                require(ok, f"{name}.shape", column.shape, f"must be {arm.shape}")
+                _require_all(is_valid(column), name, column, rule)
+                fields[name] = column
+        if self.group is not None:
+            fields["group"] = group = np.array(self.group)
+            ok = group.dtype.kind == "U" and group.shape == arm.shape
+            rule = f"must be {arm.size} strings, one for each decision"
+            require(ok, "group", self.group, rule)
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -121,13 +138,13 @@ class LoggedData:
 
     @classmethod
     def from_decisions(
-        cls, decisions: Iterable[LoggedDraw], outcomes: Mapping[int, Outcome]
+        cls, decisions: Iterable[LoggedDecision | LoggedDraw], outcomes: Mapping[int, Outcome]
     ) -> Self:
         """Join decisions of one router with their outcomes.
 
         Parameters
         ----------
-        decisions : iterable of LoggedDecision
+        decisions : iterable of LoggedDecision or LoggedDraw
             In the order in which they were made.
         outcomes : mapping of int to Outcome
             By decision id; a decision that it lacks has neither reward nor cost.
@@ -139,10 +156,8 @@ class LoggedData:
         """
         decisions = list(decisions)
         require(bool(decisions), "decisions", decisions, "must hold at least one")
-        arms: dict[str, int] = {}
-        for decision in decisions:
-            for name in decision.models:
-                arms.setdefault(name, len(arms))
+        models = dict.fromkeys(name for decision in decisions for name in decision.models)
+        arms = {name: arm for arm, name in enumerate(models)}
         probabilities = np.zeros((len(decisions), len(arms)))
         for row, decision in zip(probabilities, decisions, strict=True):
             row[[arms[name] for name in decision.models]] = decision.probabilities
@@ -158,43 +173,12 @@ class LoggedData:
         )
 
 
-def _checked_probabilities(values: ArrayLike, arm: NDArray[np.intp], num_models: int) -> Floats:
+def checked_distributions(argument: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
+    """Copy an array of which each row must be a distribution over the models."""
     array = np.array(values, dtype=np.float64)
-    shape = (arm.size, num_models)
-    require(array.shape == shape, "probabilities.shape", array.shape, f"must be {shape}")
+    require(array.shape == shape, f"{argument}.shape", array.shape, f"must be {shape}")
     is_valid = np.all(array >= 0.0, axis=1) & (np.abs(array.sum(axis=1) - 1.0) <= SUM_TOLERANCE)
-    _require_all(is_valid, "probabilities", array, "must not be negative, and sum to 1")
-    chosen = array[np.arange(arm.size), arm]
-    rule = "the model chosen must have a probability above 0"
-    _require_all(chosen > 0.0, "probabilities", chosen, rule)
-    return array
-
-
-def _checked_outcomes(argument: str, values: ArrayLike, rows: int, largest: float) -> Floats:
-    array = np.array(values, dtype=np.float64)
-    require(array.shape == (rows,), f"{argument}.shape", array.shape, f"must be ({rows},)")
-    is_valid = np.isnan(array) | (np.isfinite(array) & (array >= 0.0) & (array <= largest))
-    rule = "must be in [0, 1]" if largest == 1.0 else "must be finite and not negative, in USD"
-    _require_all(is_valid, argument, array, f"{rule}, or NaN where it is not known")
-    return array
-
-
-def _checked_group(values: ArrayLike | None, rows: int) -> NDArray[np.str_] | None:
-    if values is None:
-        return None
-    array = np.array(values)
-    ok = array.dtype.kind == "U" and array.shape == (rows,)
-    require(ok, "group", values, f"must be {rows} strings, one for each decision")
-    return array
-
-
-def _checked_weights(values: ArrayLike | None, rows: int) -> Floats | None:
-    if values is None:
-        return None
-    array = np.array(values, dtype=np.float64)
-    require(array.shape == (rows,), "weights.shape", array.shape, f"must be ({rows},)")
-    is_valid = np.isfinite(array) & (array > 0.0)
-    _require_all(is_valid, "weights", array, "must be finite and above 0")
+    _require_all(is_valid, argument, array, "must not be negative, and sum to 1")
     return array
 
 

@@ -3,14 +3,15 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from stageroute.errors import DatasetError, MissingExtraError
-from stageroute.off_policy.data import LoggedData, Outcome
+from stageroute.decision_log.sinks import import_pyarrow
+from stageroute.errors import DatasetError
+from stageroute.off_policy.data import LoggedData, LoggedDraw, Outcome
 
 __all__ = ["JoinedLog", "read_log"]
 
@@ -38,13 +39,6 @@ class JoinedLog:
     broken_lines: int
     repeated: int
     unmatched: int
-
-
-class _Draw(NamedTuple):
-    id: int
-    model: str
-    models: Sequence[str]
-    probabilities: Sequence[float]
 
 
 def read_log(
@@ -92,9 +86,9 @@ def read_log(
     return JoinedLog(data, broken + more_broken, repeated, unmatched)
 
 
-def _as_draw(row: Row, log: str | Path) -> _Draw:
+def _as_draw(row: Row, log: str | Path) -> LoggedDraw:
     try:
-        return _Draw(int(row["id"]), row["model"], row["models"], row["probabilities"])
+        return LoggedDraw(int(row["id"]), row["model"], row["models"], row["probabilities"])
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{log}: not a decision log: a decision has id, model, models and probabilities; "
@@ -114,21 +108,14 @@ def _take(row: Row, known: dict[int, Outcome], group: str | None) -> int:
     old = known.get(number, Outcome())
     label = "" if group is None else row.get(group)
     new = Outcome(
-        reward=_first(old.reward, reward),
-        cost=_first(old.cost, cost),
+        reward=reward if math.isnan(old.reward) else old.reward,
+        cost=cost if math.isnan(old.cost) else old.cost,
         group=old.group or ("" if label is None else str(label)),
     )
     if not math.isnan(new.reward) or not math.isnan(new.cost) or new.group:
         known[number] = new
-    return _is_repeated(old.reward, reward) + _is_repeated(old.cost, cost)
-
-
-def _first(old: float, new: float) -> float:
-    return new if math.isnan(old) else old
-
-
-def _is_repeated(old: float, new: float) -> bool:
-    return not math.isnan(old) and not math.isnan(new)
+    pairs = (old.reward, reward), (old.cost, cost)
+    return sum(not math.isnan(before) and not math.isnan(now) for before, now in pairs)
 
 
 def _as_number(value: object) -> float:
@@ -161,13 +148,7 @@ def _as_json(line: str) -> Row | None:
 
 
 def _read_parquet(path: Path) -> list[Row]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError(
-            "a parquet log needs pyarrow: pip install 'stageroute[parquet]'"
-        ) from error
+    pa, pq = import_pyarrow()
     wanted = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     try:
         return [row for file in wanted for row in pq.read_table(file).to_pylist()]

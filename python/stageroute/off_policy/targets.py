@@ -10,14 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from stageroute.checks import is_number, is_whole, require
 from stageroute.deployment.solve import solve_deployment
 from stageroute.errors import InvalidInputError
-from stageroute.off_policy.data import LoggedData
+from stageroute.off_policy.data import SUM_TOLERANCE, LoggedData, checked_distributions
 
 __all__ = ["Target", "as_target", "best_mixture"]
 
 Floats = NDArray[np.float64]
-
-SUM_TOLERANCE: Final = 1e-6
-"""How far the shares of a mixture may be from a sum of 1."""
 
 ENOUGH: Final = 30
 """Rewards, and costs, that a model must have to be considered for a best mixture."""
@@ -77,13 +74,7 @@ def as_target(
         label = ",".join(f"{model}={share:g}" for model, share in policy.items())
         return Target(name or label, rows, 0, dict(policy))
     values = policy(data) if callable(policy) else policy
-    probabilities = np.array(values, dtype=np.float64)
-    require(probabilities.shape == shape, "policy.shape", probabilities.shape, f"must be {shape}")
-    sums = probabilities.sum(axis=1)
-    is_valid = np.all(probabilities >= 0.0, axis=1) & (np.abs(sums - 1.0) <= SUM_TOLERANCE)
-    row = int(np.argmin(is_valid))
-    rule = "must not be negative, and sum to 1"
-    require(bool(is_valid.all()), f"policy[{row}]", probabilities[row].tolist(), rule)
+    probabilities = checked_distributions("policy", values, shape)
     return Target(name or "given probabilities", probabilities, 0, {})
 
 
@@ -133,14 +124,8 @@ def best_mixture(
     require(ok, "chosen_from", chosen_from, "must be in (0, 1)")
     first = int(chosen_from * len(data))
     reward, cost = _means(data, data.reward, first), _means(data, data.cost, first)
-    candidates = np.array(
-        [
-            arm
-            for arm in (_index(data, name, "live") for name in live or data.models)
-            if not np.isnan(reward[arm] + cost[arm])
-        ],
-        dtype=np.intp,
-    )
+    arms = np.array([_index(data, name, "live") for name in live or data.models], dtype=np.intp)
+    candidates = arms[~np.isnan(reward[arms] + cost[arms])]
     considered = f"{candidates.size} models with {ENOUGH} rewards and costs in {first:,} decisions"
     rule = f"there must be one that allows a mixture; there are {considered}: log more"
     require(candidates.size > 0, "models", data.models, rule)
