@@ -143,11 +143,13 @@ fmt: $(VENV)/.locked ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: $(VENV)/.locked ## Pin the newest versions that pyproject.toml and requirements/dev.in allow
+lock: $(VENV)/.locked ## Pin the newest versions that Cargo.toml and requirements/*.in allow
 	cargo update
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--no-emit-index-url requirements/dev.in --output-file requirements/dev.txt
+	for name in dev extras; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url \
+			requirements/$$name.in --output-file requirements/$$name.txt; \
+	done
 
 .PHONY: clean
 clean: ## Remove everything that was built
