@@ -2,17 +2,15 @@
 
 import gc
 import json
-import logging
 import math
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from in_threads import wait_until
+from in_threads import own_threads, run_threads, wait_until
 from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
@@ -67,15 +65,12 @@ def check_rows(rows: Sequence[LoggedDecision], decisions: Sequence[Decision]) ->
     """Compare what was logged with what was returned."""
     assert [row.id for row in rows] == [decision.id for decision in decisions]
     for row, decision in zip(rows, decisions, strict=True):
-        assert row.model == decision.model
-        assert row.probability == decision.probability
-        assert row.stage == decision.stage
-        assert row.budget_price == decision.budget_price
-        assert row.reasons == decision.reasons
+        for name in ("model", "probability", "stage", "budget_price", "reasons"):
+            assert getattr(row, name) == getattr(decision, name), name
         assert row.probabilities[row.models.index(row.model)] == row.probability
         assert sum(row.probabilities) == pytest.approx(1.0, abs=1e-12)
-        assert len(row.models) == len(row.probabilities) == len(row.reward_ucb)
-        assert len(row.models) == len(row.cost_lcb) == 3
+        assert len(row.models) == len(row.probabilities) == 3
+        assert len(row.reward_ucb) == len(row.cost_lcb) == 3
         assert all(0.0 <= value <= 1.0 for value in row.reward_ucb)
         assert all(value >= 0.0 for value in row.cost_lcb)
         assert row.paced_budget >= 0.0
@@ -85,16 +80,16 @@ def check_rows(rows: Sequence[LoggedDecision], decisions: Sequence[Decision]) ->
 
 def test_every_decision_once_in_order_and_with_its_grounds() -> None:
     memory = Memory()
-    now = [1_700_000_000.0]
-    router = make(decision_log=DecisionLog(memory, seconds=0.001), clock=lambda: now[0])
+    now = 0.0
+    log = DecisionLog(memory, seconds=0.001)
     decisions = []
-    for _ in range(6):
-        now[0] += 10.0
-        decisions += drive(router, 500)
-    router.close()
+    with make(decision_log=log, clock=lambda: now) as router:
+        for _ in range(6):
+            now += 10.0
+            decisions += drive(router, 500)
     check_rows(memory.rows, decisions)
-    assert {row.time for row in memory.rows} == {1_700_000_000.0 + 10.0 * k for k in range(1, 7)}
-    assert [row.time for row in memory.rows] == sorted(row.time for row in memory.rows)
+    times = [row.time for row in memory.rows]
+    assert (sorted(times), set(times)) == (times, {10.0, 20.0, 30.0, 40.0, 50.0, 60.0})
     counters = router.counters
     assert counters.log_dropped == 0
     # A restricted decision has a status too; the counters have it as restricted alone.
@@ -242,13 +237,11 @@ def test_a_sink_that_raises_costs_its_batch_alone(caplog: pytest.LogCaptureFixtu
         memory(batch)
 
     log = DecisionLog(sometimes, seconds=60.0)
-    router = make(decision_log=log)
-    with caplog.at_level(logging.WARNING, logger="stageroute"):
+    with make(decision_log=log) as router:
         for k in range(100):
             router.route()
             if k % 10 == 9:
                 router.flush()
-    router.close()
     assert memory.ids == [k for k in range(100) if k // 10 % 2 == 0]
     assert log.dropped == router.counters.log_dropped == 50
     assert caplog.text.count("the decision log lost 10 decisions: OSError('disk full')") == 5
@@ -267,7 +260,7 @@ def test_flush_waits_and_close_is_final() -> None:
     router.close()
     router.flush()
     assert memory.ids == [0, 1]
-    assert not [t for t in threading.enumerate() if t.name == "stageroute-log"]
+    assert "stageroute-log" not in own_threads()
 
 
 def test_the_thread_writes_without_being_asked() -> None:
@@ -280,17 +273,15 @@ def test_the_thread_writes_without_being_asked() -> None:
 
 def test_many_threads_and_flushes_at_once() -> None:
     memory = Memory()
-    router = make(decision_log=DecisionLog(memory, seconds=0.001))
 
-    def work() -> None:
+    def work(_: int) -> None:
         for k in range(2000):
             router.route()
             if k % 50 == 0:
                 router.flush()
 
-    with router, ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(work) for _ in range(4)]:
-            done.result()
+    with make(decision_log=DecisionLog(memory, seconds=0.001)) as router:
+        run_threads(4, work)
     assert memory.ids == list(range(8000))
 
 
@@ -337,7 +328,7 @@ def test_a_log_does_not_keep_its_router_alive() -> None:
     log = DecisionLog(Memory(), seconds=0.01)
     make(decision_log=log).route()
     gc.collect()
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "stageroute-log"])
+    wait_until(lambda: "stageroute-log" not in own_threads())
     log.flush()
     log.close()
 

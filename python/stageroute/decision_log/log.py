@@ -31,12 +31,10 @@ class LoggedRouter(Protocol):
     @property
     def models(self) -> Sequence[Model]:
         """The models by arm."""
-        ...
 
     @property
     def _control(self) -> "Control":
         """What takes the log away."""
-        ...
 
 
 class DecisionLog:

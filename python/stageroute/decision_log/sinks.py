@@ -1,8 +1,9 @@
 """Where logged decisions can go: files of JSON lines, folders of parquet files."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,8 @@ from stageroute.errors import MissingExtraError
 __all__ = ["JsonLinesSink", "ParquetSink", "Sink", "import_pyarrow"]
 
 
-class Sink(Protocol):
-    """Takes batches of decisions."""
-
-    def __call__(self, batch: DecisionBatch, /) -> object:
-        """Take a batch, in the order in which its decisions were made."""
+Sink = Callable[[DecisionBatch], object]
+"""Takes batches of decisions, in the order in which they were made."""
 
 
 class JsonLinesSink:

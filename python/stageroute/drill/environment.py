@@ -50,17 +50,9 @@ REWARDED: Final = 0.8
 class Answer:
     """What a provider does with one request.
 
-    Attributes
-    ----------
-    outcome : {"ok", "timeout", "error", "refusal", "rate_limit"}
-    seconds : float
-        Until the caller knows.
-    tokens : Tokens
-        What is billed.
-    retry_after : float or None
-        What a rate-limit answer asks for, seconds.
-    reward : float or None
-        Of an answer, if it ever comes: `reward_delay` seconds later.
+    `outcome` is "ok", "timeout", "error", "refusal" or "rate_limit", known to the caller after
+    `seconds`; `tokens` are billed. A rate-limit answer asks for a pause of `retry_after` seconds.
+    The reward of an answer, if it ever comes, does so `reward_delay` seconds later.
     """
 
     outcome: str
@@ -185,8 +177,8 @@ class Environment:
             luck -= rate
         if seconds > TIMEOUT:
             return self._fail("timeout", usage, seconds)
-        quality = self.providers[model].quality[self.task[query]]
-        reward = float(self._taste[place] < quality) if self._is_rewarded[place] else None
+        is_good = self._taste[place] < self.expected_reward(query, model)
+        reward = float(is_good) if self._is_rewarded[place] else None
         delay = float(self._delay[place])
         return Answer("ok", seconds, usage, reward=reward, reward_delay=delay)
 

@@ -21,19 +21,13 @@ INITIAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event.
+    """One event: what happens to a model (to none, at a restart), and a title for reports.
 
     Parameters
     ----------
     kind : {"outage", "rate_limit", "arrival", "retirement", "price", "regression", "restart"}
-    title : str
-        What a report says happened.
-    start : float
-        When, seconds from the first request; in `EVENTS`, as a share of the trace.
-    end : float
-        When it is over; the same as `start` if it lasts.
-    model : str
-        Whom it happens to; empty for a restart.
+    start, end : float
+        Seconds from the first request (in `EVENTS`, shares of the trace); the same if it lasts.
     price : Price or None
         The new price.
     factor : float

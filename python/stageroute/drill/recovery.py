@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from stageroute._core import solve_routing_lp
 from stageroute.decision_log.batch import LoggedDecision
@@ -95,10 +96,10 @@ def share_from_here(served: "NDArray[np.bool_]", window: int) -> "NDArray[np.flo
 
     Where fewer are left, NaN.
     """
-    total = np.concatenate([[0], np.cumsum(served)])
     share = np.full(served.size, np.nan)
     if served.size >= window:
-        share[: served.size - window + 1] = (total[window:] - total[:-window]) / window
+        whole = sliding_window_view(served, window).mean(axis=1)
+        share[: whole.size] = whole
     return share
 
 

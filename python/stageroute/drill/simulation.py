@@ -217,15 +217,8 @@ class Simulation:
     def _send(self, query: int, decision: Decision, failed: tuple[str, ...]) -> None:
         """Send a request where it was routed to."""
         model, sent = decision.model, self._now
-        note = Attempt(
-            query,
-            decision.id,
-            sent,
-            model,
-            decision.probability,
-            "probe" in decision.reasons,
-            self._world.expected_reward(query, model),
-        )
+        is_probe, quality = "probe" in decision.reasons, self._world.expected_reward(query, model)
+        note = Attempt(query, decision.id, sent, model, decision.probability, is_probe, quality)
         self._record.attempts.append(note)
         largest = self._ledger.send(model, self._most_tokens(query), sent)
         answer = self._world.call(query, len(failed), model, sent)

@@ -110,11 +110,7 @@ class LoggedData:
         chosen = probabilities[np.arange(arm.size), arm]
         rule = "the model chosen must have a probability above 0"
         _require_all(chosen > 0.0, "probabilities", chosen, rule)
-        fields = {
-            "models": models,
-            "arm": arm.astype(np.intp),
-            "probabilities": probabilities,
-        }
+        fields = {"models": models, "arm": arm.astype(np.intp), "probabilities": probabilities}
         for name, (is_valid, rule) in COLUMN_RULES.items():
             values = getattr(self, name)
             if values is not None or name != "weights":
