@@ -15,7 +15,7 @@ ROUNDS = 5
 
 
 def add_models(count: int) -> float:
-    """Return the seconds that adding so many models to a new router takes."""
+    """Return the seconds that adding `count` models to a new router takes."""
     router = StageRouter(["first"], budget=0.001, max_deployed=1, seed=1)
     names = [f"model {number}" for number in range(count)]
     start = time.process_time()

@@ -165,7 +165,7 @@ def _next_crossing(state: Floats) -> int:
     i = int(state[SCALARS, MARGINAL])
     best, best_price = -1, np.inf
     for k in range(int(state[SCALARS, ARMS])):
-        # An arm at 0 must be cheaper, one at its cap dearer.
+        # An arm at 0 must be cheaper, one at its cap more expensive.
         if side[k] * (cost[k] - cost[i]) > 0.0:
             price = (reward[i] - reward[k]) / (cost[i] - cost[k])
             if price < best_price or (price == best_price and cost[k] < cost[best]):

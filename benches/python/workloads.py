@@ -68,7 +68,7 @@ class Workload:
 
 
 def make_workload(num_models: int, seed: int = 0) -> Workload:
-    """Draw stochastic outcomes: better models are dearer, the dearest at five times the budget.
+    """Draw stochastic outcomes: better models cost more, the most expensive five times the budget.
 
     Rewards are 0 or 1, costs follow a gamma law. With caps of one half the budget binds, so that
     the optimum shares the traffic between two or three models.
@@ -129,7 +129,7 @@ def hard_instance(
     "fleet" is what `deployment_instances` draws, with four slots. In the others eight slots hardly
     suffice: "tight" has caps around one eighth; "uneven" caps over two orders of magnitude; "near
     ties" rewards and costs that differ by 1e-5 and 1e-3 of themselves; "frontier" no model that is
-    both worse and dearer than another; "ties" few distinct values.
+    both worse and more expensive than another; "ties" few distinct values.
     """
     if kind == "fleet":
         seed = int(generator.integers(2**32))

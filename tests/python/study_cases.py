@@ -25,7 +25,7 @@ def small_results(name: str) -> StudyResults:
 
 
 def changed(name: str, change: Callable[[Record], Record], copies: int = 1) -> Summary:
-    """Sum up records that were changed, so many times each."""
+    """Sum up records that were changed, `repeats` times each."""
     results = small_results(name)
     records = [change(record) for record in results.records for _ in range(copies)]
     return STUDIES[name].summarise(StudyResults(name, "0", results.settings, records))

@@ -135,7 +135,7 @@ class RunComparison:
         return [change for change in self.changes if change.verdict == verdict]
 
     def too_few_seeds(self) -> bool:
-        """Whether some row has too few seeds to show a difference among so many comparisons."""
+        """Whether some row has too few seeds to show a difference among this many comparisons."""
         seeds = [change.seeds for change in self.changes if change.seeds]
         return bool(seeds) and least_paired_p(min(seeds)) * len(self.changes) > SIGNIFICANCE
 

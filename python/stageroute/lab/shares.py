@@ -1,4 +1,4 @@
-"""Who is live and who serves, stage by stage, beside the oracle."""
+"""Which models are live and serve, stage by stage, beside the oracle."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Policies behind one interface: who is live during a stage, and who serves each query.
+"""Policies behind one interface: which models are live, and which one serves each query.
 
 A policy deploys in Python, once a stage, and routes in a native kernel, so that a whole stage is
 replayed in one call. Every policy sees the same stream and the same limits; a comparison differs

@@ -1,4 +1,4 @@
-"""What every policy of a comparison is: who is live during a stage, and who serves each query."""
+"""What every policy of a comparison is: which models are live, and which one serves a query."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

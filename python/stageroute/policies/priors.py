@@ -27,8 +27,8 @@ class RewardPrior:
     source : {"scores", "prices"}
         Scores on a public board: the true mean with an error that differs from model to model. Or
         what prices tell: the least squares fit of mean rewards on the logarithm of the mean cost
-        and the order of arrival, over the stream's models; that is what someone knows who knows
-        the market, and three numbers of it must be known.
+        and the order of arrival, over the stream's models; it asks for knowledge of
+        the market, of which three numbers must be known.
     error : float, default 0.05
         Standard deviation of the scores' error, in rewards, not negative.
     weight : int, default 20

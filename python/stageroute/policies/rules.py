@@ -1,4 +1,4 @@
-"""The rules that every policy of a comparison keeps, and who holds it to them.
+"""The rules that every policy of a comparison keeps, and the referee that holds it to them.
 
 A `Referee` watches a replay from its arrays, once a stage: what no replay can mean (a live set of
 models that are not there, queries served by models that are not live, a probability that is none)

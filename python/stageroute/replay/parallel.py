@@ -133,7 +133,7 @@ def in_pieces(
     ----------
     jobs : sequence
     workers : int
-        Who share them; pieces are short enough for all to have several.
+        How many share them; pieces are short enough for all to have several.
     together : callable, optional
         See `run_jobs`; without it every job is a piece.
     """

@@ -49,7 +49,7 @@ class StageRouter(Router):
     models : iterable of Model or str
         The first candidates; more can be added at any time. At least one.
     controller : {"background", "inline"}, default "background"
-        Who deploys a stage that is due: a background thread, while routing goes on over the old
+        What deploys a stage that is due: a background thread, while routing goes on over the old
         set; or the very call of `route` that finds it due, which makes runs repeatable.
     start_models : callable, optional
         Called by the background controller with the `StagePlan` before it is committed: it starts

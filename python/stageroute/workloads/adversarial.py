@@ -20,7 +20,7 @@ ADVERSARIAL_ORDERS: Final = ("bad_luck_first", "task_blocks", "best_last", "dear
 
 @dataclass(frozen=True)
 class Adversarial(OnTop):
-    """The base's queries or models in an order that hurts those who learn from samples.
+    """The base's queries or models in an order that hurts policies that learn from samples.
 
     Guarantees for i.i.d. queries do not hold here: early samples say the wrong thing of the whole.
     The means that oracles know, and regret is measured by, stay those of the whole table, so they

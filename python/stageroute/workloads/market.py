@@ -73,7 +73,7 @@ class Market:
     """How models are distributed over release, rating and price.
 
     rating = level + trend (years - 1.4) + noise, and log10 of the cost = level + trend (years -
-    1.4) + slope (rating - 1250) / 100 + noise: better models are dearer, and the same quality gets
+    1.4) + slope (rating - 1250) / 100 + noise: better models cost more, and the same quality gets
     cheaper.
 
     Attributes
@@ -85,7 +85,7 @@ class Market:
     cost_level, cost_trend, cost_slope, cost_spread : float
         Powers of ten of USD per query; per year; per 100 points; standard deviation of the noise.
     cost_range : tuple of float
-        The cheapest and the dearest, USD per query.
+        The cheapest and the most expensive, USD per query.
     """
 
     release_years: tuple[float, float, float, float, float]

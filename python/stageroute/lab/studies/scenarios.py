@@ -55,7 +55,8 @@ class Scenario:
     title : str
         What reports say of it.
     over : callable
-        Makes the workload of it, given the base and the budget: that decides who is affordable.
+        Makes the workload of it, given the base and the budget, which decides
+        which models are affordable.
     handles_drift : bool
         Whether the router is set up for change.
     knows_quality : bool
@@ -132,7 +133,7 @@ spend / b   at the end, as a multiple of the budget: mean over seeds, and worst 
 running     largest spend / b at any time after query 1,000: median over seeds, and worst seed
 after       the same from the change in the middle of the stream on
 decisions   from an optimal LP; throttled: served by the cheapest mixture until earlier overspend
-            was made good; infeasible: no live mixture met budget and caps
+            was corrected; infeasible: no live mixture met budget and caps
 feedback    counted, refused because it had come before, and lost: unknown, expired or evicted;
             mean over seeds"""
 

@@ -3,8 +3,8 @@
     max  Σ_f w_f Σ_m μ_fm p_fm    s.t.  Σ_f w_f Σ_m c_fm p_fm <= b,   Σ_f w_f p_fm <= α_m,
                                         Σ_m p_fm = 1,   p_fm >= 0
 
-Money and each model's share of the traffic are shared by all contexts f, so that dear models serve
-where they bring most. With one context it is the routing LP.
+Money and each model's share of the traffic are shared by all contexts f, so that expensive models
+serve where they bring most. With one context it is the routing LP.
 """
 
 from dataclasses import dataclass

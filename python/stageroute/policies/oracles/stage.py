@@ -17,7 +17,7 @@ class StaticPolicy(MixturePolicy):
     """The best mixture of the models present at the start, under their true means of then, frozen.
 
     What a team has that evaluates once and never again. Where some of them retire, the best mixture
-    of those that are left takes over; where all have, it starts again with who is there then.
+    of those that are left takes over; where all have, it starts again with those there then.
     """
 
     name = "static"

@@ -232,7 +232,7 @@ class ShortlistStageRoutePolicy(StageRoutePolicy):
     """StageRoute that considers no more newcomers than it could try and still serve.
 
     Of the models that arrived during a stage it takes half as many as can be live, by lot, and
-    never considers the others: what an operator can do who knows nothing of them, where more
+    never considers the others: all that can be done without any knowledge of them, where more
     arrive than slots are left. Models of the start are all considered.
     """
 
@@ -246,7 +246,7 @@ class ShortlistStageRoutePolicy(StageRoutePolicy):
         self._passed_over: set[int] = set()
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        """Draw the lots, retire who lost, advance the stage."""
+        """Draw the lots, retire the losers, advance the stage."""
         arrived = int(candidates[-1]) + 1
         new = np.arange(self._num_seen, arrived)
         if self._num_seen > 0 and new.size > self._most:
