@@ -34,7 +34,7 @@ class ContextualPolicy(OptimumPolicy):
     Money is shared by prices that all queries have in common (`SharedPrices` in the core): a query
     goes to the live model of the highest μ(x) - λ c(x) - ν. So money moves from queries that any
     model answers to those that only expensive ones do, and the throughput cap holds for a model's
-    share     of a stage's queries, which is what it limits, rather than for each query's distribution. With
+    share of a stage's queries, which is what it limits, not for each query's distribution. With
     `shares_prices = False` each query solves the routing LP with the paced budget and the caps on
     its own.
     """
