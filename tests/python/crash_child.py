@@ -1,20 +1,6 @@
-"""A journaled router under load, in processes that are there to be killed.
+"""A journaled router under load, in a process that is there to be killed."""
 
-Run as a program, ``crash_child.py SOCKET`` serves forks: it has imported everything once, and for
-each request on the socket (its number) it forks a process that opens the router and works until it
-is killed. A start costs a millisecond and not half a second of imports.
-
-Forking is sound here, because the server has one thread and has opened nothing: no router, journal,
-database or solver, so that no lock is copied while another thread holds it, and no file lock or
-mapping is shared. It checks that itself.
-"""
-
-import json
-import logging
-import os
 import random
-import socket
-import sys
 import threading
 import time
 import traceback
@@ -22,13 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
+from killed_processes import report
 from stageroute import Decision, FailureEffect, Health, Model, Price, StageRouter, Tokens
 from stageroute.errors import AlreadyObservedError, JournalFullError
 from stageroute.router.memory import JournalSettings
 
-PROGRAM: Final = Path(__file__)
 WORKERS: Final = 3
 OPEN_DECISIONS: Final = 4096
 PRICED: Final = ("p0", "p1")
@@ -76,16 +62,15 @@ class Pending(NamedTuple):
 class Load:
     """Calls a router from several threads and reports each call before and after."""
 
-    def __init__(self, pipe: int, seed: int, late: Sequence[int]) -> None:
-        self.pipe = pipe
+    def __init__(self, seed: int, late: Sequence[int]) -> None:
         self.seed = seed
         self.late = late
 
     def open(self, path: Path) -> None:
         """Make the router, or go on."""
-        self.report("> admin open")
+        report("> admin open")
         self.router = open_router(path)
-        self.report("< admin")
+        report("< admin")
         self.levels = {
             model.name: round(model.price.input / price(1).input)
             for model in self.router.models
@@ -96,20 +81,16 @@ class Load:
         self.begun = dict.fromkeys(PRICED, 0)
         self.done = dict.fromkeys(PRICED, 0)
 
-    def report(self, line: str) -> None:
-        """Write a line in one go: a pipe takes a short one whole or not at all."""
-        os.write(self.pipe, line.encode() + b"\n")
-
     def call(self, thread: object, what: str, function: Callable[[], object]) -> bool:
         """Report a call, make it, report what came of it."""
-        self.report(f"> {thread} {what}")
+        report(f"> {thread} {what}")
         try:
             result = function()
         except JournalFullError:
-            self.report(f"< {thread} full")
+            report(f"< {thread} full")
             time.sleep(0.001)
             return False
-        self.report(f"< {thread} {result if isinstance(result, str) else ''}")
+        report(f"< {thread} {result if isinstance(result, str) else ''}")
         return True
 
     def run(self) -> None:
@@ -123,7 +104,7 @@ class Load:
         try:
             function(argument)
         except BaseException:
-            self.report("! " + traceback.format_exc()[-3000:].replace("\n", "\\n"))
+            report("! " + traceback.format_exc()[-3000:].replace("\n", "\\n"))
             raise
 
     def work(self, thread: object) -> None:
@@ -247,34 +228,8 @@ class Load:
         return f"{deployment.stage} {','.join(deployment.models)}"
 
 
-def live(request: dict[str, Any], pipe: int) -> NoReturn:
-    """Be the process that is killed."""
-    load = Load(pipe, request["seed"], request["late"])
-    load.guard(load.open, Path(request["path"]))
+def work_until_killed(path: Path, seed: int, late: Sequence[int]) -> None:
+    """Open the router, or go on, and call it from several threads."""
+    load = Load(seed, late)
+    load.guard(load.open, path)
     load.run()
-    while True:
-        time.sleep(60.0)
-
-
-def serve(connection: socket.socket) -> None:
-    """Fork a process for each request, say which one, and say when it is gone."""
-    tasks = Path("/proc/self/task")
-    while True:
-        message, pipes, _, _ = socket.recv_fds(connection, 1 << 16, 1)
-        if not message:
-            return
-        assert threading.active_count() == 1
-        assert not tasks.exists() or len(list(tasks.iterdir())) == 1, "a library has threads"
-        child = os.fork()
-        if child == 0:
-            connection.close()
-            live(json.loads(message), pipes[0])
-        os.close(pipes[0])
-        connection.send(f"{child}".encode())
-        _, status = os.waitpid(child, 0)
-        connection.send(f"{os.waitstatus_to_exitcode(status)}".encode())
-
-
-if __name__ == "__main__":
-    logging.getLogger("stageroute").addHandler(logging.NullHandler())
-    serve(socket.socket(fileno=int(sys.argv[1])))

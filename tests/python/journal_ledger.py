@@ -1,7 +1,7 @@
 """A toy owner of a journal that notices any record missing, doubled or out of order.
 
-Run as a program, it is another process with a journal, to be killed or locked out:
-``journal_ledger.py {append | fill | end | open} PATH WRITER``.
+Run as a program, it is another process with a journal:
+``journal_ledger.py {fill | end | open} PATH WRITER``.
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from in_threads import wait_until
+from killed_processes import report
 from stageroute.errors import JournalError, JournalFullError, JournalLockedError
 from stageroute.journal.journal import Journal, Recovered
 from stageroute.journal.store import Position
@@ -80,11 +81,16 @@ class Ledger:
             return self.journal.tail.head(), json.dumps([self.total, self.counts]).encode()
 
 
-def total_in(path: Path) -> int:
-    """Count the records of a ledger that nobody has open."""
+def reopened(path: Path) -> Ledger:
+    """Open a ledger that nobody has open, and close it again."""
     ledger = Ledger(path)
     ledger.journal.close()
-    return ledger.total
+    return ledger
+
+
+def total_in(path: Path) -> int:
+    """Count the records of a ledger that nobody has open."""
+    return reopened(path).total
 
 
 def open_journal(path: Path, **settings: object) -> tuple[Journal, Recovered]:
@@ -106,11 +112,6 @@ def die(journal: Journal) -> None:
     journal.tail.close()
 
 
-def report(line: object) -> None:
-    """Write a line to the pipe in one go."""
-    os.write(1, f"{line}\n".encode())
-
-
 def append_for_ever(ledger: Ledger, writer: str) -> None:
     """Append, and report each record once it is acknowledged."""
     while True:
@@ -118,8 +119,8 @@ def append_for_ever(ledger: Ledger, writer: str) -> None:
         report(f"{writer} {number} {seq}")
 
 
-def crash(path: Path, name: str) -> None:
-    """Append from two threads until killed."""
+def append_until_killed(path: Path, name: str) -> None:
+    """Report what was found, and append from two threads."""
     ledger = Ledger(path, **SMALL)
     report(json.dumps([ledger.total, ledger.counts]))
     ledger.start()
@@ -151,7 +152,7 @@ def fill(path: Path, name: str) -> None:
     wait_until(lambda: ledger.journal.last_error is None)
     for _ in range(1000):
         ledger.append_patiently(name)
-    report(ledger.total)
+    report(f"{ledger.total}")
     os.kill(os.getpid(), 9)
 
 
@@ -168,9 +169,9 @@ def open_only(path: Path, _: str) -> None:
     try:
         open_journal(path)
     except JournalLockedError as error:
-        report(error)
+        report(f"{error}")
 
 
 if __name__ == "__main__":
-    program = {"append": crash, "fill": fill, "end": end, "open": open_only}[sys.argv[1]]
+    program = {"fill": fill, "end": end, "open": open_only}[sys.argv[1]]
     program(Path(sys.argv[2]), sys.argv[3])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from in_threads import wait_until
-from journal_ledger import SMALL, Ledger, die, open_journal, total_in
+from journal_ledger import SMALL, Ledger, die, open_journal, reopened, total_in
 from stageroute._core import Tail
 from stageroute.errors import InvalidInputError, JournalError, SnapshotCorruptError
 from stageroute.journal.journal import Recovered
@@ -94,8 +94,7 @@ def test_a_ring_half_full_is_committed_early(journal_path: Path) -> None:
         ledger.append_patiently("a")
     assert time.monotonic() - started < 4.0
     ledger.journal.close()
-    ledger = Ledger(journal_path)
-    ledger.journal.close()
+    ledger = reopened(journal_path)
     assert (ledger.total, ledger.recovered.first_seq) == (2000, 1)
 
 
@@ -133,8 +132,7 @@ def test_a_snapshot_takes_the_place_of_records_once_it_is_smaller(journal_path: 
     journal._compact_if_due(ledger.take_snapshot)
     assert journal.tail.pending == 0
     die(journal)
-    again = Ledger(journal_path)
-    again.journal.close()
+    again = reopened(journal_path)
     assert again.total == ledger.total
     assert again.recovered.batches == (), "the snapshot holds them all"
 
@@ -190,8 +188,7 @@ def test_a_snapshot_that_fails_does_not_stop_commits(
     broken = False
     wait_until(lambda: ledger.journal.last_error is None)
     ledger.journal.close()
-    ledger = Ledger(journal_path)
-    ledger.journal.close()
+    ledger = reopened(journal_path)
     assert ledger.total == 2000
     assert ledger.recovered.snapshot is not None
 

@@ -5,46 +5,29 @@ import json
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from journal_ledger import PROGRAM, SMALL, Ledger, die, open_journal, records_in, total_in
+from journal_ledger import (
+    PROGRAM,
+    SMALL,
+    Ledger,
+    append_until_killed,
+    die,
+    open_journal,
+    records_in,
+    total_in,
+)
+from killed_processes import run_and_kill
 from stageroute.errors import JournalError, JournalFullError
 from stageroute.journal import recovery
 from stageroute.journal.journal import Recovered, TornTail
 from stageroute.journal.store import JournalStore
 
 KILLS = 30
-
-
-def run_and_kill(
-    path: Path, name: str, delay: float, *, while_opening: bool
-) -> tuple[list[object] | None, list[tuple[str, int, int]]]:
-    """Let a process append until it is killed, some time after it has opened the journal.
-
-    Returns
-    -------
-    state : list of object or None
-        What it had found, as JSON; None if it was killed before.
-    acknowledged : list of tuple
-        Writer, its number and the journal's number of each record that was acknowledged.
-    """
-    command = [sys.executable, str(PROGRAM), "append", str(path), name]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        first = [] if while_opening else [child.stdout.readline()]
-        timer = threading.Timer(delay, child.kill)
-        timer.start()
-        lines = first + child.stdout.readlines()
-        timer.join()
-    if not lines:
-        return None, []
-    records = [line.split() for line in lines[1:]]
-    return json.loads(lines[0]), [(writer, int(n), int(seq)) for writer, n, seq in records]
 
 
 def check(state: list[object], acknowledged: dict[str, int]) -> None:
@@ -65,17 +48,17 @@ def test_no_kill_loses_or_doubles_an_acknowledged_record(journal_path: Path) -> 
     acknowledged: dict[str, int] = {}
     reported = 0
     for kill in range(KILLS):
-        while_opening = kill % 5 == 4
-        delay = generator.uniform(0.15, 0.3) if while_opening else generator.uniform(0.0, 0.1)
-        state, records = run_and_kill(journal_path, f"{kill}-", delay, while_opening=while_opening)
-        if state is not None:
-            check(state, acknowledged)
-        for writer, number, _ in records:
-            assert number == acknowledged.get(writer, 0) + 1
-            acknowledged[writer] = number
-        seqs = [seq for _, _, seq in records]
-        assert len(set(seqs)) == len(seqs)
-        reported += len(seqs)
+        # Every fifth is killed about when it opens the journal.
+        delay = generator.uniform(0.0, 0.03) if kill % 5 == 4 else generator.uniform(0.03, 0.15)
+        found, *lines = run_and_kill(delay, append_until_killed, journal_path, f"{kill}-") or [""]
+        if found:
+            check(json.loads(found), acknowledged)
+        for line in lines:
+            writer, number, _ = line.split()
+            assert int(number) == acknowledged.get(writer, 0) + 1
+            acknowledged[writer] = int(number)
+        assert len({line.split()[2] for line in lines}) == len(lines)
+        reported += len(lines)
     ledger = Ledger(journal_path, **SMALL)
     ledger.journal.close()
     check([ledger.total, ledger.counts], acknowledged)

@@ -1,17 +1,11 @@
 """The whole router, killed at any moment: nothing acknowledged is lost, nothing counts twice."""
 
-import json
 import os
 import random
 import shutil
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,55 +13,14 @@ from typing import Any
 
 import pytest
 
-from crash_child import OPEN_DECISIONS, PRICED, PROGRAM, WORKERS, open_router, price
+from crash_child import OPEN_DECISIONS, PRICED, WORKERS, open_router, price, work_until_killed
+from killed_processes import run_and_kill
 from stageroute import StageRouter
 from stageroute.errors import AlreadyObservedError, UnknownDecisionError
 
 LIVES = 100
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-class ForkServer:
-    """Runs `crash_child.py` and has it fork processes to kill."""
-
-    def __init__(self) -> None:
-        self.connection, theirs = socket.socketpair()
-        self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            # The server's only thread is to be its own.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-        theirs.close()
-
-    def run_and_kill(self, path: Path, seed: int, late: list[int], delay: float) -> list[str]:
-        """Let a process work for so many seconds; return what it had reported by then."""
-        reader, writer = os.pipe()
-        request = json.dumps({"path": str(path), "seed": seed, "late": late}).encode()
-        socket.send_fds(self.connection, [request], [writer])
-        os.close(writer)
-        child = int(self.connection.recv(64))
-        timer = threading.Timer(delay, os.kill, (child, signal.SIGKILL))
-        timer.start()
-        with open(reader, "rb") as pipe:  # noqa: PTH123  # a descriptor
-            report = pipe.read()
-        timer.join()
-        assert int(self.connection.recv(64)) == -signal.SIGKILL, report[-3000:].decode()
-        assert report.endswith(b"\n") or not report
-        return report.decode().splitlines()
-
-    def close(self) -> None:
-        """End the server."""
-        self.connection.close()
-        self.process.wait()
-
-
-@pytest.fixture
-def server() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
 
 
 @dataclass
@@ -290,9 +243,7 @@ def snapshot_position(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_no_kill_loses_or_doubles_what_was_acknowledged(
-    journal_path: Path, tmp_path: Path, server: ForkServer
-) -> None:
+def test_no_kill_loses_or_doubles_what_was_acknowledged(journal_path: Path, tmp_path: Path) -> None:
     generator = random.Random(7)
     known = Known()
     cut = done = compacted = position = 0
@@ -301,7 +252,8 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(
         delay = generator.uniform(0.0, 0.03) if life % 4 == 3 else generator.uniform(0.05, 0.25)
         newest = sorted(known.outcomes)[-OPEN_DECISIONS // 4 :]
         late = [number for number in newest if not known.outcomes[number].has_reward][-30:]
-        under_way = read(server.run_and_kill(journal_path, life, late, delay), known)
+        report = run_and_kill(delay, work_until_killed, journal_path, life, late)
+        under_way = read(report, known)
         assert len(under_way) <= WORKERS + 1
         # A copy is asked, so that the next life finds what this one left.
         with open_copy(journal_path, tmp_path / f"asked {life}") as router:

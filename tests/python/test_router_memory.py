@@ -1,6 +1,5 @@
 """What a router remembers: snapshots, journals, and what becomes of them in trouble."""
 
-import json
 import logging
 import random
 import shutil
@@ -419,9 +418,7 @@ def test_warnings_do_not_count_what_an_earlier_process_warned_of(
 
 
 def test_a_snapshot_says_what_it_is(tmp_path: Path) -> None:
-    data = snapshot(tmp_path / "snapshot")
-    magic, header, _ = data.split(b"\n", 2)
-    facts = json.loads(header)["facts"]
-    assert magic == b"stageroute snapshot"
+    header, _ = snapshot_file.loads(snapshot(tmp_path / "snapshot"), "it")
+    facts = header["facts"]
     assert facts["settings"]["budget"] == 0.001
     assert [model["name"] for model in facts["models"]] == ["a", "b", "c"]

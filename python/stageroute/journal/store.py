@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from stageroute._core import __version__
 from stageroute.errors import (
@@ -21,7 +21,7 @@ from stageroute.errors import (
 )
 from stageroute.journal.snapshot_file import require_fingerprint
 
-__all__ = ["Contents", "Durability", "JournalStore", "Position"]
+__all__ = ["Durability", "JournalStore", "Position"]
 
 Durability: TypeAlias = Literal["process", "disk"]
 DURABILITIES: Final = get_args(Durability)
@@ -54,17 +54,6 @@ SCHEMA: Final = (
 
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """SQLite's codes for a file that is not what it was; the last one stands for a missing table."""
-
-
-class Contents(NamedTuple):
-    """What a journal's database holds."""
-
-    snapshot: bytes | None
-    """The state before record `first_seq`; None for the state of a new router."""
-    first_seq: int
-    """Number of the first record in `batches`."""
-    batches: tuple[bytes, ...]
-    """Records, for `Tail.split`."""
 
 
 class JournalStore:
@@ -129,8 +118,14 @@ class JournalStore:
             self.abandon()
             raise
 
-    def load(self) -> Contents:
-        """Read everything, and refuse what is not exactly as it was written."""
+    def load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
+        """Read everything, and refuse what is not exactly as it was written.
+
+        Returns
+        -------
+        snapshot, first_seq, batches
+            As in `Recovered`, without what the tail holds.
+        """
         with _errors_of(self._path):
             return self._load()
 
@@ -189,7 +184,7 @@ class JournalStore:
                 self._execute(statement)
             self._note(self.committed, has_tail=False)
 
-    def _load(self) -> Contents:
+    def _load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
         self._require(self._pragma("application_id") == APPLICATION_ID, "is no journal")
         version = self._pragma("user_version")
         if version > FORMAT:
@@ -218,7 +213,7 @@ class JournalStore:
             next_seq = end
             self.batch_bytes += len(body) + ROW_BYTES
         self._require(next_seq == self.committed[0], f"is damaged: record {next_seq} is missing")
-        return Contents(snapshot, first_seq, tuple(batches))
+        return snapshot, first_seq, tuple(batches)
 
     def _rows(self, table: str, *counts: int) -> list[tuple[Any, ...]]:
         """Rows in the order of their keys, less their last column, which is checked."""
