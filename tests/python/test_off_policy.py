@@ -29,7 +29,7 @@ MIXTURE = {"a": 0.5, "b": 0.2, "c": 0.3}
 SHARES = np.array([0.5, 0.2, 0.3])
 
 
-def draw_log(seed: int, queries: int = 600, *, zeros: bool = False, **changes: Any) -> LoggedData:
+def draw_log(seed: int, queries: int = 600, *, zeros: bool = False) -> LoggedData:
     """Draw a log of independent decisions with random probabilities, some 0 if asked for."""
     generator = np.random.default_rng(seed)
     probabilities = generator.dirichlet(np.ones(3), queries) * 0.7 + 0.1
@@ -40,7 +40,7 @@ def draw_log(seed: int, queries: int = 600, *, zeros: bool = False, **changes: A
     arm = np.minimum(arm, 2)
     reward = (generator.random(queries) < REWARD[arm]).astype(float)
     cost = COST[arm] * generator.uniform(0.5, 1.5, queries)
-    return replace(LoggedData(MODELS, arm, probabilities, reward, cost), **changes)
+    return LoggedData(MODELS, arm, probabilities, reward, cost)
 
 
 def on_reward(data: LoggedData, policy: Any, **options: Any) -> MetricEvaluation:
@@ -79,24 +79,22 @@ def by_loops(data: LoggedData, policy: Floats, estimator: str) -> tuple[float, f
             h[t, m] = weight[t] * policy[t, m] * factors[estimator]
             score[t, m] = scores[estimator]
         seen.append((group[t], int(data.arm[t]), float(data.reward[t])))
-    cells = {(g, m) for g in group for m in models}
-    members = {c: [t for t in rows if group[t] == c[0]] for c in cells}
-    mass = {
-        (g, m): sum(weight[t] * policy[t, m] for t in members[g, m]) / weight.sum()
-        for g, m in cells
-    }
-    total = {(g, m): sum(h[t, m] for t in members[g, m]) for g, m in cells}
-    theta = {
-        (g, m): sum(h[t, m] * score[t, m] for t in members[g, m]) / total[g, m] for g, m in cells
-    }
-    value = sum(mass[c] * theta[c] for c in cells)
+    share = weight / weight.sum()
+    mass, total, theta = {}, {}, {}
+    for g in set(group):
+        members = [t for t in rows if group[t] == g]
+        for m in models:
+            mass[g, m] = sum(share[t] * policy[t, m] for t in members)
+            total[g, m] = sum(h[t, m] for t in members)
+            theta[g, m] = sum(h[t, m] * score[t, m] for t in members) / total[g, m]
+    value = sum(mass[c] * theta[c] for c in mass)
     square = 0.0
     for t in rows:
         error = 0.0
         for m in models:
             c = group[t], m
             error += mass[c] * h[t, m] / total[c] * (score[t, m] - theta[c])
-            error += weight[t] / weight.sum() * policy[t, m] * (theta[c] - value)
+            error += share[t] * policy[t, m] * (theta[c] - value)
         square += error**2
     return value, square**0.5
 

@@ -43,8 +43,8 @@ class DecisionLog:
     Parameters
     ----------
     sink : path-like or callable
-        A file ending in ``.jsonl``, a folder for parquet files, or whatever takes a
-        `DecisionBatch`; it is called from the log's thread and may be as slow as it must.
+        A file ending in ``.jsonl``, a folder for parquet files, or a function of a
+        `DecisionBatch`; it is called from the log's thread and may be slow.
     capacity : int, default 65536
         Decisions that the router keeps until they are taken away, in [1, 2**24]; more are dropped
         and counted.
@@ -118,7 +118,7 @@ class DecisionLog:
             self._is_draining = True
             try:
                 self._sink(batch)
-            except Exception as error:  # noqa: BLE001  # whatever the user's sink raises
+            except Exception as error:  # noqa: BLE001  # the user's sink may raise anything
                 self._dropped += len(batch)
                 logger.warning("the decision log lost %d decisions: %r", len(batch), error)
             finally:

@@ -1,6 +1,6 @@
 """The world outside the router: providers that answer, fail and refuse, and what they bill.
 
-Nothing here asks the router for anything. Whatever the drill checks, it checks against this.
+Nothing here asks the router for anything: this is what the drill's checks compare it with.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, qu
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ATTEMPTS", "FAILURE_RATES", "TIMEOUT", "Answer", "Environment", "Truth"]
+__all__ = ["ATTEMPTS", "FAILURE_RATES", "NOTHING", "Answer", "Environment", "Truth"]
 
 FAILURE_RATES: Final = {"timeout": 0.002, "error": 0.004, "refusal": 0.006}
 """Share of the requests that fail at random, of every model at any time."""
@@ -44,6 +44,9 @@ MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0
 
 REWARDED: Final = 0.8
 """Share of the answers whose reward ever comes."""
+
+NOTHING: Final = Tokens(0.0, 0.0)
+"""Billed for what was never served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +159,11 @@ class Environment:
     def call(self, query: int, attempt: int, model: str, now: float) -> Answer:
         """Send a request to a model."""
         provider = self.providers[model]
-        nothing = Tokens(0.0, 0.0)
         if provider.is_down:
-            return Answer("error", OUTAGE_SECONDS, nothing)
+            return Answer("error", OUTAGE_SECONDS, NOTHING)
         wait = provider.wait(now)
         if wait is not None:
-            return Answer("rate_limit", 0.2, nothing, retry_after=wait)
+            return Answer("rate_limit", 0.2, NOTHING, retry_after=wait)
         provider.accepted.append(now)
         return self._serve(query, attempt, model)
 
@@ -188,7 +190,7 @@ class Environment:
             return Answer(outcome, TIMEOUT, Tokens(usage.input, 0.0, usage.cached))
         if outcome == "refusal":
             return Answer(outcome, seconds, Tokens(usage.input, 20.0, usage.cached))
-        return Answer(outcome, 1.0, Tokens(0.0, 0.0))
+        return Answer(outcome, 1.0, NOTHING)
 
     def expected_reward(self, query: int, model: str) -> float:
         """Mean reward of a model at this request's task, as it is now."""

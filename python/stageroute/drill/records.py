@@ -2,15 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Final
 
 from stageroute.config.models import Tokens
 from stageroute.decision_log.batch import LoggedDecision
-from stageroute.drill.environment import Truth
+from stageroute.drill.environment import NOTHING, Truth
 
 __all__ = ["Attempt", "DrillRecord", "Refusal"]
-
-NOTHING: Final = Tokens(0.0, 0.0)
 
 
 @dataclass(slots=True)

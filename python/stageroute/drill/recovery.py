@@ -24,8 +24,8 @@ REACHED: Final = 0.8
 """Part of its share that a model has to have again."""
 
 CLOSE: Final = 0.05
-"""A share is that of the oracle when it is no more than so much above it; and a newcomer with less
-is rejected."""
+"""A share is the oracle's when it is at most this much above it; a newcomer with less than this is
+rejected."""
 
 SAME_MIXTURE: Final = 0.02
 """Total variation within which two mixtures are the same."""
