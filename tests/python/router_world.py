@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
@@ -171,6 +172,19 @@ def make(**changes: Any) -> StageRouter:
     """Make a plain router of three models."""
     settings: dict[str, Any] = {"models": "abc", "budget": 0.001, "max_deployed": 2, "seed": 1}
     return StageRouter(**(settings | changes))
+
+
+def serve(
+    router: StageRouter, queries: int, rewards: dict[str, float] | None = None
+) -> Counter[str]:
+    """Route and observe, with rewards of 0.5 by default; return how often each model served."""
+    served: Counter[str] = Counter()
+    for _ in range(queries):
+        decision = router.route()
+        reward = 0.5 if rewards is None else rewards[decision.model]
+        router.observe(decision, reward=reward, cost=0.0005)
+        served[decision.model] += 1
+    return served
 
 
 def everything(router: StageRouter) -> list[Any]:

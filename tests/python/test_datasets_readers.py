@@ -115,7 +115,6 @@ def test_no_model_and_unknown_model(tmp_path: Path) -> None:
         (b'reward:a,cost:a\n1,"2\n', ["line 2", "CSV"]),
         (b"reward:a,cost:a\n1,2\nhigh,2\n", ["'reward:a'", "line 3", "'high'"]),
         (b"reward:a,cost:a\n\xff,1\n", ["UTF-8"]),
-        (b"reward:a,cost:a\n1,inf\n", ["cost of model 'a'", "inf"]),
     ],
 )
 def test_csv_refusals(tmp_path: Path, text: bytes, words: list[str]) -> None:
@@ -208,9 +207,7 @@ def test_weights_are_matched_by_id(tmp_path: Path, suffix: str) -> None:
         (["q0", "q1"], [1, 1], ["1 of 3", "'q2'"]),
         (["q0", "q1", "q2", "q9"], [1, 1, 1, 1], ["not in the table", "'q9'"]),
         (["q0", "q1", "q1"], [1, 1, 1], ["'q1'", "twice"]),
-        (["q0", "q1", "q2"], [1, -1, 1], ["weights", "-1.0"]),
         (["q0", "q1", "q2"], [1, "", 1], ["weights", "nan"]),
-        (["q0", "q1", "q2"], [0, 0, 0], ["all zero"]),
     ],
 )
 def test_weight_refusals(

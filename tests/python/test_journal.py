@@ -219,8 +219,9 @@ def test_a_forgotten_owner_is_collected_and_its_journal_closed(
 
 
 def test_a_closed_journal_takes_nothing_and_can_be_closed_again(journal_path: Path) -> None:
-    with open_journal(journal_path)[0] as journal:
-        journal.tail.append(b"one")
+    journal, _ = open_journal(journal_path)
+    journal.tail.append(b"one")
+    journal.close()
     assert not journal.tail.has_room(0)
     with pytest.raises(JournalError, match="the journal is closed"):
         journal.tail.append(b"two")

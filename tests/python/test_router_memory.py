@@ -403,12 +403,12 @@ def test_a_journal_whose_first_snapshot_fails_starts_anew(
 def test_warnings_do_not_count_what_an_earlier_process_warned_of(
     journal_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dear = [Model("a", expected_cost=3.0), Model("b", expected_cost=2.0)]
-    with make(models=dear, journal=journal_path) as router:
+    costly = [Model("a", expected_cost=3.0), Model("b", expected_cost=2.0)]
+    with make(models=costly, journal=journal_path) as router:
         for _ in range(10):
             router.route()
         router.advance_stage()
-    with make(models=dear, journal=journal_path) as router:
+    with make(models=costly, journal=journal_path) as router:
         for _ in range(3):
             router.route()
         caplog.clear()

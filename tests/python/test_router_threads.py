@@ -21,6 +21,7 @@ import pytest
 
 import router_world
 from in_threads import own_threads, run_threads, wait_until
+from router_world import serve
 from stageroute import (
     Decision,
     Deployment,
@@ -413,17 +414,6 @@ class Starter:
         self.went.release()
 
 
-def serve(router: StageRouter, queries: int, rewards: dict[str, float] | None = None) -> set[str]:
-    """Route and observe; return who served."""
-    served = set()
-    for _ in range(queries):
-        decision = router.route()
-        served.add(decision.model)
-        reward = 0.5 if rewards is None else rewards[decision.model]
-        router.observe(decision, reward=reward, cost=0.05)
-    return served
-
-
 def test_a_stage_is_planned_started_and_committed_in_the_background() -> None:
     starter = Starter()
     router = make(stage_queries=100, start_models=starter)
@@ -436,12 +426,12 @@ def test_a_stage_is_planned_started_and_committed_in_the_background() -> None:
     assert set(plan.start) == set(FOUR) - old
     assert set(plan.stop) == old
     # While the models start, the old set serves.
-    assert serve(router, 200) <= old
+    assert set(serve(router, 200)) <= old
     assert router.deployment.stage == 1
     starter.go()
     wait_until(lambda: router.route().stage == 2)
     assert router.deployment.models == plan.models
-    assert serve(router, 20) <= set(plan.models)
+    assert set(serve(router, 20)) <= set(plan.models)
     starter.go()
     router.close()
 
@@ -459,7 +449,7 @@ def test_a_callback_that_raises_keeps_the_old_set(caplog: pytest.LogCaptureFixtu
         starter.go()
         wait_until(lambda: router.counters.failed_stages == failed)  # noqa: B023
         assert router.deployment.stage == 1
-        assert serve(router, 20) <= old
+        assert set(serve(router, 20)) <= old
     assert caplog.text.count("the live set stays as it was: no machine is free") == 2
     wait_until(lambda: serve(router, 1) and len(starter.plans) == 3)
     starter.go()
@@ -577,7 +567,7 @@ def test_a_lost_slot(controller: str, loss: str, on_lost_slot: str) -> None:
         assert router.state(lost).health == "failed"
     if on_lost_slot == "leave_empty":
         time.sleep(0.02)
-        assert serve(router, 50) == {router.deployment.models[1]}
+        assert set(serve(router, 50)) == {router.deployment.models[1]}
         assert router.deployment.stage == 1
         router.advance_stage()
     else:
@@ -607,7 +597,7 @@ def test_the_whole_live_set_is_lost_while_others_start() -> None:
     starter.go()
     starter.go()
     wait_until(lambda: router.deployment.stage > 1)
-    assert serve(router, 50) <= set(FOUR) - set(live)
+    assert set(serve(router, 50)) <= set(FOUR) - set(live)
     router.close()
 
 

@@ -55,10 +55,12 @@ def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
     columns: Columns = {}
     for index, name in enumerate(header):
         kind = role(name)
+        if kind is None:
+            continue
         cells = [row[index] for row in rows]
         if kind == "number":
             columns[name] = _parse_numbers(name, cells, lines)
-        elif kind is not None:
+        else:
             columns[name] = _TEXTS[kind](name, cells)
     return columns
 
@@ -153,19 +155,19 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
         file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
         header = [str(name) for name in file.schema_arrow.names]
         _check_header(header)
-        wanted = [name for name in header if role(name) is not None]
-        table = file.read(columns=wanted)
+        wanted = {name: kind for name in header if (kind := role(name)) is not None}
+        table = file.read(columns=list(wanted))
         table.validate(full=True)  # pyarrow reads damaged text without a look at it
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         raise DatasetError(
             f"not a readable parquet file (empty, cut short or damaged): {error}"
         ) from error
     columns: Columns = {}
-    for name in wanted:
-        kind, column = role(name), table.column(name)
+    for name, kind in wanted.items():
+        column = table.column(name)
         if kind == "number":
             columns[name] = _arrow_numbers(name, column, pa)
-        elif kind is not None:
+        else:
             columns[name] = _TEXTS[kind](name, column.to_pylist())
     return columns
 

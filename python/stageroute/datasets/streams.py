@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import numpy as np
@@ -81,11 +81,12 @@ class Stream:
     arrivals: NDArray[np.int64]
     retirements: NDArray[np.int64]
     regimes: tuple[Regime, ...] = ()
-    times: NDArray[np.float64] | None = field(default=None, kw_only=True)
-    reported_reward: NDArray[np.float64] | None = field(default=None, kw_only=True)
-    delay: int = field(default=0, kw_only=True)
-    messages: Messages | None = field(default=None, kw_only=True)
-    announced: PriceChange | None = field(default=None, kw_only=True)
+    _: KW_ONLY
+    times: NDArray[np.float64] | None = None
+    reported_reward: NDArray[np.float64] | None = None
+    delay: int = 0
+    messages: Messages | None = None
+    announced: PriceChange | None = None
 
     def __post_init__(self) -> None:
         models = (self.table.num_models,)

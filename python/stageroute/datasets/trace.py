@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stageroute.checks import is_whole, require
-from stageroute.errors import DatasetError, MissingExtraError
+from stageroute.datasets.formats import read_parquet
+from stageroute.errors import DatasetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,24 +93,15 @@ def read_trace(path: Path) -> Trace:
         If pyarrow is not installed.
     """
     try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading a trace needs pyarrow: pip install 'stageroute[parquet]'"
-        ) from error
-    try:
-        table = pq.read_table(path, columns=list(COLUMNS))
-        seconds, tokens_in, tokens_out = (table[name].to_numpy() for name in COLUMNS)
-        seconds = seconds.astype(np.float64)
-        # Before anything is made of it: a trace without its first second is still one from 0.
-        seconds = seconds - seconds[:1]
-        return Trace(path.stem, seconds, tokens_in.astype(np.int64), tokens_out.astype(np.int64))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, DatasetError):
-            raise
+        columns = read_parquet(path, lambda name: "number" if name in COLUMNS else None)
+        seconds, tokens_in, tokens_out = (columns[name] for name in COLUMNS)
+    except (OSError, KeyError, DatasetError) as error:
         raise DatasetError(
             f"{path}: must be a parquet file with columns {', '.join(COLUMNS)}: {error}"
         ) from error
+    # Before anything is made of it: a trace without its first second is still one from 0.
+    seconds = seconds - seconds[:1]
+    return Trace(path.stem, seconds, tokens_in.astype(np.int64), tokens_out.astype(np.int64))
 
 
 def synthetic_trace(queries: int, seed: int) -> Trace:

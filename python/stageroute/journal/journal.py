@@ -228,12 +228,6 @@ class Journal:
             finally:
                 self._store.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _run(self, method: "weakref.WeakMethod[TakeSnapshot]") -> None:
         pause = self._commit_seconds
         while not self._stopped.is_set():
