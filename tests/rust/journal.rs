@@ -294,7 +294,8 @@ fn files_that_are_no_tail_of_this_journal_are_refused_and_left_alone() {
         (edited(8, 2), "format 2; this release reads format 1"),
         (edited(17, 1), "header of this tail is damaged"),
         (edited(24, 0), "header of this tail is damaged"),
-        (good[..100].to_vec(), "has 100 bytes"),
+        (good[..20].to_vec(), "has 20 bytes; by its header it must have 4096"),
+        (good[..100].to_vec(), "has 100 bytes; by its header it must have 4096"),
         (good[..8191].to_vec(), "has 8191 bytes; by its header it must have 8192"),
         ([&good[..], b"\0"].concat(), "has 8193 bytes"),
     ];
