@@ -52,5 +52,10 @@ def write_json(path: Path, values: object, *, allow_nan: bool = False) -> None:
     if path == STANDARD_OUTPUT:
         sys.stdout.write(text)
         return
+    # A device or a pipe is written to; only a file can be replaced, behind a link as well.
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     with replacing(path) as new:
         new.write_text(text, encoding="utf-8")
