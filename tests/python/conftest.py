@@ -1,9 +1,7 @@
 """Fixtures that many tests share."""
 
-import json
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -63,18 +61,9 @@ def journal_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_table() -> OutcomeTable:
-    """Three models on 200 queries: cheap and poor, middling, dear and good."""
+    """Three models on 200 queries: cheap and poor, middling, expensive and good."""
     generator = np.random.default_rng(5)
     reward = (generator.random((200, 3)) < [0.4, 0.6, 0.8]).astype(float)
     cost = generator.uniform(0.5, 1.5, (200, 3)) * [0.0001, 0.0005, 0.003]
     task = np.resize(["sums", "poems"], 200)
-    return OutcomeTable("small", ("cheap", "middling", "dear"), reward, cost, task=task)
-
-
-@pytest.fixture(scope="session")
-def vectors(shared_data: Path) -> dict[str, list[dict[str, Any]]]:
-    """Reference problems with exact optima, by file name."""
-    return {
-        path.stem: [json.loads(line) for line in path.read_text().splitlines()]
-        for path in (shared_data / "vectors").glob("*.jsonl")
-    }
+    return OutcomeTable("small", ("cheap", "middling", "expensive"), reward, cost, task=task)

@@ -89,7 +89,7 @@ def test_bench_over_a_table_of_ones_own(
     table_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["bench", "--data", str(table_file), *QUICK, "--workers", "1", "--max-deployed"]
-    options = ["3", "--order", "in_order", "--arrival-order", "dear,cheap,middling"]
+    options = ["3", "--order", "in_order", "--arrival-order", "expensive,cheap,middling"]
     learner = ["--confidence", "paper", "--gamma", "0.1", "--min-visits", "0", "--prices", "known"]
     assert main([*arguments, *options, *learner, "--pacing-horizon", "off"]) == 0
     text = capsys.readouterr().out
@@ -114,7 +114,7 @@ def test_the_surrogate_of_routerbench(
 def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"decisions{suffix}"
     arguments = ["replay", "--data", str(table_file), "--queries", "300", "--stages", "3"]
-    options = ["--max-deployed", "2", "--retire", "dear=100"]
+    options = ["--max-deployed", "2", "--retire", "expensive=100"]
     assert main([*arguments, *options, "--out", str(out)]) == 0
     if suffix == ".npz":
         columns = dict(np.load(out))
@@ -123,7 +123,7 @@ def test_replay_writes_every_decision(table_file: Path, tmp_path: Path, suffix: 
         rows = list(csv.DictReader(out.read_text().splitlines()))
         models, stages = [r["model"] for r in rows], [int(r["stage"]) for r in rows]
     assert len(models) == 300
-    assert set(models[:100]) <= {"cheap", "middling", "dear"}
+    assert set(models[:100]) <= {"cheap", "middling", "expensive"}
     assert set(models[100:]) <= {"cheap", "middling"}
     assert [stages[0], stages[100], stages[299]] == [1, 2, 3]
 

@@ -25,7 +25,7 @@ from stageroute.replay.replay import ReplayResult, replay
 
 
 def world(rows: int = 6_000) -> OutcomeTable:
-    """Easy queries, which any model answers, and hard ones, where only the dear one does well."""
+    """Easy queries, which any model answers, and hard ones, which the expensive one alone does."""
     generator = np.random.default_rng(3)
     hard = generator.random(rows) < 0.5
     means = np.where(hard[:, None], [0.1, 0.2, 0.9], [0.88, 0.9, 0.92])

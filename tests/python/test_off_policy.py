@@ -189,7 +189,7 @@ def test_on_logs_of_the_router_itself(small_table: OutcomeTable) -> None:
     errors: dict[tuple[str, str], list[float]] = {}
     for seed in range(30):
         data = off_policy_study.make_log(small_table, logging, 1_500, seed)
-        mixture = {"cheap": 0.4, "middling": 0.4, "dear": 0.2}
+        mixture = {"cheap": 0.4, "middling": 0.4, "expensive": 0.2}
         evaluation = evaluate(data, mixture)
         for metric, means in truth.items():
             value = float(np.array([0.4, 0.4, 0.2]) @ means)

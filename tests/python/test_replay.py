@@ -275,8 +275,8 @@ def test_orders_of_a_stream(small_table: OutcomeTable) -> None:
 
 
 def test_order_of_arrival(small_table: OutcomeTable) -> None:
-    given = draw_stream(small_table, 0, arrival_order=("dear", "cheap", "middling"))
-    assert given.table.models == ("dear", "cheap", "middling")
+    given = draw_stream(small_table, 0, arrival_order=("expensive", "cheap", "middling"))
+    assert given.table.models == ("expensive", "cheap", "middling")
     orders = {
         draw_stream(small_table, seed, arrival_order="shuffled").table.models for seed in range(30)
     }
@@ -290,7 +290,7 @@ def test_order_of_arrival(small_table: OutcomeTable) -> None:
         ({"num_queries": 0}, "num_queries = 0: must be at least 1"),
         ({"num_initial": 4}, r"num_initial = 4: must be in \[1, 3\]"),
         ({"arrival_order": "release"}, "arrival_order = 'release': must be one of"),
-        ({"arrival_order": ("cheap", "dear")}, "must name each of the table's models once"),
+        ({"arrival_order": ("cheap", "expensive")}, "must name each of the table's models once"),
         ({"retirements": {"x": 3}}, "retirements names 'x'; the table's models are cheap"),
         ({"retirements": {"cheap": 0}}, "each must be after the model's arrival"),
     ],

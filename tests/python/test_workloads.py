@@ -122,10 +122,10 @@ def test_a_file(small_table: OutcomeTable, tmp_path: Path) -> None:
     path = tmp_path / "small.npz"
     table = small_table
     np.savez(path, models=list(table.models), reward=table.reward, cost=table.cost)
-    workload = TableFile(str(path), models=("dear", "cheap"), order="shuffled")
+    workload = TableFile(str(path), models=("expensive", "cheap"), order="shuffled")
     assert workload_from_json(json.loads(json.dumps(asdict(workload)))) == workload
     stream = workload.stream(400, 2)
-    assert stream.table.models == ("dear", "cheap")
+    assert stream.table.models == ("expensive", "cheap")
     assert np.bincount(stream.rows).tolist() == [2] * 200
     assert workload.label == "small"
     with pytest.raises(DatasetError, match="nowhere"):
