@@ -24,12 +24,10 @@ from stageroute.drill import (
     synthetic_trace,
 )
 from stageroute.drill.environment import FAILURE_RATES, Answer
-from stageroute.drill.events import Event
-from stageroute.drill.fleet import FLEET
+from stageroute.drill.fleet import FLEET, Event
 from stageroute.drill.ledger import KnownLimits
 from stageroute.drill.plot import COLOURS
 from stageroute.drill.promises import check, most_in_window
-from stageroute.drill.records import DrillRecord, Refusal
 from stageroute.drill.recovery import (
     Decisions,
     arrival,
@@ -41,6 +39,7 @@ from stageroute.drill.recovery import (
     share_from_here,
 )
 from stageroute.drill.report import figures
+from stageroute.drill.results import DrillRecord, Refusal
 from stageroute.drill.simulation import Simulation
 from stageroute.errors import DatasetError, InvalidInputError
 

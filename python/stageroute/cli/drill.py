@@ -13,7 +13,7 @@ from stageroute.drill.plot import save_plot
 from stageroute.drill.promises import check
 from stageroute.drill.recovery import measure_recovery
 from stageroute.drill.report import format_report, to_json
-from stageroute.drill.settings import DrillSettings
+from stageroute.drill.results import DrillSettings
 from stageroute.drill.simulation import run_drill
 from stageroute.files import write_json
 

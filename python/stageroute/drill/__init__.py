@@ -2,7 +2,7 @@
 
 from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
 from stageroute.drill.environment import Environment
-from stageroute.drill.settings import DrillResult, DrillSettings
+from stageroute.drill.results import DrillResult, DrillSettings
 from stageroute.drill.simulation import run_drill
 
 __all__ = [

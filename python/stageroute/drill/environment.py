@@ -3,23 +3,19 @@
 Nothing here asks the router for anything: this is what the drill's checks compare it with.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stageroute.config.models import Price, Tokens
 from stageroute.datasets.trace import Trace
 from stageroute.deployment.solve import solve_deployment
-from stageroute.drill.events import Event
-from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, qualities
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["ATTEMPTS", "FAILURE_RATES", "NOTHING", "Answer", "Environment", "Truth"]
+from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, Event, qualities
 
 FAILURE_RATES: Final = {"timeout": 0.002, "error": 0.004, "refusal": 0.006}
 """Share of the requests that fail at random, of every model at any time."""
@@ -60,7 +56,7 @@ class Answer:
 
     outcome: str
     seconds: float
-    tokens: Tokens
+    tokens: Tokens = NOTHING
     retry_after: float | None = None
     reward: float | None = None
     reward_delay: float = 0.0
@@ -82,21 +78,19 @@ class Truth:
 
 @dataclass(slots=True)
 class Provider:
-    """One model as it stands; `limit` is what it accepts in a minute, where that is limited."""
+    """One model as it stands; `limit` is what it accepts in a minute."""
 
     price: Price
-    quality: "NDArray[np.float64]"
+    quality: NDArray[np.float64]
     is_down: bool = False
-    limit: float | None = None
+    limit: float = math.inf
     accepted: deque[float] = field(default_factory=deque)
 
-    def wait(self, now: float) -> float | None:
-        """Seconds until a limited provider takes another request; None if it does so now."""
-        if self.limit is None:
-            return None
+    def wait(self, now: float) -> float:
+        """Seconds until it takes another request."""
         while self.accepted and self.accepted[0] <= now - 60.0:
             self.accepted.popleft()
-        return None if len(self.accepted) < self.limit else self.accepted[0] + 60.0 - now
+        return 0.0 if len(self.accepted) < self.limit else self.accepted[0] + 60.0 - now
 
 
 class Environment:
@@ -122,23 +116,20 @@ class Environment:
         self.providers = {name: Provider(FLEET[name].price, drawn[name]) for name in FLEET}
 
     def begin(self, event: Event) -> None:
-        """Let an event happen."""
-        if not event.model:
-            return
+        """Let an event happen to its model."""
         provider = self.providers[event.model]
-        if event.kind == "outage":
-            provider.is_down = True
-        elif event.kind == "rate_limit":
+        provider.is_down = event.kind == "outage"
+        if event.kind == "rate_limit":
             provider.limit = event.factor * FLEET[event.model].requests_per_minute
         elif event.kind == "regression":
             provider.quality = provider.quality * event.factor
-        elif event.kind == "price" and event.price is not None:
+        elif event.price is not None:
             provider.price = event.price
 
     def end(self, event: Event) -> None:
         """Let an event that passes be over."""
         provider = self.providers[event.model]
-        provider.is_down, provider.limit = False, None
+        provider.is_down, provider.limit = False, math.inf
 
     def usage(self, query: int, model: str) -> Tokens:
         """Count what a request uses of a model when it is answered."""
@@ -148,49 +139,36 @@ class Environment:
         return Tokens(tokens_in, float(min(round(output), MOST_OUTPUT)), float(int(cached)))
 
     def bill(self, model: str, tokens: Tokens) -> float:
-        """Work out what tokens cost at the present price, USD, independently of the router."""
-        price = self.providers[model].price
-        cached_price = price.input if price.cached_input is None else price.cached_input
-        plain = tokens.input - tokens.cached
-        usd_per_million = (price.input, cached_price, price.output)
-        counts = (plain, tokens.cached, tokens.output)
-        return sum(p * n for p, n in zip(usd_per_million, counts, strict=True)) / 1e6
+        """Work out what tokens cost at the present price, USD."""
+        return self.providers[model].price.bill(tokens)
 
     def call(self, query: int, attempt: int, model: str, now: float) -> Answer:
         """Send a request to a model."""
         provider = self.providers[model]
         if provider.is_down:
-            return Answer("error", OUTAGE_SECONDS, NOTHING)
+            return Answer("error", OUTAGE_SECONDS)
         wait = provider.wait(now)
-        if wait is not None:
-            return Answer("rate_limit", 0.2, NOTHING, retry_after=wait)
+        if wait:
+            return Answer("rate_limit", 0.2, retry_after=wait)
         provider.accepted.append(now)
         return self._serve(query, attempt, model)
 
     def _serve(self, query: int, attempt: int, model: str) -> Answer:
-        known, place = FLEET[model], (query, attempt)
-        usage = self.usage(query, model)
+        known, usage, place = FLEET[model], self.usage(query, model), (query, attempt)
         seconds = known.first_token + usage.output / known.tokens_per_second
         seconds = float(seconds * self._pace[place])
-        luck = float(self._luck[place])
-        for outcome, rate in FAILURE_RATES.items():
-            if luck < rate:
-                return self._fail(outcome, usage, seconds)
-            luck -= rate
-        if seconds > TIMEOUT:
-            return self._fail("timeout", usage, seconds)
+        edges = np.cumsum(list(FAILURE_RATES.values()))
+        outcome = (*FAILURE_RATES, "ok")[np.searchsorted(edges, self._luck[place], side="right")]
+        if outcome == "error":
+            return Answer(outcome, 1.0)
+        if outcome == "refusal":
+            return Answer(outcome, seconds, usage._replace(output=20.0))
+        if outcome == "timeout" or seconds > TIMEOUT:
+            # The provider has read the request, and bills that.
+            return Answer("timeout", TIMEOUT, usage._replace(output=0.0))
         is_good = self._taste[place] < self.expected_reward(query, model)
         reward = float(is_good) if self._is_rewarded[place] else None
-        delay = float(self._delay[place])
-        return Answer("ok", seconds, usage, reward=reward, reward_delay=delay)
-
-    def _fail(self, outcome: str, usage: Tokens, seconds: float) -> Answer:
-        if outcome == "timeout":
-            # The provider has read the request, and bills that.
-            return Answer(outcome, TIMEOUT, Tokens(usage.input, 0.0, usage.cached))
-        if outcome == "refusal":
-            return Answer(outcome, seconds, Tokens(usage.input, 20.0, usage.cached))
-        return Answer(outcome, 1.0, NOTHING)
+        return Answer(outcome, seconds, usage, None, reward, float(self._delay[place]))
 
     def expected_reward(self, query: int, model: str) -> float:
         """Mean reward of a model at this request's task, as it is now."""
@@ -202,19 +180,16 @@ class Environment:
         rate = len(trace) / max(trace.span, 1.0)
         mix = np.array([share for share, _ in TASKS.values()])
         tokens_in, tokens_out = float(trace.tokens_in.mean()), float(trace.tokens_out.mean())
+        cached = CACHE_HITS * CACHED_SHARE * tokens_in
         reward, cost, share = [], [], []
         for name in models:
             known = FLEET[name]
-            usage = Tokens(
-                tokens_in, tokens_out * known.verbosity, CACHE_HITS * CACHED_SHARE * tokens_in
-            )
+            usage = Tokens(tokens_in, tokens_out * known.verbosity, cached)
             reward.append(float(mix @ self.providers[name].quality))
             cost.append(self.bill(name, usage))
-            per_second = min(
-                known.requests_per_minute,
-                known.tokens_per_minute / max(usage.input + usage.output, 1.0),
-            )
-            share.append(min(THROUGHPUT_CAP, per_second / 60.0 / rate))
+            of_tokens = known.tokens_per_minute / max(usage.input + usage.output, 1.0)
+            per_minute = min(known.requests_per_minute, of_tokens)
+            share.append(min(THROUGHPUT_CAP, per_minute / 60.0 / rate))
         solution = solve_deployment(reward, cost, share, budget, max_deployed)
         shares = dict(zip(models, map(float, solution.weights), strict=True))
         return Truth(now, shares, solution.objective, solution.spend)

@@ -1,6 +1,6 @@
-"""The models of the drill: real list prices, and an invented quality, speed and reliability."""
+"""What is invented for a drill: the models, the tasks, and what happens to them when."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,16 +10,6 @@ from stageroute.config.models import Model, Price, Tokens
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "FLEET",
-    "MOST_OUTPUT",
-    "PRICES_FROM",
-    "TASKS",
-    "THROUGHPUT_CAP",
-    "DrillModel",
-    "qualities",
-]
-
 PRICES_FROM: Final = (
     "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "
     "commit f9ff147)"
@@ -27,9 +17,6 @@ PRICES_FROM: Final = (
 
 MOST_OUTPUT: Final = 1_200
 """The largest number of output tokens that the caller asks for."""
-
-MOST_TOKENS: Final = 16_000
-"""The most that one request can take, input and output together."""
 
 THROUGHPUT_CAP: Final = 0.5
 
@@ -73,7 +60,7 @@ class DrillModel:
             THROUGHPUT_CAP,
             price=self.price,
             expected_tokens=Tokens(1_000.0, 200.0, 100.0),
-            max_tokens=float(MOST_TOKENS),
+            max_tokens=16_000.0,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
             max_concurrent=self.max_concurrent,
@@ -105,6 +92,9 @@ FLEET: Final = {
 """Every model of the drill, by name. Prices are published figures; the rest is invented, with the
 order of the skills much as public leaderboards have it."""
 
+INITIAL: Final = tuple(FLEET)[:6]
+"""The models at the start; the others arrive."""
+
 
 def qualities(seed: int) -> "dict[str, NDArray[np.float64]]":
     """Draw each model's mean reward at each task, in the order of `TASKS`; each in (0, 1)."""
@@ -115,3 +105,48 @@ def qualities(seed: int) -> "dict[str, NDArray[np.float64]]":
         logits = model.skill - difficulty + generator.normal(0.0, TASK_SPREAD, len(TASKS))
         drawn[name] = 1.0 / (1.0 + np.exp(-logits))
     return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: what happens to a model (to none, at a restart), and a title for reports.
+
+    Parameters
+    ----------
+    kind : {"outage", "rate_limit", "arrival", "retirement", "price", "regression", "restart"}
+    start, end : float
+        Seconds from the first request (in `EVENTS`, shares of the trace); the same if it lasts.
+    price : Price or None
+        The new price.
+    factor : float
+        What a regression multiplies every mean reward by; or what part of the limit that the router
+        was told a provider allows.
+    """
+
+    kind: str
+    title: str
+    start: float
+    end: float
+    model: str = ""
+    price: Price | None = None
+    factor: float = 1.0
+
+
+EVENTS: Final = (
+    Event("outage", "the best model is down", 0.12, 0.20, "claude-haiku-4-5"),
+    Event("arrival", "a new model, good value", 0.28, 0.28, "grok-4.3"),
+    Event("rate_limit", "its provider allows a third of the limit", 0.38, 0.45,
+          "gpt-5-mini", factor=1 / 3),
+    Event("restart", "the router's process restarts", 0.49, 0.49),
+    Event("price", "its price doubles", 0.53, 0.53, "grok-4.3", Price(2.5, 5.0, 0.4)),
+    Event("regression", "its quality falls by 40 %, silently", 0.62, 0.62,
+          "claude-haiku-4-5", factor=0.6),
+    Event("arrival", "a new model, poor value", 0.78, 0.78, "gemini-2.5-pro"),
+    Event("retirement", "a model with half the traffic retires", 0.90, 0.90, "gpt-5-mini"),
+)  # fmt: skip
+"""The drill, in shares of the trace's time. Only the price list's prices are real."""
+
+
+def timeline(span: float) -> tuple[Event, ...]:
+    """Place the events in a trace of `span` seconds."""
+    return tuple(replace(e, start=e.start * span, end=e.end * span) for e in EVENTS)

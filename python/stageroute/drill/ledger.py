@@ -12,10 +12,7 @@ from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill.environment import Environment
 from stageroute.drill.fleet import FLEET, DrillModel
-from stageroute.drill.records import Attempt
-from stageroute.drill.settings import HOUR, STARTS
-
-__all__ = ["EnvironmentLedger", "KnownLimits"]
+from stageroute.drill.results import Attempt, clock_hour
 
 SECONDS_COUNTED: Final = 61
 """Full seconds that any 60 seconds touch."""
@@ -109,19 +106,15 @@ class EnvironmentLedger:
         # By clock hour: bills, and the largest bills possible of what is under way.
         self._committed: defaultdict[int, float] = defaultdict(float)
 
-    def send(self, model: str, tokens: tuple[float, float], now: float) -> float:
-        """Note a request by input and most output tokens; return its largest bill."""
-        self.known[model].send(sum(tokens), now)
-        largest = self._world.bill(model, Tokens(*tokens))
-        self._committed[_hour(now)] += largest
-        return largest
+    def send(self, attempt: Attempt) -> None:
+        """Note an attempt that begins."""
+        self.known[attempt.model].send(sum(attempt.most), attempt.time)
+        self._committed[clock_hour(attempt.time)] += attempt.largest
 
-    def settle(
-        self, attempt: Attempt, tokens: tuple[float, float], largest: float, now: float
-    ) -> None:
+    def settle(self, attempt: Attempt, now: float) -> None:
         """Put what an attempt used and cost in the place of the most that it could have."""
-        self._committed[_hour(attempt.time)] += attempt.bill - largest
-        known, reserved = self.known[attempt.model], sum(tokens)
+        self._committed[clock_hour(attempt.time)] += attempt.bill - attempt.largest
+        known, reserved = self.known[attempt.model], sum(attempt.most)
         # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
         is_billed_failure = attempt.outcome == "timeout"
         used = reserved if is_billed_failure else attempt.tokens.input + attempt.tokens.output
@@ -132,24 +125,16 @@ class EnvironmentLedger:
             known.fail(now)
 
     def why_not(
-        self,
-        models: Iterable[str],
-        failed: tuple[str, ...],
-        tokens: tuple[float, float],
-        now: float,
+        self, models: Iterable[str], failed: tuple[str, ...], tokens: Tokens, now: float
     ) -> dict[str, str]:
         """Say for each model why it could not serve a request; with "" if it could have."""
-        room = self.limit - self._committed[_hour(now)]
+        room = self.limit - self._committed[clock_hour(now)]
         why = {}
         for name in models:
             if name in failed:
                 why[name] = "failed this request"
-            elif self._world.bill(name, Tokens(*tokens)) > room - ROUNDING:
+            elif self._world.bill(name, tokens) > room - ROUNDING:
                 why[name] = "money"
             else:
                 why[name] = self.known[name].why_not(sum(tokens), now)
         return why
-
-
-def _hour(seconds: float) -> int:
-    return int((STARTS + seconds) // HOUR)

@@ -5,19 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from stageroute.checks import import_extra
 from stageroute.drill.environment import FAILURE_RATES
-from stageroute.drill.events import INITIAL, Event
-from stageroute.drill.records import Attempt
+from stageroute.drill.fleet import INITIAL, Event
 from stageroute.drill.recovery import EventRecovery
-from stageroute.drill.settings import DrillResult
-from stageroute.errors import MissingExtraError
+from stageroute.drill.results import DrillResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["save_plot"]
 
 Floats = NDArray[np.float64]
 
@@ -55,19 +52,14 @@ def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: P
     MissingExtraError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "a picture needs matplotlib: pip install 'stageroute[plot]'"
-        ) from error
-    figure = Figure(figsize=(12, 12.5), layout="constrained")
+    figure = import_extra("matplotlib.figure", "a picture", "plot").Figure(
+        figsize=(12, 12.5), layout="constrained"
+    )
     heights = {"height_ratios": [3.2, 1.3, 1.3, 1.3, 1.9]}
     *panels, key = figure.subplots(5, 1, gridspec_kw=heights)
     edges = np.linspace(0.0, outcome.trace.span, BINS + 1)
-    for axes, draw in zip(
-        panels, (_draw_traffic, _draw_money, _draw_quality, _draw_failures), strict=True
-    ):
+    draws = (_draw_traffic, _draw_money, _draw_quality, _draw_failures)
+    for axes, draw in zip(panels, draws, strict=True):
         draw(axes, outcome, edges)
         _mark(axes, outcome.events, on_top=axes is panels[0])
         axes.spines[["top", "right"]].set_visible(False)
@@ -90,14 +82,9 @@ def _minutes(edges: Floats) -> Floats:
     return middles
 
 
-def _count(attempts: Sequence[Attempt], edges: Floats, values: ArrayLike | None = None) -> Floats:
-    """Sum values of attempts in each bin; by default count them."""
-    return np.histogram([attempt.time for attempt in attempts], edges, weights=values)[0]
-
-
 def _draw_traffic(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
-    attempts = outcome.record.attempts
-    counts = np.array([_count([a for a in attempts if a.model == m], edges) for m in COLOURS])
+    time, model = outcome.record.column("time"), outcome.record.column("model")
+    counts = np.array([np.histogram(time[model == name], edges)[0] for name in COLOURS])
     shares = 100.0 * counts / np.maximum(counts.sum(axis=0), 1)
     minutes = _minutes(edges)
     # To the very edges: the first and the last bin are as wide as the others.
@@ -108,29 +95,29 @@ def _draw_traffic(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
 
 
 def _draw_money(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
-    attempts, budget = outcome.record.attempts, outcome.settings.budget
-    bills = [a.bill for a in attempts]
-    spend = np.cumsum(bills)
-    minutes = np.array([a.time for a in attempts]) / 60.0
-    ratio = spend / (budget * np.arange(1, spend.size + 1))
-    axes.plot(minutes, ratio, color=MONEY, linewidth=1.8, label="since the start")
-    rate = _count(attempts, edges, bills) / np.maximum(budget * _count(attempts, edges), 1e-300)
+    time, bills = outcome.record.column("time"), outcome.record.column("bill")
+    budget = outcome.settings.budget
+    ratio = np.cumsum(bills) / (budget * np.arange(1, bills.size + 1))
+    axes.plot(time / 60.0, ratio, color=MONEY, linewidth=1.8, label="since the start")
+    spend, count = np.histogram(time, edges, weights=bills)[0], np.histogram(time, edges)[0]
+    rate = spend / np.maximum(budget * count, 1e-300)
     axes.plot(_minutes(edges), rate, color=MONEY, linewidth=0.8, alpha=0.45, label="at the time")
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     axes.set(ylabel="money:\nspend / budget", ylim=(0.0, 1.99))
 
 
 def _draw_quality(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
-    answers = [a for a in outcome.record.attempts if a.outcome == "ok"]
+    record = outcome.record
+    is_answer = record.column("outcome") == "ok"
+    time, quality = record.column("time")[is_answer], record.column("quality")[is_answer]
     total, count = (
-        np.convolve(values, np.ones(SMOOTHED), "same")
-        for values in (_count(answers, edges, [a.quality for a in answers]), _count(answers, edges))
+        np.convolve(np.histogram(time, edges, weights=weights)[0], np.ones(SMOOTHED), "same")
+        for weights in (quality, None)
     )
     smooth = total / np.maximum(count, 1)
     axes.plot(_minutes(edges), smooth, color="#1d3557", linewidth=1.8, label="router")
-    truths = outcome.record.truths
-    starts = np.array([truth.start for truth in truths] + [outcome.trace.span]) / 60.0
-    best = [truth.reward for truth in truths]
+    starts = np.array([truth.start for truth in record.truths] + [outcome.trace.span]) / 60.0
+    best = [truth.reward for truth in record.truths]
     axes.step(starts, [*best, best[-1]], where="post", color="black", linewidth=1.0,
               linestyle="--", label="oracle")  # fmt: skip
     axes.set(ylabel="quality:\nmean reward", ylim=(0.5, 0.85))
@@ -138,11 +125,12 @@ def _draw_quality(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
 
 def _draw_failures(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
     record = outcome.record
+    time, what = record.column("time"), record.column("outcome")
     minutes, width = _minutes(edges), (edges[1] - edges[0]) / 60.0
     below = np.zeros(BINS)
     for reason, colour in FAILURE_COLOURS.items():
         label = f"{reason.replace('_', ' ')}{'' if reason in FAILURE_RATES else ' (provider)'}"
-        count = _count([a for a in record.attempts if a.outcome == reason], edges)
+        count = np.histogram(time[what == reason], edges)[0]
         axes.bar(minutes, count, width, below, color=colour, label=label)
         below += count
     lost = [time for _, time in record.unanswered] + [refusal.time for refusal in record.refusals]
@@ -158,11 +146,10 @@ def _mark(axes: "Axes", events: tuple[Event, ...], *, on_top: bool) -> None:
         start, end = event.start / 60.0, event.end / 60.0
         if end > start:
             # Over the areas a band would only change their colours.
-            low, high = (1.0, 1.025) if on_top else (0.0, 1.0)
+            low, high, alpha = (1.0, 1.025, 0.6) if on_top else (0.0, 1.0, 0.13)
             axes.axvspan(
-                start, end, low, high, color=SHADE, alpha=0.6 if on_top else 0.13, clip_on=False,
-                linewidth=0,
-            )  # fmt: skip
+                start, end, low, high, color=SHADE, alpha=alpha, clip_on=False, linewidth=0
+            )
         axes.axvline(start, color="black", linewidth=1.0)
         if on_top:
             axes.annotate(
@@ -178,18 +165,15 @@ def _write_key(
     """Say what each number stands for, and how long recovery took."""
     axes.set_axis_off()
     axes.set(xlim=(0.0, 1.0), ylim=(len(events) + 0.5, -0.5))
-    places = (0.0, 0.02, 0.08, 0.5)
-
-    def write(line: int, texts: Sequence[str], weights: Sequence[str]) -> None:
-        for place, text, weight in zip(places, texts, weights, strict=True):
-            axes.text(place, line, text, va="center", fontsize=9.5, fontweight=weight)
-
-    write(0, ("", "", "what happened", "how long it took to recover"), ["bold"] * 4)
+    lines = [("", "", "what happened", "how long it took to recover")]
     for number, event in enumerate(events, 1):
         name = f"{event.model}: " if event.model else ""
         how = "; ".join(_say(row) for row in recoveries if row.event == event)
-        texts = (f"{number}", f"{event.start / 60.0:.0f} min", f"{name}{event.title}", how)
-        write(number, texts, ["bold", *["normal"] * 3])
+        lines.append((f"{number}", f"{event.start / 60.0:.0f} min", f"{name}{event.title}", how))
+    for line, texts in enumerate(lines):
+        for place, text in zip((0.0, 0.02, 0.08, 0.5), texts, strict=True):
+            weight = "bold" if line == 0 or place == 0.0 else "normal"
+            axes.text(place, line, text, va="center", fontsize=9.5, fontweight=weight)
 
 
 def _say(row: EventRecovery) -> str:

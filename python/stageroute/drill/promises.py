@@ -2,22 +2,18 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stageroute.config.models import Tokens
 from stageroute.drill.fleet import FLEET
-from stageroute.drill.settings import HOUR, STARTS, DrillResult
-
-__all__ = ["Promise", "check", "most_in_window"]
+from stageroute.drill.results import DrillRecord, DrillResult, clock_hour
 
 BUDGET_TOLERANCE: Final = 0.01
 ROUNDING: Final = 1e-9
-MINUTE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +27,14 @@ class Promise:
 
 def check(outcome: DrillResult) -> tuple[Promise, ...]:
     """Check every promise of a drill that is over."""
-    checks: tuple[tuple[str, Callable[[DrillResult], tuple[bool, str]]], ...] = (
-        ("no error while a live model could serve", _refusals),
-        ("average budget", _budget),
-        ("bills add up", _ledger),
-        ("hard limit per hour", _hard_limit),
-        ("requests per minute", _requests),
-        ("tokens per minute", _tokens),
-        ("queries under way", _concurrency),
-        ("decision log complete", _log),
-        ("feedback counted once", _feedback),
-        ("restart loses nothing", _restart),
+    return (
+        _refusals(outcome),
+        *_money(outcome),
+        *_traffic(outcome.record),
+        _log(outcome.record),
+        _feedback(outcome),
+        _restart(outcome),
     )
-    return tuple(Promise(name, *verify(outcome)) for name, verify in checks)
 
 
 def most_in_window(times: ArrayLike, amounts: ArrayLike, seconds: float) -> float:
@@ -56,7 +47,7 @@ def most_in_window(times: ArrayLike, amounts: ArrayLike, seconds: float) -> floa
     return float(np.max(total - np.append(0.0, total)[before], initial=0.0))
 
 
-def _refusals(outcome: DrillResult) -> tuple[bool, str]:
+def _refusals(outcome: DrillResult) -> Promise:
     record = outcome.record
     counts = Counter((r.error, r.is_justified) for r in record.refusals)
     refused = [
@@ -67,67 +58,48 @@ def _refusals(outcome: DrillResult) -> tuple[bool, str]:
         f"{len(outcome.trace):,} requests; refused: {', '.join(refused) or 'none'}; "
         f"failed by both models tried: {len(record.unanswered)}"
     )
-    return all(refusal.is_justified for refusal in record.refusals), detail
+    holds = all(refusal.is_justified for refusal in record.refusals)
+    return Promise("no error while a live model could serve", holds, detail)
 
 
-def _budget(outcome: DrillResult) -> tuple[bool, str]:
-    decisions, budget = len(outcome.record.attempts), outcome.settings.budget
+def _money(outcome: DrillResult) -> Iterator[Promise]:
+    attempts, limit, billed = outcome.record.attempts, outcome.hard_limit, outcome.counters.billed
     spend = outcome.record.spend
-    ratio = spend / (budget * decisions)
-    detail = f"{spend:.4f} USD for {decisions:,} decisions: {ratio:.4f} of the budget"
-    return ratio <= 1.0 + BUDGET_TOLERANCE, detail
-
-
-def _ledger(outcome: DrillResult) -> tuple[bool, str]:
-    spend, billed = outcome.record.spend, outcome.counters.billed
+    ratio = spend / (outcome.settings.budget * len(attempts))
+    detail = f"{spend:.4f} USD for {len(attempts):,} decisions: {ratio:.4f} of the budget"
+    yield Promise("average budget", ratio <= 1.0 + BUDGET_TOLERANCE, detail)
+    is_same = abs(spend - billed) <= ROUNDING * max(spend, billed)
     detail = f"the environment's {spend:.9f} USD, the router's {billed:.9f}"
-    return abs(spend - billed) <= ROUNDING * max(spend, billed), detail
-
-
-def _hard_limit(outcome: DrillResult) -> tuple[bool, str]:
+    yield Promise("bills add up", is_same, detail)
     hours: defaultdict[int, list[float]] = defaultdict(list)
-    for attempt in outcome.record.attempts:
-        hours[int((STARTS + attempt.time) // HOUR)].append(attempt.bill)
-    most = max((math.fsum(bills) for bills in hours.values()), default=0.0)
-    limit = outcome.hard_limit
+    for attempt in attempts:
+        hours[clock_hour(attempt.time)].append(attempt.bill)
+    most = max(map(math.fsum, hours.values()))
     detail = f"at most {most:.4f} of {limit:.4f} USD in a clock hour ({most / limit:.1%})"
-    return most <= limit * (1.0 + ROUNDING), detail
+    yield Promise("hard limit per hour", most <= limit * (1.0 + ROUNDING), detail)
 
 
-def _requests(outcome: DrillResult) -> tuple[bool, str]:
-    return _per_minute(outcome, lambda _: 1.0, "requests_per_minute")
+def _traffic(record: DrillRecord) -> Iterator[Promise]:
+    """Compare the worst of all windows of 60 seconds, wherever they start, with the limits."""
+    time, model, tokens = (record.column(name) for name in ("time", "model", "tokens"))
+    amounts = {"requests": np.ones(time.size), "tokens": tokens[:, 0] + tokens[:, 1]}
+    for kind, amount in amounts.items():
+        worst = {}
+        for name, known in FLEET.items():
+            most = most_in_window(time[model == name], amount[model == name], 60.0)
+            worst[name] = most / getattr(known, f"{kind}_per_minute")
+        yield _within(f"{kind} per minute", worst, "in any 60 s")
+    worst = {name: record.peaks[name] / known.max_concurrent for name, known in FLEET.items()}
+    yield _within("queries under way", worst, "at once")
 
 
-def _tokens(outcome: DrillResult) -> tuple[bool, str]:
-    return _per_minute(outcome, lambda used: used.input + used.output, "tokens_per_minute")
-
-
-def _per_minute(
-    outcome: DrillResult, amount: Callable[[Tokens], float], limit: str
-) -> tuple[bool, str]:
-    """Compare the worst of all windows of 60 seconds, wherever they start, with the limit."""
-    worst: dict[str, float] = {}
-    for name, model in FLEET.items():
-        sent = [attempt for attempt in outcome.record.attempts if attempt.model == name]
-        amounts = [amount(attempt.tokens) for attempt in sent]
-        most = most_in_window([attempt.time for attempt in sent], amounts, MINUTE)
-        worst[name] = most / getattr(model, limit)
-    return _verdict(worst, "in any 60 s")
-
-
-def _concurrency(outcome: DrillResult) -> tuple[bool, str]:
-    peaks = outcome.record.peaks
-    return _verdict({name: peaks[name] / FLEET[name].max_concurrent for name in FLEET}, "at once")
-
-
-def _verdict(worst: dict[str, float], where: str) -> tuple[bool, str]:
+def _within(promise: str, worst: dict[str, float], where: str) -> Promise:
     name = max(worst, key=worst.__getitem__)
     detail = f"at most {worst[name]:.1%} of the limit {where} ({name})"
-    return worst[name] <= 1.0 + ROUNDING, detail
+    return Promise(promise, worst[name] <= 1.0 + ROUNDING, detail)
 
 
-def _log(outcome: DrillResult) -> tuple[bool, str]:
-    record = outcome.record
+def _log(record: DrillRecord) -> Promise:
     made = {a.id: (a.model, a.probability) for a in record.attempts}
     logged = Counter(row.id for row in record.log)
     missing = sum(logged[id_] != 1 for id_ in made) + sum(id_ not in made for id_ in logged)
@@ -142,10 +114,11 @@ def _log(outcome: DrillResult) -> tuple[bool, str]:
         f"{len(record.log):,} rows for {len(made):,} decisions, {missing} missing or twice, "
         f"{wrong} wrong; probabilities sum to 1 within {off:.0e}"
     )
-    return missing == 0 and wrong == 0 and off <= ROUNDING, detail
+    holds = missing == 0 and wrong == 0 and off <= ROUNDING
+    return Promise("decision log complete", holds, detail)
 
 
-def _feedback(outcome: DrillResult) -> tuple[bool, str]:
+def _feedback(outcome: DrillResult) -> Promise:
     sent, counters = outcome.record.feedback, outcome.counters
     # A refusal is a reward of 0, which is counted too.
     rewards = counters.rewards - counters.failures["refusal"]
@@ -154,14 +127,13 @@ def _feedback(outcome: DrillResult) -> tuple[bool, str]:
     detail = f"{here[0]:,} rewards; {here[1]} sent twice and {here[2]} too late were refused"
     if there != here:
         detail += f"; the router counted {there[0]:,}, {there[1]} and {there[2]}"
-    return there == here and counters.unknown == 0, detail
+    return Promise("feedback counted once", there == here and counters.unknown == 0, detail)
 
 
-def _restart(outcome: DrillResult) -> tuple[bool, str]:
+def _restart(outcome: DrillResult) -> Promise:
     compared = outcome.record.restart
-    differing = [what for what, is_same in compared.items() if not is_same]
+    differing = ", ".join(what for what, is_same in compared.items() if not is_same)
+    found = f"other {differing}" if differing else f"{', '.join(compared)} as before"
     source = "snapshot" if outcome.settings.journal is None else "journal"
-    detail = f"from a {source}: {', '.join(compared)} as before"
-    if differing:
-        detail = f"from a {source}: other {', '.join(differing)}"
-    return bool(compared) and not differing, detail
+    holds = bool(compared) and not differing
+    return Promise("restart loses nothing", holds, f"from a {source}: {found}")

@@ -12,10 +12,8 @@ from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.fleet import PRICES_FROM
 from stageroute.drill.promises import Promise
 from stageroute.drill.recovery import EventRecovery
-from stageroute.drill.settings import DrillResult
+from stageroute.drill.results import DrillResult
 from stageroute.tables import format_table
-
-__all__ = ["figures", "format_report", "to_json"]
 
 FORMAT: Final = 1
 """Of the JSON."""
@@ -37,25 +35,22 @@ def figures(outcome: DrillResult) -> dict[str, float]:
         would have had), ``reward_of_oracle`` (their ratio); ``spend`` (USD), ``spend_of_budget``;
         ``failed_<reason>`` (decisions).
     """
-    record = outcome.record
-    answers = [a for a in record.attempts if a.outcome == "ok"]
-    requests = len(outcome.trace)
-    starts = np.array([truth.start for truth in record.truths])
-    best = np.array([truth.reward for truth in record.truths])
-    times = np.array([answer.time for answer in answers])
-    oracle = best[np.searchsorted(starts, times, side="right") - 1]
-    reward = float(np.mean([answer.quality for answer in answers]))
+    record, requests = outcome.record, len(outcome.trace)
     failed = Counter(attempt.outcome for attempt in record.attempts)
-    tries = Counter(attempt.query for attempt in record.attempts)
-    first = sum(a.outcome == "ok" and tries[a.query] == 1 for a in record.attempts)
+    is_answer = record.column("outcome") == "ok"
+    tries, answered = np.bincount(record.column("query")), record.column("query")[is_answer]
+    starts, best = np.array([(truth.start, truth.reward) for truth in record.truths]).T
+    times = record.column("time")[is_answer]
+    oracle = float(best[np.searchsorted(starts, times, side="right") - 1].mean())
+    reward = float(record.column("quality")[is_answer].mean())
     return {
         "requests": requests,
         "decisions": len(record.attempts),
-        "answered": len(answers) / requests,
-        "first_try": first / requests,
+        "answered": failed["ok"] / requests,
+        "first_try": int(np.sum(tries[answered] == 1)) / requests,
         "reward": reward,
-        "oracle_reward": float(oracle.mean()),
-        "reward_of_oracle": reward / float(oracle.mean()),
+        "oracle_reward": oracle,
+        "reward_of_oracle": reward / oracle,
         "spend": record.spend,
         "spend_of_budget": record.spend / (outcome.settings.budget * len(record.attempts)),
         **{f"failed_{reason}": failed[reason] for reason in (*FAILURE_RATES, "rate_limit")},
@@ -66,45 +61,33 @@ def format_report(
     outcome: DrillResult, promises: Sequence[Promise], recoveries: Sequence[EventRecovery]
 ) -> str:
     """Return a drill as text: what was done, what held, what became of each event."""
-    held = sum(promise.holds for promise in promises)
-    verdict = f"{held} of {len(promises)} promises held"
-    parts = [
-        _format_head(outcome),
-        format_table(
-            ("promise", "", "figures"),
-            [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises],
-            sides="<<<",
-        ),
-        format_table(
-            ("minute", "event", "recovered", "queries", "seconds", "what happened"),
-            [_event_row(recovery) for recovery in recoveries],
-            sides="><<>><",
-        ),
-        LEGEND,
-        verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
-    ]
-    return "\n\n".join(parts)
-
-
-def _format_head(outcome: DrillResult) -> str:
     trace, settings, sums = outcome.trace, outcome.settings, figures(outcome)
     failed = ", ".join(
         f"{sums[f'failed_{reason}']:.0f} {reason}" for reason in (*FAILURE_RATES, "rate_limit")
     )
-    return "\n".join(
-        [
-            f"{trace.name}: {len(trace):,} requests in {trace.span / 60:.0f} simulated minutes, "
-            f"{sums['decisions']:,.0f} decisions; stageroute {__version__}",
-            f"b = {settings.budget:g} USD, at most {outcome.hard_limit:.2f} USD an hour, "
-            f"M_max = {settings.max_deployed}, {settings.stages} stages, seed {settings.seed}",
-            f"{PRICES_FROM};",
-            "quality, speed, failures and limits are invented",
-            f"reward {sums['reward']:.4f}, {sums['reward_of_oracle']:.1%} of the oracle's "
-            f"{sums['oracle_reward']:.4f}; spend {sums['spend_of_budget']:.4f} b; "
-            f"answered {sums['answered']:.2%}, at the first try {sums['first_try']:.2%}",
-            f"failed tries: {failed}",
-        ]
-    )
+    head = f"""\
+{trace.name}: {len(trace):,} requests in {trace.span / 60:.0f} simulated minutes, \
+{sums["decisions"]:,.0f} decisions; stageroute {__version__}
+b = {settings.budget:g} USD, at most {outcome.hard_limit:.2f} USD an hour, \
+M_max = {settings.max_deployed}, {settings.stages} stages, seed {settings.seed}
+{PRICES_FROM};
+quality, speed, failures and limits are invented
+reward {sums["reward"]:.4f}, {sums["reward_of_oracle"]:.1%} of the oracle's \
+{sums["oracle_reward"]:.4f}; spend {sums["spend_of_budget"]:.4f} b; \
+answered {sums["answered"]:.2%}, at the first try {sums["first_try"]:.2%}
+failed tries: {failed}"""
+    kept = [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises]
+    columns = ("minute", "event", "recovered", "queries", "seconds", "what happened")
+    held = sum(promise.holds for promise in promises)
+    verdict = f"{held} of {len(promises)} promises held"
+    parts = [
+        head,
+        format_table(("promise", "", "figures"), kept, sides="<<<"),
+        format_table(columns, [_event_row(recovery) for recovery in recoveries], sides="><<>><"),
+        LEGEND,
+        verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
+    ]
+    return "\n\n".join(parts)
 
 
 def _event_row(row: EventRecovery) -> list[str]:

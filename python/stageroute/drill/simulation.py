@@ -10,22 +10,24 @@ from typing import Final
 
 import numpy as np
 
-from stageroute._core import Decision
 from stageroute.config.models import Tokens
 from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.log import DecisionLog
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
-from stageroute.drill.events import INITIAL, Event, timeline
-from stageroute.drill.fleet import FLEET, MOST_OUTPUT
+from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, Event, timeline
 from stageroute.drill.ledger import EnvironmentLedger
-from stageroute.drill.records import Attempt, DrillRecord, Refusal
-from stageroute.drill.settings import STARTS, DrillResult, DrillSettings, hard_limit
+from stageroute.drill.results import (
+    STARTS,
+    Attempt,
+    DrillRecord,
+    DrillResult,
+    DrillSettings,
+    Refusal,
+)
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.memory import JournalSettings
 from stageroute.router.router import StageRouter
-
-__all__ = ["Simulation", "run_drill"]
 
 MAX_AGE: Final = 900.0
 """Seconds after which a reward is too late."""
@@ -63,7 +65,7 @@ def run_drill(
     """
     settings = DrillSettings() if settings is None else settings
     world = Environment(trace, settings.seed) if environment is None else environment
-    return Simulation(trace, settings, world).run(progress)
+    return Simulation(trace, settings, world).run(progress or (lambda: None))
 
 
 class Simulation:
@@ -72,48 +74,41 @@ class Simulation:
     def __init__(self, trace: Trace, settings: DrillSettings, world: Environment) -> None:
         self._trace, self._settings, self._world = trace, settings, world
         self._now = 0.0
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Callable[[], object]]] = []
         self._pushed = 0
-        self._events = timeline(trace.span)
         self._present = list(INITIAL)
         self._record = DrillRecord()
         self._generator = np.random.default_rng([settings.seed, 3])
-        self._ledger = EnvironmentLedger(world, hard_limit(trace, settings), HEALTH)
+        self._ledger = EnvironmentLedger(world, settings.hourly_limit(trace), HEALTH)
         self._router = self._make_router()
 
-    def run(self, progress: Callable[[], object] | None) -> DrillResult:
+    def run(self, progress: Callable[[], object]) -> DrillResult:
         """Run to the end: until the last answer and the last reward are in."""
+        trace, events = self._trace, timeline(self._trace.span)
         self._note_truth()
-        for event in self._events:
+        for event in events:
             self._at(event.start, partial(self._begin, event))
             if event.end > event.start:
                 self._at(event.end, partial(self._end, event))
-        for query, seconds in enumerate(self._trace.seconds.tolist()):
-            self._run_until(seconds)
-            self._now = seconds
-            self._try(query, ())
-            if progress is not None:
-                progress()
-        self._run_until(float("inf"))
+        for query, seconds in enumerate(trace.seconds.tolist()):
+            self._at(seconds, partial(self._try, query, ()))
+            self._at(seconds, progress)
+        while self._queue:
+            self._now, _, do = heapq.heappop(self._queue)
+            do()
         counters = self._router.counters
         self._router.close()
         self._record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
-        return DrillResult(
-            self._trace, self._settings, self._ledger.limit, self._events, self._record, counters
-        )
+        limit = self._ledger.limit
+        return DrillResult(trace, self._settings, limit, events, self._record, counters)
 
     def clock(self) -> float:
         """Tell the simulated time, seconds since 1970."""
         return STARTS + self._now
 
-    def _at(self, seconds: float, do: Callable[[], None]) -> None:
+    def _at(self, seconds: float, do: Callable[[], object]) -> None:
         self._pushed += 1
         heapq.heappush(self._queue, (seconds, self._pushed, do))
-
-    def _run_until(self, seconds: float) -> None:
-        while self._queue and self._queue[0][0] <= seconds:
-            self._now, _, do = heapq.heappop(self._queue)
-            do()
 
     def _make_router(self) -> StageRouter:
         """Start a router, or with a journal go on with the last one."""
@@ -139,8 +134,7 @@ class Simulation:
     def _begin(self, event: Event) -> None:
         if event.kind == "price":
             self._change_price(event)
-        self._world.begin(event)
-        if event.kind == "arrival":
+        elif event.kind == "arrival":
             self._present.append(event.model)
             self._router.add_model(FLEET[event.model].to_model())
         elif event.kind == "retirement":
@@ -148,6 +142,8 @@ class Simulation:
             self._router.retire_model(event.model)
         elif event.kind == "restart":
             self._restart()
+        else:
+            self._world.begin(event)
         self._note_truth()
 
     def _end(self, event: Event) -> None:
@@ -164,12 +160,13 @@ class Simulation:
     def _change_price(self, event: Event) -> None:
         """Tell the router the new price, and note what a query should cost by its own estimate."""
         before = self._router.state(event.model)
-        model = self._router.update_model(event.model, price=event.price)
-        usage, old = before.expected_tokens, before.model.price
-        if usage is None or old is None or model.price is None:
-            return
-        old_bill, new_bill = (price.bill(Tokens(*usage)) for price in (old, model.price))
-        self._record.cost_before[event.model] = before.cost_lcb * new_bill / old_bill
+        self._router.update_model(event.model, price=event.price)
+        self._world.begin(event)
+        old, new = before.model.price, event.price
+        if before.expected_tokens is not None and old is not None and new is not None:
+            usage = Tokens(*before.expected_tokens)
+            expected = before.cost_lcb * new.bill(usage) / old.bill(usage)
+            self._record.cost_before[event.model] = expected
 
     def _restart(self) -> None:
         """Stop the router, start it again from what it kept, and compare the two."""
@@ -196,64 +193,63 @@ class Simulation:
 
     def _try(self, query: int, failed: tuple[str, ...]) -> None:
         """Route a request, or route it again without the models that have failed it."""
-        tokens = self._most_tokens(query)
+        router, world, now = self._router, self._world, self._now
+        most = Tokens(float(self._trace.tokens_in[query]), float(MOST_OUTPUT))
         allowed = None
         if failed:
-            allowed = [model.name for model in self._router.models if model.name not in failed]
+            allowed = [model.name for model in router.models if model.name not in failed]
         watched = self._watch()
         try:
-            decision = self._router.route(allowed=allowed, tokens=tokens)
+            decision = router.route(allowed=allowed, tokens=most[:2])
         except (RefusedError, NoModelError) as error:
-            self._judge(query, failed, error)
+            # Judged by what the environment knows, and by nothing that the router says.
+            live = [name for name in router.deployment.models if name in self._present]
+            why = self._ledger.why_not(live, failed, most, now)
+            # With nothing live, nothing explains the refusal of what somebody could serve.
+            why = why or dict.fromkeys(self._present, "")
+            self._record.refusals.append(Refusal(query, now, type(error).__name__, why))
             return
         if watched is not None and not decision.reasons:
             self._record.watch[decision.id] = watched
-        self._send(query, decision, failed)
-
-    def _most_tokens(self, query: int) -> tuple[float, float]:
-        """Say how many input and output tokens a request may use."""
-        return float(self._trace.tokens_in[query]), float(MOST_OUTPUT)
-
-    def _send(self, query: int, decision: Decision, failed: tuple[str, ...]) -> None:
-        """Send a request where it was routed to."""
-        model, sent = decision.model, self._now
-        is_probe, quality = "probe" in decision.reasons, self._world.expected_reward(query, model)
-        note = Attempt(query, decision.id, sent, model, decision.probability, is_probe, quality)
+        model = decision.model
+        note = Attempt(
+            query=query,
+            id=decision.id,
+            time=now,
+            model=model,
+            probability=decision.probability,
+            is_probe="probe" in decision.reasons,
+            quality=world.expected_reward(query, model),
+            most=most,
+            largest=world.bill(model, most),
+        )
         self._record.attempts.append(note)
-        largest = self._ledger.send(model, self._most_tokens(query), sent)
-        answer = self._world.call(query, len(failed), model, sent)
+        self._ledger.send(note)
+        answer = world.call(query, len(failed), model, now)
         # At the price of now, whatever it will be when the answer comes.
-        bill = self._world.bill(model, answer.tokens)
+        bill = world.bill(model, answer.tokens)
+        self._at(now + answer.seconds, partial(self._take, note, answer, bill, (*failed, model)))
 
-        def answered() -> None:
-            note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
-            self._ledger.settle(note, self._most_tokens(query), largest, self._now)
-            self._report(note, answer)
-            if answer.outcome == "ok":
-                return
-            if len(failed) + 1 < ATTEMPTS:
-                self._try(query, (*failed, model))
-            else:
-                self._record.unanswered.append((query, self._now))
-
-        self._at(sent + answer.seconds, answered)
-
-    def _report(self, note: Attempt, answer: Answer) -> None:
+    def _take(self, note: Attempt, answer: Answer, bill: float, tried: tuple[str, ...]) -> None:
         """Tell the router what an attempt brought; its reward, if any, comes later."""
-        router = self._router
-        if answer.outcome == "timeout":
-            router.fail(note.id, "timeout", cost=note.bill)
-        elif answer.outcome != "ok":
-            router.fail(note.id, answer.outcome, retry_after=answer.retry_after)
+        note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
+        self._ledger.settle(note, self._now)
+        if answer.outcome != "ok":
+            cost = bill if answer.outcome == "timeout" else None
+            self._router.fail(note.id, answer.outcome, cost=cost, retry_after=answer.retry_after)
         if answer.outcome in {"ok", "refusal"}:
-            router.observe(note.id, tokens=answer.tokens)
-        if answer.reward is None:
-            return
-        arrives = self._now + answer.reward_delay
-        reward = partial(self._reward, note, answer.reward)
-        self._at(arrives, reward)
-        if self._generator.random() < REPEATED:
-            self._at(arrives + 1.0, reward)
+            self._router.observe(note.id, tokens=answer.tokens)
+        if answer.reward is not None:
+            arrives = self._now + answer.reward_delay
+            reward = partial(self._reward, note, answer.reward)
+            self._at(arrives, reward)
+            if self._generator.random() < REPEATED:
+                self._at(arrives + 1.0, reward)
+        if answer.outcome != "ok":
+            if len(tried) < ATTEMPTS:
+                self._try(note.query, tried)
+            else:
+                self._record.unanswered.append((note.query, self._now))
 
     def _reward(self, note: Attempt, reward: float) -> None:
         if self._now - note.time > MAX_AGE:
@@ -265,14 +261,6 @@ class Simulation:
         with suppress(AlreadyObservedError, ExpiredDecisionError):
             self._router.observe(note.id, reward=reward)
             note.reward = reward
-
-    def _judge(self, query: int, failed: tuple[str, ...], error: Exception) -> None:
-        """Judge a refusal by what the environment knows, and by nothing that the router says."""
-        live = [name for name in self._router.deployment.models if name in self._present]
-        why = self._ledger.why_not(live, failed, self._most_tokens(query), self._now)
-        # With nothing live, nothing explains the refusal of a request that somebody could serve.
-        why = why or dict.fromkeys(self._present, "")
-        self._record.refusals.append(Refusal(query, self._now, type(error).__name__, why))
 
     def _watch(self) -> tuple[float, dict[str, float]] | None:
         """Look at what the routing LP is about to be given, shortly after a change of price."""
