@@ -4,17 +4,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+PATIENCE: Final = 30.0
+"""Seconds after which something that should have come is not coming."""
 
 
 def run_threads(count: int, work: Callable[[int], object]) -> None:
-    """Run a function in so many threads; raise what one of them raised."""
+    """Run a function in `count` threads; raise what one of them raised."""
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(work, range(count)))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Wait for what another thread does."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.002)

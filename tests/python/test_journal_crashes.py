@@ -22,9 +22,8 @@ from journal_ledger import (
     total_in,
 )
 from killed_processes import run_and_kill
-from stageroute.errors import JournalError, JournalFullError
 from stageroute.journal import recovery
-from stageroute.journal.journal import Recovered, TornTail
+from stageroute.journal.journal import Recovered
 from stageroute.journal.store import JournalStore
 
 KILLS = 30
@@ -110,22 +109,13 @@ def test_a_record_torn_at_any_byte_is_cut_and_reported(
             reports += 1
             assert recovered.torn.seq == 5
             assert f"journal {path}: record 5 (" in caplog.text
+            # Its size is what it claimed, unless its head is torn too.
+            assert recovered.torn.size == 48 or start < 16
         assert journal.tail.append(b"again") == 5
         die(journal)
     assert reports > 30
     tail.write_bytes(whole)
     assert len(records_in(path)) == 5
-
-
-def test_a_torn_record_says_what_it_claimed(torn: tuple[Path, int, int]) -> None:
-    path, offset, _ = torn
-    tail = Path(f"{path}-tail")
-    data = bytearray(tail.read_bytes())
-    data[offset + 20] ^= 8
-    tail.write_bytes(data)
-    journal, recovered = open_journal(path)
-    journal.close()
-    assert recovered.torn == TornTail(seq=5, size=48)
 
 
 class DeathError(BaseException):
@@ -194,9 +184,10 @@ def test_killed_while_it_is_made(
             open_journal(journal_path)
     journal, recovered = open_journal(journal_path)
     assert recovered == Recovered(None, 1, ())
-    journal.tail.append(b"one")
+    for record in (b"one", b""):
+        journal.tail.append(record)
     die(journal)
-    assert records_in(journal_path) == [b"one"]
+    assert records_in(journal_path) == [b"one", b""]
 
 
 def test_a_full_disk_is_an_outage_and_not_the_end(journal_path: Path) -> None:
@@ -211,26 +202,6 @@ def test_a_full_disk_is_an_outage_and_not_the_end(journal_path: Path) -> None:
     assert child.stderr.count("cannot commit or compact for now") == 1
     assert child.stderr.count("committed again") == 1
     assert total_in(journal_path) == int(total)
-
-
-def test_a_database_that_may_not_grow(journal_path: Path) -> None:
-    ledger = Ledger(journal_path, **SMALL)
-    store = ledger.journal._store
-    pages = store._pragma("page_count")
-    store._execute(f"PRAGMA max_page_count = {pages + 1}")
-    while ledger.journal.tail.has_room(60):
-        ledger.append("a")
-    total = ledger.total
-    with pytest.raises(JournalError, match="database or disk is full"):
-        ledger.journal.flush()
-    with pytest.raises(JournalFullError):
-        ledger.journal.tail.append(b" " * 60)
-    store._execute("PRAGMA max_page_count = 1000000")
-    ledger.journal.flush()
-    assert ledger.journal.tail.pending == 0
-    ledger.append("a")
-    die(ledger.journal)
-    assert total_in(journal_path) == total + 1
 
 
 def test_a_process_that_just_ends_loses_nothing(journal_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The names that users import stay where they are, and say what they are."""
 
 import importlib
+import inspect
 
 import pytest
 
@@ -53,3 +54,6 @@ def test_every_public_name_is_there_and_documented(package: str) -> None:
     for name in names:
         thing = getattr(module, name)
         assert not callable(thing) or thing.__doc__, name
+        methods = inspect.getmembers(thing, callable) if inspect.isclass(thing) else []
+        for method, value in methods:
+            assert method.startswith("_") or inspect.getdoc(value), (name, method)

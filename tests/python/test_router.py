@@ -3,7 +3,9 @@
 import dataclasses
 import inspect
 import logging
+import math
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,10 +13,9 @@ import numpy as np
 import pytest
 
 import router_world
-import stageroute
-from in_threads import own_threads, run_threads, wait_until
+from in_threads import own_threads, wait_until
 from router_world import serve
-from stageroute import Confidence, Decision, Model, StageRouter
+from stageroute import Confidence, Model, StageRouter
 from stageroute.config.router import RouterSettings
 from stageroute.errors import (
     AlreadyObservedError,
@@ -23,12 +24,12 @@ from stageroute.errors import (
     InvalidInputError,
     NoModelError,
     SolverError,
-    StageRouteError,
     UnknownDecisionError,
     UnknownModelError,
 )
 
 make = partial(router_world.make, models=[Model("a", 0.5), Model("b", 0.5), Model("c", 0.5)])
+a_model = partial(Model, "m")
 
 
 def test_decision_fields() -> None:
@@ -63,61 +64,35 @@ def test_numpy_numbers_are_numbers() -> None:
     assert router.counters.costs == 1
 
 
-def test_feedback_by_decision_and_by_id_in_any_order() -> None:
-    router = make()
-    decisions = [router.route() for _ in range(4)]
-    router.observe(decisions[2], cost=0.002)
-    router.observe(decisions[0].id, reward=1.0, cost=0.001)
-    router.observe(decisions[2].id, reward=0.0)
-    counters = router.counters
-    assert (counters.queries, counters.rewards, counters.costs) == (4, 2, 2)
-    assert counters.billed == pytest.approx(0.003)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("decision", "given", "error", "message"),
     [
-        (
-            {"reward": 1.5},
-            InvalidInputError,
-            r"reward = 1.5: a reward must be a number in \[0, 1\]",
-        ),
-        ({"reward": float("nan")}, InvalidInputError, r"reward = NaN: a reward must be a number"),
-        ({"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be finite and not negative"),
-        ({"cost": float("inf")}, InvalidInputError, r"cost = inf: a cost must be finite"),
-        ({"cost": 1e10}, InvalidInputError, r"cost = 10000000000: a cost must .* at most 1e9"),
-        ({}, InvalidInputError, "needs a reward, a cost, or tokens; got none of them"),
-        ({"id": 99, "reward": 0.5}, UnknownDecisionError, "decision 99 was never issued"),
-        ({"id": 3, "cost": 0.1}, AlreadyObservedError, "the cost of decision 3 was already"),
-        ({"id": 0, "cost": 0.1}, ExpiredDecisionError, "decision 0 has expired: only the last 4"),
+        (5, {"reward": 1.5}, InvalidInputError, r"reward = 1.5: a reward must be .* in \[0, 1\]"),
+        (5, {"reward": math.nan}, InvalidInputError, r"reward = NaN: a reward must be a number"),
+        (5, {"cost": -1.0}, InvalidInputError, r"cost = -1: a cost must be .* not negative"),
+        (5, {"cost": math.inf}, InvalidInputError, r"cost = inf: a cost must be finite"),
+        (5, {"cost": 1e10}, InvalidInputError, r"cost = 10000000000: a cost must .* at most 1e9"),
+        (5, {}, InvalidInputError, "needs a reward, a cost, or tokens; got none of them"),
+        (5, {"reward": "good"}, TypeError, "str"),
+        ("0", {"reward": 0.5}, TypeError, "str"),
+        (99, {"reward": 0.5}, UnknownDecisionError, "decision 99 was never issued"),
+        (3, {"cost": 0.1}, AlreadyObservedError, "the cost of decision 3 was already"),
+        (0, {"cost": 0.1}, ExpiredDecisionError, "decision 0 has expired: only the last 4"),
     ],
 )
 def test_bad_feedback_changes_nothing(
-    arguments: dict[str, Any], error: type[StageRouteError], message: str
+    decision: Any, given: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     router = make(open_decisions=4)
     for _ in range(6):
-        decision = router.route()
-        if decision.id == 3:
-            router.observe(decision, cost=0.0001)
+        router.route()
+    router.observe(3, cost=0.0001)
     before = router.counters, [router.state(name) for name in "abc"]
-    values = dict(arguments)
-    decision_id = values.pop("id", 5)
     with pytest.raises(error, match=message):
-        router.observe(decision_id, **values)
+        router.observe(decision, **given)
     # That feedback was refused is counted, and nothing else has changed.
     after = dataclasses.replace(router.counters, unknown=0, repeated=0, expired=0)
     assert (after, [router.state(name) for name in "abc"]) == before
-
-
-def test_feedback_of_a_wrong_type() -> None:
-    router = make()
-    router.route()
-    with pytest.raises(TypeError):
-        router.observe("0", reward=0.5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        router.observe(0, reward="good")  # type: ignore[arg-type]
-    assert router.counters.rewards == 0
 
 
 def test_observe_many_is_all_or_nothing() -> None:
@@ -125,12 +100,15 @@ def test_observe_many_is_all_or_nothing() -> None:
     ids = np.array([router.route().id for _ in range(10)])
     rewards = np.full(10, 0.5)
     rewards[7] = 2.0
-    with pytest.raises(InvalidInputError, match=r"element 7: reward = 2.*nothing of the batch"):
-        router.observe_many(ids, rewards=rewards)
-    assert router.counters.rewards == 0
-    with pytest.raises(AlreadyObservedError, match="element 2"):
-        router.observe_many([0, 1, 0], rewards=[0.1, 0.1, 0.1])
-    assert router.counters.rewards == 0
+    for batch, values, error, message in (
+        (ids, {"rewards": rewards}, InvalidInputError, "element 7: reward = 2.*nothing of the b"),
+        ([0, 1, 0], {"rewards": [0.1, 0.1, 0.1]}, AlreadyObservedError, "element 2"),
+        ([0], {"costs": [0.1, 0.2]}, InvalidInputError, "costs has 2 elements; it must have 1"),
+        ([0], {}, InvalidInputError, "got neither"),
+    ):
+        with pytest.raises(error, match=message):
+            router.observe_many(batch, **values)
+        assert (router.counters.rewards, router.counters.costs) == (0, 0)
     router.observe_many(ids, rewards=np.full(10, 0.5), costs=np.full(10, 0.001))
     assert (router.counters.rewards, router.counters.costs) == (10, 10)
 
@@ -150,26 +128,10 @@ def test_observe_many_equals_one_by_one() -> None:
     assert [one.route().model for _ in range(99)] == [many.route().model for _ in range(99)]
 
 
-def test_observe_many_needs_one_value_for_each_id() -> None:
-    router = make()
-    router.route()
-    with pytest.raises(InvalidInputError, match="costs has 2 elements; it must have 1"):
-        router.observe_many([0], costs=[0.1, 0.2])
-    with pytest.raises(InvalidInputError, match="got neither"):
-        router.observe_many([0])
-
-
 def test_stages_by_query_count() -> None:
     router = make(stage_queries=10, controller="inline")
     stages = [router.route().stage for _ in range(35)]
     assert stages == [1 + k // 10 for k in range(35)]
-
-
-def test_stages_by_hand() -> None:
-    router = make()
-    assert router.deployment.stage == 1
-    assert router.advance_stage().stage == 2
-    assert router.route().stage == 2
 
 
 def test_stages_by_the_clock_and_close() -> None:
@@ -183,6 +145,8 @@ def test_stages_by_the_clock_and_close() -> None:
 
 def test_new_models_can_be_live_from_the_next_stage() -> None:
     router = make(max_deployed=4)
+    with pytest.raises(InvalidInputError, match="has a model of that name already"):
+        router.add_model("a")
     router.add_model(Model("d", 0.5))
     assert "d" not in router.deployment.models
     assert "d" in router.advance_stage().models
@@ -254,101 +218,56 @@ def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
     assert decision.model == "cheap"
     assert decision.budget_price == np.inf
     assert router.counters.budget_infeasible == 1
-    caplog.clear()
-    with caplog.at_level(logging.WARNING, logger="stageroute"):
-        serve(router, 9)
-        assert not caplog.records
-        router.advance_stage()
-    assert "stage 1: 10 decisions were budget_infeasible: no mixture" in caplog.text
-
-
-def test_caps_too_small_after_a_retirement() -> None:
-    router = make(max_deployed=3)
-    serve(router, 10)
-    router.retire_model("a")
-    router.retire_model("b")
-    assert serve(router, 10) == {"c": 10}
-    assert router.counters.cap_infeasible == 10
-
-
-def test_prices_known_beforehand_hold_the_budget_from_the_start() -> None:
-    def running_spend(models: list[Model]) -> float:
-        router = StageRouter(models, budget=0.001, max_deployed=3, seed=0)
-        for _ in range(300):
-            decision = router.route()
-            cost = {"small": 0.0001, "middle": 0.001, "large": 0.01}[decision.model]
-            router.observe(decision, reward=0.5, cost=cost)
-        return router.counters.billed / (300 * 0.001)
-
-    blind = [Model(name) for name in ("small", "middle", "large")]
-    informed = [Model("small", 1.0, 0.0001), Model("middle", 1.0, 0.001), Model("large", 1.0, 0.01)]
-    assert running_spend(informed) <= 1.05
-    assert running_spend(blind) > 1.05
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("thing", "fields", "message"),
     [
-        ({"models": []}, "models is empty"),
-        ({"models": ["a", "a"]}, "name = 'a': this router has a model of that name already"),
-        ({"models": [""]}, "name = '': a model's name must be a string that is not empty"),
-        ({"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD per query"),
-        ({"budget": float("nan")}, "budget = nan: must be finite and above 0"),
-        ({"budget": "1"}, "budget = '1': must be finite"),
-        ({"max_deployed": 0}, "max_deployed = 0: must be a whole number, at least 1"),
-        ({"max_deployed": True}, "max_deployed = True: must be a whole number"),
+        (make, {"models": []}, "models is empty"),
+        (make, {"models": ["a", "a"]}, "name = 'a': this router has a model of that name already"),
+        (make, {"models": [""]}, "name = '': a model's name must be a string that is not empty"),
+        (make, {"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD per query"),
+        (make, {"budget": math.nan}, "budget = nan: must be finite and above 0"),
+        (make, {"budget": "1"}, "budget = '1': must be finite"),
+        (make, {"max_deployed": 0}, "max_deployed = 0: must be a whole number, at least 1"),
+        (make, {"max_deployed": True}, "max_deployed = True: must be a whole number"),
+        (make, {"max_deployed": 1}, r"throughput_cap = \[0.5\]: the largest 1 caps must sum to"),
+        (make, {"stage_queries": 0}, "stage_queries = 0: must be a whole number, at least 1"),
+        (make, {"stage_seconds": -1.0}, "stage_seconds = -1.0: must be finite and above 0"),
+        (make, {"stage_seconds": 1.0, "stage_queries": 5}, "cannot be combined with stage_queries"),
+        (make, {"open_decisions": 0}, "open_decisions = 0: must be a whole number, at least 1"),
+        (make, {"open_decisions": 2**40}, r"open_decisions = 1099511627776: must be in \[1, 2\^28"),
+        (make, {"confidence": 0.1}, "confidence = 0.1: must be a Confidence"),
+        (make, {"time_limit": 0.0}, "time_limit = 0.0: must be finite and above 0, in seconds"),
+        (make, {"pacing_horizon": 0.5}, "pacing_horizon = 0.5: must be finite and at least 1"),
+        (make, {"seed": -1}, r"seed = -1: must be a whole number in \[0, 2\*\*64\)"),
+        (make, {"confidence": "magic"}, "confidence family = 'magic': must be one of paper, bern"),
+        (a_model, {"throughput_cap": 0.0}, r"throughput_cap of model 'm' = .*a share in \(0, 1\]"),
+        (a_model, {"throughput_cap": 1.1}, r"throughput_cap of model 'm' = .*a share in \(0, 1\]"),
         (
-            {"max_deployed": 1},
-            r"throughput_cap = \[0.5\]: the largest 1 caps must sum to at least 1",
+            a_model,
+            {"expected_cost": -1.0},
+            "expected_cost of model 'm' = .*: must be finite and not",
         ),
-        ({"stage_queries": 0}, "stage_queries = 0: must be a whole number, at least 1"),
-        ({"stage_seconds": -1.0}, "stage_seconds = -1.0: must be finite and above 0"),
-        ({"stage_seconds": 1.0, "stage_queries": 5}, "cannot be combined with stage_queries"),
-        ({"open_decisions": 0}, "open_decisions = 0: must be a whole number, at least 1"),
-        ({"open_decisions": 2**40}, r"open_decisions = 1099511627776: must be in \[1, 2\^28\]"),
-        ({"confidence": 0.1}, "confidence = 0.1: must be a Confidence"),
-        ({"time_limit": 0.0}, "time_limit = 0.0: must be finite and above 0, in seconds"),
-        ({"pacing_horizon": 0.5}, "pacing_horizon = 0.5: must be finite and at least 1"),
-        ({"seed": -1}, r"seed = -1: must be a whole number in \[0, 2\*\*64\)"),
-        ({"confidence": "magic"}, "confidence family = 'magic': must be one of paper, bernstein"),
+        (a_model, {"expected_cost": math.nan}, "expected_cost of model 'm' = .*must be finite"),
+        (
+            a_model,
+            {"expected_cost_weight": 0},
+            "expected_cost_weight of model 'm' = .*whole number",
+        ),
+        (Confidence, {"gamma": 0.0}, "gamma = .*: must be above 0"),
+        (Confidence, {"gamma": math.nan}, "gamma = .*: must be above 0"),
+        (Confidence, {"growth": -0.5}, "growth = .*: must be finite and not negative"),
+        (Confidence, {"min_visits": -1}, "min_visits = .*: must be a whole number, not negative"),
+        (Confidence, {"initial_reward_ucb": 1.5}, r"initial_reward_ucb = .*: must be in \[0, 1\]"),
+        (Confidence, {"cost_floor": -0.1}, "cost_floor = .*: must be finite and not negative"),
+        (Confidence, {"cost_ceiling": 0.0}, "cost_ceiling = .*: must be finite and above cost_flo"),
+        (Confidence, {"initial_cost_lcb": -1.0}, "initial_cost_lcb = .*finite and at least cost_f"),
     ],
 )
-def test_bad_settings(changes: dict[str, object], message: str) -> None:
+def test_bad_settings(thing: Callable[..., object], fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        make(**changes)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "rule"),
-    [
-        ("throughput_cap", 0.0, r"must be a share in \(0, 1\]"),
-        ("throughput_cap", 1.1, r"must be a share in \(0, 1\]"),
-        ("expected_cost", -1.0, "must be finite and not negative"),
-        ("expected_cost", float("nan"), "must be finite and not negative"),
-        ("expected_cost_weight", 0, "must be a whole number of observations"),
-    ],
-)
-def test_bad_models(field: str, value: object, rule: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{field} of model 'm' = .*{rule}"):
-        Model("m", **{field: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "rule"),
-    [
-        ("gamma", 0.0, "must be above 0"),
-        ("gamma", float("nan"), "must be above 0"),
-        ("growth", -0.5, "must be finite and not negative"),
-        ("min_visits", -1, "must be a whole number, not negative"),
-        ("initial_reward_ucb", 1.5, r"must be in \[0, 1\]"),
-        ("cost_floor", -0.1, "must be finite and not negative"),
-        ("cost_ceiling", 0.0, "must be finite and above cost_floor"),
-        ("initial_cost_lcb", -1.0, "must be finite and at least cost_floor"),
-    ],
-)
-def test_bad_confidence(field: str, value: object, rule: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{field} = .*: {rule}"):
-        Confidence(**{field: value})  # type: ignore[arg-type]
+        thing(**fields)
 
 
 def test_the_paper_family_is_as_published_by_default() -> None:
@@ -358,60 +277,15 @@ def test_the_paper_family_is_as_published_by_default() -> None:
     assert Confidence().min_visits > 0
 
 
-def test_a_model_that_lags_behind_is_given_another_chance_at_the_next_stage() -> None:
-    confidence = Confidence("bernstein", gamma=0.1, growth=1.0, min_visits=2)
-    router = make(models=["steady", "unlucky"], confidence=confidence)
-    for _ in range(2_000):
-        decision = router.route()
-        router.observe(decision, reward=0.8 * (decision.model == "steady"), cost=0.0001)
-    before = router.state("unlucky")
-    router.advance_stage()
-    after = router.state("unlucky")
-    assert after.reward_count == before.reward_count < 100
-    assert after.reward_ucb > before.reward_ucb
-
-
-def test_a_failed_add_changes_nothing() -> None:
-    router = make()
-    with pytest.raises(InvalidInputError):
-        router.add_model("a")
-    assert len(router.models) == 3
-    assert router.advance_stage().stage == 2
-
-
-def test_threads_share_one_router() -> None:
-    models = [Model(name) for name in "abcd"]
-    router = make(models=models, max_deployed=3, stage_queries=500, controller="inline")
-    run_threads(4, lambda _: serve(router, 2_000))
-    counters = router.counters
-    assert counters.queries == counters.rewards == counters.costs == 8_000
-    assert counters.billed == pytest.approx(8_000 * 0.0005)
-    assert counters.in_flight == pytest.approx(0.0, abs=1e-9)
-    # While one thread deploys, the others go on over the old set.
-    assert 1 < router.route().stage <= 17
-
-
-@pytest.mark.parametrize("name", stageroute.__all__)
-def test_every_public_method_has_help(name: str) -> None:
-    thing = getattr(stageroute, name)
-    methods = inspect.getmembers(thing, callable) if inspect.isclass(thing) else []
-    for method, value in methods:
-        assert method.startswith("_") or inspect.getdoc(value), method
-
-
-def test_the_signature_names_every_setting() -> None:
+def test_signatures_name_every_setting() -> None:
     names = list(inspect.signature(StageRouter).parameters)
     assert names[:3] == ["models", "budget", "max_deployed"]
     assert {field.name for field in dataclasses.fields(RouterSettings)} < set(names)
     assert "settings" not in names
-
-
-def test_hot_path_methods_have_signatures() -> None:
     signature = "(self, /, *, allowed=None, max_cost=None, tokens=None)"
     assert str(inspect.signature(StageRouter.route)) == signature
     assert "reward=None" in str(inspect.signature(StageRouter.observe))
     assert issubclass(DecisionError, LookupError)
-    assert Decision.__doc__
 
 
 def test_what_a_model_costs_does_not_depend_on_how_many_there_are() -> None:
@@ -455,8 +329,8 @@ def test_each_stage_is_warned_of_for_its_own_queries(caplog: pytest.LogCaptureFi
         caplog.clear()
         for _ in range(queries):
             router.route()
-        with caplog.at_level(logging.WARNING, logger="stageroute"):
-            router.advance_stage()
+        assert not caplog.records
+        router.advance_stage()
         told = [record.message for record in caplog.records if "decisions" in record.message]
         expected = f"stage {stage}: {queries} decisions were budget_infeasible: no mixture"
         assert [message[: len(expected)] for message in told] == ([expected] if queries else [])
