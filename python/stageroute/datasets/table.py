@@ -70,6 +70,8 @@ class OutcomeTable:
         _check_missing(reward, cost, models)
         _check_rule("reward", reward, (reward < 0) | (reward > 1), models, query_id)
         _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, query_id)
+        # One block: numpy asks for huge pages only above 4 MB, and rows are read at random.
+        reward, cost = np.stack((reward, cost))
         fields: dict[str, object] = {
             "models": models,
             "reward": reward,

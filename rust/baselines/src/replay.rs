@@ -11,6 +11,9 @@ use crate::policy::{Outcome, Policy};
 /// How many queries ahead outcomes are asked for.
 const READ_AHEAD: usize = 32;
 
+/// Numbers in a line of the cache.
+const VALUES_PER_LINE: usize = 8;
+
 /// Queries between two looks at whether the caller wants an end.
 const QUERIES_PER_LOOK: usize = 1024;
 
@@ -47,13 +50,15 @@ impl<'a> OutcomeMatrix<'a> {
         check_all("cost", self.cost, BILL_RULE, is_bill)
     }
 
-    /// Asks for the ends of a row, so that they are in the cache when its turn comes. Rows are drawn at
-    /// random: without this the loop waits for memory at every query.
+    /// Asks for a row, so that it is in the cache when its turn comes. Rows are drawn at random: without
+    /// this the loop waits for memory at every query.
     #[inline]
     fn prefetch(&self, row: u32) {
         let first = row as usize * self.arms;
         for values in [self.reward, self.cost] {
-            prefetch_index(values, first);
+            for at in (first..first + self.arms).step_by(VALUES_PER_LINE) {
+                prefetch_index(values, at);
+            }
             prefetch_index(values, first + self.arms - 1);
         }
     }
