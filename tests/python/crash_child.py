@@ -1,5 +1,6 @@
 """A journaled router under load, in a process that is there to be killed."""
 
+import json
 import random
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from killed_processes import report
-from stageroute import Decision, FailureEffect, Health, Model, Price, StageRouter, Tokens
+from stageroute import FailureEffect, Health, Model, Price, StageRouter, Tokens
 from stageroute.errors import AlreadyObservedError, JournalFullError
 from stageroute.router.memory import JournalSettings
 
@@ -68,9 +69,9 @@ class Load:
 
     def open(self, path: Path) -> None:
         """Make the router, or go on."""
-        report("> admin open")
+        report(json.dumps([">", "admin", ["open"]]))
         self.router = open_router(path)
-        report("< admin")
+        report(json.dumps(["<", "admin", None]))
         self.levels = {
             model.name: round(model.price.input / price(1).input)
             for model in self.router.models
@@ -81,16 +82,16 @@ class Load:
         self.begun = dict.fromkeys(PRICED, 0)
         self.done = dict.fromkeys(PRICED, 0)
 
-    def call(self, thread: object, what: str, function: Callable[[], object]) -> bool:
-        """Report a call, make it, report what came of it."""
-        report(f"> {thread} {what}")
+    def call(self, thread: object, what: Sequence[object], call: Callable[[], object]) -> bool:
+        """Report a call, make it, report what came of it, if that is plain."""
+        report(json.dumps([">", thread, what]))
         try:
-            result = function()
+            result = call()
         except JournalFullError:
-            report(f"< {thread} full")
+            report(json.dumps(["<", thread, "full"]))
             time.sleep(0.001)
             return False
-        report(f"< {thread} {result if isinstance(result, str) else ''}")
+        report(json.dumps(["<", thread, result], default=lambda _: None))
         return True
 
     def run(self) -> None:
@@ -104,40 +105,39 @@ class Load:
         try:
             function(argument)
         except BaseException:
-            report("! " + traceback.format_exc()[-3000:].replace("\n", "\\n"))
+            report(json.dumps(["!", str(argument), traceback.format_exc()[-3000:]]))
             raise
 
-    def work(self, thread: object) -> None:
+    def work(self, thread: int) -> None:
         """Route, and give feedback of all kinds, at once and late."""
         generator = random.Random(f"{self.seed} {thread}")
         waiting: deque[Pending] = deque()
-        router = self.router
-        for number in self.late[int(str(thread)) :: WORKERS]:
-            self.call(thread, f"reward {number}", partial(router.observe, number, reward=0.5))
+        for number in self.late[thread::WORKERS]:
+            self.observe(thread, number, reward=0.5)
         while True:
             self.route(thread, waiting)
             if len(waiting) > generator.randrange(60):
                 self.give_feedback(thread, waiting, generator)
 
-    def route(self, thread: object, waiting: "deque[Pending]") -> None:
+    def route(self, thread: int, waiting: deque[Pending]) -> None:
         """Make a decision; what it was made at is known unless a price changed meanwhile."""
-        before = dict(self.begun)
+        before, levels = dict(self.begun), dict(self.levels)
         is_calm = before == self.done
-        decisions: list[Decision] = []
 
-        def decide() -> str:
-            decisions.append(self.router.route())
-            return f"{decisions[0].id} {decisions[0].model}"
-
-        levels = dict(self.levels)
-        if self.call(thread, "route", decide):
-            decision = decisions[0]
+        def decide() -> tuple[int, str]:
+            decision = self.router.route()
             is_sure = is_calm and before == self.begun and decision.model in PRICED
             waiting.append(Pending(decision.id, levels[decision.model] if is_sure else None))
+            return decision.id, decision.model
 
-    def give_feedback(
-        self, thread: object, waiting: "deque[Pending]", generator: random.Random
-    ) -> None:
+        self.call(thread, ["route"], decide)
+
+    def observe(self, thread: int, number: int, **feedback: float) -> bool:
+        """Report an outcome of a decision."""
+        what = ["observe", [(number, feedback)]]
+        return self.call(thread, what, partial(self.router.observe, number, **feedback))  # type: ignore[arg-type]
+
+    def give_feedback(self, thread: int, waiting: deque[Pending], generator: random.Random) -> None:
         """Report an outcome of the oldest decision, or two halves of it, or a batch."""
         router = self.router
         number, level = waiting.popleft()
@@ -149,29 +149,27 @@ class Load:
         if kind == "many":
             batch = [number, *(waiting.popleft().id for _ in range(min(5, len(waiting))))]
             costs = [generator.randrange(2000) * CENT for _ in batch]
-            what = " ".join(f"{k} {c!r}" for k, c in zip(batch, costs, strict=True))
-            self.call(thread, f"many {what}", partial(router.observe_many, batch, costs=costs))
+            given = [(k, {"cost": c}) for k, c in zip(batch, costs, strict=True)]
+            many = partial(router.observe_many, batch, costs=costs)
+            self.call(thread, ["observe", given], many)
         elif kind in {"error", "refusal", "timeout"}:
+            # A refusal is a reward of 0, whose cost is still to come.
             bill = cost if kind == "timeout" else None
-            what = f"fail {number} {kind} {bill!r}"
-            self.call(thread, what, partial(router.fail, number, kind, cost=bill))
+            counted = {"reward": 0.0} if kind == "refusal" else {"cost": bill or 0.0}
+            fail = partial(router.fail, number, kind, cost=bill)
+            self.call(thread, ["fail", [(number, counted)], kind], fail)
         elif kind == "cost" and level is not None:
             tokens = Tokens(generator.randrange(4000), generator.randrange(4000))
             bill = (tokens.input + tokens.output) * level * BILL_PER_TOKEN
-            what = f"cost {number} {bill!r}"
+            what = ["observe", [(number, {"cost": bill})]]
             self.call(thread, what, partial(router.observe, number, tokens=tokens))
         elif kind == "both":
-            what = f"both {number} {cost!r}"
-            self.call(thread, what, partial(router.observe, number, reward=0.25, cost=cost))
-        else:
-            if kind != "reward":
-                what = f"cost {number} {cost!r}"
-                if not self.call(thread, what, partial(router.observe, number, cost=cost)):
-                    return
+            self.observe(thread, number, reward=0.25, cost=cost)
+        elif kind == "reward" or self.observe(thread, number, cost=cost):
             if kind in {"reward", "apart"}:
-                self.call(thread, f"reward {number}", partial(router.observe, number, reward=0.75))
+                self.observe(thread, number, reward=0.75)
             if kind == "again":
-                self.call(thread, f"again {number}", partial(self.repeat, number))
+                self.call(thread, ["again"], partial(self.repeat, number))
 
     def repeat(self, number: int) -> None:
         """Observe a cost that has been observed: it must be refused."""
@@ -181,7 +179,7 @@ class Load:
             return
         raise AssertionError(f"the cost of {number} counted twice")
 
-    def administer(self, thread: object) -> None:
+    def administer(self, thread: str) -> None:
         """Change models, prices and the budget, and end stages."""
         router = self.router
         generator = random.Random(f"{self.seed} {thread}")
@@ -198,20 +196,20 @@ class Load:
                 self.change_price(thread, generator.choice(PRICED), generator.randrange(1, 9))
             elif kind == "budget":
                 budget = generator.randrange(1, 3000) * CENT
-                self.call(thread, f"budget {budget!r}", partial(router.set_budget, budget))
+                self.call(thread, ["budget", budget], partial(router.set_budget, budget))
             elif kind == "stage":
-                self.call(thread, "stage", self.advance)
+                self.call(thread, ["stage"], self.advance)
             elif kind == "add" and fresh:
                 name = fresh.pop()
-                if self.call(thread, f"add {name}", partial(router.add_model, Model(name, 0.5))):
+                if self.call(thread, ["add", name], partial(router.add_model, Model(name, 0.5))):
                     added.append(name)
             elif kind == "retire" and len(added) > 2:
                 name = added[0]
-                if self.call(thread, f"retire {name}", partial(router.retire_model, name)):
+                if self.call(thread, ["retire", name], partial(router.retire_model, name)):
                     del added[0]
             time.sleep(generator.uniform(0.0, 0.006))
 
-    def change_price(self, thread: object, name: str, level: int) -> None:
+    def change_price(self, thread: str, name: str, level: int) -> None:
         """Change a price, so that other threads can tell at which one they decide."""
         self.begun[name] += 1
 
@@ -219,13 +217,13 @@ class Load:
             self.router.update_model(name, price=price(level))
             self.levels[name] = level
 
-        self.call(thread, f"price {name} {level}", change)
+        self.call(thread, ["price", name, level], change)
         self.done[name] += 1
 
-    def advance(self) -> str:
+    def advance(self) -> tuple[int, tuple[str, ...]]:
         """End the stage."""
         deployment = self.router.advance_stage()
-        return f"{deployment.stage} {','.join(deployment.models)}"
+        return deployment.stage, deployment.models
 
 
 def work_until_killed(path: Path, seed: int, late: Sequence[int]) -> None:

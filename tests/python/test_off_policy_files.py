@@ -1,6 +1,5 @@
 """Logs from the sinks' files, joined with outcomes, and ``stageroute evaluate`` over them."""
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -16,6 +15,9 @@ from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, InvalidInputError, MissingExtraError
 from stageroute.off_policy import read_log
+
+pyarrow = pytest.importorskip("pyarrow", reason="left out: stageroute[parquet] is not installed")
+csv, parquet = (pytest.importorskip(f"pyarrow.{name}") for name in ("csv", "parquet"))
 
 COSTS = {"a": 0.0005, "b": 0.001, "c": 0.004}
 QUALITIES = {"a": 0.3, "b": 0.5, "c": 0.8}
@@ -38,32 +40,20 @@ def drive(sink: Sink, queries: int = 2_000) -> list[dict[str, Any]]:
     return outcomes
 
 
-def write_lines(path: Path, rows: Rows) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def write_csv(path: Path, rows: Rows) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def write_parquet(path: Path, rows: Rows) -> Path:
-    pa = pytest.importorskip("pyarrow")
-    __import__("pyarrow.parquet").parquet.write_table(pa.Table.from_pylist(list(rows)), path)
+def write(path: Path, rows: Rows) -> Path:
+    """Write outcomes, or a log, in the format that the name asks for."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        table = pyarrow.Table.from_pylist(list(rows))
+        write_table = csv.write_csv if path.suffix == ".csv" else parquet.write_table
+        write_table(table, path)
     return path
 
 
 @pytest.mark.parametrize("log", ["log.jsonl", "log"])
-@pytest.mark.parametrize(
-    ("suffix", "write"),
-    [(".jsonl", write_lines), (".csv", write_csv), (".parquet", write_parquet)],
-)
-def test_what_the_sinks_wrote_comes_back(tmp_path: Path, log: str, suffix: str, write: Any) -> None:
-    pytest.importorskip("pyarrow")
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_what_the_sinks_wrote_comes_back(tmp_path: Path, log: str, suffix: str) -> None:
     path = tmp_path / log
     sink = JsonLinesSink(path) if path.suffix else ParquetSink(path)
     rows: list[LoggedDecision] = []
@@ -97,7 +87,7 @@ def log(tmp_path: Path) -> Path:
         }
         for k in range(6)
     ]  # fmt: skip
-    return write_lines(tmp_path / "log.jsonl", rows)
+    return write(tmp_path / "log.jsonl", rows)
 
 
 def test_outcomes_come_apart_late_twice_and_for_others(log: Path, tmp_path: Path) -> None:
@@ -109,7 +99,7 @@ def test_outcomes_come_apart_late_twice_and_for_others(log: Path, tmp_path: Path
         {"id": 99, "reward": 1.0},
         {"id": 4, "reward": None},
     ]
-    joined = read_log(log, write_lines(tmp_path / "o.jsonl", outcomes))
+    joined = read_log(log, write(tmp_path / "o.jsonl", outcomes))
     assert (joined.repeated, joined.unmatched) == (2, 1)
     assert joined.data.reward.tolist() == pytest.approx(
         [math.nan, 0.25, math.nan, 0.5, math.nan, math.nan], nan_ok=True
@@ -129,7 +119,7 @@ def test_outcomes_and_groups_may_stand_in_the_log(log: Path, tmp_path: Path) -> 
     for k, row in enumerate(reversed(rows)):
         row |= {"reward": k / 10, "cost": 0.001}
     # In any order: an id is a place in time.
-    joined = read_log(write_lines(tmp_path / "l.jsonl", rows[::-1]), group="stage")
+    joined = read_log(write(tmp_path / "l.jsonl", rows[::-1]), group="stage")
     assert joined.data.reward.tolist() == [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     assert joined.data.group is not None
     assert joined.data.group.tolist() == ["1"] * 3 + ["2"] * 3
@@ -137,7 +127,7 @@ def test_outcomes_and_groups_may_stand_in_the_log(log: Path, tmp_path: Path) -> 
 
 def test_groups_may_stand_in_the_outcomes(log: Path, tmp_path: Path) -> None:
     rows: Rows = [{"id": k, "reward": 1.0, "task": "xy"[k % 2]} for k in range(5)]
-    for write, name in ((write_lines, "o.jsonl"), (write_csv, "o.csv")):
+    for name in ("o.jsonl", "o.csv"):
         data = read_log(log, write(tmp_path / name, rows), group="task").data
         assert data.group is not None
         assert data.group.tolist() == ["x", "y", "x", "y", "x", ""]
@@ -146,16 +136,13 @@ def test_groups_may_stand_in_the_outcomes(log: Path, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_used(log: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "not.parquet").write_text("no")
     (tmp_path / "notes.txt").touch()
-    write_lines(
-        tmp_path / "twice.jsonl", [json.loads(line) for line in log.read_text().splitlines() * 2]
-    )
-    write_lines(tmp_path / "other.jsonl", [{"id": 1, "text": "hello"}])
-    bad = write_lines(tmp_path / "bad.jsonl", [{"id": 1, "reward": "good"}])
-    large = write_lines(tmp_path / "large.jsonl", [{"id": 1, "reward": 7.0}])
+    write(tmp_path / "twice.jsonl", [json.loads(line) for line in log.read_text().splitlines() * 2])
+    write(tmp_path / "other.jsonl", [{"id": 1, "text": "hello"}])
+    bad = write(tmp_path / "bad.jsonl", [{"id": 1, "reward": "good"}])
+    large = write(tmp_path / "large.jsonl", [{"id": 1, "reward": 7.0}])
     for name, message in {
         "absent.jsonl": "there is no such file or folder",
         "empty.jsonl": "holds no decision",
@@ -185,7 +172,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
 def files(tmp_path: Path) -> list[str]:
     """A log and its outcomes, as arguments."""
     outcomes = drive(JsonLinesSink(tmp_path / "log.jsonl"))
-    write_lines(tmp_path / "outcomes.jsonl", outcomes[:1_900])
+    write(tmp_path / "outcomes.jsonl", outcomes[:1_900])
     return [str(tmp_path / "log.jsonl"), "--outcomes", str(tmp_path / "outcomes.jsonl")]
 
 

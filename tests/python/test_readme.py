@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stageroute
-from stageroute import _core
+from stageroute import Fleet, StageRouter, _core
 from stageroute.policies import check_policy
 
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -45,15 +45,19 @@ def test_every_command_of_the_readme_exists(root: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("thing", [_core.solve_routing_lp, stageroute.StageRouter, check_policy])
-def test_docstring_examples(thing: object) -> None:
-    known = (stageroute.StageRouter, _core.solve_routing_lp, check_policy)
-    names: dict[str, object] = {one.__name__: one for one in known}
+DOCUMENTED: dict[str, object] = {
+    thing.__name__: thing for thing in (StageRouter, Fleet, _core.solve_routing_lp, check_policy)
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring_examples(name: str) -> None:
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
     with np.printoptions(precision=8):
-        results = [runner.run(test) for test in finder.find(thing, "example", globs=dict(names))]
-    assert sum(result.attempted for result in results) > 0
-    assert sum(result.failed for result in results) == 0
+        for test in finder.find(DOCUMENTED[name], name, globs=dict(DOCUMENTED)):
+            runner.run(test)
+    assert runner.tries > 0
+    assert runner.failures == 0
 
 
 def test_a_build_without_optimisation_warns_at_import(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_observe_many_is_all_or_nothing() -> None:
     rewards = np.full(10, 0.5)
     rewards[7] = 2.0
     for batch, values, error, message in (
-        (ids, {"rewards": rewards}, InvalidInputError, "element 7: reward = 2.*nothing of the b"),
+        (ids, {"rewards": rewards}, InvalidInputError, "element 7: reward = 2.*nothing of"),
         ([0, 1, 0], {"rewards": [0.1, 0.1, 0.1]}, AlreadyObservedError, "element 2"),
         ([0], {"costs": [0.1, 0.2]}, InvalidInputError, "costs has 2 elements; it must have 1"),
         ([0], {}, InvalidInputError, "got neither"),
@@ -241,7 +241,7 @@ def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
         (make, {"time_limit": 0.0}, "time_limit = 0.0: must be finite and above 0, in seconds"),
         (make, {"pacing_horizon": 0.5}, "pacing_horizon = 0.5: must be finite and at least 1"),
         (make, {"seed": -1}, r"seed = -1: must be a whole number in \[0, 2\*\*64\)"),
-        (make, {"confidence": "magic"}, "confidence family = 'magic': must be one of paper, bern"),
+        (make, {"confidence": "magic"}, "confidence family = 'magic': must be one of paper"),
         (a_model, {"throughput_cap": 0.0}, r"throughput_cap of model 'm' = .*a share in \(0, 1\]"),
         (a_model, {"throughput_cap": 1.1}, r"throughput_cap of model 'm' = .*a share in \(0, 1\]"),
         (
@@ -261,8 +261,8 @@ def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
         (Confidence, {"min_visits": -1}, "min_visits = .*: must be a whole number, not negative"),
         (Confidence, {"initial_reward_ucb": 1.5}, r"initial_reward_ucb = .*: must be in \[0, 1\]"),
         (Confidence, {"cost_floor": -0.1}, "cost_floor = .*: must be finite and not negative"),
-        (Confidence, {"cost_ceiling": 0.0}, "cost_ceiling = .*: must be finite and above cost_flo"),
-        (Confidence, {"initial_cost_lcb": -1.0}, "initial_cost_lcb = .*finite and at least cost_f"),
+        (Confidence, {"cost_ceiling": 0.0}, "cost_ceiling = .*: must be finite and above"),
+        (Confidence, {"initial_cost_lcb": -1.0}, "initial_cost_lcb = .*finite and at least"),
     ],
 )
 def test_bad_settings(thing: Callable[..., object], fields: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 """The whole router, killed at any moment: nothing acknowledged is lost, nothing counts twice."""
 
+import json
 import os
 import random
 import shutil
@@ -24,19 +25,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @dataclass
-class Outcome:
-    """What a decision has had."""
-
-    has_reward: bool = False
-    has_cost: bool = False
-
-
-@dataclass
 class Known:
     """Everything that the router must know, as far as it was acknowledged or found out."""
 
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    """By decision, those that were made without a word included."""
+    outcomes: dict[int, set[str]] = field(default_factory=dict)
+    """What each decision has had, those that were made without a word included."""
     count: Counter[str] = field(default_factory=Counter)
     billed: float = 0.0
     repeated: tuple[int, int] = (0, 0)
@@ -48,133 +41,105 @@ class Known:
     stage: int = 1
     live: tuple[str, ...] | None = None
 
-    def take(self, what: str, result: str) -> None:
+    def take(self, what: list[Any], result: Any) -> None:
         """Note that a call was done."""
-        words = what.split()
-        self.count[words[0]] += 1
-        match words:
+        self.count[what[0]] += 1
+        match what:
             case ["route"]:
-                decision = int(result.split()[0])
-                assert decision not in self.outcomes, "an id was given twice"
-                self.outcomes[decision] = Outcome()
+                assert result[0] not in self.outcomes, "an id was given twice"
+                self.outcomes[result[0]] = set()
+            case ["observe" | "fail", given, *reason]:
+                self.count.update(reason)
+                for number, feedback in given:
+                    self.observe(number, feedback)
+            case ["again"]:
+                self.repeated = self.repeated[0] + 1, self.repeated[1] + 1
             case ["price", name, level]:
-                self.levels[name] = int(level)
+                self.levels[name] = level
             case ["budget", budget]:
-                self.budget = float(budget)
+                self.budget = budget
             case ["add", name]:
                 self.added.append(name)
             case ["retire", name]:
                 self.retired.add(name)
             case ["stage"]:
-                stage, live = result.split()
-                assert int(stage) == self.stage + 1
-                self.stage, self.live = int(stage), tuple(live.split(","))
-            case ["open"]:
-                pass
+                stage, live = result
+                assert stage == self.stage + 1
+                self.stage, self.live = stage, tuple(live)
             case _:
-                self._take_feedback(words)
+                assert what == ["open"]
 
-    def _take_feedback(self, words: list[str]) -> None:
-        match words:
-            case ["reward", number]:
-                self.observe(number, reward=True)
-            case ["cost", number, cost]:
-                self.observe(number, cost=float(cost))
-            case ["both", number, cost]:
-                self.observe(number, reward=True, cost=float(cost))
-            case ["many", *batch]:
-                for number, cost in zip(batch[::2], batch[1::2], strict=True):
-                    self.observe(number, cost=float(cost))
-            case ["fail", number, "refusal" as reason, _]:
-                # A reward of 0, whose cost is still to come.
-                self.count[reason] += 1
-                self.observe(number, reward=True)
-            case ["fail", number, reason, cost]:
-                self.count[reason] += 1
-                self.observe(number, cost=0.0 if cost == "None" else float(cost))
-            case ["again", _]:
-                self.repeated = self.repeated[0] + 1, self.repeated[1] + 1
-            case _:
-                raise AssertionError(f"no such call: {words}")
-
-    def observe(self, number: str, *, reward: bool = False, cost: float | None = None) -> None:
+    def observe(self, number: int, feedback: dict[str, float]) -> None:
         """Note feedback; the same twice is the router's mistake."""
-        outcome = self.outcomes[int(number)]
-        assert not (reward and outcome.has_reward)
-        assert not (cost is not None and outcome.has_cost)
-        outcome.has_reward |= reward
-        outcome.has_cost |= cost is not None
-        self.billed += cost or 0.0
-        self.count["rewards"] += reward
-        self.count["costs"] += cost is not None
+        assert self.outcomes[number].isdisjoint(feedback)
+        self.outcomes[number].update(feedback)
+        self.billed += feedback.get("cost", 0.0)
+        self.count.update(f"{kind}s" for kind in feedback)
 
 
-def read(report: list[str], known: Known) -> list[str]:
+def read(report: list[str], known: Known) -> list[list[Any]]:
     """Note what was acknowledged; return the calls that were under way at the end."""
-    under_way: dict[str, str] = {}
+    under_way: dict[str, list[Any]] = {}
     for line in report:
-        sign, thread, rest = [*line.split(" ", 2), ""][:3]
-        assert sign in "<>", line.replace("\\n", "\n")
+        sign, thread, value = json.loads(line)
+        assert sign in "<>", value
         if sign == ">":
             assert thread not in under_way
-            under_way[thread] = rest
+            under_way[thread] = value
         else:
             what = under_way.pop(thread)
-            if rest != "full":
-                known.take(what, rest)
+            if value != "full":
+                known.take(what, value)
     return list(under_way.values())
 
 
-def is_counted(router: StageRouter, number: int, **feedback: float) -> bool:
+def is_counted(router: StageRouter, number: int, kind: str) -> bool:
     """Whether a decision has had such feedback; if not, it has now."""
     try:
-        router.observe(number, **feedback)  # type: ignore[arg-type]
+        router.observe(number, **{kind: 0.0})  # type: ignore[arg-type]
     except AlreadyObservedError:
         return True
     return False
 
 
-def is_done(router: StageRouter, known: Known, what: str) -> bool | None:
-    """Whether a call that was never acknowledged was done all the same; None if nothing tells."""
-    kind, *words = what.split()
-    if kind in {"cost", "reward", "both", "many", "fail"}:
-        has_reward = kind in {"reward", "both"} or "refusal" in words
-        has_cost = kind in {"cost", "both", "many"} or (kind == "fail" and not has_reward)
-        numbers = words[::2] if kind == "many" else words[:1]
-        found = {
-            is_counted(router, int(number), **feedback)
-            for number in numbers
-            for feedback in [{"reward": 0.0}] * has_reward + [{"cost": 0.0}] * has_cost
-        }
-        assert len(found) == 1, f"{what} was done by half"
-        return found.pop()
+def is_done(router: StageRouter, known: Known, what: list[Any]) -> bool:
+    """Whether a call that was never acknowledged was done all the same, if anything tells."""
     models = {model.name: model for model in router.models}
-    return {
-        "price": lambda: models[words[0]].price == price(int(words[1])),
-        "budget": lambda: router.settings.budget == float(words[0]),
-        "add": lambda: words[0] in models,
-        "retire": lambda: router.state(words[0]).is_retired,
-        "stage": lambda: router.deployment.stage == known.stage + 1,
-    }.get(kind, lambda: None)()
+    match what:
+        case ["observe" | "fail", given, *_]:
+            kinds = [(number, kind) for number, feedback in given for kind in feedback]
+            found = {is_counted(router, number, kind) for number, kind in kinds}
+            assert len(found) == 1, f"{what} was done by half"
+            return found.pop()
+        case ["price", name, level]:
+            return models[name].price == price(level)
+        case ["budget", budget]:
+            return bool(router.settings.budget == budget)
+        case ["add", name]:
+            return name in models
+        case ["retire", name]:
+            return router.state(name).is_retired
+        case ["stage"]:
+            return router.deployment.stage == known.stage + 1
+    return False
 
 
-def settle(router: StageRouter, known: Known, under_way: list[str]) -> int:
+def settle(router: StageRouter, known: Known, under_way: list[list[Any]]) -> int:
     """Find out what became of calls that were under way, and note what was done."""
     # It may have died with its tail full.
     router.flush()
     queries = router.counters.queries
     orphans = set(range(queries)) - known.outcomes.keys()
-    assert len(orphans) <= under_way.count("route")
+    assert len(orphans) <= under_way.count(["route"])
     for number in orphans:
-        known.take("route", f"{number}")
+        known.take(["route"], [number])
     done = len(orphans)
     for what in under_way:
-        if what.startswith("again"):
+        if what == ["again"]:
             known.repeated = known.repeated[0], known.repeated[1] + 1
         elif is_done(router, known, what):
             done += 1
-            deployment = router.deployment
-            known.take(what, f"{deployment.stage} {','.join(deployment.models)}")
+            known.take(what, [router.deployment.stage, router.deployment.models])
     return done
 
 
@@ -208,7 +173,7 @@ def check_decisions(router: StageRouter, known: Known) -> None:
     numbers = range(max(0, queries - OPEN_DECISIONS), queries)
     for what in ("reward", "cost"):
         for has_had in (True, False):
-            group = [k for k in numbers if getattr(known.outcomes[k], f"has_{what}") == has_had]
+            group = [k for k in numbers if (what in known.outcomes[k]) == has_had]
             effect = "repeated" if has_had else "counted"
             assert feed(router, f"{what}s", group) == Counter({effect: len(group)})
     with pytest.raises(UnknownDecisionError):
@@ -251,7 +216,7 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(journal_path: Path, tmp_
         # Every fourth is killed about when it opens the journal.
         delay = generator.uniform(0.0, 0.03) if life % 4 == 3 else generator.uniform(0.05, 0.25)
         newest = sorted(known.outcomes)[-OPEN_DECISIONS // 4 :]
-        late = [number for number in newest if not known.outcomes[number].has_reward][-30:]
+        late = [number for number in newest if "reward" not in known.outcomes[number]][-30:]
         report = run_and_kill(delay, work_until_killed, journal_path, life, late)
         under_way = read(report, known)
         assert len(under_way) <= WORKERS + 1
@@ -269,4 +234,5 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(journal_path: Path, tmp_
     print(known.count)
     assert compacted > LIVES // 4
     assert cut > 0
-    assert min(known.count.values()) > 0
+    calls = {"route", "observe", "fail", "again", "price", "budget", "add", "retire", "stage"}
+    assert known.count.keys() >= calls

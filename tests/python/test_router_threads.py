@@ -185,7 +185,8 @@ def test_threads_end_with_close_and_with_the_router(journal_path: Path) -> None:
     assert own_threads() == []
     # A router that is forgotten frees its journal too, with all that it took.
     for life in range(3):
-        router = make(**everything, decision_log=DecisionLog(list))
+        log = DecisionLog(list)
+        router = make(**everything, decision_log=log)
         assert router.counters.queries == 1 + 25 * life
         for _ in range(25):
             router.route()
@@ -194,12 +195,14 @@ def test_threads_end_with_close_and_with_the_router(journal_path: Path) -> None:
         gc.collect()
         assert reference() is None
         wait_until(lambda: not own_threads())
+        log.flush()
+        log.close()
 
 
 @pytest.mark.parametrize("controller", ["inline", "background"])
 def test_everything_at_once_from_many_threads(journal_path: Path, controller: str) -> None:
     """All methods from eight threads, stages that end by themselves, a journal: it all adds up."""
-    batches: list[int] = []
+    ids: list[int] = []
     again = partial(
         make,
         models=[Model(name, 0.6) for name in FOUR],
@@ -210,7 +213,9 @@ def test_everything_at_once_from_many_threads(journal_path: Path, controller: st
     )
     router = again(
         start_models=(lambda _: time.sleep(0.001)) if controller == "background" else None,
-        decision_log=DecisionLog(lambda batch: batches.append(len(batch)), seconds=0.01),
+        decision_log=DecisionLog(
+            lambda batch: ids.extend(batch.columns["id"].tolist()), seconds=0.001
+        ),
     )
     made: list[int] = [0] * 8
 
@@ -243,7 +248,8 @@ def test_everything_at_once_from_many_threads(journal_path: Path, controller: st
     run_threads(8, work)
     router.close()
     counters = router.counters
-    assert counters.queries == counters.rewards == counters.costs == sum(made) == sum(batches)
+    assert counters.queries == counters.rewards == counters.costs == sum(made)
+    assert ids == list(range(counters.queries))
     assert counters.in_flight == pytest.approx(0.0, abs=1e-9)
     with again() as router:
         assert router.counters == counters
