@@ -18,8 +18,8 @@ from stageroute.datasets import (
     RELEASE_ORDER,
     ROUTERBENCH_MODELS,
     OutcomeTable,
+    formats,
     read_table,
-    routerbench_pickle,
     routerbench_synthetic,
 )
 from stageroute.datasets import table_from_routerbench_frame as from_frame
@@ -202,8 +202,8 @@ def test_missing_extra(
 def published(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     """Make `content` pass for the published RouterBench file."""
     digest = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_SHA256", digest)
+    monkeypatch.setattr(formats, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    monkeypatch.setattr(formats, "ROUTERBENCH_PICKLE_SHA256", digest)
 
 
 def wide_frame() -> Any:
@@ -264,7 +264,7 @@ def test_pickle_is_refused_without_consent_and_unless_it_is_the_published_file(
     assert f"{len(content)} bytes, but RouterBench's routerbench_0shot.pkl has 99567659" in refusal(
         path, allow_pickle=True
     )
-    monkeypatch.setattr(routerbench_pickle, "ROUTERBENCH_PICKLE_BYTES", len(content))
+    monkeypatch.setattr(formats, "ROUTERBENCH_PICKLE_BYTES", len(content))
     message = refusal(path, allow_pickle=True)
     assert hashlib.sha256(content).hexdigest() in message
     assert "not unpickled" in message

@@ -1,23 +1,23 @@
-"""Turn one file into named columns: CSV, parquet and NPZ.
+"""Turn one file into named columns or arrays: CSV, parquet, NPZ, and the RouterBench pickle.
 
 Nothing here knows the rules of an outcome table; :mod:`stageroute.datasets.readers` does.
 """
 
 import csv
+import hashlib
 import io
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stageroute.checks import import_extra
 from stageroute.datasets.table import MAX_LABEL_CHARS
-from stageroute.errors import DatasetError, MissingExtraError
-
-__all__ = ["Columns", "Role", "labels", "read_csv", "read_npz", "read_parquet"]
+from stageroute.errors import DatasetError
 
 Role = Literal["label", "number", "prompt"] | None
 """What a column is read as; ``None``: it is not read at all.
@@ -27,84 +27,63 @@ Labels are short and in every row; prompts are of any length, "" where there is 
 Columns = dict[str, NDArray[Any]]
 """Columns of one file, by name and in file order; every array has one value per row."""
 
-MAX_CELL_CHARS = 16_000_000
+MAX_CELL_CHARS: Final = 16_000_000
+
+# routerbench_0shot.pkl of the dataset withmartian/routerbench on the Hugging Face Hub, revision
+# 784021482c3f320c6619ed4b3bb3b41a21424fcb: 36,497 rows, 11 models.
+ROUTERBENCH_PICKLE_BYTES = 99_567_659
+ROUTERBENCH_PICKLE_SHA256 = "ba4f77f19517610a707c374e99322d7750c30fc4ae7ff5527888595a1e65d36d"
 
 
-def _check_header(header: Sequence[str]) -> None:
+def check_header(header: Sequence[str]) -> None:
+    """Refuse names that appear twice."""
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise DatasetError(f"column {repeated[0]!r} appears twice; column names must be unique")
 
 
 def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
-    """Read the columns that have a role from a UTF-8 CSV file with a header line.
-
-    An empty numeric cell is a missing value (NaN).
-
-    Raises
-    ------
-    DatasetError
-        The file is empty, not UTF-8, not well-formed, or a numeric cell is not a number.
-    """
+    """Read the columns that have a role from a UTF-8 CSV file; an empty number is NaN."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    header, rows, lines = _csv_rows(text)
-    _check_header(header)
-    columns: Columns = {}
-    for index, name in enumerate(header):
-        kind = role(name)
-        if kind is None:
-            continue
-        cells = [row[index] for row in rows]
-        if kind == "number":
-            columns[name] = _parse_numbers(name, cells, lines)
-        else:
-            columns[name] = _TEXTS[kind](name, cells)
-    return columns
-
-
-def _csv_rows(text: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows and the line each row ends on."""
     previous_limit = csv.field_size_limit(MAX_CELL_CHARS)  # prompts pass the default of 131,072
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
-        if not header:
-            raise DatasetError("the file is empty; it needs a header line and at least one row")
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DatasetError(
-                    f"line {reader.line_num} has {len(row)} cells but the header has "
-                    f"{len(header)}; the file may be cut short"
-                )
-            rows.append(row)
-            lines.append(reader.line_num)
+        rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise DatasetError(f"line {reader.line_num} is not valid CSV: {error}") from error
     finally:
         csv.field_size_limit(previous_limit)
-    return header, rows, lines
-
-
-def _parse_numbers(name: str, cells: list[str], lines: list[int]) -> NDArray[np.float64]:
-    values = np.full(len(cells), np.nan)
-    for row, cell in enumerate(cells):
-        stripped = cell.strip()
-        if not stripped:
-            continue
-        try:
-            values[row] = float(stripped)
-        except ValueError:
+    if not header:
+        raise DatasetError("the file is empty; it needs a header line and at least one row")
+    check_header(header)
+    for line, row in rows:
+        if len(row) != len(header):
             raise DatasetError(
-                f"column {name!r}, line {lines[row]}: {cell[:80]!r} is not a number"
-            ) from None
-    return values
+                f"line {line} has {len(row)} cells but the header has {len(header)}; the file may "
+                "be cut short"
+            )
+    columns: Columns = {}
+    for index, name in enumerate(header):
+        kind = role(name)
+        if kind == "number":
+            columns[name] = np.array([_number(name, line, row[index]) for line, row in rows])
+        elif kind is not None:
+            columns[name] = _TEXTS[kind](name, [row[index] for _, row in rows])
+    return columns
+
+
+def _number(column: str, line: int, cell: str) -> float:
+    stripped = cell.strip()
+    try:
+        return float(stripped) if stripped else np.nan
+    except ValueError:
+        raise DatasetError(
+            f"column {column!r}, line {line}: {cell[:80]!r} is not a number"
+        ) from None
 
 
 def labels(name: str, values: Sequence[object]) -> NDArray[np.str_]:
@@ -134,27 +113,14 @@ _TEXTS: dict[str, Callable[[str, Sequence[object]], NDArray[Any]]] = {
 
 
 def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
-    """Read the columns that have a role from a parquet file; a null number is NaN.
-
-    Raises
-    ------
-    MissingExtraError
-        pyarrow is not installed.
-    DatasetError
-        The file is not parquet, is damaged, or a column holds something else than its role says.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading .parquet needs pyarrow: pip install 'stageroute[parquet]'"
-        ) from error
+    """Read the columns that have a role from a parquet file; a null number is NaN."""
+    pa = import_extra("pyarrow", "reading .parquet", "parquet")
+    pq = import_extra("pyarrow.parquet", "reading .parquet", "parquet")
     try:
         # From memory: an unfinished or replaced file cannot be seen half-way.
         file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
         header = [str(name) for name in file.schema_arrow.names]
-        _check_header(header)
+        check_header(header)
         wanted = {name: kind for name in header if (kind := role(name)) is not None}
         table = file.read(columns=list(wanted))
         table.validate(full=True)  # pyarrow reads damaged text without a look at it
@@ -164,35 +130,24 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
         ) from error
     columns: Columns = {}
     for name, kind in wanted.items():
-        column = table.column(name)
-        if kind == "number":
-            columns[name] = _arrow_numbers(name, column, pa)
-        else:
+        column, is_a = table.column(name), pa.types
+        if kind != "number":
             columns[name] = _TEXTS[kind](name, column.to_pylist())
+            continue
+        stored = column.type
+        if not (is_a.is_integer(stored) or is_a.is_floating(stored) or is_a.is_null(stored)):
+            first = f"; first value {column[0].as_py()!r}" if len(column) else ""
+            raise DatasetError(f"column {name!r} holds {stored}, not numbers{first}")
+        # float32 is widened first, so that every later sum runs in double precision.
+        columns[name] = column.cast(pa.float64(), safe=False).to_numpy()
     return columns
 
 
-def _arrow_numbers(name: str, column: Any, pa: Any) -> NDArray[np.float64]:
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        first = f"; first value {column[0].as_py()!r}" if len(column) else ""
-        raise DatasetError(f"column {name!r} holds {kind}, not numbers{first}")
-    # float32 is widened first, so that every later sum runs in double precision.
-    values = column.cast(pa.float64(), safe=False).to_numpy()
-    return np.array(values, dtype=np.float64)
-
-
 def read_npz(path: Path) -> Columns:
-    """Read all arrays of an ``.npz`` file, never unpickling anything.
-
-    Raises
-    ------
-    DatasetError
-        The file is not an NPZ archive, is damaged, or holds an array of Python objects.
-    """
+    """Read all arrays of an ``.npz`` file, never unpickling anything."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_header(archive.namelist())
+            check_header(archive.namelist())
         with np.load(path, allow_pickle=False) as loaded:
             return {name: np.asarray(loaded[name]) for name in loaded.files}
     except DatasetError:
@@ -202,3 +157,32 @@ def read_npz(path: Path) -> Columns:
             "not a readable .npz file (empty, cut short, damaged, or with arrays of Python "
             f"objects): {error}"
         ) from error
+
+
+def read_routerbench_pickle(path: Path, *, allow_pickle: bool) -> Any:
+    """Read the frame in ``routerbench_0shot.pkl``, and refuse any other pickle."""
+    if not allow_pickle:
+        raise DatasetError(
+            "unpickling a file runs whatever code it contains; if this is RouterBench's "
+            "routerbench_0shot.pkl, pass allow_pickle=True (size and SHA-256 are checked first)"
+        )
+    size = path.stat().st_size
+    if size != ROUTERBENCH_PICKLE_BYTES:
+        raise DatasetError(
+            f"{size} bytes, but RouterBench's routerbench_0shot.pkl has "
+            f"{ROUTERBENCH_PICKLE_BYTES}; not unpickled. Download it again, or convert other data "
+            "to .parquet, .csv or .npz"
+        )
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != ROUTERBENCH_PICKLE_SHA256:
+        raise DatasetError(
+            f"SHA-256 is {digest}, but RouterBench's routerbench_0shot.pkl has "
+            f"{ROUTERBENCH_PICKLE_SHA256}; not unpickled. Download it again"
+        )
+    pd = import_extra("pandas", "reading the RouterBench pickle", "pickle")
+    # The very bytes that were checked: the file may change between two reads.
+    frame = pd.read_pickle(io.BytesIO(content))
+    if not isinstance(frame, pd.DataFrame):
+        raise DatasetError(f"the pickle holds a {type(frame).__name__}, not a DataFrame")
+    return frame

@@ -6,8 +6,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Messages", "PriceChange"]
-
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 

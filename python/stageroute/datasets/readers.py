@@ -1,44 +1,40 @@
 """Read an outcome table from a file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute.datasets.formats import Columns, Role, labels, read_csv, read_npz, read_parquet
-from stageroute.datasets.routerbench_pickle import read_routerbench_pickle
+from stageroute.datasets.formats import (
+    Columns,
+    Role,
+    check_header,
+    labels,
+    read_csv,
+    read_npz,
+    read_parquet,
+    read_routerbench_pickle,
+)
 from stageroute.datasets.table import (
     OutcomeTable,
     checked_labels,
     checked_matrix,
+    checked_models,
     model_positions,
 )
 from stageroute.errors import DatasetError
 
-__all__ = ["read_table", "table_from_routerbench_frame"]
-
-_REWARD, _COST = "reward:", "cost:"
-_FRAME_COST = "|total_cost"
-_COLUMN_READERS: dict[str, Callable[[Path, Callable[[str], Role]], Columns]] = {
+FRAME_COST: Final = "|total_cost"
+COLUMN_READERS: Final[dict[str, Callable[[Path, Callable[[str], Role]], Columns]]] = {
     ".parquet": read_parquet,
     ".csv": read_csv,
 }
-
-
-@dataclass
-class _Outcomes:
-    """What a file holds before any choice of rows or models; fields as in `OutcomeTable`."""
-
-    models: Sequence[str]
-    reward: NDArray[Any]
-    cost: NDArray[Any]
-    query_id: NDArray[np.str_] | None
-    task: NDArray[np.str_] | None
-    weights: NDArray[Any] | None = None
-    prompts: NDArray[np.object_] | None = None
+OTHER_FIELDS: Final = {
+    "query_id": "query_id", "task": "eval_name", "weights": "weight", "prompts": "prompt",
+}  # fmt: skip
+"""Columns of what a table may have beside outcomes."""
 
 
 def read_table(
@@ -89,10 +85,10 @@ def read_table(
     """
     path = Path(path)
     try:
-        outcomes = _read(path, allow_pickle=allow_pickle)
+        columns = _read(path, allow_pickle=allow_pickle)
         if weights is not None:
-            outcomes.weights = _matched_weights(Path(weights), outcomes)
-        return _build(outcomes, name or path.stem, models, drop_missing=drop_missing)
+            columns["weight"] = _matched_weights(Path(weights), columns)
+        return _build(columns, name or path.stem, models, drop_missing=drop_missing)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     except OSError as error:
@@ -100,86 +96,79 @@ def read_table(
         raise DatasetError(f"{error.filename or path}: cannot be read: {reason}") from error
 
 
-def _read(path: Path, *, allow_pickle: bool) -> _Outcomes:
+def _read(path: Path, *, allow_pickle: bool) -> Columns:
+    """Read columns as a CSV file names them, and ``weight`` where the file has weights."""
     suffix = path.suffix.lower()
-    if suffix in _COLUMN_READERS:
-        return _from_columns(_COLUMN_READERS[suffix](path, _outcome_role))
+    if suffix in COLUMN_READERS:
+        return COLUMN_READERS[suffix](path, _outcome_role)
     if suffix == ".npz":
         return _from_arrays(read_npz(path))
     if suffix == ".pkl":
         return _from_frame(read_routerbench_pickle(path, allow_pickle=allow_pickle))
-    known = ", ".join([*_COLUMN_READERS, ".npz", ".pkl"])
+    known = ", ".join([*COLUMN_READERS, ".npz", ".pkl"])
     raise DatasetError(f"unknown suffix {path.suffix!r}; expected one of {known}")
 
 
-def _build(
-    outcomes: _Outcomes, name: str, models: Sequence[str] | None, *, drop_missing: bool
-) -> OutcomeTable:
-    if models is not None:
-        index = model_positions(outcomes.models, models)
-        reward, cost = outcomes.reward[:, index], outcomes.cost[:, index]
-        outcomes = replace(outcomes, models=models, reward=reward, cost=cost)
-    if drop_missing:
-        outcomes = _complete_rows(outcomes)
-    return OutcomeTable(name, **vars(outcomes))
-
-
-def _complete_rows(outcomes: _Outcomes) -> _Outcomes:
-    keep = ~(np.isnan(outcomes.reward) | np.isnan(outcomes.cost)).any(axis=1)
-    if len(keep) and not keep.any():
-        raise DatasetError("drop_missing leaves no row: every row misses one of the models")
-    by_row = ("reward", "cost", "query_id", "task", "weights", "prompts")
-    columns = {field: getattr(outcomes, field) for field in by_row}
-    kept = {field: values[keep] for field, values in columns.items() if values is not None}
-    return replace(outcomes, **kept)
-
-
 def _outcome_role(column: str) -> Role:
-    if column.startswith((_REWARD, _COST)):
+    if column.startswith(("reward:", "cost:")):
         return "number"
     if column == "prompt":
         return "prompt"
     return "label" if column in {"query_id", "eval_name"} else None
 
 
-def _from_columns(columns: Columns) -> _Outcomes:
-    models = [name.removeprefix(_REWARD) for name in columns if name.startswith(_REWARD)]
-    priced = [name.removeprefix(_COST) for name in columns if name.startswith(_COST)]
-    if not models and not priced:
+def _build(
+    columns: Columns, name: str, models: Sequence[str] | None, *, drop_missing: bool
+) -> OutcomeTable:
+    for column in columns:
+        kind, _, model = column.partition(":")
+        beside = {"reward": f"cost:{model}", "cost": f"reward:{model}"}.get(kind)
+        if beside is not None and beside not in columns:
+            raise DatasetError(f"column {column!r} has no column {beside!r} beside it")
+    known = [column.removeprefix("reward:") for column in columns if column.startswith("reward:")]
+    if not known:
         raise DatasetError("there is no 'reward:<model>' column; a table needs at least one model")
-    for model in models:
-        if model not in priced:
-            raise DatasetError(f"column 'reward:{model}' has no column 'cost:{model}' beside it")
-    for model in priced:
-        if model not in models:
-            raise DatasetError(f"column 'cost:{model}' has no column 'reward:{model}' beside it")
-    return _Outcomes(
-        models,
-        np.column_stack([columns[_REWARD + model] for model in models]),
-        np.column_stack([columns[_COST + model] for model in models]),
-        columns.get("query_id"),
-        columns.get("eval_name"),
-        prompts=columns.get("prompt"),
+    kept = known if models is None else [known[k] for k in model_positions(known, models)]
+    reward, cost = (
+        np.column_stack([columns[f"{kind}:{model}"] for model in kept])
+        for kind in ("reward", "cost")
     )
+    others: dict[str, Any] = {
+        field: columns[column] for field, column in OTHER_FIELDS.items() if column in columns
+    }
+    if drop_missing:
+        keep = ~(np.isnan(reward) | np.isnan(cost)).any(axis=1)
+        if len(keep) and not keep.any():
+            raise DatasetError("drop_missing leaves no row: every row misses one of the models")
+        reward, cost = reward[keep], cost[keep]
+        others = {field: values[keep] for field, values in others.items()}
+    return OutcomeTable(name, tuple(kept), reward, cost, **others)
 
 
-def _from_arrays(arrays: Columns) -> _Outcomes:
+def _from_arrays(arrays: Columns) -> Columns:
     absent = [key for key in ("models", "reward", "cost") if key not in arrays]
     if absent:
         raise DatasetError(f"array {absent[0]!r} is missing; the file has: {', '.join(arrays)}")
     models = arrays["models"]
     if models.ndim != 1 or models.dtype.kind != "U":
         raise DatasetError(f"array 'models' must be 1-D strings, got {models.dtype} {models.shape}")
-    reward, cost = (checked_matrix(key, arrays[key], len(models)) for key in ("reward", "cost"))
-    rows, weights = len(reward), arrays.get("weights")
-    if len(cost) != rows:
-        raise DatasetError(f"array 'reward' has {rows} rows but array 'cost' has {len(cost)}")
-    if weights is not None and weights.shape != (rows,):
-        raise DatasetError(f"array 'weights' must have shape ({rows},), got {weights.shape}")
-    query_id, task = (
-        checked_labels(key, arrays.get(key), rows) for key in ("query_id", "eval_name")
-    )
-    return _Outcomes(models.tolist(), reward, cost, query_id, task, weights)
+    names = checked_models(models.tolist())
+    reward, cost = (checked_matrix(key, arrays[key], len(names)) for key in ("reward", "cost"))
+    for key, shape in (("cost", reward.shape), ("weights", reward.shape[:1])):
+        if key in arrays and arrays[key].shape != shape:
+            raise DatasetError(
+                f"array {key!r} must have shape {shape}, as 'reward' has {len(reward)} rows; got "
+                f"{arrays[key].shape}"
+            )
+    columns: Columns = {}
+    for model, rewards, costs in zip(names, reward.T, cost.T, strict=True):
+        columns[f"reward:{model}"], columns[f"cost:{model}"] = rewards, costs
+    for key in ("query_id", "eval_name"):
+        if key in arrays:
+            columns[key] = checked_labels(key, arrays[key], len(reward))
+    if "weights" in arrays:
+        columns["weight"] = arrays["weights"]
+    return columns
 
 
 def table_from_routerbench_frame(frame: Any, *, name: str = "routerbench_0shot") -> OutcomeTable:
@@ -201,24 +190,23 @@ def table_from_routerbench_frame(frame: Any, *, name: str = "routerbench_0shot")
     return _build(_from_frame(frame), name, None, drop_missing=False)
 
 
-def _from_frame(frame: Any) -> _Outcomes:
+def _from_frame(frame: Any) -> Columns:
     names = [str(column) for column in frame.columns]
-    if len(set(names)) != len(names):
-        raise DatasetError("column names of the DataFrame must be unique")
-    models = [n.removesuffix(_FRAME_COST) for n in names if n.endswith(_FRAME_COST)]
+    check_header(names)
+    models = [n.removesuffix(FRAME_COST) for n in names if n.endswith(FRAME_COST)]
     if not models:
-        raise DatasetError(f"there is no '<model>{_FRAME_COST}' column, so no model")
+        raise DatasetError(f"there is no '<model>{FRAME_COST}' column, so no model")
     columns: Columns = {}
     for model in models:
-        priced = model + _FRAME_COST
+        priced = model + FRAME_COST
         if model not in names:
             raise DatasetError(f"column {priced!r} has no column {model!r} beside it")
-        columns[_REWARD + model] = _frame_numbers(model, frame[model])
-        columns[_COST + model] = _frame_numbers(priced, frame[priced])
+        columns[f"reward:{model}"] = _frame_numbers(model, frame[model])
+        columns[f"cost:{model}"] = _frame_numbers(priced, frame[priced])
     for column, source in (("query_id", "sample_id"), ("eval_name", "eval_name")):
         if source in names:
             columns[column] = labels(source, frame[source].tolist())
-    return _from_columns(columns)
+    return columns
 
 
 def _frame_numbers(column: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -231,23 +219,18 @@ def _frame_numbers(column: str, values: ArrayLike) -> NDArray[np.float64]:
         ) from error
 
 
-def _weight_role(column: str) -> Role:
-    if column == "weight":
-        return "number"
-    return "label" if column == "query_id" else None
-
-
-def _matched_weights(path: Path, outcomes: _Outcomes) -> NDArray[np.float64]:
+def _matched_weights(path: Path, columns: Columns) -> NDArray[np.float64]:
     """Weight of each row of the table, matched by ``query_id``; shape (rows,)."""
-    if outcomes.weights is not None:
+    if "weight" in columns:
         raise DatasetError("the file holds weights already; leave out weights=, or its array")
-    if outcomes.query_id is None:
+    if "query_id" not in columns:
         raise DatasetError("weights are matched by 'query_id', and the table has no such column")
-    reader = _COLUMN_READERS.get(path.suffix.lower())
+    reader = COLUMN_READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"weights file {path}: expected .parquet or .csv, got {path.suffix!r}")
+    roles: dict[str, Role] = {"query_id": "label", "weight": "number"}
     try:
-        return _weights_in_order_of(outcomes.query_id, reader(path, _weight_role))
+        return _weights_in_order_of(columns["query_id"], reader(path, roles.get))
     except DatasetError as error:
         raise DatasetError(f"weights file {path}: {error}") from error
 
@@ -265,16 +248,15 @@ def _weights_in_order_of(wanted: NDArray[np.str_], columns: Columns) -> NDArray[
             raise DatasetError(
                 f"query_id {str(column[row])!r} appears twice, the second time at row {row}"
             )
-    absent = wanted[~np.isin(wanted, ids)]
-    if absent.size:
+    weight_of = dict(zip(ids.tolist(), weights.tolist(), strict=True))
+    absent = [id_ for id_ in wanted.tolist() if id_ not in weight_of]
+    if absent:
         raise DatasetError(
-            f"{absent.size} of {wanted.size} queries have no weight, first {str(absent[0])!r}"
+            f"{len(absent)} of {wanted.size} queries have no weight, first {absent[0]!r}"
         )
-    unknown = np.setdiff1d(ids, wanted)
-    if unknown.size:
+    unknown = weight_of.keys() - set(wanted.tolist())
+    if unknown:
         raise DatasetError(
-            f"{unknown.size} query_id(s) are not in the table, first {str(unknown[0])!r}"
+            f"{len(unknown)} query_id(s) are not in the table, first {min(unknown)!r}"
         )
-    by_id = np.argsort(ids)
-    matched: NDArray[np.float64] = weights[by_id[np.searchsorted(ids, wanted, sorter=by_id)]]
-    return matched
+    return np.array([weight_of[id_] for id_ in wanted.tolist()])

@@ -26,15 +26,6 @@ from stageroute.checks import is_whole, require
 from stageroute.datasets.portable import bell, bisect, exp, logistic
 from stageroute.datasets.table import OutcomeTable
 
-__all__ = [
-    "FAMILIES",
-    "RELEASE_DATES",
-    "RELEASE_ORDER",
-    "ROUTERBENCH_MODELS",
-    "PublishedModel",
-    "routerbench_synthetic",
-]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -1,6 +1,5 @@
 """Streams of queries drawn from an outcome table, and when each model comes and goes."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
@@ -12,16 +11,6 @@ from stageroute.checks import require
 from stageroute.datasets.messages import Messages, PriceChange
 from stageroute.datasets.table import OutcomeTable
 from stageroute.errors import InvalidInputError
-
-__all__ = [
-    "ARRIVAL_ORDERS",
-    "STREAM_ORDERS",
-    "Regime",
-    "Stream",
-    "draw_stream",
-    "even_arrivals",
-    "stage_starts",
-]
 
 STREAM_ORDERS: Final = ("iid", "shuffled", "in_order")
 ARRIVAL_ORDERS: Final = ("table", "shuffled")
@@ -89,14 +78,18 @@ class Stream:
     announced: PriceChange | None = None
 
     def __post_init__(self) -> None:
-        models = (self.table.num_models,)
-        self._require_shape("arrivals", models, "one per model")
-        self._require_shape("retirements", models, "one per model")
-        self._require_shape("times", self.rows.shape, "one per query")
-        self._require_shape("reported_reward", self.table.reward.shape, "the table's")
+        for name, shape, rule in (
+            ("arrivals", (self.table.num_models,), "one per model"),
+            ("retirements", (self.table.num_models,), "one per model"),
+            ("times", self.rows.shape, "one per query"),
+            ("reported_reward", self.table.reward.shape, "the table's"),
+        ):
+            array = getattr(self, name)
+            if array is not None:
+                require(array.shape == shape, f"{name}.shape", array.shape, rule)
         require(self.rows.size > 0, "rows.size", self.rows.size, "a stream needs a query")
-        in_table = int(self.rows.max()) < self.table.num_rows
-        require(in_table, "rows", int(self.rows.max()), "must be rows of the table")
+        last = int(self.rows.max())
+        require(last < self.table.num_rows, "rows", last, "must be rows of the table")
         first = int(self.arrivals[0])
         require(first == 0, "arrivals[0]", first, "a model must be there at the start")
         ascending = bool(np.all(np.diff(self.arrivals) >= 0))
@@ -107,11 +100,8 @@ class Stream:
         if not self.regimes:
             means = self.table.mean_reward(), self.table.mean_cost()
             object.__setattr__(self, "regimes", (Regime(0, *means),))
-        self._check_environment()
-
-    def _check_environment(self) -> None:
         starts = [regime.start for regime in self.regimes]
-        ascending = starts[0] == 0 and all(a < b for a, b in itertools.pairwise(starts))
+        ascending = starts[0] == 0 and starts == sorted(set(starts))
         require(ascending, "regimes", starts, "must start at 0, one after the other")
         require(self.delay >= 0, "delay", self.delay, "must be a number of queries, at least 0")
         alone = self.messages is None or self.delay == 0
@@ -119,11 +109,6 @@ class Stream:
         if self.times is not None:
             step = float(np.diff(self.times).min(initial=0.0))
             require(step >= 0, "smallest step of times", step, "times must be ascending")
-
-    def _require_shape(self, argument: str, shape: tuple[int, ...], rule: str) -> None:
-        array = getattr(self, argument)
-        if array is not None:
-            require(array.shape == shape, f"{argument}.shape", array.shape, rule)
 
     @property
     def num_queries(self) -> int:
@@ -147,15 +132,10 @@ class Stream:
         return self.messages or Messages.of_all(self.num_queries, self.delay)
 
     def stage_starts(self, num_stages: int) -> NDArray[np.int64]:
-        """Return the first query of each stage.
+        """Return the first query of each stage, as the function of that name does.
 
-        Stages have as many queries each, up to one, or are equally long by the clock where the
-        times of the queries are known; one in which no query comes is left out then.
-
-        Raises
-        ------
-        InvalidInputError
-            If `num_stages` is not in [1, T].
+        Where the times of the queries are known, stages are equally long by the clock instead, and
+        one in which no query comes is left out.
         """
         starts = stage_starts(self.num_queries, num_stages)
         if self.times is None:
@@ -179,13 +159,7 @@ def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
 
 
 def even_arrivals(num_models: int, num_initial: int, num_queries: int) -> NDArray[np.int64]:
-    """Arrival times with `num_initial` models at the start and the others at even distances.
-
-    Raises
-    ------
-    InvalidInputError
-        If `num_initial` is not in [1, num_models].
-    """
+    """Arrival times with `num_initial` models at the start and the others at even distances."""
     rule = f"must be in [1, {num_models}], the number of models"
     require(1 <= num_initial <= num_models, "num_initial", num_initial, rule)
     later = num_models - num_initial
@@ -251,11 +225,8 @@ def _draw_rows(
     if order == "iid":
         rows = generator.choice(table.num_rows, size=num_queries, p=table.weights)
         return rows.astype(np.uint32)
-    if table.weights is not None:
-        raise InvalidInputError(
-            f"order = {order!r}: takes every row equally often, but the table has weights; "
-            "use order='iid', or a table without weights"
-        )
+    rule = "takes every row equally often, but the table has weights: use 'iid', or no weights"
+    require(table.weights is None, "order", order, rule)
     if order == "in_order":
         return (np.arange(num_queries) % table.num_rows).astype(np.uint32)
     rounds = -(-num_queries // table.num_rows)
@@ -265,17 +236,12 @@ def _draw_rows(
 
 def _arrival_names(
     table: OutcomeTable, order: str | Sequence[str], generator: np.random.Generator
-) -> list[str]:
+) -> Sequence[str]:
     if not isinstance(order, str):
-        names = list(order)
-        if sorted(names) != sorted(table.models):
-            raise InvalidInputError(
-                f"arrival_order = {names!r}: must name each of the table's models once: "
-                + ", ".join(table.models)
-            )
-        return names
+        rule = f"must name each of the table's models once: {', '.join(table.models)}"
+        require(sorted(order) == sorted(table.models), "arrival_order", list(order), rule)
+        return order
     require(order in ARRIVAL_ORDERS, "arrival_order", order, f"must be one of {ARRIVAL_ORDERS}")
-    names = list(table.models)
-    if order == "shuffled":
-        names = [names[k] for k in generator.permutation(len(names))]
-    return names
+    if order == "table":
+        return table.models
+    return [table.models[k] for k in generator.permutation(table.num_models)]

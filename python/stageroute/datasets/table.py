@@ -1,16 +1,14 @@
 """The outcome table: what every model earned and cost on every query."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stageroute.errors import DatasetError
-
-__all__ = ["OutcomeTable"]
 
 MAX_LABEL_CHARS = 1_000  # a label array takes 4 bytes per character of its longest label
 
@@ -60,27 +58,21 @@ class OutcomeTable:
     _means: dict[str, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        models = _checked_models(self.models)
+        models = checked_models(self.models)
         reward = checked_matrix("reward", self.reward, len(models))
         cost = checked_matrix("cost", self.cost, len(models))
         if reward.shape != cost.shape:
             raise DatasetError(f"reward has {len(reward)} rows but cost has {len(cost)}")
-        rows = len(reward)
-        query_id = checked_labels("query_id", self.query_id, rows)
+        fields: dict[str, Any] = {"models": models}
+        for name, checked in OPTIONAL.items():
+            if getattr(self, name) is not None:
+                fields[name] = checked(name, getattr(self, name), len(reward))
         _check_missing(reward, cost, models)
-        _check_rule("reward", reward, (reward < 0) | (reward > 1), models, query_id)
-        _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, query_id)
+        where = fields.get("query_id")
+        _check_rule("reward", reward, (reward < 0) | (reward > 1), models, where)
+        _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, where)
         # One block: numpy asks for huge pages only above 4 MB, and rows are read at random.
-        reward, cost = np.stack((reward, cost))
-        fields: dict[str, object] = {
-            "models": models,
-            "reward": reward,
-            "cost": cost,
-            "query_id": query_id,
-            "task": checked_labels("task", self.task, rows),
-            "weights": _checked_weights(self.weights, rows),
-            "prompts": _checked_prompts(self.prompts, rows),
-        }
+        fields["reward"], fields["cost"] = np.stack((reward, cost))
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -98,22 +90,23 @@ class OutcomeTable:
 
     def mean_reward(self) -> NDArray[np.float64]:
         """Weighted mean reward of each model, shape (models,), in [0, 1]."""
-        return self._mean("reward", self.reward)
+        return self._mean("reward")
 
     def mean_cost(self) -> NDArray[np.float64]:
         """Weighted mean cost of each model, shape (models,), USD per query."""
-        return self._mean("cost", self.cost)
+        return self._mean("cost")
 
-    def _mean(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _mean(self, name: str) -> NDArray[np.float64]:
         # Exact sums: the answer does not depend on how a platform orders additions. They take a
         # while, and many streams are drawn from one table: computed once.
         if name not in self._means:
-            weights = np.full(self.num_rows, 1.0) if self.weights is None else self.weights
-            total = 1.0 if self.weights is not None else self.num_rows
-            sums = [math.fsum((column * weights).tolist()) / total for column in values.T]
-            means = np.array(sums)
-            means.setflags(write=False)
-            self._means[name] = means
+            values: NDArray[np.float64] = getattr(self, name)
+            if self.weights is None:
+                sums = [math.fsum(column.tolist()) / self.num_rows for column in values.T]
+            else:
+                sums = [math.fsum((column * self.weights).tolist()) for column in values.T]
+            self._means[name] = np.array(sums)
+            self._means[name].setflags(write=False)
         return self._means[name]
 
     def select(self, models: Sequence[str]) -> Self:
@@ -144,20 +137,20 @@ def model_positions(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     unknown = [name for name in wanted if name not in position]
     if unknown:
         raise DatasetError(f"unknown model {unknown[0]!r}; the table has: {', '.join(known)}")
-    return [position[name] for name in _checked_models(wanted)]
+    return [position[name] for name in checked_models(wanted)]
 
 
-def _checked_models(models: Sequence[object]) -> tuple[str, ...]:
-    names = tuple(models)
-    if not names:
-        raise DatasetError("there is no model; a table needs at least one")
+def checked_models(models: Sequence[object]) -> tuple[str, ...]:
+    """Refuse model names that are empty or there twice, and no name at all."""
     checked: dict[str, None] = {}  # keeps the order
-    for name in names:
+    for name in models:
         if not isinstance(name, str) or not name.strip():
             raise DatasetError(f"model names must be non-empty strings, got {name!r}")
         if name in checked:
             raise DatasetError(f"model {name!r} appears twice; names must be unique")
         checked[name] = None
+    if not checked:
+        raise DatasetError("there is no model; a table needs at least one")
     return tuple(checked)
 
 
@@ -172,6 +165,7 @@ def _as_float(field: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np.float64]:
+    """Copy an array of numbers, a column for each model and one row or more."""
     array = _as_float(field, values)
     if array.ndim != 2 or array.shape[1] != num_models:
         raise DatasetError(
@@ -182,9 +176,8 @@ def checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np
     return array
 
 
-def checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[np.str_] | None:
-    if values is None:
-        return None
+def checked_labels(field: str, values: ArrayLike, rows: int) -> NDArray[np.str_]:
+    """Copy an array of strings, one for each row."""
     array = np.asarray(values)
     if array.dtype.kind != "U" or array.shape != (rows,):
         raise DatasetError(
@@ -197,26 +190,21 @@ def checked_labels(field: str, values: ArrayLike | None, rows: int) -> NDArray[n
     return np.array(array, order="C")
 
 
-def _checked_prompts(values: Sequence[object] | None, rows: int) -> tuple[str, ...] | None:
-    if values is None:
-        return None
+def _checked_prompts(field: str, values: Sequence[object], rows: int) -> tuple[str, ...]:
     prompts = tuple(value for value in values if isinstance(value, str))
     if len(prompts) != len(values) or len(prompts) != rows:
-        raise DatasetError(f"prompts must be {rows} strings, one per row; got {len(prompts)}")
+        raise DatasetError(f"{field} must be {rows} strings, one per row; got {len(prompts)}")
     return prompts
 
 
-def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64] | None:
-    if values is None:
-        return None
-    array = _as_float("weights", values)
+def _checked_weights(field: str, values: ArrayLike, rows: int) -> NDArray[np.float64]:
+    array = _as_float(field, values)
     if array.shape != (rows,):
-        raise DatasetError(f"weights must have shape ({rows},), got {array.shape}")
-    bad = ~(np.isfinite(array) & (array >= 0))
-    if bad.any():
-        row = int(np.argmax(bad))
+        raise DatasetError(f"{field} must have shape ({rows},), got {array.shape}")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if bad.size:
         raise DatasetError(
-            f"weights: {int(bad.sum())} bad value(s), first {array[row]} at row {row}; "
+            f"{field}: {bad.size} bad value(s), first {array[bad[0]]} at row {bad[0]}; "
             "a weight must be finite and not negative"
         )
     largest = float(array.max())
@@ -227,23 +215,36 @@ def _checked_weights(values: ArrayLike | None, rows: int) -> NDArray[np.float64]
     return array
 
 
+OPTIONAL: Final[dict[str, Callable[[str, Any, int], object]]] = {
+    "query_id": checked_labels,
+    "task": checked_labels,
+    "weights": _checked_weights,
+    "prompts": _checked_prompts,
+}
+"""What checks and copies the columns that a table may have, by name, column and number of rows."""
+
+
 def _check_missing(
     reward: NDArray[np.float64], cost: NDArray[np.float64], models: tuple[str, ...]
 ) -> None:
-    missing = np.asarray(np.isnan(reward) | np.isnan(cost))
+    missing = np.isnan(reward) | np.isnan(cost)
     if not missing.any():
         return
-    counts = missing.sum(axis=0)
-    which = ", ".join(
-        f"{name} in {count} row(s)" for name, count in zip(models, counts, strict=True) if count
-    )
-    rows = np.asarray(missing.any(axis=1))
-    row = int(np.argmax(rows))
+    counts = zip(models, missing.sum(axis=0), strict=True)
+    which = ", ".join(f"{name} in {count} row(s)" for name, count in counts if count)
+    rows = np.flatnonzero(missing.any(axis=1))
     raise DatasetError(
-        f"values are missing (NaN): {which}; {int(rows.sum())} of {len(rows)} rows are affected, "
-        f"first row {row}. Pick models without gaps with models=[...], or drop those rows with "
+        f"values are missing (NaN): {which}; {rows.size} of {len(missing)} rows are affected, "
+        f"first row {rows[0]}. Pick models without gaps with models=[...], or drop those rows with "
         "drop_missing=True"
     )
+
+
+RULES: Final = {
+    "reward": "a reward must be in [0, 1]. Rescale it, for instance score / max_score",
+    "cost": "a cost must be finite and not negative. Correct the value, or leave the model out "
+    "with models=[...]",
+}
 
 
 def _check_rule(
@@ -255,20 +256,10 @@ def _check_rule(
 ) -> None:
     if not bad.any():
         return
-    rule, remedy = _RULES[field]
     column = int(np.argmax(bad.any(axis=0)))
     row = int(np.argmax(bad[:, column]))
     where = f"row {row}" if query_id is None else f"row {row} (query_id {str(query_id[row])!r})"
     raise DatasetError(
         f"{field} of model {models[column]!r}: {int(bad[:, column].sum())} bad value(s), first "
-        f"{values[row, column]} at {where}; {rule}. {remedy}"
+        f"{values[row, column]} at {where}; {RULES[field]}"
     )
-
-
-_RULES = {
-    "reward": ("a reward must be in [0, 1]", "Rescale it, for instance score / max_score"),
-    "cost": (
-        "a cost must be finite and not negative",
-        "Correct the value, or leave the model out with models=[...]",
-    ),
-}

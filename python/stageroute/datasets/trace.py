@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stageroute.checks import is_whole, require
 from stageroute.datasets.formats import read_parquet
 from stageroute.errors import DatasetError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["Trace", "read_trace", "synthetic_trace"]
 
 COLUMNS: Final = ("t_s", "tokens_in", "tokens_out")
 
@@ -42,9 +38,9 @@ class Trace:
     """
 
     name: str
-    seconds: "NDArray[np.float64]"
-    tokens_in: "NDArray[np.int64]"
-    tokens_out: "NDArray[np.int64]"
+    seconds: NDArray[np.float64]
+    tokens_in: NDArray[np.int64]
+    tokens_out: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         if self.seconds.size < 2:

@@ -10,16 +10,12 @@ from stageroute._core import FACTS, decisions_to_json
 if TYPE_CHECKING:
     from stageroute._core import CoreLog
 
-__all__ = ["REASONS_OF_BITS", "STATUSES", "DecisionBatch", "LoggedDecision"]
-
+# A decision's reasons, by the number whose bits they are, lowest first.
 REASONS_OF_BITS: Final = tuple(
     tuple(name for bit, name in enumerate(FACTS["reasons"]) if bits >> bit & 1)
     for bits in range(2 ** len(FACTS["reasons"]))
 )
-"""A decision's reasons, by the number whose bits they are, lowest first."""
-
-STATUSES: Final[tuple[str, ...]] = FACTS["statuses"]
-"""Names of the statuses, by their number."""
+STATUSES: Final[tuple[str, ...]] = FACTS["statuses"]  # their names, by their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +82,10 @@ class DecisionBatch:
 
     def __iter__(self) -> Iterator[LoggedDecision]:
         columns, names = self.columns, self.names
-        starts = [*columns["first_arm"].tolist(), len(columns["live_arm"])]
         models = [names[arm] for arm in columns["live_arm"].tolist()]
-        probabilities = columns["live_probability"].tolist()
-        reward_ucb = columns["live_reward_ucb"].tolist()
-        cost_lcb = columns["live_cost_lcb"].tolist()
+        starts = [*columns["first_arm"].tolist(), len(models)]
         for k, (start, end) in enumerate(pairwise(starts)):
+            live = slice(start, end)
             yield LoggedDecision(
                 id=int(columns["id"][k]),
                 time=float(columns["time"][k]),
@@ -102,10 +96,10 @@ class DecisionBatch:
                 reasons=REASONS_OF_BITS[int(columns["reasons"][k])],
                 budget_price=float(columns["budget_price"][k]),
                 paced_budget=float(columns["paced_budget"][k]),
-                models=tuple(models[start:end]),
-                probabilities=tuple(probabilities[start:end]),
-                reward_ucb=tuple(reward_ucb[start:end]),
-                cost_lcb=tuple(cost_lcb[start:end]),
+                models=tuple(models[live]),
+                probabilities=tuple(columns["live_probability"][live].tolist()),
+                reward_ucb=tuple(columns["live_reward_ucb"][live].tolist()),
+                cost_lcb=tuple(columns["live_cost_lcb"][live].tolist()),
             )
 
     def to_json_lines(self) -> bytes:

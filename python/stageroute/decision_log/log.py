@@ -20,8 +20,6 @@ from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 if TYPE_CHECKING:
     from stageroute._core import Control
 
-__all__ = ["DecisionLog"]
-
 logger = logging.getLogger("stageroute")
 
 
@@ -59,8 +57,11 @@ class DecisionLog:
         require(ok, "capacity", capacity, "must be a whole number of decisions in [1, 2**24]")
         ok = is_number(seconds) and seconds > 0.0
         require(ok, "seconds", seconds, "must be finite and above 0")
+        if isinstance(sink, str | Path):
+            sink = JsonLinesSink(sink) if Path(sink).suffix == ".jsonl" else ParquetSink(sink)
+        require(callable(sink), "sink", sink, "must be a path or callable")
         self.capacity = capacity
-        self._sink = _as_sink(sink)
+        self._sink = sink
         self._seconds = seconds
         self._stopped = threading.Event()
         # One batch at a time: the thread's, or that of a flush. Taken again by a sink that flushes.
@@ -123,10 +124,3 @@ class DecisionLog:
                 logger.warning("the decision log lost %d decisions: %r", len(batch), error)
             finally:
                 self._is_draining = False
-
-
-def _as_sink(sink: str | Path | Sink) -> Sink:
-    if isinstance(sink, str | Path):
-        return JsonLinesSink(sink) if Path(sink).suffix == ".jsonl" else ParquetSink(sink)
-    require(callable(sink), "sink", sink, "must be a path or callable")
-    return sink

@@ -3,15 +3,11 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from stageroute.checks import import_extra
 from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
-from stageroute.errors import MissingExtraError
-
-__all__ = ["JsonLinesSink", "ParquetSink", "Sink", "import_pyarrow"]
-
 
 Sink = Callable[[DecisionBatch], object]
 """Takes batches of decisions, in the order in which they were made."""
@@ -60,7 +56,8 @@ class ParquetSink:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._arrow, self._parquet = import_pyarrow()
+        self._arrow = import_extra("pyarrow", "a parquet log", "parquet")
+        self._parquet = import_extra("pyarrow.parquet", "a parquet log", "parquet")
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -100,21 +97,3 @@ class ParquetSink:
             again += 1
             path = self._folder / f"{first}-{again}.parquet"
         unfinished.rename(path)
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return ``pyarrow`` and ``pyarrow.parquet``.
-
-    Raises
-    ------
-    MissingExtraError
-        If they are not installed.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError(
-            "a parquet log needs pyarrow: pip install 'stageroute[parquet]'"
-        ) from error
-    return pa, pq

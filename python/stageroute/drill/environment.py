@@ -17,32 +17,16 @@ from stageroute.datasets.trace import Trace
 from stageroute.deployment.solve import solve_deployment
 from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, Event, qualities
 
+# Shares of the requests that fail at random, of every model at any time.
 FAILURE_RATES: Final = {"timeout": 0.002, "error": 0.004, "refusal": 0.006}
-"""Share of the requests that fail at random, of every model at any time."""
-
-TIMEOUT: Final = 30.0
-"""Seconds after which the caller gives up."""
-
-OUTAGE_SECONDS: Final = 1.5
-"""Seconds until a model that is down answers with an error."""
-
-ATTEMPTS: Final = 2
-"""A request is tried at most this often, each time with another model."""
-
-CACHED_SHARE: Final = 0.5
-"""Share of the input that comes from a cache, where a request has a known beginning."""
-
-CACHE_HITS: Final = 0.3
-"""Share of the requests that have one."""
-
-MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0
-"""Log-normal time from an answer to its reward, seconds."""
-
-REWARDED: Final = 0.8
-"""Share of the answers whose reward ever comes."""
-
-NOTHING: Final = Tokens(0.0, 0.0)
-"""Billed for what was never served."""
+TIMEOUT: Final = 30.0  # seconds after which the caller gives up
+OUTAGE_SECONDS: Final = 1.5  # until a model that is down answers with an error
+ATTEMPTS: Final = 2  # a request is tried at most this often, each time with another model
+CACHE_HITS: Final = 0.3  # share of the requests with a beginning that is known
+CACHED_SHARE: Final = 0.5  # how much of their input then comes from a cache
+MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0  # log-normal time from an answer to its reward, seconds
+REWARDED: Final = 0.8  # share of the answers whose reward ever comes
+NOTHING: Final = Tokens(0.0, 0.0)  # billed for what was never served
 
 
 @dataclass(frozen=True, slots=True)

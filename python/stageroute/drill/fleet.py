@@ -1,35 +1,32 @@
 """What is invented for a drill: the models, the tasks, and what happens to them when."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stageroute.config.models import Model, Price, Tokens
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PRICES_FROM: Final = (
     "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "
     "commit f9ff147)"
 )
 
-MOST_OUTPUT: Final = 1_200
-"""The largest number of output tokens that the caller asks for."""
-
+# 2026-07-24 08:55 UTC: five minutes before an hour ends, so that an hourly limit starts anew.
+STARTS: Final = 1_784_883_300.0
+MOST_OUTPUT: Final = 1_200  # the largest number of output tokens that the caller asks for
 THROUGHPUT_CAP: Final = 0.5
-
+# Share of the requests, and difficulty in logits. The router is not told the task of a request.
 TASKS: Final = {
     "chat": (0.5, -0.3),
     "summary": (0.25, 0.0),
     "code": (0.15, 0.5),
     "maths": (0.1, 1.1),
 }
-"""Share of the requests, and difficulty in logits. The router is not told the task of a request."""
-
-TASK_SPREAD: Final = 0.15
-"""Standard deviation, in logits, of what a model is better or worse at one task than at others."""
+TASK_SPREAD: Final = (
+    0.15  # how much better or worse a model is at one task, as a deviation in logits
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +65,8 @@ class DrillModel:
         )
 
 
+# Prices are published figures; the rest is invented, with the order of the skills much as public
+# leaderboards have it.
 FLEET: Final = {
     model.name: model
     for model in (
@@ -89,14 +88,10 @@ FLEET: Final = {
                    0.9, 150, 400_000, 20, 2.0, 80.0, 1.2),
     )
 }  # fmt: skip
-"""Every model of the drill, by name. Prices are published figures; the rest is invented, with the
-order of the skills much as public leaderboards have it."""
-
-INITIAL: Final = tuple(FLEET)[:6]
-"""The models at the start; the others arrive."""
+INITIAL: Final = tuple(FLEET)[:6]  # the models at the start; the others arrive
 
 
-def qualities(seed: int) -> "dict[str, NDArray[np.float64]]":
+def qualities(seed: int) -> dict[str, NDArray[np.float64]]:
     """Draw each model's mean reward at each task, in the order of `TASKS`; each in (0, 1)."""
     generator = np.random.default_rng([seed, 1])
     difficulty = np.array([difficulty for _, difficulty in TASKS.values()])
@@ -109,18 +104,11 @@ def qualities(seed: int) -> "dict[str, NDArray[np.float64]]":
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: what happens to a model (to none, at a restart), and a title for reports.
+    """What happens to a model (to none, at a restart), and a title for reports.
 
-    Parameters
-    ----------
-    kind : {"outage", "rate_limit", "arrival", "retirement", "price", "regression", "restart"}
-    start, end : float
-        Seconds from the first request (in `EVENTS`, shares of the trace); the same if it lasts.
-    price : Price or None
-        The new price.
-    factor : float
-        What a regression multiplies every mean reward by; or what part of the limit that the router
-        was told a provider allows.
+    `start` and `end` are in seconds from the first request (in `EVENTS`, in shares of the trace);
+    the same if it lasts. `price` is the new one. `factor` is what a regression multiplies every
+    mean reward by, or what part of the limit that the router was told a provider allows.
     """
 
     kind: str
@@ -132,6 +120,7 @@ class Event:
     factor: float = 1.0
 
 
+# In shares of the trace's time. Only the price list's prices are real.
 EVENTS: Final = (
     Event("outage", "the best model is down", 0.12, 0.20, "claude-haiku-4-5"),
     Event("arrival", "a new model, good value", 0.28, 0.28, "grok-4.3"),
@@ -144,7 +133,11 @@ EVENTS: Final = (
     Event("arrival", "a new model, poor value", 0.78, 0.78, "gemini-2.5-pro"),
     Event("retirement", "a model with half the traffic retires", 0.90, 0.90, "gpt-5-mini"),
 )  # fmt: skip
-"""The drill, in shares of the trace's time. Only the price list's prices are real."""
+
+
+def clock_hour(seconds: float) -> int:
+    """Return which clock hour it is, some seconds from the start."""
+    return int((STARTS + seconds) // 3_600.0)
 
 
 def timeline(span: float) -> tuple[Event, ...]:

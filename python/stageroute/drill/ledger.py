@@ -11,14 +11,11 @@ from typing import Final
 from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill.environment import Environment
-from stageroute.drill.fleet import FLEET, DrillModel
-from stageroute.drill.results import Attempt, clock_hour
+from stageroute.drill.fleet import FLEET, DrillModel, clock_hour
+from stageroute.drill.results import Attempt
 
-SECONDS_COUNTED: Final = 61
-"""Full seconds that any 60 seconds touch."""
-
-ROUNDING: Final = 1e-6
-"""Two sums of the same numbers may differ in their last digits."""
+SECONDS_COUNTED: Final = 61  # full seconds that any 60 seconds touch
+ROUNDING: Final = 1e-6  # two sums of the same numbers may differ in their last digits
 
 
 class Allowance:

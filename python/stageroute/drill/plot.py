@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 BINS: Final = 100
-SMOOTHED: Final = 5
-"""Bins over which rewards are averaged: single ones are too noisy to read."""
-
-COLOURS: Final = {
+SMOOTHED: Final = 5  # bins over which rewards are averaged: single ones are too noisy to read
+COLOURS: Final = {  # from cheap to expensive, newcomers last
     "gpt-4.1-nano": "#bfc9ca",
     "deepseek-chat": "#85929e",
     "gemini-2.5-flash": "#a9cce3",
@@ -32,8 +30,6 @@ COLOURS: Final = {
     "grok-4.3": "#58a55c",
     "gemini-2.5-pro": "#8e44ad",
 }
-"""From cheap to expensive, newcomers last."""
-
 FAILURE_COLOURS: Final = {
     "error": "#c0392b",
     "timeout": "#e59866",

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stageroute.drill.fleet import FLEET
-from stageroute.drill.results import DrillRecord, DrillResult, clock_hour
+from stageroute.drill.fleet import FLEET, clock_hour
+from stageroute.drill.results import DrillRecord, DrillResult
 
 BUDGET_TOLERANCE: Final = 0.01
 ROUNDING: Final = 1e-9

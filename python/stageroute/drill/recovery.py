@@ -18,15 +18,10 @@ from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.fleet import Event
 from stageroute.drill.results import DrillRecord, DrillResult
 
-REACHED: Final = 0.8
-"""Part of its share that a model has to have again."""
-
+REACHED: Final = 0.8  # part of its share that a model has to have again
+# A share is the oracle's when it is at most this much above it; a newcomer with less is rejected.
 CLOSE: Final = 0.05
-"""A share is the oracle's when it is at most this much above it; a newcomer with less than this is
-rejected."""
-
-SAME_MIXTURE: Final = 0.02
-"""Total variation within which two mixtures are the same."""
+SAME_MIXTURE: Final = 0.02  # total variation within which two mixtures are the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ from stageroute.drill.recovery import EventRecovery
 from stageroute.drill.results import DrillResult
 from stageroute.tables import format_table
 
-FORMAT: Final = 1
-"""Of the JSON."""
-
+FORMAT: Final = 1  # of the JSON
 LEGEND = """\
 queries and seconds of a recovery count routing decisions, second tries included, from the
 event on; "-": it did not come about before the next event. Shares are of the traffic. The oracle

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from stageroute.config.models import Tokens
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.environment import NOTHING, Truth
-from stageroute.drill.fleet import INITIAL, Event
+from stageroute.drill.fleet import INITIAL, Event, clock_hour
 from stageroute.router.state import RouterCounters
-
-STARTS: Final = 1_784_883_300.0
-"""2026-07-24 08:55 UTC: five minutes before an hour ends, so that an hourly limit starts anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +74,6 @@ class DrillSettings:
         return 1.05 * self.budget * max(counts.values())
 
 
-def clock_hour(seconds: float) -> int:
-    """Return which clock hour it is, some seconds from the start."""
-    return int((STARTS + seconds) // 3_600.0)
-
-
 @dataclass(slots=True)
 class Attempt:
     """One decision of the router, and what became of it.
@@ -130,24 +122,15 @@ class Refusal:
 class DrillRecord:
     """Everything that happened, in order.
 
-    Attributes
-    ----------
-    unanswered : list of (int, float)
-        Requests that were tried as often as the caller tries and failed each time; with the time.
-    truths : list of Truth
-        What an oracle would do, from each event to the next.
-    peaks : dict of str to int
-        Most queries under way at once, by model.
-    watch : dict of int to (float, dict of str to float)
-        What the routing LP was given for the first decisions after a change of price, by their
-        ids: the paced budget, USD per query, and the largest share of each live model.
-    cost_before : dict of str to float
-        The router's estimate of a query's cost before a model's price changed, times the ratio of
-        the prices, USD.
-    restart : dict of str to bool
-        What was compared across the restart.
-    feedback : dict of str to int
-        Rewards sent: "counted", and those to be refused, "repeated" and "expired".
+    `unanswered` are requests of which every try failed, with the time. `truths` are what an oracle
+    would do from each event to the next. `peaks` are the most queries under way at once. `restart`
+    says what is the same after it. `feedback` counts rewards: those that count, and those that are
+    to be refused.
+
+    `watch` is what the routing LP was given for the first decisions after a change of price, by
+    their ids: the paced budget, USD per query, and the largest share of each live model.
+    `cost_before` is the router's estimate of a query's cost before a model's price changed, times
+    the ratio of the prices, USD.
     """
 
     attempts: list[Attempt] = field(default_factory=list)

@@ -15,34 +15,20 @@ from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.log import DecisionLog
 from stageroute.drill.environment import ATTEMPTS, Answer, Environment
-from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, Event, timeline
+from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, STARTS, Event, timeline
 from stageroute.drill.ledger import EnvironmentLedger
-from stageroute.drill.results import (
-    STARTS,
-    Attempt,
-    DrillRecord,
-    DrillResult,
-    DrillSettings,
-    Refusal,
-)
+from stageroute.drill.results import Attempt, DrillRecord, DrillResult, DrillSettings, Refusal
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.memory import JournalSettings
 from stageroute.router.router import StageRouter
 
-MAX_AGE: Final = 900.0
-"""Seconds after which a reward is too late."""
-
+MAX_AGE: Final = 900.0  # seconds after which a reward is too late
 HEALTH: Final = Health(cooldown=5.0, max_cooldown=60.0)
-
+# Overspend is corrected over 1/40 of the trace: what is left of it at the end does not depend on
+# the length of the trace, so a short one needs a short horizon.
 PACED_PARTS: Final = 40
-"""Overspend is corrected over 1/40 of the trace: what is left of it at the end does not
-depend on the length of the trace, so a short one needs a short horizon."""
-
-REPEATED: Final = 0.002
-"""Share of the rewards that are delivered twice."""
-
-WATCHED: Final = 300
-"""Decisions after a change of price that are looked at closely."""
+REPEATED: Final = 0.002  # share of the rewards that are delivered twice
+WATCHED: Final = 300  # decisions after a change of price that are looked at closely
 
 
 def run_drill(

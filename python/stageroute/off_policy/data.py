@@ -10,12 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from stageroute.checks import require
 from stageroute.decision_log.batch import LoggedDecision
 
-__all__ = ["SUM_TOLERANCE", "LoggedData", "LoggedDraw", "Outcome", "checked_distributions"]
-
 Floats = NDArray[np.float64]
 
-SUM_TOLERANCE: Final = 1e-6
-"""How far a distribution over the models may be from a sum of 1."""
+SUM_TOLERANCE: Final = 1e-6  # how far a distribution over the models may be from a sum of 1
 
 COLUMN_RULES: Final[dict[str, tuple[Callable[[Floats], NDArray[np.bool_]], str]]] = {
     "reward": (

@@ -30,14 +30,13 @@ small, so that each has the same variance: where p varies much it is far more pr
 queries of a cell to be alike over time, as carrying does.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ESTIMATORS", "Sample", "estimate", "running_means"]
+ESTIMATORS: Final = ("ips", "snips", "dr", "adaptive_dr")
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -82,34 +81,18 @@ class Sample:
         return sums
 
 
-Terms = Callable[[Sample], tuple[Floats, Floats]]
-"""Weights h and scores Γ of an estimator, both of shape (n, N)."""
-
-
-def _ips(sample: Sample) -> tuple[Floats, Floats]:
-    return sample.target * sample.is_drawable, sample.inverse * sample.outcome[:, None]
-
-
-def _snips(sample: Sample) -> tuple[Floats, Floats]:
-    return sample.target * sample.inverse, sample.outcome[:, None]
-
-
-def _dr(sample: Sample) -> tuple[Floats, Floats]:
-    correction = sample.inverse * (sample.outcome[:, None] - sample.expected)
-    return sample.target * sample.is_drawable, sample.expected + correction
-
-
-def _adaptive_dr(sample: Sample) -> tuple[Floats, Floats]:
-    weights, scores = _dr(sample)
-    return weights * np.sqrt(sample.logging), scores
-
-
-ESTIMATORS: Final[dict[str, Terms]] = {
-    "ips": _ips,
-    "snips": _snips,
-    "dr": _dr,
-    "adaptive_dr": _adaptive_dr,
-}
+def _terms(sample: Sample, estimator: str) -> tuple[Floats, Floats]:
+    """Return weights h, shape (n, N), and scores Γ, of that shape or (n, 1)."""
+    outcome = sample.outcome[:, None]
+    if estimator == "snips":
+        return sample.target * sample.inverse, outcome
+    weights = sample.target * sample.is_drawable
+    if estimator == "ips":
+        return weights, sample.inverse * outcome
+    robust = sample.expected + sample.inverse * (outcome - sample.expected)
+    if estimator == "dr":
+        return weights, robust
+    return weights * np.sqrt(sample.logging), robust
 
 
 def estimate(sample: Sample, estimator: str) -> tuple[float, float]:
@@ -117,7 +100,7 @@ def estimate(sample: Sample, estimator: str) -> tuple[float, float]:
 
     Every cell that the target uses must hold a decision for its model.
     """
-    weights, scores = ESTIMATORS[estimator](sample)
+    weights, scores = _terms(sample, estimator)
     masses, totals = sample.by_cell(sample.target), sample.by_cell(weights)
     is_used = masses > 0.0
 
@@ -137,32 +120,20 @@ def running_means(outcome: Floats, is_chosen: NDArray[np.bool_], group: Index) -
     """Return what each model could be expected to bring, from outcomes before each decision.
 
     It is the mean of the model in the decision's group, drawn with the weight of one observation
-    towards the model's mean over all groups, and that towards the mean of all models.
-
-    Parameters
-    ----------
-    outcome : ndarray, shape (n,)
-        NaN where it is not known.
-    is_chosen : ndarray of bool, shape (n, N)
-        True at the model that served.
-    group : ndarray of int, shape (n,)
-
-    Returns
-    -------
-    ndarray, shape (n, N)
+    towards the model's mean over all groups, and that towards the mean of all models; shape (n, N).
+    `outcome` is NaN where it is not known, and `is_chosen` is true at the model that served.
     """
-    is_seen = is_chosen & ~np.isnan(outcome)[:, None]
-    seen = is_seen.astype(np.float64)
-    brought = np.where(is_seen, outcome[:, None], 0.0)
+    seen = (is_chosen & ~np.isnan(outcome)[:, None]).astype(np.float64)
+    brought = np.where(seen > 0.0, outcome[:, None], 0.0)
     of_any, seen_any = (values.sum(axis=1, keepdims=True) for values in (brought, seen))
     overall = _means_before(of_any, seen_any, np.zeros_like(of_any))
     of_model = _means_before(brought, seen, overall)
+    if not group.any():
+        return of_model
     expected = of_model.copy()
-    numbers = np.unique(group)
-    if numbers.size > 1:
-        for number in numbers:
-            rows = np.flatnonzero(group == number)
-            expected[rows] = _means_before(brought[rows], seen[rows], of_model[rows])
+    for number in np.unique(group):
+        rows = group == number
+        expected[rows] = _means_before(brought[rows], seen[rows], of_model[rows])
     return expected
 
 

@@ -14,16 +14,12 @@ from stageroute.off_policy.data import LoggedData
 from stageroute.off_policy.estimators import ESTIMATORS, Sample, estimate, running_means
 from stageroute.off_policy.targets import Target, as_target
 
-__all__ = ["Estimate", "Evaluation", "MetricEvaluation", "evaluate"]
-
 Floats = NDArray[np.float64]
 
 MUCH_CARRIED: Final = 0.2
 FEW_OBSERVATIONS: Final = 30
 SMALL_SAMPLE: Final = 100.0
-WEIGHTS_OFF: Final = 4.0
-"""Standard errors by which a model's mean weight may miss what it must be."""
-
+WEIGHTS_OFF: Final = 4.0  # standard errors by which a model's mean weight may miss what it must be
 ROUNDING: Final = 1e-18
 
 
@@ -151,8 +147,8 @@ def _evaluate_metric(
     estimates = {}
     for estimator in ESTIMATORS:
         value, error = estimate(sample, estimator)
-        margin = half_width * error
-        estimates[estimator] = Estimate(value, error, value - margin, value + margin)
+        low, high = value - half_width * error, value + half_width * error
+        estimates[estimator] = Estimate(value, error, low, high)
     weight = (sample.target * sample.inverse).sum(axis=1)
     found = MetricEvaluation(
         estimates=estimates,

@@ -9,11 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from stageroute.decision_log.sinks import import_pyarrow
+from stageroute.checks import import_extra
 from stageroute.errors import DatasetError
 from stageroute.off_policy.data import LoggedData, LoggedDraw, Outcome
-
-__all__ = ["JoinedLog", "read_log"]
 
 Row = Mapping[str, Any]
 
@@ -76,13 +74,20 @@ def read_log(
                 f"{log}: decision {after.id} is there twice; a router that was started anew "
                 "without a journal counts from 0 again: evaluate the log of each apart"
             )
-    known: dict[int, Outcome] = {}
-    repeated = sum(_take(row, known, group) for row in [*more, *rows])
-    ungrouped = sum(not outcome.group for outcome in known.values())
+    known: dict[int, dict[str, Any]] = {}
+    repeated = 0
+    for row in [*more, *rows]:
+        number, told = _told(row, group)
+        earlier = known.get(number, {})
+        repeated += len(earlier.keys() & told.keys() - {"group"})
+        if told:
+            known[number] = told | earlier
+    ungrouped = sum("group" not in fields for fields in known.values())
     if group is not None and ungrouped:
         raise DatasetError(f"group = {group!r}: {ungrouped:,} decisions have no such field")
-    data = LoggedData.from_decisions(draws, known)
     unmatched = len(known.keys() - {draw.id for draw in draws})
+    found = {number: Outcome(**fields) for number, fields in known.items()}
+    data = LoggedData.from_decisions(draws, found)
     return JoinedLog(data, broken + more_broken, repeated, unmatched)
 
 
@@ -96,30 +101,23 @@ def _as_draw(row: Row, log: str | Path) -> LoggedDraw:
         ) from error
 
 
-def _take(row: Row, known: dict[int, Outcome], group: str | None) -> int:
-    """Add what a row says; return how many values were there already."""
+def _told(row: Row, group: str | None) -> tuple[int, dict[str, Any]]:
+    """Return the id of a decision and what a row says of it, as fields of `Outcome`."""
     try:
-        number = int(row["id"])
-        reward, cost = _as_number(row.get("reward")), _as_number(row.get("cost"))
+        number, numbers = int(row["id"]), {}
+        for field in ("reward", "cost"):
+            value = row.get(field)
+            if value is not None and value != "":
+                numbers[field] = float(str(value))
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"outcome {dict(row)!r}: {error!r}; it needs an id and numbers"
         ) from error
-    old = known.get(number, Outcome())
-    label = "" if group is None else row.get(group)
-    new = Outcome(
-        reward=reward if math.isnan(old.reward) else old.reward,
-        cost=cost if math.isnan(old.cost) else old.cost,
-        group=old.group or ("" if label is None else str(label)),
-    )
-    if not math.isnan(new.reward) or not math.isnan(new.cost) or new.group:
-        known[number] = new
-    pairs = (old.reward, reward), (old.cost, cost)
-    return sum(not math.isnan(before) and not math.isnan(now) for before, now in pairs)
-
-
-def _as_number(value: object) -> float:
-    return math.nan if value is None or value == "" else float(str(value))
+    told: dict[str, Any] = {field: x for field, x in numbers.items() if not math.isnan(x)}
+    label = None if group is None else row.get(group)
+    if label is not None and label != "":
+        told["group"] = str(label)
+    return number, told
 
 
 def _read_rows(path: Path) -> tuple[list[Row], int]:
@@ -127,30 +125,28 @@ def _read_rows(path: Path) -> tuple[list[Row], int]:
     if not path.exists():
         raise DatasetError(f"{path}: there is no such file or folder")
     if path.is_dir() or path.suffix == ".parquet":
-        return _read_parquet(path), 0
+        pa = import_extra("pyarrow", "a parquet log", "parquet")
+        pq = import_extra("pyarrow.parquet", "a parquet log", "parquet")
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        try:
+            return [row for file in files for row in pq.read_table(file).to_pylist()], 0
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{path}: not parquet that can be read: {error}") from error
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file)), 0
     if path.suffix != ".jsonl":
         raise DatasetError(f"{path}: must be {FORMATS}")
+    rows: list[Row] = []
+    broken = 0
     with path.open(encoding="utf-8") as lines:
-        rows = [_as_json(line) for line in lines if line.strip()]
-    whole = [row for row in rows if row is not None]
-    return whole, len(rows) - len(whole)
-
-
-def _as_json(line: str) -> Row | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def _read_parquet(path: Path) -> list[Row]:
-    pa, pq = import_pyarrow()
-    wanted = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    try:
-        return [row for file in wanted for row in pq.read_table(file).to_pylist()]
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{path}: not parquet that can be read: {error}") from error
+        for line in filter(str.strip, lines):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if isinstance(row, dict):
+                rows.append(row)
+            else:
+                broken += 1
+    return rows, broken

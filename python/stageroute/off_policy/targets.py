@@ -12,12 +12,9 @@ from stageroute.deployment.solve import solve_deployment
 from stageroute.errors import InvalidInputError
 from stageroute.off_policy.data import SUM_TOLERANCE, LoggedData, checked_distributions
 
-__all__ = ["Target", "as_target", "best_mixture"]
-
 Floats = NDArray[np.float64]
 
-ENOUGH: Final = 30
-"""Rewards, and costs, that a model must have to be considered for a best mixture."""
+ENOUGH: Final = 30  # rewards, and costs, of a model that is considered for a best mixture
 
 
 @dataclass(frozen=True, eq=False, slots=True)
