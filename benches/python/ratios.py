@@ -32,7 +32,7 @@ from stageroute import __version__, solve_deployment, solve_routing_lp
 from stageroute.datasets import routerbench_synthetic
 from stageroute.datasets.streams import Stream, draw_stream, stage_starts
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay.replay import replay
+from stageroute.replay import replay
 from steps import MODEL_COUNTS, step_numba, step_ours, step_rows
 from workloads import BUDGET, deployment_instances, make_workload
 

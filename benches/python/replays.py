@@ -15,7 +15,7 @@ from stageroute import solve_deployment, solve_routing_lp
 from stageroute.deployment import plan
 from stageroute.deployment.solve import DeploymentSolution
 from stageroute.policies import Limits, RewardPrior, Setting, StageRoutePolicy
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.replay import ReplayResult, replay
 from stageroute.workloads import BuiltIn, LargePool, StateOfTheArt, Workload
 
 __all__ = [

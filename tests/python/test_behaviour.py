@@ -10,8 +10,8 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
 from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.replay.metrics import measure
-from stageroute.replay.replay import replay
 from stageroute.workloads import BuiltIn
 
 SEEDS = tuple(range(8))

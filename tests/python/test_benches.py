@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stageroute import RoutingSolution, solve_deployment, solve_routing_lp
 from stageroute.policies import Setting, StageRoutePolicy
-from stageroute.replay.replay import replay
+from stageroute.replay import replay
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benches" / "python"))
 

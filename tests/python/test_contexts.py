@@ -21,7 +21,7 @@ from stageroute.policies.ours.contexts import (
     prompt_features,
     task_features,
 )
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.replay import ReplayResult, replay
 
 
 def world(rows: int = 6_000) -> OutcomeTable:

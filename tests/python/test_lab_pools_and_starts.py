@@ -12,7 +12,7 @@ from stageroute.errors import InvalidInputError
 from stageroute.lab.adoption import adoption
 from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.policies import Limits, RewardPrior, Setting, make_policy
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.replay import ReplayResult, replay
 from stageroute.workloads import (
     BetterNewcomer,
     BuiltIn,

@@ -13,8 +13,8 @@ from stageroute.lab.episodes import Episode, run_episode
 from stageroute.lab.shares import agreement, mean_shares
 from stageroute.policies import Limits, Policy, Setting, make_policy
 from stageroute.policies.ours.stageroute import as_published
+from stageroute.replay import replay
 from stageroute.replay.metrics import measure, waiting_cost
-from stageroute.replay.replay import replay
 from stageroute.workloads import BuiltIn, LargePool, RandomArrivals, workload_from_json
 
 LIMITS = Limits(0.001, max_deployed=3, throughput_cap=1.0)

@@ -12,9 +12,9 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream
 from stageroute.errors import InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.policies.oracles.stage import stage_problems
+from stageroute.policies.oracles.allocation import stage_problems
+from stageroute.replay import ReplayResult, replay
 from stageroute.replay.metrics import expected_rewards
-from stageroute.replay.replay import ReplayResult, replay
 
 T = 100_000
 KNAPSACK_POLICIES = (
@@ -154,10 +154,11 @@ def joint_optimum(stream: Stream, limits: Limits, num_stages: int) -> float:
     model = highspy.Highs()
     model.silent()
     budget_row, objective = [], []
-    for problem in stage_problems(stream, num_stages, limits.caps(stream.table.num_models)):
+    caps = limits.caps(stream.table.num_models)
+    for problem in stage_problems(stream, num_stages):
         arms = problem.candidates.tolist()
         weight = problem.queries / stream.num_queries
-        shares = [model.addVariable(0.0, float(problem.caps[arm])) for arm in arms]
+        shares = [model.addVariable(0.0, float(caps[arm])) for arm in arms]
         model.addConstr(sum(shares) == 1.0)
         for share, arm in zip(shares, arms, strict=True):
             budget_row.append(share * (weight * problem.cost[arm] / limits.budget))
@@ -171,7 +172,7 @@ def planned(name: str, stream: Stream, limits: Limits, num_stages: int) -> tuple
     """Expected reward and spend of an oracle's mixtures, per query."""
     policy = make_policy(name, Setting(stream, limits, num_stages, 0))
     reward = spend = 0.0
-    for problem in stage_problems(stream, num_stages, limits.caps(stream.table.num_models)):
+    for problem in stage_problems(stream, num_stages):
         policy.begin_stage(problem.candidates)
         probabilities = np.array(policy.kernel.probabilities())
         reward += problem.queries * float(problem.reward @ probabilities)
@@ -183,7 +184,7 @@ def cheapest(stream: Stream, cap: float) -> float:
     """What the cheapest mixture of the dearest stage costs: with more, every stage has one."""
     return max(
         solve_routing_lp(-cost, cost, np.full(cost.size, cap), 1.0).spend
-        for problem in stage_problems(stream, 7, np.full(stream.table.num_models, cap))
+        for problem in stage_problems(stream, 7)
         for cost in (problem.cost[problem.candidates],)
     )
 

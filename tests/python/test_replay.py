@@ -13,8 +13,8 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
 from stageroute.errors import InvalidInputError, PolicyError
 from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.replay.metrics import expected_rewards, measure, oracle_rewards
-from stageroute.replay.replay import replay
 
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
 

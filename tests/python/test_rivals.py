@@ -17,7 +17,7 @@ from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import InvalidInputError, MissingExtraError
 from stageroute.policies import POLICIES, RIVALS, Limits, Policy, Setting, make_policy
 from stageroute.policies.rivals.adapting import TaskContexts, best_ranked
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.replay import ReplayResult, replay
 
 # LiteLLM's own types, read by pydantic.
 pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
@@ -99,7 +99,7 @@ def test_the_command_says_so(
     assert main([*arguments, "--policies", "uniform", "mabwiser-ucb1"]) == 1
     output, errors = capsys.readouterr()
     assert output == ""
-    assert "the comparison with MABWiser needs it" in errors
+    assert "the comparison with MABWiser needs mabwiser" in errors
 
 
 def test_names_of_rivals(small_table: OutcomeTable) -> None:
@@ -170,13 +170,13 @@ def test_paretobandit_hears_what_its_own_decisions_cost(small_table: OutcomeTabl
     stream = replace(at_once, delay=40)
     policy: Any = made("paretobandit", stream)
     result = replay(policy, stream, 1)
-    router = policy._bandit.router
+    router = policy.router
     asked = list(router.logs)[-300:]  # Before them it was asked for its ranking.
     assert len(router.logs) == 302
     names = [small_table.models[arm] for arm in result.arm]
     assert [log.selected_model for log in asked] == names
     assert [log.cost_usd for log in asked[:260]] == result.cost[:260].tolist()
-    assert policy._bandit.pacer.n_observations == 260
+    assert policy.pacer.n_observations == 260
     # What is on its way at the end is never delivered: these keep its own estimates.
     assert not {log.cost_usd for log in asked[260:]} & set(result.cost[260:].tolist())
 
@@ -185,14 +185,13 @@ def test_paretobandit_keeps_what_it_learnt_of_a_withdrawn_model() -> None:
     stream = draw_stream(easy_table(), 1, num_queries=300)
     policy: Any = made("paretobandit", stream, replace(LIMITS, max_deployed=3))
     replay(policy, stream, 1)
-    bandit = policy._bandit
-    learnt = [bandit.router.bandit.get_expected_reward(m, np.ones(1)) for m in bandit._models]
-    bandit.offer([0])
-    assert {bandit.route(np.ones(1))[0] for _ in range(20)} == {0}
-    bandit.offer([0, 1, 2])
-    again = [bandit.router.bandit.get_expected_reward(m, np.ones(1)) for m in bandit._models]
-    assert again == learnt
-    assert bandit.ranking([0, 1, 2], 2, np.ones(1))[0] == 2
+    bandit, models = policy.router.bandit, stream.table.models
+    learnt = [bandit.get_expected_reward(model, np.ones(1)) for model in models]
+    policy.offer([0])
+    assert {policy.route(0)[0] for _ in range(20)} == {0}
+    policy.offer([0, 1, 2])
+    assert [bandit.get_expected_reward(model, np.ones(1)) for model in models] == learnt
+    assert policy.ranking([0, 1, 2], 2)[0] == 2
 
 
 def test_mabwiser_hears_the_rewards_of_its_own_decisions(small_table: OutcomeTable) -> None:
@@ -247,7 +246,7 @@ def refuse(*arguments, **named):
 socket.getaddrinfo = socket.socket.connect = refuse
 from stageroute.datasets import routerbench_synthetic
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.replay.replay import replay
+from stageroute.replay import replay
 from stageroute.datasets.streams import draw_stream
 stream = draw_stream(routerbench_synthetic(), 0, num_queries=60)
 for name in ("litellm-shuffle", "litellm-cost", "litellm-usage"):

@@ -22,7 +22,7 @@ from stageroute.lab.studies.scenarios import DRIFT, SCENARIOS, Scenarios, Scenar
 from stageroute.lab.study import run_study
 from stageroute.policies import Limits, Setting, StageRoutePolicy, make_policy
 from stageroute.policies.base import Message
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.replay import ReplayResult, replay
 from stageroute.workloads import (
     BuiltIn,
     Changing,

@@ -12,8 +12,8 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream, draw_stream, stage_starts
 from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.replay.metrics import measure
-from stageroute.replay.replay import replay
 from stageroute.workloads import (
     Adversarial,
     BuiltIn,

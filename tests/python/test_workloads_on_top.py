@@ -14,8 +14,8 @@ from stageroute.datasets.streams import Stream
 from stageroute.datasets.trace import read_trace
 from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import replay
 from stageroute.replay.metrics import measure
-from stageroute.replay.replay import replay
 from stageroute.workloads import (
     Adversarial,
     BuiltIn,

@@ -12,8 +12,8 @@ from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.study import StudySettings
 from stageroute.policies import RULES, Setting, make_policy
-from stageroute.replay.replay import ReplayResult
-from stageroute.replay.replay import replay as replay_stream
+from stageroute.replay import ReplayResult
+from stageroute.replay import replay as replay_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

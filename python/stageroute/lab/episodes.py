@@ -18,8 +18,8 @@ from stageroute.lab.traces import (
     stage_shares,
 )
 from stageroute.policies import Limits, Setting, make_policy
+from stageroute.replay import ReplayResult, replay
 from stageroute.replay.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiting_cost
-from stageroute.replay.replay import ReplayResult, replay
 from stageroute.workloads import Workload
 
 __all__ = ["Episode", "Record", "run_episode"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.datasets.streams import Stream
-from stageroute.replay.replay import ReplayResult
+from stageroute.replay import ReplayResult
 
 __all__ = [
     "changed_models",

@@ -4,23 +4,19 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Limits, Policy, Setting
-from stageroute.policies.driver import DecisionTrace, drive
+from stageroute.policies.driver import ReplayResult, replay
 from stageroute.policies.frequencies import check_frequencies
-from stageroute.policies.registry import Maker, find_policy
-from stageroute.policies.rules import RULES, Referee, broken
-
-__all__ = ["check_policy", "fingerprint"]
+from stageroute.policies.registry import CONTEXTUAL, POLICIES, Maker, find_policy
+from stageroute.policies.rules import RULES, broken
 
 QUERIES: Final = 600
 STAGES: Final = 6
@@ -35,8 +31,6 @@ LIMITS: Final = Limits(0.0009, 3, (0.6, 0.5, 0.5, 0.4, 0.45, 0.5), solver="nativ
 
 AMPLE: Final = replace(LIMITS, budget=1.0)
 """Money for whatever a policy may do: its price is finite."""
-
-Mask = NDArray[np.bool_]
 
 TASKS: Final = ("sums-long", "sums-short", "poems", "letters")
 
@@ -67,23 +61,26 @@ def check_policy(policy: Maker | str) -> None:
     --------
     >>> check_policy("greedy")
     """
-    make = find_policy(policy) if isinstance(policy, str) else policy
-    world = _World(make, _stream())
+    world = _World(find_policy(policy) if isinstance(policy, str) else policy, _stream())
     exempt = world.policy().exempt
     unknown = sorted(set(exempt) - set(RULES))
     if unknown:
         raise InvalidInputError(
             f"exempt names {', '.join(unknown)}; the rules are {', '.join(RULES)}"
         )
-    trace = _check_limits(world)
+    trace = replay(world.policy(), world.stream, STAGES, limits=LIMITS)
+    for rule, error in trace.errors.items():
+        if rule not in exempt:
+            raise error
     checks = {"price": _check_price}
     if "repeatable" not in exempt:  # each of these compares two runs
         checks |= {"repeatable": _check_repeatable, "native": _check_native}
         checks |= {"outcomes": _check_outcomes}
-    checks |= {"frequency": _check_frequency}
     for rule, check in checks.items():
         if rule not in exempt:
             check(world, trace)
+    if "frequency" not in exempt:
+        check_frequencies(world.setting, world.make)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +98,8 @@ class _World:
     def policy(self) -> Policy:
         return self.make(self.setting)
 
-    def run(self, *, native: bool = True) -> DecisionTrace:
-        policy = self.policy()
-        referee = Referee(policy, self.stream, None)
-        return drive(policy, self.stream, STAGES, referee, native=native)
+    def run(self, *, native: bool = True) -> ReplayResult:
+        return replay(self.policy(), self.stream, STAGES, native=native)
 
 
 def _stream() -> Stream:
@@ -122,50 +117,30 @@ def _stream() -> Stream:
     return replace(stream, delay=DELAY)
 
 
-def _check_limits(world: _World) -> DecisionTrace:
-    """Check what the referee sees."""
-    policy = world.policy()
-    referee = Referee(policy, world.stream, world.limits)
-    trace = drive(policy, world.stream, STAGES, referee)
-    for rule, error in referee.errors.items():
-        if rule not in policy.exempt:
-            raise error
-    return trace
+def _check_price(world: _World, trace: ReplayResult) -> None:
+    ample = replace(world, limits=AMPLE).run()
+    finite = f"a finite price at a budget of {AMPLE.budget} USD per query"
+    for price, is_price, expected in (
+        (trace.budget_price, trace.budget_price >= 0.0, "a price from 0 on, in rewards per USD"),
+        (ample.budget_price, np.isfinite(ample.budget_price), finite),
+    ):
+        if not is_price.all():
+            at = int(np.argmin(is_price))
+            raise broken(world.policy(), "price", _where(trace, at), expected, price[at])
 
 
-def _check_price(world: _World, trace: DecisionTrace) -> None:
-    price = trace.budget_price
-    _require_prices(world, trace, price >= 0.0, "a price from 0 on, in rewards per USD")
-    ample = replace(world, limits=AMPLE)
-    trace = ample.run()
-    expected = f"a finite price at a budget of {AMPLE.budget} USD per query"
-    _require_prices(ample, trace, np.isfinite(trace.budget_price), expected)
+def _check_native(world: _World, trace: ReplayResult) -> None:
+    _require_same(world, "native", world.run(native=False), trace)
 
 
-def _require_prices(world: _World, trace: DecisionTrace, is_price: Mask, expected: str) -> None:
-    if not is_price.all():
-        at = int(np.argmin(is_price))
-        seen = trace.budget_price[at]
-        raise broken(world.policy(), "price", _where(trace, at), expected, seen)
-
-
-def _check_frequency(world: _World, trace: DecisionTrace) -> None:  # noqa: ARG001
-    check_frequencies(world.setting, world.make)
-
-
-def _check_native(world: _World, trace: DecisionTrace) -> None:
-    steps = world.run(native=False)
-    _require_same(world, "native", steps, trace)
-
-
-def _check_outcomes(world: _World, trace: DecisionTrace) -> None:
+def _check_outcomes(world: _World, trace: ReplayResult) -> None:
     """Change what the policy has not been told, up to some query and over the whole stream."""
     for told in (QUERIES // 4, QUERIES * 5 // 8, QUERIES):
         other = replace(world, stream=_with_other_outcomes(world.stream, trace, told)).run()
         _require_same(world, "outcomes", trace, other, until=told)
 
 
-def _with_other_outcomes(stream: Stream, trace: DecisionTrace, told: int) -> Stream:
+def _with_other_outcomes(stream: Stream, trace: ReplayResult, told: int) -> Stream:
     """Turn all outcomes over but those observed by query `told`, and shuffle the rows from there.
 
     Bad models become good and cheap ones expensive. The true means stay, for the policies that know
@@ -182,12 +157,12 @@ def _with_other_outcomes(stream: Stream, trace: DecisionTrace, told: int) -> Str
     return replace(stream, table=replace(table, reward=reward, cost=cost), rows=rows)
 
 
-def _check_repeatable(world: _World, trace: DecisionTrace) -> None:
+def _check_repeatable(world: _World, trace: ReplayResult) -> None:
     _require_same(world, "repeatable", trace, world.run())
-    path = _import_path(world.make)
-    if path is None:
+    name = _name_elsewhere(world.make)
+    if name is None:
         return
-    code = f"from stageroute.policies.check import fingerprint; print(fingerprint({path!r}))"
+    code = f"from stageroute.policies.check import fingerprint; print(fingerprint({name!r}))"
     other_hashes = "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
     paths = os.pathsep.join(filter(None, sys.path))
     answer = subprocess.run(  # noqa: S603  # this interpreter, and a class that is imported here
@@ -197,57 +172,54 @@ def _check_repeatable(world: _World, trace: DecisionTrace) -> None:
         text=True,
         check=False,
     )
-    expected = _fingerprint(trace)
-    if answer.stdout.split()[-1:] != [expected]:
+    if answer.stdout.split()[-1:] != [_hash(trace)]:
         error = (answer.stderr.strip().splitlines() or ["other decisions"])[-1]
         where = "in another process"
         raise broken(world.policy(), "repeatable", where, "the same decisions", error)
 
 
-def _import_path(make: Maker) -> str | None:
-    """Return ``module:Class``, if another process can import the class by it."""
+def _name_elsewhere(make: Maker) -> str | None:
+    """Return what `find_policy` finds it by in another process, where it can."""
+    for name, registered in {**POLICIES, **CONTEXTUAL}.items():
+        if registered is make:
+            return name
     module, name = getattr(make, "__module__", ""), getattr(make, "__qualname__", "")
     is_there = getattr(sys.modules.get(module), name, None) is make
     return f"{module}:{name}" if is_there and module != "__main__" else None
 
 
-def fingerprint(path: str) -> str:
-    """Return a hash of the decisions of the policy ``module:Class`` in this process."""
-    return _fingerprint(_World(find_policy(path), _stream()).run())
+def fingerprint(name: str) -> str:
+    """Return a hash of a policy's decisions in this process."""
+    return _hash(_World(find_policy(name), _stream()).run())
 
 
-def _fingerprint(trace: DecisionTrace) -> str:
-    text = repr([list(map(int, live)) for live in trace.deployments]).encode()
-    digest = hashlib.sha256(text)
+def _hash(trace: ReplayResult) -> str:
+    digest = hashlib.sha256(repr([list(map(int, live)) for live in trace.deployments]).encode())
     for column in (trace.arm, trace.probability, trace.budget_price):
         digest.update(column.tobytes())
     return digest.hexdigest()
 
 
 def _require_same(
-    world: _World, rule: str, expected: DecisionTrace, seen: DecisionTrace, until: int = QUERIES
+    world: _World, rule: str, expected: ReplayResult, seen: ReplayResult, until: int = QUERIES
 ) -> None:
     """Require the same decisions up to a query."""
-    for query, what, one, other in _differences(expected, seen, until):
-        where = _where(expected, query)
-        raise broken(world.policy(), rule, where, f"{what} {one}", other)
 
+    def differ(query: int, what: str, one: object, other: object) -> None:
+        raise broken(world.policy(), rule, _where(expected, query), f"{what} {one}", other)
 
-def _differences(
-    expected: DecisionTrace, seen: DecisionTrace, until: int
-) -> Iterator[tuple[int, str, object, object]]:
     pairs = zip(expected.stage_starts, expected.deployments, seen.deployments, strict=True)
     for start, one, other in pairs:
         if start < until and one != other:
-            yield int(start), "the live set", one, other
+            differ(int(start), "the live set", one, other)
     for what in ("arm", "probability", "budget_price"):
-        one, other = getattr(expected, what)[:until], getattr(seen, what)[:until]
-        unlike = np.flatnonzero((one != other) & ~((one != one) & (other != other)))
+        ones, others = getattr(expected, what)[:until], getattr(seen, what)[:until]
+        unlike = np.flatnonzero((ones != others) & ~((ones != ones) & (others != others)))
         if unlike.size:
             at = int(unlike[0])
-            yield at, what.replace("_", " "), one[at], other[at]
+            differ(at, what.replace("_", " "), ones[at], others[at])
 
 
-def _where(trace: DecisionTrace, query: int) -> str:
+def _where(trace: ReplayResult, query: int) -> str:
     stage = int(np.searchsorted(trace.stage_starts, query, side="right")) - 1
     return f"in stage {stage}, query {query}"

@@ -10,8 +10,6 @@ import numpy as np
 from stageroute.policies.base import Floats, Policy, Setting
 from stageroute.policies.rules import CHANCE, ROUNDING, broken
 
-__all__ = ["check_frequencies"]
-
 SEEDS: Final = 40
 LEARNING: Final = 150
 DRAWS: Final = 1_500

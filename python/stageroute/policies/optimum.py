@@ -9,8 +9,6 @@ from stageroute.config.constraints import DeploymentConstraints
 from stageroute.deployment.solve import solve_deployment
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Limits
 
-__all__ = ["OptimumPolicy", "optimum", "relaxed_price"]
-
 
 def optimum(
     candidates: Arms,

@@ -10,8 +10,6 @@ from stageroute.checks import is_number, is_whole, require, require_one_of
 from stageroute.datasets.portable import bell
 from stageroute.datasets.streams import Stream
 
-__all__ = ["RewardPrior"]
-
 SOURCES: Final = ("scores", "prices")
 
 SCORE_STREAM: Final = 0x5C02

@@ -1,21 +1,20 @@
 """Every policy by name: ours, the baselines, oracles, other routers, and those of others.
 
-A class of `ours`, `baselines` or `oracles` that gives itself a `name` is registered by that.
+A class of `ours`, `baselines` or `oracles` that gives itself a `name` is registered by that, and
+so are its `variants`.
 """
 
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType, ModuleType
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from stageroute.errors import InvalidInputError
 from stageroute.policies import baselines, oracles, ours
 from stageroute.policies.base import Policy, Setting
 from stageroute.policies.rivals import RIVAL_CLASSES
-
-__all__ = ["CONTEXTUAL", "POLICIES", "RIVALS", "Maker", "find_policy", "make_policy"]
 
 Maker = Callable[[Setting], Policy]
 
@@ -24,13 +23,20 @@ def _is_policy(value: object) -> TypeGuard[type[Policy]]:
     return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
 
+def _variant(policy: type[Policy], name: str, settings: Mapping[str, Any]) -> type[Policy]:
+    """Return the same policy under another name, with other settings."""
+    return type(policy.__name__, (policy,), {"name": name, **settings})
+
+
 def _registered(package: ModuleType) -> Iterator[type[Policy]]:
-    """Yield the classes of a package's modules that have a name of their own."""
+    """Yield the classes of a package's modules that have a name of their own, and variants."""
     for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         module = import_module(found.name)
         for value in vars(module).values():
             if _is_policy(value) and value.__module__ == found.name and "name" in vars(value):
                 yield value
+                for name, settings in vars(value).get("variants", {}).items():
+                    yield _variant(value, name, settings)
 
 
 _CLASSES: Final = [one for package in (ours, baselines, oracles) for one in _registered(package)]
@@ -46,12 +52,16 @@ CONTEXTUAL: Final = MappingProxyType[str, Maker](
 """Policies that see more of a query than the others, and need a table that shows it."""
 
 
-def _when_needed(path: str) -> Maker:
-    return lambda setting: find_policy(path)(setting)
+def _when_needed(name: str, path: str, settings: Mapping[str, Any]) -> Maker:
+    def make(setting: Setting) -> Policy:
+        maker: Maker = _variant(_load(path), name, settings)
+        return maker(setting)
+
+    return make
 
 
 RIVALS: Final = MappingProxyType[str, Maker](
-    {name: _when_needed(path) for name, path in RIVAL_CLASSES.items()}
+    {name: _when_needed(name, *rival) for name, rival in RIVAL_CLASSES.items()}
 )
 """How each rival is made, by name. Its package must be installed: ``stageroute[rivals]``."""
 
@@ -84,7 +94,7 @@ def find_policy(name: str) -> Maker:
     return makers[name]
 
 
-def _load(path: str) -> Maker:
+def _load(path: str) -> type[Policy]:
     """Import the policy ``module:Class``."""
     name, _, attribute = path.partition(":")
     refuse = f"policy = {path!r}: "
@@ -106,8 +116,7 @@ def _load(path: str) -> Maker:
     missing = sorted(found.__abstractmethods__)
     if missing:
         raise InvalidInputError(f"{refuse}the class lacks {', '.join(missing)}")
-    maker: Maker = found
-    return maker
+    return found
 
 
 def make_policy(name: str, setting: Setting) -> Policy:
@@ -115,8 +124,6 @@ def make_policy(name: str, setting: Setting) -> Policy:
 
     Raises
     ------
-    InvalidInputError
-        If there is no such policy.
     MissingExtraError
         If it is a rival whose package is not installed.
     """

@@ -16,8 +16,6 @@ from stageroute.datasets.streams import Stream
 from stageroute.errors import PolicyError
 from stageroute.policies.base import Arms, Floats, Limits, Policy
 
-__all__ = ["CHANCE", "RULES", "Referee", "broken"]
-
 RULES: Final = MappingProxyType(
     {
         "candidates": "deploys models that have arrived and not retired, at least one, each once",
@@ -57,20 +55,9 @@ def broken(policy: Policy, rule: str, where: str, expected: object, seen: object
 class Referee:
     """Holds one replay of a policy to the rules.
 
-    Parameters
-    ----------
-    policy : Policy
-    stream : Stream
-    limits : Limits, optional
-        Without them there is no limit to go over: rules `max_deployed` and `caps` are not checked.
-
-    Attributes
-    ----------
-    over : Counter of str
-        How often each rule was broken: stages for `candidates` and `max_deployed`, pairs of stage
-        and model for `caps`, queries for the others.
-    errors : dict of str to PolicyError
-        The first break of each rule.
+    Without limits there are none to go over: rules `max_deployed` and `caps` are not checked then.
+    `over` counts how often each rule was broken: stages for `candidates` and `max_deployed`, pairs
+    of stage and model for `caps`, queries for the others. `errors` holds the first break of each.
     """
 
     def __init__(self, policy: Policy, stream: Stream, limits: Limits | None) -> None:
@@ -86,18 +73,12 @@ class Referee:
         self._cap_sum = np.inf
 
     def deployed(self, start: int, candidates: Arms, live: tuple[int, ...]) -> None:
-        """Look at the live set of the stage that begins at query `start`.
-
-        Raises
-        ------
-        PolicyError
-            If it is empty, or not a set of candidates.
-        """
+        """Look at the live set of the stage that begins at query `start`."""
         self._stage, self._start, self._live = self._stage + 1, start, live
         known = set(candidates.tolist())
         if not live or len(set(live)) < len(live) or not known.issuperset(live):
             expected = f"models of {self._named(known)}"
-            self._break("candidates", 1, self._start, expected, self._named(live))
+            self._break("candidates", 1, start, expected, self._named(live))
         if self._limits is None or self._caps is None:
             return
         most = self._limits.max_deployed
@@ -106,14 +87,7 @@ class Referee:
         self._cap_sum = float(np.sort(self._caps[candidates])[::-1][:most].sum())
 
     def served(self, arm: NDArray[np.uint32], probability: Floats) -> None:
-        """Look at the decisions of that stage.
-
-        Raises
-        ------
-        PolicyError
-            If a model served that is not live, or a probability is not in (0, 1], unless the policy
-            says that it does not tell it (`Policy.exempt`).
-        """
+        """Look at the decisions of that stage."""
         counts = np.bincount(arm, minlength=len(self._names))
         if counts[list(self._live)].sum() < arm.size:
             is_stranger = ~np.isin(arm, self._live)
@@ -128,20 +102,15 @@ class Referee:
             self._break("probability", times, self._start + at, "(0, 1]", probability[at])
         # Where no live set has caps that sum to 1, they cannot be kept.
         if self._caps is not None and self._cap_sum >= 1.0 - ROUNDING:
-            self._check_caps(self._caps, counts, arm, probability)
+            self._check_caps(self._caps, arm, probability)
 
-    def _check_caps(
-        self,
-        caps: Floats,
-        counts: NDArray[np.intp],
-        arm: NDArray[np.uint32],
-        probability: Floats,
-    ) -> None:
+    def _check_caps(self, caps: Floats, arm: NDArray[np.uint32], probability: Floats) -> None:
         """Compare shares with caps; draws scatter around the probabilities they are made with.
 
         The sum of 1 - p over a model's own queries is an unbiased estimate of the variance of their
         number; it is 0 for a policy that draws nothing.
         """
+        counts = np.bincount(arm, minlength=caps.size)
         most = np.ceil(caps * arm.size - ROUNDING) + 1.0
         if (counts <= most).all():
             return

@@ -1,5 +1,5 @@
 """One policy on one stream: the replay, what it amounts to, many of them over processes."""
 
-from stageroute.replay.replay import ReplayResult, replay
+from stageroute.policies.driver import ReplayResult, replay
 
 __all__ = ["ReplayResult", "replay"]

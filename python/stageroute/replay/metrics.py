@@ -9,20 +9,8 @@ from numpy.typing import NDArray
 from stageroute.datasets.streams import Regime, Stream
 from stageroute.policies import Limits
 from stageroute.policies.base import Arms
+from stageroute.policies.driver import ReplayResult
 from stageroute.policies.optimum import optimum, relaxed_price
-from stageroute.replay.replay import ReplayResult
-
-__all__ = [
-    "RUNNING_SPEND_FROM",
-    "OracleParts",
-    "ReplayMetrics",
-    "expected_costs",
-    "expected_rewards",
-    "measure",
-    "oracle_parts",
-    "oracle_rewards",
-    "waiting_cost",
-]
 
 Floats = NDArray[np.float64]
 

@@ -18,8 +18,6 @@ from loky import ProcessPoolExecutor
 from stageroute.checks import require
 from stageroute.errors import WorkerLostError
 
-__all__ = ["MOST_LOSSES", "in_pieces", "run_jobs", "silence_router"]
-
 MOST_LOSSES: Final = 3
 """A job that its process did not survive this often is given up."""
 

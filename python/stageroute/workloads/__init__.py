@@ -1,16 +1,19 @@
 """Workloads: what policies are compared on, each a recipe for streams."""
 
 from stageroute.workloads.adversarial import Adversarial
-from stageroute.workloads.arrivals import RandomArrivals
+from stageroute.workloads.arrivals import BetterNewcomer, Clocked, RandomArrivals
 from stageroute.workloads.base import Workload
-from stageroute.workloads.changes import Change, Outage, PriceCut, SilentRegression, SlowDecline
-from stageroute.workloads.changing import Changing
-from stageroute.workloads.clock import Clocked
+from stageroute.workloads.changes import (
+    Change,
+    Changing,
+    Outage,
+    PriceCut,
+    SilentRegression,
+    SlowDecline,
+)
 from stageroute.workloads.feedback import Delayed, Noisy, Repeated, Sparse
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
-from stageroute.workloads.newcomer import BetterNewcomer
-from stageroute.workloads.parsing import parse_workload
-from stageroute.workloads.registry import workload_from_json
+from stageroute.workloads.registry import parse_workload, workload_from_json
 from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
 

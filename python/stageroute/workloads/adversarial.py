@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, require, require_one_of
+from stageroute.checks import one_of
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream
 from stageroute.errors import InvalidInputError
-from stageroute.workloads.base import OnTop
-
-__all__ = ["ADVERSARIAL_ORDERS", "Adversarial"]
+from stageroute.workloads.base import OnTop, Share
 
 ADVERSARIAL_ORDERS: Final = ("bad_luck_first", "task_blocks", "best_last", "dear_first")
 
@@ -43,29 +41,13 @@ class Adversarial(OnTop):
         (0, 1]; the others follow as they were drawn.
     """
 
-    order: str = "bad_luck_first"
-    share: float = 0.1
+    order: Annotated[str, one_of(ADVERSARIAL_ORDERS)] = "bad_luck_first"
+    share: Share = 0.1
+    said = "{order}"
     kind: str = field(default="adversarial", init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_one_of("order", self.order, ADVERSARIAL_ORDERS)
-        ok = is_number(self.share) and 0 < self.share <= 1
-        require(ok, "share", self.share, "must be in (0, 1]: a share of the stream")
-
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return f"{self.base.label}, {self.order.replace('_', ' ')}"
-
     def over(self, stream: Stream, seed: int) -> Stream:  # noqa: ARG002
-        """Put it in order.
-
-        Raises
-        ------
-        InvalidInputError
-            If the order is one of queries and the base changes on the way, or has no tasks.
-        """
+        """Put it in order; orders of queries need a base that does not change."""
         means = stream.regimes[0]
         if self.order == "best_last":
             return _models_in_order(stream, np.argsort(means.reward, kind="stable"))

@@ -2,16 +2,32 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
-from stageroute.checks import is_whole, require
+from stageroute.checks import check_fields, is_number, is_whole, must, require
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream
 
-__all__ = ["NUM_INITIAL", "OnTop", "Workload", "check_draw", "check_initial"]
-
 NUM_INITIAL = 5
 """Models at the start of a stream, or fewer where a table has fewer."""
+
+Count = Annotated[int, must(lambda n: is_whole(n) and n >= 1, "must be a whole number, at least 1")]
+Several = Annotated[
+    int, must(lambda n: is_whole(n) and n >= 2, "must be a whole number, at least 2")
+]
+NotNegative = Annotated[
+    int, must(lambda n: is_whole(n) and n >= 0, "must be a whole number, not negative")
+]
+Positive = Annotated[float, must(lambda x: is_number(x) and x > 0, "must be a positive number")]
+Share = Annotated[
+    float,
+    must(lambda x: is_number(x) and 0 < x <= 1, "must be in (0, 1]: a share of the stream"),
+]
+
+
+def is_inner(share: Any) -> bool:
+    """Whether it is a number in (0, 1)."""
+    return is_number(share) and 0 < share < 1
 
 
 @dataclass(frozen=True)
@@ -26,9 +42,17 @@ class Workload(ABC):
     ----------
     kind : str
         Names the class in descriptions and on the command line.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value breaks the rule that stands with its field.
     """
 
     kind: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     @abstractmethod
@@ -60,16 +84,14 @@ class Workload(ABC):
         ------
         InvalidInputError
             If the workload makes a new table for each seed (`NeedleArrivals`).
+        DatasetError
+            If a file does not hold what it should.
         """
 
 
 @dataclass(frozen=True)
 class OnTop(Workload):
-    """A workload on top of another: it draws from that and makes something of it.
-
-    Parameters
-    ----------
-    base : Workload
+    """A workload on top of another, its base: it draws from that and makes something of it.
 
     Attributes
     ----------
@@ -78,15 +100,12 @@ class OnTop(Workload):
     """
 
     said: ClassVar[str]
-    base: Workload
-
-    def __post_init__(self) -> None:
-        require(isinstance(self.base, Workload), "base", self.base, "must be a workload")
+    base: Annotated[Workload, must(lambda x: isinstance(x, Workload), "must be a workload")]
 
     @property
     def label(self) -> str:
         """A few words, for tables of results."""
-        return f"{self.base.label}, {self.said.format(**vars(self))}"
+        return f"{self.base.label}, {self.said.format(**vars(self)).replace('_', ' ')}"
 
     def stream(self, num_queries: int, seed: int) -> Stream:
         """Draw from the base, and make something of it."""
@@ -112,9 +131,3 @@ def check_draw(num_queries: int, seed: int) -> None:
     ok = is_whole(num_queries) and num_queries >= 1
     require(ok, "num_queries", num_queries, "must be a whole number, at least 1")
     require(is_whole(seed) and seed >= 0, "seed", seed, "must be a whole number, not negative")
-
-
-def check_initial(num_initial: int) -> None:
-    """Check how many models there are at the start."""
-    ok = is_whole(num_initial) and num_initial >= 1
-    require(ok, "num_initial", num_initial, "must be a whole number, at least 1")

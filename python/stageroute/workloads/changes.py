@@ -3,48 +3,30 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import check_fields, must, require
 from stageroute.datasets import OutcomeTable
+from stageroute.datasets.messages import PriceChange
 from stageroute.datasets.streams import Regime, Stream
 from stageroute.errors import InvalidInputError
-
-__all__ = [
-    "CHANGES",
-    "Change",
-    "Outage",
-    "PriceCut",
-    "SilentRegression",
-    "SlowDecline",
-    "Step",
-    "change_stream",
-]
+from stageroute.workloads.base import Count, OnTop, Positive, Share, is_inner
 
 Arms = NDArray[np.intp]
 
-FACTOR_RULE: Final = "must be in (0, 1): what is left"
-SHARE_RULE: Final = "must be in (0, 1]: a share of the stream"
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """From when on the model's rewards and costs are multiplied by what.
-
-    Attributes
-    ----------
-    after : float
-        Share of the stream that lies between the change and this step.
-    reward, cost : float
-        Factors, compared with what was before the change.
-    """
+class Step(NamedTuple):
+    """From which share of the stream after the change on rewards and costs are scaled by what."""
 
     after: float
     reward: float = 1.0
     cost: float = 1.0
+
+
+Left = Annotated[float, must(is_inner, "must be in (0, 1): what is left")]
 
 
 @dataclass(frozen=True)
@@ -58,12 +40,11 @@ class Change(ABC):
         median of the models that are there.
     """
 
-    budget: float | None = field(default=None, kw_only=True)
+    budget: Positive | None = field(default=None, kw_only=True)
     kind: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        ok = self.budget is None or (is_number(self.budget) and self.budget > 0)
-        require(ok, "budget", self.budget, "must be a positive number of USD, or None")
+        check_fields(self)
 
     def victim(self, means: Regime, arrived: Arms) -> int:
         """Choose the model: of highest mean reward among the affordable; else the cheapest."""
@@ -91,12 +72,8 @@ class SilentRegression(Change):
         What is left of its rewards, in (0, 1).
     """
 
-    factor: float = 0.5
+    factor: Left = 0.5
     kind: str = field(default="regression", init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_factor(self.factor)
 
     def steps(self) -> tuple[Step, ...]:
         """Worse, and it stays so."""
@@ -113,12 +90,8 @@ class PriceCut(Change):
         What is left of its costs, in (0, 1).
     """
 
-    factor: float = 0.1
+    factor: Left = 0.1
     kind: str = field(default="price_cut", init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_factor(self.factor)
 
     def victim(self, means: Regime, arrived: Arms) -> int:
         """Choose the best model that is not affordable; else the most expensive one."""
@@ -145,12 +118,8 @@ class Outage(Change):
         Share of the stream that it lasts, in (0, 1].
     """
 
-    duration: float = 0.2
+    duration: Share = 0.2
     kind: str = field(default="outage", init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_share("duration", self.duration)
 
     def steps(self) -> tuple[Step, ...]:
         """Nothing, then back."""
@@ -171,17 +140,10 @@ class SlowDecline(Change):
         Regimes that it goes through, at equal distances.
     """
 
-    factor: float = 0.5
-    duration: float = 0.4
-    num_steps: int = 8
+    factor: Left = 0.5
+    duration: Share = 0.4
+    num_steps: Count = 8
     kind: str = field(default="decline", init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_factor(self.factor)
-        _check_share("duration", self.duration)
-        ok = is_whole(self.num_steps) and self.num_steps >= 1
-        require(ok, "num_steps", self.num_steps, "must be a whole number, at least 1")
 
     def steps(self) -> tuple[Step, ...]:
         """Down in equal steps; the first comes at once."""
@@ -192,25 +154,59 @@ class SlowDecline(Change):
         )
 
 
+@dataclass(frozen=True)
+class Changing(OnTop):
+    """Something happens to a model in the middle of the stream.
+
+    The stage oracle knows of it at once; a learner finds out from feedback, if it looks.
+
+    Parameters
+    ----------
+    base : Workload
+    change : Change
+        What happens, and to which of the models that have arrived.
+    at : float, default 0.5
+        When, as a share of the stream, in (0, 1).
+    is_announced : bool, default False
+        Whether policies are told of it, as of a new list price; for a `PriceCut` only.
+    """
+
+    change: Annotated[Change, must(lambda x: isinstance(x, Change), "must be a Change")]
+    at: Annotated[float, must(is_inner, "must be in (0, 1): a share of the stream")] = 0.5
+    is_announced: bool = False
+    said = "{change.kind}"
+    kind: str = field(default="changing", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = not self.is_announced or isinstance(self.change, PriceCut)
+        require(ok, "change", self.change, "only a PriceCut can be announced, as a price")
+
+    @property
+    def label(self) -> str:
+        """A few words, for tables of results."""
+        return super().label + (" announced" if self.is_announced else "")
+
+    def over(self, stream: Stream, seed: int) -> Stream:  # noqa: ARG002
+        """Change it."""
+        at = max(1, int(self.at * stream.num_queries))
+        victim = self.change.victim(stream.regime(at), stream.candidates(at))
+        changed = change_stream(stream, self.change, at, victim)
+        if not isinstance(self.change, PriceCut) or not self.is_announced:
+            return changed
+        return replace(changed, announced=PriceChange(at, victim, self.change.factor))
+
+
 CHANGES: Final[tuple[type[Change], ...]] = (SilentRegression, PriceCut, Outage, SlowDecline)
 """Every change there is."""
 
 
 def change_stream(stream: Stream, change: Change, at: int, victim: int) -> Stream:
-    """Let something happen to a model of a stream.
+    """Let something happen to a model, of that column, from query `at` on.
 
     The new stream's table holds the outcomes of every regime one below the other, and the rows of
     later queries are shifted into their part of it: its own means are those of no query, the means
     are in the regimes.
-
-    Parameters
-    ----------
-    stream : Stream
-    change : Change
-    at : int
-        The query of the first step.
-    victim : int
-        The model's column.
 
     Raises
     ------
@@ -223,53 +219,36 @@ def change_stream(stream: Stream, change: Change, at: int, victim: int) -> Strea
     if stream.reported_reward is not None:
         raise InvalidInputError("a noisy stream cannot be changed: change it first, then add noise")
     steps = change.steps()
-    table = _stacked(stream.table, tuple((step.reward, step.cost) for step in steps), victim)
     starts = [at + round(step.after * total) for step in steps]
     rows = stream.rows.copy()
     for block, start in enumerate(starts):
         rows[start:] = stream.rows[start:] + (block + 1) * stream.table.num_rows
-    return replace(stream, table=table, rows=rows, regimes=_regimes(stream, steps, starts, victim))
+    # The stream's own regimes are divided and scaled by the steps that lie within its length.
+    bounds = {regime.start for regime in stream.regimes} | {at for at in starts if at < total}
+    regimes = []
+    for bound in sorted(bounds):
+        means = stream.regime(bound)
+        begun = [step for step, start in zip(steps, starts, strict=True) if start <= bound]
+        now = begun[-1] if begun else Step(0.0)
+        regimes.append(Regime(bound, *_scaled(means, victim, now)))
+    table = _stacked(stream.table, steps, victim)
+    return replace(stream, table=table, rows=rows, regimes=tuple(regimes))
 
 
 @lru_cache(maxsize=4)
-def _stacked(
-    table: OutcomeTable, factors: tuple[tuple[float, float], ...], victim: int
-) -> OutcomeTable:
+def _stacked(table: OutcomeTable, steps: tuple[Step, ...], victim: int) -> OutcomeTable:
     """Put one copy for each step below the table, with the victim's column scaled."""
-    blocks = [(table.reward, table.cost)]
-    for reward_factor, cost_factor in factors:
-        reward, cost = table.reward.copy(), table.cost.copy()
-        reward[:, victim] *= reward_factor
-        cost[:, victim] *= cost_factor
-        blocks.append((reward, cost))
-    rewards, costs = zip(*blocks, strict=True)
+    blocks = [_scaled(table, victim, step) for step in (Step(0.0), *steps)]
+    rewards, costs = map(np.concatenate, zip(*blocks, strict=True))
     task = None if table.task is None else np.tile(table.task, len(blocks))
-    return OutcomeTable(
-        table.name, table.models, np.concatenate(rewards), np.concatenate(costs), task=task
-    )
+    return OutcomeTable(table.name, table.models, rewards, costs, task=task)
 
 
-def _regimes(
-    stream: Stream, steps: tuple[Step, ...], starts: list[int], victim: int
-) -> tuple[Regime, ...]:
-    """Divide and scale the stream's own regimes by the steps that lie within its length."""
-    within = [start for start in starts if start < stream.num_queries]
-    bounds = sorted({regime.start for regime in stream.regimes} | set(within))
-    regimes = []
-    for bound in bounds:
-        means = stream.regime(bound)
-        reward, cost = means.reward.copy(), means.cost.copy()
-        begun = [step for step, start in zip(steps, starts, strict=True) if start <= bound]
-        if begun:
-            reward[victim] *= begun[-1].reward
-            cost[victim] *= begun[-1].cost
-        regimes.append(Regime(bound, reward, cost))
-    return tuple(regimes)
-
-
-def _check_factor(factor: float) -> None:
-    require(is_number(factor) and 0 < factor < 1, "factor", factor, FACTOR_RULE)
-
-
-def _check_share(argument: str, share: float) -> None:
-    require(is_number(share) and 0 < share <= 1, argument, share, SHARE_RULE)
+def _scaled(
+    outcomes: OutcomeTable | Regime, victim: int, step: Step
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Copy rewards and costs, with the victim's scaled."""
+    reward, cost = outcomes.reward.copy(), outcomes.cost.copy()
+    reward[..., victim] *= step.reward
+    cost[..., victim] *= step.cost
+    return reward, cost

@@ -1,23 +1,25 @@
 """Workloads whose feedback is wrong, late, sparse, or comes more than once."""
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 
-from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.checks import is_number, must, one_of, require
 from stageroute.datasets.messages import Messages
 from stageroute.datasets.portable import bell
 from stageroute.datasets.streams import Stream
-from stageroute.workloads.base import OnTop
-
-__all__ = ["Delayed", "Noisy", "Repeated", "Sparse"]
+from stageroute.workloads.base import Count, NotNegative, OnTop
 
 NOISE_STREAM: Final = 0x6E6F
 FEEDBACK_STREAM: Final = 0x5EED
 """Keep the draws of noise and of messages apart from those of queries."""
 
 WHAT_IS_LATE: Final = ("both", "costs")
+
+Portion = Annotated[
+    float, must(lambda x: is_number(x) and 0 <= x <= 1, "must be in [0, 1]: a share of the queries")
+]
 
 
 @dataclass(frozen=True)
@@ -41,30 +43,19 @@ class Noisy(OnTop):
         The one model that the bias is for; by default it is for all.
     """
 
-    noise: float = 0.1
-    flips: float = 0.0
-    bias: float = 0.0
+    noise: Annotated[
+        float, must(lambda x: is_number(x) and x >= 0, "must be a number, not negative")
+    ] = 0.1
+    flips: Portion = 0.0
+    bias: Annotated[float, must(lambda x: is_number(x) and -1 <= x <= 1, "must be in [-1, 1]")] = (
+        0.0
+    )
     favourite: str | None = None
     said = "noisy"
     kind: str = field(default="noisy", init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = is_number(self.noise) and self.noise >= 0
-        require(ok, "noise", self.noise, "must be a number, not negative")
-        ok = is_number(self.flips) and 0 <= self.flips <= 1
-        require(ok, "flips", self.flips, "must be in [0, 1]: a share of the answers")
-        ok = is_number(self.bias) and -1 <= self.bias <= 1
-        require(ok, "bias", self.bias, "must be in [-1, 1]")
-
     def over(self, stream: Stream, seed: int) -> Stream:
-        """Let the judge report.
-
-        Raises
-        ------
-        InvalidInputError
-            If the favourite is not a model of the base.
-        """
+        """Let the judge report; the favourite must be a model of the base."""
         table, models = stream.table, stream.table.models
         if self.favourite is not None:
             known = ", ".join(models)
@@ -92,15 +83,9 @@ class Delayed(OnTop):
         What is late: costs alone as a bill that comes after the answer was rated.
     """
 
-    queries: int = 200
-    what: str = "both"
+    queries: NotNegative = 200
+    what: Annotated[str, one_of(WHAT_IS_LATE)] = "both"
     kind: str = field(default="delayed", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = is_whole(self.queries) and self.queries >= 0
-        require(ok, "queries", self.queries, "must be a whole number, not negative")
-        require_one_of("what", self.what, WHAT_IS_LATE)
 
     @property
     def label(self) -> str:
@@ -130,14 +115,9 @@ class Sparse(OnTop):
         Of the queries, drawn at random, in [0, 1]; the same whatever is decided.
     """
 
-    share: float = 0.1
+    share: Portion = 0.1
     said = "rewards for {share:.0%}"
     kind: str = field(default="sparse", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = is_number(self.share) and 0.0 <= self.share <= 1.0
-        require(ok, "share", self.share, "must be in [0, 1]: a share of the queries")
 
     def over(self, stream: Stream, seed: int) -> Stream:
         """Take rewards away."""
@@ -158,17 +138,10 @@ class Repeated(OnTop):
         Each copy is 0 to this many queries late, at random.
     """
 
-    copies: int = 2
-    window: int = 200
+    copies: Count = 2
+    window: NotNegative = 200
     said = "{copies} times within {window}"
     kind: str = field(default="repeated", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ok = is_whole(self.copies) and self.copies >= 1
-        require(ok, "copies", self.copies, "must be a whole number, at least 1")
-        ok = is_whole(self.window) and self.window >= 0
-        require(ok, "window", self.window, "must be a whole number of queries, not negative")
 
     def over(self, stream: Stream, seed: int) -> Stream:
         """Send feedback again and again."""

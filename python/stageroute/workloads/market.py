@@ -9,17 +9,6 @@ from numpy.typing import NDArray
 from stageroute.checks import is_whole, require
 from stageroute.datasets.portable import bell, exp, logistic
 
-__all__ = [
-    "FITTED",
-    "MEAN_TOKENS",
-    "REFERENCE_RATING",
-    "Market",
-    "Suite",
-    "draw_suite",
-    "fit_market",
-    "quality",
-]
-
 Floats = NDArray[np.float64]
 
 LN10: Final = 2.302585092994046

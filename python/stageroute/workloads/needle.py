@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream, stage_starts
 from stageroute.errors import InvalidInputError
-from stageroute.workloads.base import Workload, check_draw
-
-__all__ = ["NeedleArrivals", "cube_root_stages"]
+from stageroute.workloads.base import Count, Positive, Several, Workload, check_draw
 
 HITS = 4
 """By how many rows a needle's column is better: tables have about HITS / ε rows."""
@@ -70,21 +68,11 @@ class NeedleArrivals(Workload):
         USD per query, of every model.
     """
 
-    models_per_batch: int = 4
-    num_batches: int | None = None
-    advantage: float = 0.25
-    cost: float = 0.0005
+    models_per_batch: Several = 4
+    num_batches: Count | None = None
+    advantage: Positive = 0.25
+    cost: Positive = 0.0005
     kind: str = field(default="needle", init=False)
-
-    def __post_init__(self) -> None:
-        n, batches = self.models_per_batch, self.num_batches
-        require(is_whole(n) and n >= 2, "models_per_batch", n, "must be a whole number, at least 2")
-        ok = batches is None or (is_whole(batches) and batches >= 1)
-        require(ok, "num_batches", batches, "must be a whole number, at least 1, or None")
-        positive = "must be a positive number"
-        for argument in ("advantage", "cost"):
-            value = getattr(self, argument)
-            require(is_number(value) and value > 0, argument, value, positive)
 
     @property
     def label(self) -> str:
@@ -96,13 +84,7 @@ class NeedleArrivals(Workload):
         return cube_root_stages(num_queries) if self.num_batches is None else self.num_batches
 
     def gap(self, num_queries: int) -> float:
-        """Return ε, by how much a needle is better.
-
-        Raises
-        ------
-        InvalidInputError
-            If it is above 1/4.
-        """
+        """Return ε, by how much a needle is better; above 1/4 it is refused."""
         batches = self.num_stages(num_queries)
         gap = self.advantage * math.sqrt(self.models_per_batch * batches / num_queries)
         rule = "the needle's advantage must be at most 1/4: lower `advantage`, or take more queries"
@@ -127,8 +109,7 @@ class NeedleArrivals(Workload):
     def needles(self, num_queries: int, seed: int) -> NDArray[np.int64]:
         """Return the column of each batch's needle, shape (K,)."""
         batches, n = self.num_stages(num_queries), self.models_per_batch
-        places = _needle_generator(seed).integers(n, size=batches)
-        return np.arange(batches) * n + places
+        return np.arange(batches) * n + _needle_generator(seed).integers(n, size=batches)
 
     def stream(self, num_queries: int, seed: int) -> Stream:
         """Draw needles by the seed, and queries i.i.d. from their table."""

@@ -10,8 +10,6 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.portable import bell, exp, logistic
 from stageroute.workloads.market import Suite, quality
 
-__all__ = ["FAMILY_SHARES", "FAMILY_SPREAD", "family_qualities", "suite_table"]
-
 Floats = NDArray[np.float64]
 
 FAMILY_SHARES: Final = {

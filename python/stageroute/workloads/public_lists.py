@@ -12,8 +12,6 @@ import numpy as np
 from stageroute.errors import DatasetError
 from stageroute.workloads.market import MEAN_TOKENS, Suite
 
-__all__ = ["PublicLists", "read_public_lists"]
-
 FIRST_SEEN: Final = "lmarena_first_seen.csv"
 CATALOG: Final = "arena_catalog_prices.json"
 PRICE_LIST: Final = "litellm_model_prices_and_context_window.json"

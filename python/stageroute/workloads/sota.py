@@ -1,22 +1,21 @@
 """Suites of models as they come out: as many as were released, or thousands."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_whole, require
+from stageroute.checks import is_whole, must
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream, even_arrivals
 from stageroute.errors import InvalidInputError
-from stageroute.workloads.base import Workload, check_draw, check_initial
+from stageroute.workloads.base import Count, NotNegative, Several, Workload, check_draw
 from stageroute.workloads.market import Suite, draw_suite
 from stageroute.workloads.outcomes import suite_table
 from stageroute.workloads.public_lists import read_public_lists
-
-__all__ = ["LargePool", "StateOfTheArt", "dated_arrivals"]
 
 DEFAULT_MODELS: Final = 50
 DEFAULT_ROWS: Final = 4_096
@@ -25,9 +24,46 @@ MAX_MODELS: Final = 10_000
 MAX_CELLS: Final = 6_000_000
 """Rows × models of a large pool: 96 MB of rewards and costs."""
 
+NumModels = Annotated[
+    int,
+    must(
+        lambda n: is_whole(n) and 1 <= n <= MAX_MODELS,
+        f"must be a whole number in [1, {MAX_MODELS:,}]",
+    ),
+]
+
+
+class _FromSuite(Workload):
+    """What workloads over a suite of models have in common."""
+
+    @abstractmethod
+    def models(self) -> Suite:
+        """Return the models, in order of release.
+
+        Raises
+        ------
+        DatasetError
+            If a folder does not hold the public lists.
+        """
+
+    @abstractmethod
+    def _arrivals(self, num_queries: int) -> NDArray[np.int64]: ...
+
+    def table(self) -> OutcomeTable:
+        """Return the outcomes of all models, in order of release."""
+        return _suite_table(self)
+
+    def stream(self, num_queries: int, seed: int) -> Stream:
+        """Draw queries i.i.d. from the table."""
+        check_draw(num_queries, seed)
+        table, generator = self.table(), np.random.default_rng(seed)
+        rows = generator.integers(table.num_rows, size=num_queries, dtype=np.uint32)
+        retirements = np.full(table.num_models, NEVER)
+        return Stream(table, rows, self._arrivals(num_queries), retirements)
+
 
 @dataclass(frozen=True)
-class StateOfTheArt(Workload):
+class StateOfTheArt(_FromSuite):
     """Models in order of release, with ratings and prices as in public lists.
 
     What a provider lives through: the best of last year is ordinary now, and the price of a given
@@ -56,23 +92,20 @@ class StateOfTheArt(Workload):
     """
 
     folder: str | None = None
-    num_models: int | None = None
-    num_initial: int = 10
-    num_rows: int = DEFAULT_ROWS
-    grades: int = 2
-    suite: int = 0
+    num_models: NumModels | None = None
+    num_initial: Count = 10
+    num_rows: Count = DEFAULT_ROWS
+    grades: Several = 2
+    suite: NotNegative = 0
     kind: str = field(default="sota", init=False)
 
     def __post_init__(self) -> None:
-        check_initial(self.num_initial)
-        _check_suite(self.num_rows, self.grades, self.suite)
-        if self.num_models is not None:
-            _check_models(self.num_models)
-            if self.folder is not None:
-                raise InvalidInputError(
-                    f"num_models = {self.num_models!r}: the lists in `folder` say which models "
-                    "there are; leave out one of the two"
-                )
+        super().__post_init__()
+        if self.num_models is not None and self.folder is not None:
+            raise InvalidInputError(
+                f"num_models = {self.num_models!r}: the lists in `folder` say which models "
+                "there are; leave out one of the two"
+            )
 
     @property
     def label(self) -> str:
@@ -81,28 +114,15 @@ class StateOfTheArt(Workload):
         return f"state of the art, {len(self.models().names)} models ({source})"
 
     def models(self) -> Suite:
-        """Return the models, in order of release.
-
-        Raises
-        ------
-        DatasetError
-            If the folder does not hold the public lists.
-        """
+        """Return the models, in order of release."""
         return _suite(self.folder, self.num_models or DEFAULT_MODELS, self.suite)
 
-    def table(self) -> OutcomeTable:
-        """Return the outcomes of all models, in order of release."""
-        return _suite_table(self)
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw queries i.i.d. from the table; models arrive by date of release."""
-        check_draw(num_queries, seed)
-        arrivals = dated_arrivals(self.models().years, self.num_initial, num_queries)
-        return _draw(self.table(), arrivals, num_queries, seed)
+    def _arrivals(self, num_queries: int) -> NDArray[np.int64]:
+        return dated_arrivals(self.models().years, self.num_initial, num_queries)
 
 
 @dataclass(frozen=True)
-class LargePool(Workload):
+class LargePool(_FromSuite):
     """Many candidates that arrive fast: a catalogue of fine-tuned models and providers.
 
     Models are drawn from the same market as in `StateOfTheArt` and arrive evenly, so that at every
@@ -123,16 +143,11 @@ class LargePool(Workload):
     The table has 4,096 rows, or fewer where it would exceed 96 MB: 600 for 10,000 models.
     """
 
-    num_models: int = 1_000
-    num_initial: int = 10
-    grades: int = 2
-    suite: int = 0
+    num_models: NumModels = 1_000
+    num_initial: Count = 10
+    grades: Several = 2
+    suite: NotNegative = 0
     kind: str = field(default="pool", init=False)
-
-    def __post_init__(self) -> None:
-        check_initial(self.num_initial)
-        _check_models(self.num_models)
-        _check_suite(self.num_rows, self.grades, self.suite)
 
     @property
     def num_rows(self) -> int:
@@ -148,16 +163,9 @@ class LargePool(Workload):
         """Return the models, in order of release."""
         return _suite(None, self.num_models, self.suite)
 
-    def table(self) -> OutcomeTable:
-        """Return the outcomes of all models, in order of release."""
-        return _suite_table(self)
-
-    def stream(self, num_queries: int, seed: int) -> Stream:
-        """Draw queries i.i.d. from the table; models arrive evenly."""
-        check_draw(num_queries, seed)
+    def _arrivals(self, num_queries: int) -> NDArray[np.int64]:
         initial = min(self.num_initial, self.num_models)
-        arrivals = even_arrivals(self.num_models, initial, num_queries)
-        return _draw(self.table(), arrivals, num_queries, seed)
+        return even_arrivals(self.num_models, initial, num_queries)
 
 
 def dated_arrivals(
@@ -175,26 +183,6 @@ def dated_arrivals(
         return np.zeros(years.size, dtype=np.int64)
     share: NDArray[np.float64] = since / since[-1] * (later / (later + 1.0))
     return (share * num_queries).astype(np.int64)
-
-
-def _draw(table: OutcomeTable, arrivals: NDArray[np.int64], num_queries: int, seed: int) -> Stream:
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(table.num_rows, size=num_queries, dtype=np.uint32)
-    return Stream(table, rows, arrivals, np.full(table.num_models, NEVER))
-
-
-def _check_models(num_models: int) -> None:
-    ok = is_whole(num_models) and 1 <= num_models <= MAX_MODELS
-    require(ok, "num_models", num_models, f"must be a whole number in [1, {MAX_MODELS:,}]")
-
-
-def _check_suite(num_rows: int, grades: int, suite: int) -> None:
-    ok = is_whole(num_rows) and num_rows >= 1
-    require(ok, "num_rows", num_rows, "must be a whole number, at least 1")
-    ok = is_whole(grades) and grades >= 2
-    require(ok, "grades", grades, "must be a whole number, at least 2")
-    ok = is_whole(suite) and suite >= 0
-    require(ok, "suite", suite, "must be a whole number, not negative")
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Annotated
 
-from stageroute.checks import is_text, require, require_one_of
+from stageroute.checks import is_text, must, one_of, require_one_of
 from stageroute.datasets import OutcomeTable, read_table, routerbench_synthetic
 from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS, Stream, draw_stream
-from stageroute.workloads.base import NUM_INITIAL, Workload, check_draw, check_initial
-
-__all__ = ["BuiltIn", "TableFile"]
+from stageroute.workloads.base import NUM_INITIAL, Count, Workload, check_draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +29,13 @@ class _FromTable(Workload):
     """
 
     models: tuple[str, ...] | None = None
-    num_initial: int = NUM_INITIAL
-    order: str = "iid"
+    num_initial: Count = NUM_INITIAL
+    order: Annotated[str, one_of(STREAM_ORDERS)] = "iid"
     arrival_order: str | tuple[str, ...] = "table"
     retirements: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        check_initial(self.num_initial)
-        require_one_of("order", self.order, STREAM_ORDERS)
+        super().__post_init__()
         if isinstance(self.arrival_order, str):
             require_one_of("arrival_order", self.arrival_order, ARRIVAL_ORDERS)
 
@@ -93,16 +91,12 @@ class TableFile(_FromTable):
         Read the RouterBench pickle, whose checksum is verified first.
     """
 
-    path: str
+    path: Annotated[str, must(is_text, "must name a file")]
     weights: str | None = None
     name: str | None = None
     drop_missing: bool = False
     allow_pickle: bool = False
     kind: str = field(default="file", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(is_text(self.path), "path", self.path, "must name a file")
 
     @property
     def label(self) -> str:
@@ -110,13 +104,7 @@ class TableFile(_FromTable):
         return self.table().name
 
     def table(self) -> OutcomeTable:
-        """Return what the file holds.
-
-        Raises
-        ------
-        DatasetError
-            If it holds no valid table.
-        """
+        """Return what the file holds; see `read_table`."""
         return _read(self)
 
 

@@ -17,7 +17,7 @@ from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Curve, LineFigure
 from stageroute.workloads import BetterNewcomer, BuiltIn
-from stageroute.workloads.newcomer import NEWCOMER
+from stageroute.workloads.arrivals import NEWCOMER
 
 __all__ = ["Newcomer"]
 

@@ -7,14 +7,6 @@ from stageroute._core import Kernel
 from stageroute.policies.base import Setting
 from stageroute.policies.optimum import OptimumPolicy
 
-__all__ = [
-    "EpsilonGreedyPolicy",
-    "IndexPolicy",
-    "KlUcbPolicy",
-    "ThompsonPolicy",
-    "Ucb1Policy",
-]
-
 Index = str | dict[str, dict[str, float]]
 """An index by its name in the core, with its parameter if it has one."""
 

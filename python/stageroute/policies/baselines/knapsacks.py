@@ -9,8 +9,6 @@ import numpy as np
 from stageroute._core import Kernel
 from stageroute.policies.base import Arms, KernelPolicy, Setting, first_by
 
-__all__ = ["AgrawalDevanurPolicy", "KnapsackPolicy", "PrimalDualBwkPolicy"]
-
 LARGEST_BILL: Final = 100.0
 """What a query costs at most, in multiples of b."""
 

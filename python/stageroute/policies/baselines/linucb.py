@@ -11,8 +11,6 @@ from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
 from stageroute.policies.baselines.knapsacks import LARGEST_BILL
 
-__all__ = ["LinUcbPolicy", "TaskLinUcbPolicy"]
-
 
 class LinUcbPolicy(KernelPolicy):
     """LinUCB (Li, Chu, Langford & Schapire 2010, disjoint) less the priced cost of a query.

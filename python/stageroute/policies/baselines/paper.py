@@ -5,8 +5,6 @@ import numpy as np
 from stageroute._core import Kernel
 from stageroute.policies.base import Arms, Floats, KernelPolicy, MixturePolicy, Setting, first_by
 
-__all__ = ["GreedyPolicy", "UniformPolicy"]
-
 
 class GreedyPolicy(KernelPolicy):
     """The paper's greedy baseline: the `max_deployed` models of highest utility μ^U / c^L.

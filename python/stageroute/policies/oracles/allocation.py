@@ -9,20 +9,21 @@ that price, the difference in their spend is what fills B.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from stageroute.deployment.solve import solve_deployment
+from stageroute.datasets.streams import Stream
 from stageroute.policies.base import Arms, Floats, Limits
-
-__all__ = ["StageProblem", "allocate"]
+from stageroute.policies.optimum import optimum
 
 Mixture = tuple[tuple[int, ...], Floats]
 """The live set and its mixture, shape (N,)."""
 
 Key = tuple[bytes, bytes, bytes]
+Mixtures = dict[Key, Mixture]
 
 HIGHEST_PRICE: Final = 2.0**40
 """In rewards per mean budget of a query; beyond it only cost counts."""
@@ -36,71 +37,47 @@ TOLERANCE: Final = 1e-10
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StageProblem:
-    """One stage.
+    """Stages of so many queries in all, their candidates, and every model's mean reward and cost.
 
-    Attributes
-    ----------
-    queries : int
-        Its length.
-    candidates : ndarray of int
-        Ascending.
-    reward, cost, caps : ndarray, shape (N,)
-        Mean reward and cost (USD) of every model, and its cap.
+    Candidates are ascending; the means are of shape (N,), costs in USD.
     """
 
     queries: int
     candidates: Arms
     reward: Floats
     cost: Floats
-    caps: Floats
 
     @property
     def key(self) -> Key:
         """The same for stages that differ in length alone."""
         return self.candidates.tobytes(), self.reward.tobytes(), self.cost.tobytes()
 
-    def best(self, limits: Limits, reward: Floats, cost: Floats, budget: float) -> Mixture:
-        """Return the optimum of another objective and budget over the same candidates and caps."""
-        own = self.candidates
-        solution = solve_deployment(
-            reward[own],
-            cost[own],
-            self.caps[own],
-            budget,
-            limits.max_deployed,
-            solver=limits.solver,
-        )
-        mixture = np.zeros(self.reward.size)
-        mixture[own] = solution.weights
-        return tuple(int(own[slot]) for slot in solution.deployed), mixture
-
-
-class _Kind:
-    """Stages that differ in length alone."""
-
-    def __init__(self, problem: StageProblem, limits: Limits) -> None:
-        self.problem = problem
-        self.queries = 0
-        self._limits = limits
-
-    def at_price(self, price: float) -> Mixture:
+    def at_price(self, price: float, limits: Limits) -> Mixture:
         """Return the optimum at a price of money; the cheapest mixture at an infinite one."""
-        problem = self.problem
-        value = -problem.cost if np.isinf(price) else problem.reward - price * problem.cost
-        return problem.best(self._limits, value, np.zeros_like(value), 0.0)
+        value = -self.cost if np.isinf(price) else self.reward - price * self.cost
+        return optimum(self.candidates, value, np.zeros_like(value), limits)
 
-    def at_budget(self, budget: float) -> Mixture:
+    def at_budget(self, budget: float, limits: Limits) -> Mixture:
         """Return the optimum within a budget, USD per query."""
-        problem = self.problem
-        return problem.best(self._limits, problem.reward, problem.cost, budget)
+        return optimum(self.candidates, self.reward, self.cost, replace(limits, budget=budget))
 
     def spend(self, mixture: Mixture) -> float:
         """USD per query."""
-        return float(self.problem.cost @ mixture[1])
+        return float(self.cost @ mixture[1])
 
-    def reward(self, mixture: Mixture) -> float:
-        """Mean reward."""
-        return float(self.problem.reward @ mixture[1])
+
+def stage_problems(stream: Stream, num_stages: int) -> list[StageProblem]:
+    """Return what can be done in each stage, under its mean rewards and costs."""
+    problems = []
+    for start, end in pairwise([*stream.stage_starts(num_stages).tolist(), stream.num_queries]):
+        changes = [regime.start for regime in stream.regimes if start < regime.start < end]
+        parts = np.array([start, *changes])
+        weights = np.diff([*parts, end]) / (end - start)
+        regimes = [stream.regime(part) for part in parts.tolist()]
+        reward = weights @ np.array([regime.reward for regime in regimes])
+        cost = weights @ np.array([regime.cost for regime in regimes])
+        problems.append(StageProblem(end - start, stream.candidates(start), reward, cost))
+    return problems
 
 
 def allocate(problems: Sequence[StageProblem], total: float, limits: Limits) -> list[Mixture]:
@@ -110,32 +87,32 @@ def allocate(problems: Sequence[StageProblem], total: float, limits: Limits) -> 
     its money, and one stage at most earns less than the concave bound. If no mixtures meet the
     total, the cheapest ones are returned.
     """
-    kinds: dict[Key, _Kind] = {}
+    lengths: dict[Key, list[int]] = {}
     for problem in problems:
-        kind = kinds.setdefault(problem.key, _Kind(problem, limits))
-        kind.queries += problem.queries
+        lengths.setdefault(problem.key, []).append(problem.queries)
+    kinds = {one.key: replace(one, queries=sum(lengths[one.key])) for one in problems}
 
-    def solve(price: float) -> tuple[dict[Key, Mixture], float]:
-        mixtures = {key: kind.at_price(price) for key, kind in kinds.items()}
-        spend = sum(kind.queries * kind.spend(mixtures[key]) for key, kind in kinds.items())
-        return mixtures, spend
+    def spent(mixtures: Mixtures) -> float:
+        return sum(kind.queries * kind.spend(mixtures[key]) for key, kind in kinds.items())
+
+    def solve(price: float) -> tuple[Mixtures, float]:
+        mixtures = {key: kind.at_price(price, limits) for key, kind in kinds.items()}
+        return mixtures, spent(mixtures)
 
     lean, rich = _bracket(solve, total, sum(kind.queries for kind in kinds.values()))
-    left = total - sum(kind.queries * kind.spend(lean[key]) for key, kind in kinds.items())
-    chosen: dict[Key, list[Mixture]] = {}
+    left = total - spent(lean)
+    chosen = {}
     for key, kind in kinds.items():
-        lengths = [problem.queries for problem in problems if problem.key == key]
-        chosen[key] = _fill(kind, lengths, lean[key], rich[key], max(left, 0.0))
-        spends = map(kind.spend, chosen[key])
-        used = sum(n * spend for n, spend in zip(lengths, spends, strict=True))
+        mixtures = _fill(kind, lengths[key], lean[key], rich[key], max(left, 0.0), limits)
+        used = sum(n * kind.spend(one) for n, one in zip(lengths[key], mixtures, strict=True))
         left -= used - kind.queries * kind.spend(lean[key])
-    iterators = {key: iter(mixtures) for key, mixtures in chosen.items()}
-    return [next(iterators[problem.key]) for problem in problems]
+        chosen[key] = iter(mixtures)
+    return [next(chosen[problem.key]) for problem in problems]
 
 
 def _bracket(
-    solve: Callable[[float], tuple[dict[Key, Mixture], float]], total: float, queries: int
-) -> tuple[dict[Key, Mixture], dict[Key, Mixture]]:
+    solve: Callable[[float], tuple[Mixtures, float]], total: float, queries: int
+) -> tuple[Mixtures, Mixtures]:
     """Find the price at which spend falls through the total; return the optima on either side.
 
     The first spends at most the total, where that can be; the second at least, where it can be.
@@ -165,7 +142,12 @@ def _bracket(
 
 
 def _fill(
-    kind: _Kind, lengths: Sequence[int], lean: Mixture, rich: Mixture, left: float
+    kind: StageProblem,
+    lengths: Sequence[int],
+    lean: Mixture,
+    rich: Mixture,
+    left: float,
+    limits: Limits,
 ) -> list[Mixture]:
     """Spend up to `left` USD more than the lean mixture does on stages of one kind."""
     least, extra = kind.spend(lean), kind.spend(rich) - kind.spend(lean)
@@ -175,13 +157,13 @@ def _fill(
         return [rich] * len(lengths)
     # Alike in all stages, unless going from one mixture to the other takes more live models.
     part = left / kind.queries
-    even = kind.at_budget(least + part)
-    bound = kind.reward(lean) + (kind.reward(rich) - kind.reward(lean)) * part / extra
-    if kind.reward(even) >= bound - TOLERANCE:
+    even = kind.at_budget(least + part, limits)
+    earned = [float(kind.reward @ mixture) for _, mixture in (lean, even, rich)]
+    if earned[1] >= earned[0] + (earned[2] - earned[0]) * part / extra - TOLERANCE:
         return [even] * len(lengths)
     mixtures = []
     for length in lengths:
         part = min(left / length, extra)
-        mixtures.append(rich if part == extra else kind.at_budget(least + part))
+        mixtures.append(rich if part == extra else kind.at_budget(least + part, limits))
         left = max(left - length * (kind.spend(mixtures[-1]) - least), 0.0)
     return mixtures

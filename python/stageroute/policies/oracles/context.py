@@ -21,14 +21,6 @@ from stageroute.policies.optimum import optimum
 from stageroute.policies.oracles.joint_lp import cheapest_spend, joint_optimum
 from stageroute.policies.ours.contexts import families
 
-__all__ = [
-    "ContextOraclePolicy",
-    "FamilyOraclePolicy",
-    "OwnBudgetFamilyOraclePolicy",
-    "TaskOraclePolicy",
-    "context_means",
-]
-
 ORACLE: Final = 0x0AC1E
 """Tells an oracle's randomness from the stream's, whose seed is the same."""
 

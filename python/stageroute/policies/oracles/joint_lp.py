@@ -16,8 +16,6 @@ from stageroute.checks import require
 from stageroute.errors import SolverError
 from stageroute.policies.base import Floats
 
-__all__ = ["JointOptimum", "cheapest_spend", "joint_optimum"]
-
 ITERATIONS: Final = 100
 """Far more than the method takes: some 15."""
 

@@ -5,12 +5,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from stageroute.datasets.streams import Stream
 from stageroute.policies.base import Arms, Floats, MixturePolicy, Setting
 from stageroute.policies.optimum import optimum
-from stageroute.policies.oracles.allocation import StageProblem, allocate
-
-__all__ = ["ClairvoyantPolicy", "StageOraclePolicy", "StaticPolicy", "stage_problems"]
+from stageroute.policies.oracles.allocation import allocate, stage_problems
 
 
 class StaticPolicy(MixturePolicy):
@@ -36,8 +33,7 @@ class StaticPolicy(MixturePolicy):
         left = np.intersect1d(self._known, candidates)
         if left.size == 0:
             left = self._known = candidates
-        means = self._means
-        return optimum(left, means.reward, means.cost, self._limits)
+        return optimum(left, self._means.reward, self._means.cost, self._limits)
 
 
 class StageOraclePolicy(MixturePolicy):
@@ -82,26 +78,10 @@ class ClairvoyantPolicy(MixturePolicy):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting.num_models, setting.seed)
-        limits, caps = setting.limits, setting.caps()
-        problems = stage_problems(setting.stream, setting.num_stages, caps)
-        total = limits.budget * setting.stream.num_queries
-        self._mixtures = iter(allocate(problems, total, limits))
+        problems = stage_problems(setting.stream, setting.num_stages)
+        total = setting.limits.budget * setting.stream.num_queries
+        self._mixtures = iter(allocate(problems, total, setting.limits))
 
     def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:  # noqa: ARG002
         """Return the mixture of the stage."""
         return next(self._mixtures)
-
-
-def stage_problems(stream: Stream, num_stages: int, caps: Floats) -> list[StageProblem]:
-    """Return what can be done in each stage, under its mean rewards and costs."""
-    starts = stream.stage_starts(num_stages).tolist()
-    problems = []
-    for start, end in zip(starts, [*starts[1:], stream.num_queries], strict=True):
-        changes = [regime.start for regime in stream.regimes if start < regime.start < end]
-        parts = np.array([start, *changes])
-        weights = np.diff([*parts, end]) / (end - start)
-        regimes = [stream.regime(part) for part in parts.tolist()]
-        reward = weights @ np.array([regime.reward for regime in regimes])
-        cost = weights @ np.array([regime.cost for regime in regimes])
-        problems.append(StageProblem(end - start, stream.candidates(start), reward, cost, caps))
-    return problems

@@ -20,8 +20,6 @@ from stageroute.datasets import OutcomeTable
 from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Floats
 
-__all__ = ["families", "family_features", "prompt_features", "task_features"]
-
 SHRINKAGE: Final = 10.0
 """Pooled observations that a family's own ones are added to."""
 

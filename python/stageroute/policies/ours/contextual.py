@@ -5,19 +5,9 @@ from typing import ClassVar
 
 from stageroute._core import Kernel
 from stageroute.datasets import OutcomeTable
-from stageroute.policies.base import Floats, Setting
+from stageroute.policies.base import Floats, Setting, Variants
 from stageroute.policies.optimum import OptimumPolicy
 from stageroute.policies.ours.contexts import family_features, prompt_features, task_features
-
-__all__ = [
-    "ContextualPolicy",
-    "FamilyPolicy",
-    "LinearPolicy",
-    "OwnBudgetFamilyPolicy",
-    "OwnBudgetLinearPolicy",
-    "OwnBudgetTaskPolicy",
-    "TaskPolicy",
-]
 
 
 class ContextualPolicy(OptimumPolicy):
@@ -34,8 +24,8 @@ class ContextualPolicy(OptimumPolicy):
     Money is shared by prices that all queries have in common (`SharedPrices` in the core): a query
     goes to the live model of the highest μ(x) - λ c(x) - ν. So money moves from queries that any
     model answers to those that only expensive ones do, and the throughput cap holds for a model's
-    share of a stage's queries, which is what it limits, not for each query's distribution. With
-    `shares_prices = False` each query solves the routing LP with the paced budget and the caps on
+    share of a stage's queries, which is what it limits, not for each query's distribution. Under
+    the name ``…-own-budget`` each query solves the routing LP with the paced budget and the caps on
     its own.
     """
 
@@ -72,6 +62,7 @@ class FamilyPolicy(ContextualPolicy):
     """Knows each query's family of tasks; it needs a table with tasks."""
 
     name = "stageroute-family"
+    variants: ClassVar[Variants] = {"stageroute-family-own-budget": {"shares_prices": False}}
     _features = staticmethod(family_features)
 
 
@@ -79,6 +70,7 @@ class TaskPolicy(ContextualPolicy):
     """Knows each query's family and task: tasks are shrunk to families, these to the pooled."""
 
     name = "stageroute-task"
+    variants: ClassVar[Variants] = {"stageroute-task-own-budget": {"shares_prices": False}}
     _features = staticmethod(task_features)
 
 
@@ -86,25 +78,5 @@ class LinearPolicy(ContextualPolicy):
     """Knows each query's prompt; it needs a table with prompts."""
 
     name = "stageroute-linear"
+    variants: ClassVar[Variants] = {"stageroute-linear-own-budget": {"shares_prices": False}}
     _features = staticmethod(prompt_features)
-
-
-class OwnBudgetFamilyPolicy(FamilyPolicy):
-    """The same with a budget and caps for each query on its own."""
-
-    name = "stageroute-family-own-budget"
-    shares_prices = False
-
-
-class OwnBudgetTaskPolicy(TaskPolicy):
-    """The same with a budget and caps for each query on its own."""
-
-    name = "stageroute-task-own-budget"
-    shares_prices = False
-
-
-class OwnBudgetLinearPolicy(LinearPolicy):
-    """The same with a budget and caps for each query on its own."""
-
-    name = "stageroute-linear-own-budget"
-    shares_prices = False

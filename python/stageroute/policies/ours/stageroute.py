@@ -12,27 +12,14 @@ from stageroute.config.confidence import Confidence
 from stageroute.config.models import Model, Price, Tokens
 from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import AlreadyObservedError, InvalidInputError
-from stageroute.policies.base import USUAL_TOKENS, Arms, Limits, Message, Policy, Setting
+from stageroute.policies.base import USUAL_TOKENS, Arms, Limits, Message, Policy, Setting, Variants
 from stageroute.router.router import StageRouter
-
-__all__ = [
-    "HoeffdingStageRoutePolicy",
-    "KlStageRoutePolicy",
-    "PaperStageRoutePolicy",
-    "PublishedStageRoutePolicy",
-    "ShortlistStageRoutePolicy",
-    "StageRoutePolicy",
-    "StartBlindStageRoutePolicy",
-    "TheoryStageRoutePolicy",
-    "as_published",
-]
 
 LOT_STREAM = 0x107
 """Keeps the lots of shortlists apart from the routing."""
 
 OPEN_DECISIONS = 1_024
 """Feedback comes at once, or after a known delay: a small table stays in the cache."""
-
 
 DEFAULT_OPEN_DECISIONS = 65_536
 """As `StageRouter` has it: where feedback is missing, decisions stay open for long."""
@@ -41,34 +28,32 @@ FEEDBACK_COUNTERS = ("rewards", "costs", "repeated", "unknown", "expired", "evic
 
 
 class StageRoutePolicy(Policy):
-    """`StageRouter` as it is, stages ended by the replay."""
+    """`StageRouter` as it is, stages ended by the replay.
+
+    As ``stageroute-paper`` it has the paper's bounds and γ, paced and told prices as the limits
+    say; as ``stageroute-kl`` and ``stageroute-hoeffding`` the bounds of that name.
+    """
 
     name = "stageroute"
+    variants: ClassVar[Variants] = {
+        f"stageroute-{family}": {"family": family} for family in ("paper", "kl", "hoeffding")
+    }
     family: ClassVar[str | None] = None
     """Of the bounds, with its own defaults; that of the limits where it is None."""
 
     def __init__(self, setting: Setting) -> None:
         setting = replace(setting, limits=self._limits_of(setting))
-        self._models = setting.models()
-        self._limits = setting.limits
+        self._setting, self._limits, self._models = setting, setting.limits, setting.models()
         self._rates = setting.stream.regimes[0].cost / USUAL_TOKENS
         self._has_prices = setting.stream.announced is not None
         if self._has_prices:
             self._models = [self._priced(model, arm) for arm, model in enumerate(self._models)]
-        self._seed = setting.seed
-        stages, length = setting.limits.start_stages, setting.stream.num_queries
-        # Longer than any stage, so that the router never ends one by itself.
-        self._start_queries = None if stages == 1 else stages * -(-length // setting.num_stages)
-        self._open_decisions = OPEN_DECISIONS + setting.stream.delay
-        if setting.stream.messages is not None:
-            self._open_decisions = DEFAULT_OPEN_DECISIONS
         self._arm = {name: arm for arm, name in enumerate(setting.names)}
         self._router: StageRouter | None = None
         self._decisions: list[tuple[int, float]] = []
         self._answered = 0
 
     def _priced(self, model: Model, arm: int) -> Model:
-        """Return the model with a price at which its mean query uses the usual tokens."""
         tokens = None if model.expected_cost is None else Tokens(0.0, USUAL_TOKENS)
         return replace(model, expected_cost=None, price=self._price(arm), expected_tokens=tokens)
 
@@ -79,7 +64,17 @@ class StageRoutePolicy(Policy):
     @classmethod
     def _limits_of(cls, setting: Setting) -> Limits:
         """Return what the limits of the comparison mean for this variant."""
-        return with_family(setting.limits, cls.family) if cls.family else setting.limits
+        if cls.family is None:
+            return setting.limits
+        own, limits = Confidence(cls.family), setting.limits
+        confidence = replace(
+            limits.confidence,
+            family=own.family,
+            gamma=own.gamma,
+            growth=own.growth,
+            min_visits=own.min_visits,
+        )
+        return replace(limits, confidence=confidence)
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add models that have arrived, retire those that have gone, advance the stage."""
@@ -88,20 +83,7 @@ class StageRoutePolicy(Policy):
     def _begin_with(self, num_arrived: int, candidates: Sequence[int]) -> tuple[int, ...]:
         arrived = self._models[:num_arrived]
         if self._router is None:
-            self._router = StageRouter(
-                arrived,
-                budget=self._limits.budget,
-                max_deployed=self._limits.max_deployed,
-                confidence=self._limits.confidence,
-                pacing_horizon=self._limits.pacing_horizon,
-                drift=self._limits.drift,
-                open_decisions=self._open_decisions,
-                solver=self._limits.solver,
-                stage_queries=self._start_queries,
-                controller="inline",
-                seed=self._seed,
-            )
-            self.kernel = self._router
+            self._router = self.kernel = self._start(arrived)
             return tuple(self._arm[name] for name in self._router.deployment.models)
         known = len(self._router.models)
         for model in arrived[known:]:
@@ -112,6 +94,25 @@ class StageRoutePolicy(Policy):
                 self._router.retire_model(self._models[arm].name)
         deployment = self._router.advance_stage()
         return tuple(self._arm[name] for name in deployment.models)
+
+    def _start(self, arrived: Sequence[Model]) -> StageRouter:
+        limits, stream = self._limits, self._setting.stream
+        # Longer than any stage, so that the router never ends one by itself.
+        longest = -(-stream.num_queries // self._setting.num_stages)
+        is_known = stream.messages is None
+        return StageRouter(
+            arrived,
+            budget=limits.budget,
+            max_deployed=limits.max_deployed,
+            confidence=limits.confidence,
+            pacing_horizon=limits.pacing_horizon,
+            drift=limits.drift,
+            open_decisions=OPEN_DECISIONS + stream.delay if is_known else DEFAULT_OPEN_DECISIONS,
+            solver=limits.solver,
+            stage_queries=None if limits.start_stages == 1 else limits.start_stages * longest,
+            controller="inline",
+            seed=self._setting.seed,
+        )
 
     @property
     def router(self) -> StageRouter:
@@ -160,40 +161,6 @@ class StageRoutePolicy(Policy):
         """How many LPs ended in each status."""
         counters = self.router.counters
         return {status: getattr(counters, status) for status in STATUSES}
-
-
-def with_family(limits: Limits, family: str) -> Limits:
-    """Exchange the confidence family for another one with its own defaults."""
-    own = Confidence(family)
-    confidence = replace(
-        limits.confidence,
-        family=family,
-        gamma=own.gamma,
-        growth=own.growth,
-        min_visits=own.min_visits,
-    )
-    return replace(limits, confidence=confidence)
-
-
-class PaperStageRoutePolicy(StageRoutePolicy):
-    """StageRoute with the paper's bounds and γ; paced and told prices as the limits say."""
-
-    name = "stageroute-paper"
-    family = "paper"
-
-
-class KlStageRoutePolicy(StageRoutePolicy):
-    """StageRoute with KL bounds."""
-
-    name = "stageroute-kl"
-    family = "kl"
-
-
-class HoeffdingStageRoutePolicy(StageRoutePolicy):
-    """StageRoute with Hoeffding's bounds."""
-
-    name = "stageroute-hoeffding"
-    family = "hoeffding"
 
 
 def as_published(limits: Limits, gamma: float = 0.1) -> Limits:

@@ -4,29 +4,30 @@
 before one is made.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["RIVAL_CLASSES"]
+_FOLDER: Final = "stageroute.policies.rivals"
+_AFFORDABLE: Final = {"affordable_only": True}
 
-_PARETOBANDIT: Final = "stageroute.policies.rivals.paretobandit_policy"
-_MABWISER: Final = "stageroute.policies.rivals.mabwiser"
-_LITELLM: Final = "stageroute.policies.rivals.litellm"
-
-RIVAL_CLASSES: Final = MappingProxyType(
+RIVAL_CLASSES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = MappingProxyType(
     {
-        "paretobandit": f"{_PARETOBANDIT}:ParetoBanditPolicy",
-        "paretobandit-tasks": f"{_PARETOBANDIT}:TaskParetoBanditPolicy",
-        "paretobandit-all": f"{_PARETOBANDIT}:UncappedParetoBanditPolicy",
-        "mabwiser-ucb1": f"{_MABWISER}:Ucb1MabwiserPolicy",
-        "mabwiser-thompson": f"{_MABWISER}:ThompsonMabwiserPolicy",
-        "mabwiser-linucb": f"{_MABWISER}:LinUcbMabwiserPolicy",
-        "mabwiser-ucb1-affordable": f"{_MABWISER}:AffordableUcb1MabwiserPolicy",
-        "mabwiser-thompson-affordable": f"{_MABWISER}:AffordableThompsonMabwiserPolicy",
-        "mabwiser-linucb-affordable": f"{_MABWISER}:AffordableLinUcbMabwiserPolicy",
-        "litellm-shuffle": f"{_LITELLM}:ShuffleLitellmPolicy",
-        "litellm-cost": f"{_LITELLM}:CostLitellmPolicy",
-        "litellm-usage": f"{_LITELLM}:UsageLitellmPolicy",
+        name: (f"{_FOLDER}.{path}", settings)
+        for name, path, settings in (
+            ("paretobandit", "paretobandit:ParetoBanditPolicy", {}),
+            ("paretobandit-tasks", "paretobandit:ParetoBanditPolicy", {"knows_task": True}),
+            ("paretobandit-all", "paretobandit:UncappedParetoBanditPolicy", {}),
+            ("mabwiser-ucb1", "mabwiser:Ucb1MabwiserPolicy", {}),
+            ("mabwiser-thompson", "mabwiser:ThompsonMabwiserPolicy", {}),
+            ("mabwiser-linucb", "mabwiser:LinUcbMabwiserPolicy", {}),
+            ("mabwiser-ucb1-affordable", "mabwiser:Ucb1MabwiserPolicy", _AFFORDABLE),
+            ("mabwiser-thompson-affordable", "mabwiser:ThompsonMabwiserPolicy", _AFFORDABLE),
+            ("mabwiser-linucb-affordable", "mabwiser:LinUcbMabwiserPolicy", _AFFORDABLE),
+            ("litellm-shuffle", "litellm:ShuffleLitellmPolicy", {}),
+            ("litellm-cost", "litellm:CostLitellmPolicy", {}),
+            ("litellm-usage", "litellm:UsageLitellmPolicy", {}),
+        )
     }
 )
-"""Where the class of each rival is, by its name."""
+"""Where the class of each rival is, by its name, and what differs from that class."""

@@ -1,4 +1,4 @@
-"""What adapters share: the live set, contexts, tokens."""
+"""What adapters share: the live set, contexts, what no rival knows of."""
 
 from types import MappingProxyType
 from typing import Final
@@ -7,8 +7,6 @@ import numpy as np
 
 from stageroute.datasets import OutcomeTable
 from stageroute.policies.base import Arms, Floats, first_by
-
-__all__ = ["UNBOUND", "UNKNOWN", "TaskContexts", "best_ranked"]
 
 UNKNOWN = float("nan")
 """The probability of a rival that does not tell it, and the price of one that has none."""
@@ -27,19 +25,7 @@ def best_ranked(
 ) -> tuple[int, ...]:
     """Return the live set: the candidates that a rival itself ranks highest, ties at random.
 
-    Parameters
-    ----------
-    candidates : ndarray of int, shape (M,)
-    score : ndarray, shape (M,)
-        The rival's own score of each; all alike where it ranks none.
-    max_deployed : int
-    generator : Generator
-        Breaks the ties.
-
-    Returns
-    -------
-    tuple of int
-        Arms, ascending.
+    `score`, shape (M,), is the rival's own of each; all alike where it ranks none.
     """
     return first_by(candidates, max_deployed, generator.random(candidates.size), -score)
 
@@ -47,20 +33,16 @@ def best_ranked(
 class TaskContexts:
     """Features of a query: its task, one-hot, with a constant 1 at the end if wanted.
 
-    Attributes
-    ----------
-    of_task : ndarray, shape (tasks, dimension)
-        One context for each task, in alphabetic order; a single one for a table without tasks.
+    `of_task`, shape (tasks, dimension), holds one context for each task, in alphabetic order; a
+    single one, the constant, for a table without tasks.
     """
 
     def __init__(self, table: OutcomeTable, *, with_bias: bool) -> None:
-        if table.task is None:
-            self.of_task, self._task = np.ones((1, 1)), np.zeros(table.num_rows, dtype=np.intp)
-        else:
+        self.of_task, self._task = np.ones((1, 1)), np.zeros(table.num_rows, dtype=np.intp)
+        if table.task is not None:
             names, self._task = np.unique(table.task, return_inverse=True)
-            one_hot = np.eye(names.size)
-            bias = np.ones((names.size, 1))
-            self.of_task = np.hstack([one_hot, bias]) if with_bias else one_hot
+            self.of_task = np.eye(names.size, names.size + with_bias)
+            self.of_task[:, names.size :] = 1.0
         self._seen = np.zeros(len(self.of_task))
 
     @property

@@ -34,23 +34,16 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from stageroute.checks import import_extra
 from stageroute.policies.base import USUAL_TOKENS, Arms, Floats, Policy, Setting
 from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, best_ranked
-from stageroute.policies.rivals.installed import require_installed
-
-__all__ = ["CostLitellmPolicy", "LitellmPolicy", "ShuffleLitellmPolicy", "UsageLitellmPolicy"]
 
 GROUP: Final = "fleet"
 """The one model name that all deployments share, so that they are balanced."""
 
 
 class LitellmPolicy(Policy):
-    """`litellm.Router` whose model list is the live set.
-
-    Attributes
-    ----------
-    strategy : str
-        LiteLLM's name of how it routes.
+    """`litellm.Router` whose model list is the live set; `strategy` is its name of how it routes.
 
     Raises
     ------
@@ -62,12 +55,13 @@ class LitellmPolicy(Policy):
     exempt = UNBOUND
 
     def __init__(self, setting: Setting) -> None:
-        _keep_offline()
-        require_installed("litellm", "LiteLLM")
+        # Read when the package is imported; they keep it offline.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+        import_extra("litellm", "the comparison with LiteLLM", "rivals")
         for logger in ("LiteLLM", "LiteLLM Router"):
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._setting = setting
-        self._max_deployed = setting.limits.max_deployed
         self._price = setting.stream.regimes[0].cost / USUAL_TOKENS
         self._caps = setting.caps()
         set_seed, draw_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
@@ -79,8 +73,8 @@ class LitellmPolicy(Policy):
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Let the cheapest models go live, or random ones where it does not rank them."""
-        score = self._scores(candidates)
-        self._live = best_ranked(candidates, score, self._max_deployed, self._ties)
+        most = self._setting.limits.max_deployed
+        self._live = best_ranked(candidates, self._scores(candidates), most, self._ties)
         models = [self._deployment(arm) for arm in self._live]
         if self._router is None:
             self._start(models)
@@ -136,7 +130,6 @@ class LitellmPolicy(Policy):
 class ShuffleLitellmPolicy(LitellmPolicy):
     """Random draws in proportion to weights."""
 
-    name = "litellm-shuffle"
     strategy = "simple-shuffle"
 
     def _probability(self, arm: int) -> float:
@@ -146,7 +139,6 @@ class ShuffleLitellmPolicy(LitellmPolicy):
 class CostLitellmPolicy(LitellmPolicy):
     """The cheapest model."""
 
-    name = "litellm-cost"
     strategy = "cost-based-routing"
 
     def _scores(self, candidates: Arms) -> Floats:
@@ -167,7 +159,6 @@ class CostLitellmPolicy(LitellmPolicy):
 class UsageLitellmPolicy(LitellmPolicy):
     """The model with the fewest tokens in the current minute."""
 
-    name = "litellm-usage"
     strategy = "usage-based-routing-v2"
     exempt = MappingProxyType(
         {
@@ -198,12 +189,6 @@ class UsageLitellmPolicy(LitellmPolicy):
 def _litellm_name(model: str) -> str:
     """Any model, behind an interface like OpenAI's."""
     return f"openai/{model}"
-
-
-def _keep_offline() -> None:
-    """Read when the package is imported."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
 
 
 def _close(router: Any, runner: asyncio.Runner) -> None:

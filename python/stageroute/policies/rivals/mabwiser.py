@@ -28,19 +28,9 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from stageroute.checks import import_extra
 from stageroute.policies.base import Arms, Floats, Policy, Setting
 from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, TaskContexts, best_ranked
-from stageroute.policies.rivals.installed import require_installed
-
-__all__ = [
-    "AffordableLinUcbMabwiserPolicy",
-    "AffordableThompsonMabwiserPolicy",
-    "AffordableUcb1MabwiserPolicy",
-    "LinUcbMabwiserPolicy",
-    "MabwiserPolicy",
-    "ThompsonMabwiserPolicy",
-    "Ucb1MabwiserPolicy",
-]
 
 LINUCB_BATCH: Final = 20
 """Rewards between two updates of LinUCB, of 36,497 in an episode."""
@@ -48,12 +38,6 @@ LINUCB_BATCH: Final = 20
 
 class MabwiserPolicy(Policy):
     """`mabwiser.mab.MAB` over all models that have arrived; the live ones serve.
-
-    Attributes
-    ----------
-    algorithm : {"ucb1", "thompson", "linucb"}
-    affordable_only : bool
-        Whether only models whose mean cost is within the budget are candidates.
 
     Raises
     ------
@@ -66,15 +50,15 @@ class MabwiserPolicy(Policy):
     exempt = UNBOUND
 
     def __init__(self, setting: Setting) -> None:
-        require_installed("mabwiser.mab", "MABWiser")
-        self._limits = setting.limits
-        prices = setting.stream.regimes[0].cost
-        within = prices <= setting.limits.budget
-        self._prices = prices
-        self._is_allowed = within if self.affordable_only else np.ones_like(within)
+        import_extra("mabwiser.mab", "the comparison with MABWiser", "rivals")
+        self._max_deployed = setting.limits.max_deployed
+        self._prices = setting.stream.regimes[0].cost
+        self._most = setting.limits.budget if self.affordable_only else np.inf
         self._contexts: TaskContexts | None = None
+        self._batch_size = 1
         if self.algorithm == "linucb":
             self._contexts = TaskContexts(setting.stream.table, with_bias=False)
+            self._batch_size = LINUCB_BATCH
         bandit, ties, binarizer = np.random.SeedSequence(setting.seed).spawn(3)
         self._seed = int(bandit.generate_state(1)[0])
         self._ties = np.random.default_rng(ties)
@@ -83,20 +67,18 @@ class MabwiserPolicy(Policy):
         self._live: tuple[int, ...] = ()
         self._untried: deque[int] = deque()
         self._tried: set[int] = set()
-        self._batch_size = LINUCB_BATCH if self.algorithm == "linucb" else 1
         self._batch: list[tuple[int, int, float]] = []
 
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
         """Add arrivals; the models of highest expectation go live, untried ones first."""
-        allowed = candidates[self._is_allowed[candidates]]
+        allowed = candidates[self._prices[candidates] <= self._most]
         if not allowed.size:
             allowed = candidates[[np.argmin(self._prices[candidates])]]
         if self._bandit is None:
             self._bandit = self._start(allowed.tolist())
         for arm in sorted(set(allowed.tolist()) - set(self._bandit.arms)):
             self._bandit.add_arm(arm)
-        score = self._scores(allowed)
-        self._live = best_ranked(allowed, score, self._limits.max_deployed, self._ties)
+        self._live = best_ranked(allowed, self._scores(allowed), self._max_deployed, self._ties)
         self._untried = deque(arm for arm in self._live if arm not in self._tried)
         return self._live
 
@@ -118,12 +100,12 @@ class MabwiserPolicy(Policy):
         scores = np.full(candidates.size, np.inf)
         if not self._tried:
             return scores
-        if self._contexts is None:
-            expectations, shares = [self._bandit.predict_expectations()], np.ones(1)
-        else:
-            expectations = self._bandit.predict_expectations(self._contexts.of_task)
-            shares = self._contexts.shares()
-            expectations = expectations if isinstance(expectations, list) else [expectations]
+        of_task: tuple[Floats, ...] = ()
+        shares = np.ones(1)
+        if self._contexts is not None:
+            of_task, shares = (self._contexts.of_task,), self._contexts.shares()
+        found = self._bandit.predict_expectations(*of_task)
+        expectations = found if isinstance(found, list) else [found]
         for slot, arm in enumerate(candidates.tolist()):
             if arm in self._tried:
                 scores[slot] = shares @ [expectation[arm] for expectation in expectations]
@@ -165,14 +147,12 @@ class MabwiserPolicy(Policy):
 class Ucb1MabwiserPolicy(MabwiserPolicy):
     """UCB1."""
 
-    name = "mabwiser-ucb1"
     algorithm = "ucb1"
 
 
 class ThompsonMabwiserPolicy(MabwiserPolicy):
     """Thompson sampling."""
 
-    name = "mabwiser-thompson"
     algorithm = "thompson"
     exempt = MappingProxyType(
         {
@@ -186,26 +166,4 @@ class ThompsonMabwiserPolicy(MabwiserPolicy):
 class LinUcbMabwiserPolicy(MabwiserPolicy):
     """LinUCB."""
 
-    name = "mabwiser-linucb"
     algorithm = "linucb"
-
-
-class AffordableUcb1MabwiserPolicy(Ucb1MabwiserPolicy):
-    """The same over affordable models."""
-
-    name = "mabwiser-ucb1-affordable"
-    affordable_only = True
-
-
-class AffordableThompsonMabwiserPolicy(ThompsonMabwiserPolicy):
-    """The same over affordable models."""
-
-    name = "mabwiser-thompson-affordable"
-    affordable_only = True
-
-
-class AffordableLinUcbMabwiserPolicy(LinUcbMabwiserPolicy):
-    """The same over affordable models."""
-
-    name = "mabwiser-linucb-affordable"
-    affordable_only = True
