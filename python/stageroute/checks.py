@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 from stageroute.errors import InvalidInputError, MissingExtraError
 
-Check = Callable[[str, object], None]
-"""Raises `InvalidInputError` unless the argument of that name may have that value."""
+Check: TypeAlias = Callable[..., None]
+"""Raises `InvalidInputError` unless the argument of a name may have a value: name, value, and what
+the message adds to the rule."""
 
 
 def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
@@ -44,23 +46,70 @@ def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> No
 
 
 def must(ok: Callable[[Any], bool], rule: str) -> Check:
-    """Return a check for `check_fields`: ``Annotated[float, must(is_positive, "must be ...")]``."""
-    return lambda argument, value: require(ok(value), argument, value, rule)
+    """Return a check for `check_fields`: ``Annotated[str, must(is_text, "must be a string")]``."""
+    return lambda argument, value, also="": require(ok(value), argument, value, rule + also)
 
 
 def one_of(choices: tuple[str, ...]) -> Check:
     """Return the check that a value is one of the choices."""
-    return lambda argument, value: require_one_of(argument, value, choices)
+    return lambda argument, value, _="": require_one_of(argument, value, choices)
 
 
-def check_fields(instance: object) -> None:
-    """Make the checks that the annotations of a dataclass hold; None passes where it is allowed."""
-    for name, hint in get_type_hints(type(instance), include_extras=True).items():
-        for option in (hint, *get_args(hint)):
-            for check in getattr(option, "__metadata__", ()):
-                value = getattr(instance, name)
-                if value is not None or NoneType not in get_args(hint):
-                    check(name, value)
+def number_in(interval: str, unit: str = "") -> Check:
+    """Return the check that a value is a finite number in an interval: ``"(0, 1]"``."""
+    return _within(interval, unit, is_number, "", "finite and ")
+
+
+def whole_in(interval: str, unit: str = "") -> Check:
+    """Return the check that a value is a whole number in an interval: ``"[1, 2**32)"``."""
+    return _within(interval, unit, is_whole, "a whole number ", "a whole number, ")
+
+
+def _within(
+    interval: str, unit: str, is_kind: Callable[[Any], bool], kind: str, kind_and: str
+) -> Check:
+    low, high = (_bound(text) for text in interval[1:-1].split(", "))
+    ends = [low] * (interval[0] == "(") + [high] * (interval[-1] == ")")
+    if high < math.inf:
+        rule = f"{kind}in {interval}"
+    elif low in ends:
+        rule = f"{kind_and}above {low:g}"
+    else:
+        rule = kind_and + (f"at least {low:g}" if low else "not negative")
+    return must(
+        lambda value: is_kind(value) and low <= value <= high and value not in ends,
+        f"must be {rule}" + (f", in {unit}" if unit else ""),
+    )
+
+
+def _bound(text: str) -> float:
+    base, _, exponent = text.partition("**")
+    return math.pow(float(base), float(exponent or 1))
+
+
+def check_fields(instance: object, whose: str = "") -> None:
+    """Make the checks that the annotations of a dataclass hold; None passes where it is allowed.
+
+    Messages name a field and `whose` it is.
+    """
+    cls: Any = type(instance)
+    for name, (checks, is_optional) in _checks(cls).items():
+        value = getattr(instance, name)
+        if value is not None or not is_optional:
+            for check in checks:
+                check(name + whose, value, ", or None" if is_optional else "")
+
+
+@cache
+def _checks(cls: type) -> dict[str, tuple[list[Check], bool]]:
+    """Return the checks of each field, and whether it can be None."""
+    found = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        options = (hint, *get_args(hint), *get_args(get_args(hint)[0] if get_args(hint) else None))
+        checks = [check for option in options for check in getattr(option, "__metadata__", ())]
+        if checks:
+            found[name] = checks, NoneType in options
+    return found
 
 
 def import_extra(module: str, what: str, extra: str) -> Any:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from killed_processes import report
-from stageroute import FailureEffect, Health, Model, Price, StageRouter, Tokens
+from stageroute import FailureEffect, Health, JournalSettings, Model, Price, StageRouter, Tokens
 from stageroute.errors import AlreadyObservedError, JournalFullError
-from stageroute.router.memory import JournalSettings
 
 WORKERS: Final = 3
 OPEN_DECISIONS: Final = 4096

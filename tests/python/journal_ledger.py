@@ -12,11 +12,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from in_threads import wait_until
 from killed_processes import report
+from stageroute import JournalSettings
 from stageroute.errors import JournalError, JournalFullError, JournalLockedError
-from stageroute.journal.journal import Journal, Recovered
+from stageroute.journal.journal import Journal
+from stageroute.journal.recovery import Recovered
 from stageroute.journal.store import Position
 
 PROGRAM = Path(__file__)
@@ -33,11 +36,8 @@ class Ledger:
         self.counts: dict[str, int] = {}
         self.total = 0
         self.lock = threading.Lock()
-        self.journal, self.recovered = Journal.open(
-            path,
-            fingerprint="ledger",
-            **settings,  # type: ignore[arg-type]
-        )
+        wanted = JournalSettings(path, **settings)  # type: ignore[arg-type]
+        self.journal, self.recovered = Journal.open(wanted, "ledger")
         if self.recovered.snapshot is not None:
             self.total, self.counts = json.loads(self.recovered.snapshot)
         assert self.recovered.first_seq == self.total + 1
@@ -93,10 +93,11 @@ def total_in(path: Path) -> int:
     return reopened(path).total
 
 
-def open_journal(path: Path, **settings: object) -> tuple[Journal, Recovered]:
+def open_journal(
+    path: Path, fingerprint: str = "ours", **settings: Any
+) -> tuple[Journal, Recovered]:
     """Open a journal without an owner."""
-    settings = {"fingerprint": "ours", "tail_bytes": 1 << 12} | settings
-    return Journal.open(path, **settings)  # type: ignore[arg-type]
+    return Journal.open(JournalSettings(path, **({"tail_bytes": 1 << 12} | settings)), fingerprint)
 
 
 def records_in(path: Path) -> list[bytes]:

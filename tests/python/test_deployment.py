@@ -149,11 +149,11 @@ def test_time_limit_ends_in_an_error_that_says_so(solver: str, message: str) -> 
         ({"throughput_cap": [0.5, 1.5]}, r"throughput_cap\[1\] = 1.5: must be in \(0, 1\]"),
         ({"budget": -1.0}, r"budget = -1: must be finite and not negative"),
         ({"budget": np.inf}, r"budget = inf: must be finite and not negative"),
-        ({"max_deployed": 0}, r"max_deployed = 0: must be at least 1"),
+        ({"max_deployed": 0}, r"max_deployed = 0: must be a whole number, at least 1"),
         ({"max_deployed": 1.5}, r"max_deployed = 1.5: must be a whole number"),
         ({"solver": "magic"}, r"solver = 'magic': must be one of highs, native"),
         ({"current_price": -1.0}, r"current_price = -1.0: must be finite and not negative"),
-        ({"time_limit": 0}, r"time_limit = 0: must be above 0 seconds"),
+        ({"time_limit": 0}, r"time_limit = 0: must be finite and above 0, in seconds"),
     ],
 )
 @SOLVERS

@@ -369,7 +369,7 @@ def test_time_limit_ends_in_an_error_that_says_so(solver: str, message: str) -> 
         ({"forbidden": (0.5,)}, r"forbidden = 0.5: must be the index of an arm"),
         ({"groups": ((0, 7),)}, r"constraints.groups = 7: there is no such arm"),
         ({"groups": ((0, 1),), "group_names": ()}, r"group_names has 0 elements; it must have 1"),
-        ({"min_providers": 0}, r"min_providers = 0: must be at least 1"),
+        ({"min_providers": 0}, r"min_providers = 0: must be a whole number, at least 1"),
         ({"min_providers": 2}, r"min_providers = 2: needs to know each arm's provider"),
         ({"provider": ("a",)}, r"constraints.provider has 1 elements; it must have 2"),
         ({"max_changes": -1}, r"max_changes = -1: must be a whole number, not negative"),

@@ -11,8 +11,8 @@ import pytest
 
 from stageroute import DeploymentSolution, StageRouter, solve_deployment
 from stageroute.config.constraints import DeploymentConstraints
+from stageroute.config.journal import JournalSettings
 from stageroute.errors import DeploymentConflictError, InvalidInputError, SnapshotMismatchError
-from stageroute.router.memory import JournalSettings
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Problem = tuple[Floats, Floats, Floats, float, int]

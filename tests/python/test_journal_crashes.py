@@ -23,7 +23,7 @@ from journal_ledger import (
 )
 from killed_processes import run_and_kill
 from stageroute.journal import recovery
-from stageroute.journal.journal import Recovered
+from stageroute.journal.recovery import Recovered
 from stageroute.journal.store import JournalStore
 
 KILLS = 30

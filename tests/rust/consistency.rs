@@ -273,14 +273,14 @@ fn arms_are_checked() {
 fn the_plan_is_checked() {
     assert_refused(
         &[
-            ("/plan/arms", json!([0, 1])),
-            ("/plan/arms", json!([0, 2, 1])),
-            ("/plan/stage", json!(MOST + 1)),
+            ("/live/arms", json!([0, 1])),
+            ("/live/arms", json!([0, 2, 1])),
+            ("/live/stage", json!(MOST + 1)),
             ("/arms/0/is_retired", json!(true)),
         ],
         "the live arms",
     );
-    assert_taken(&[("/plan/stage", json!(MOST - 1))]);
+    assert_taken(&[("/live/stage", json!(MOST - 1))]);
 }
 
 #[test]

@@ -229,9 +229,9 @@ fn a_gateway_serves_and_deploys() {
         }
     }
     let live = router.lock().unwrap();
-    let plan = live.router().plan();
-    assert_eq!((plan.stage(), plan.arms().len()), (9, 2));
-    assert!(plan.arms().contains(&live.names().find("large").unwrap()));
+    let set = live.router().live();
+    assert_eq!((set.stage(), set.arms().len()), (9, 2));
+    assert!(set.arms().contains(&live.names().find("large").unwrap()));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters,
-    Decision, DecisionStatus, Error, Ledger, LogBatch, Observation, Pacing, Prior, Query, Router,
-    RouterConfig, Sampler, StagePlan, StartCost,
+    Decision, DecisionStatus, Error, Ledger, LiveArms, LogBatch, Observation, Pacing, Prior, Query,
+    Router, RouterConfig, Sampler, StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -69,7 +69,7 @@ struct State {
     bounds: Vec<Bounds>,
     caps: Vec<f64>,
     retired: Vec<bool>,
-    plan: StagePlan,
+    live: LiveArms,
     estimates: Option<(Vec<f64>, Vec<f64>)>,
     probabilities: Vec<f64>,
     solves: SolveCounts,
@@ -90,7 +90,7 @@ fn state(router: &Router) -> State {
         bounds: router.learner().bounds().to_vec(),
         caps: ArmIndex::first(router.len()).map(|arm| router.arm(arm).share).collect(),
         retired: retired(router),
-        plan: router.plan().clone(),
+        live: router.live().clone(),
         estimates: problem.map(|p| (p.reward.to_vec(), p.cost.to_vec())),
         probabilities: router.lp().map(|lp| lp.probabilities().to_vec()).unwrap_or_default(),
         solves: router.solve_counts(),
@@ -369,7 +369,7 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     };
     router.retire_arm(ArmIndex(1)).unwrap();
     assert_eq!(retired(&router), [false, true, false]);
-    assert_eq!((router.plan().arms(), router.plan().stage()), (&[0, 2].map(ArmIndex)[..], 1));
+    assert_eq!((router.live().arms(), router.live().stage()), (&[0, 2].map(ArmIndex)[..], 1));
     assert!((0..500).all(|_| router.route(&Query::default()).unwrap().arm != ArmIndex(1)));
     // 500 decisions later the first has expired; one from just before retiring has not.
     assert!(matches!(
@@ -393,7 +393,7 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     refused(&mut prompt, unknown, |r| r.retire_arm(ArmIndex(3)));
     prompt.retire_arm(ArmIndex(0)).unwrap();
     prompt.retire_arm(ArmIndex(2)).unwrap();
-    assert!(prompt.plan().arms().is_empty() && prompt.lp().is_none());
+    assert!(prompt.live().arms().is_empty() && prompt.lp().is_none());
     let none =
         "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut prompt, none, |r| r.route(&Query::default()));
@@ -416,9 +416,9 @@ fn a_bad_plan_keeps_the_old_one() {
     let empty =
         "no arm is live: none was deployed, or all have left since; end the stage to deploy others";
     refused(&mut router, empty, |r| r.publish(&[], StartCost::NONE).cloned());
-    let plan = router.publish(&[2, 0].map(ArmIndex), StartCost::NONE).unwrap();
-    assert_eq!((plan.arms(), plan.stage()), (&[0, 2].map(ArmIndex)[..], 2));
-    assert_eq!((plan.slot(ArmIndex(2)), plan.slot(ArmIndex(1))), (Some(1), None));
+    let live = router.publish(&[2, 0].map(ArmIndex), StartCost::NONE).unwrap();
+    assert_eq!((live.arms(), live.stage()), (&[0, 2].map(ArmIndex)[..], 2));
+    assert_eq!((live.slot(ArmIndex(2)), live.slot(ArmIndex(1))), (Some(1), None));
     assert_eq!(router.route(&Query::default()).unwrap().stage, 2);
 }
 
@@ -462,7 +462,7 @@ fn a_new_stage_starts_from_what_was_learnt() {
     }
 }
 
-/// What a deployment is decided from is what the next plan starts with, and asking changes nothing.
+/// What a deployment is decided from is what the next stage starts with, and asking changes nothing.
 #[test]
 fn the_next_bounds_are_those_of_the_next_plan() {
     let confidence = Confidence { growth: 0.5, ..confidence(ConfidenceFamily::Bernstein, 0.05) };

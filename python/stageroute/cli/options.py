@@ -9,10 +9,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict, get_ar
 import docstring_parser
 from cyclopts import Parameter
 
-from stageroute.config.confidence import CONFIDENCE_FAMILIES
+from stageroute.config import CONFIDENCE_FAMILIES, SOLVERS
 from stageroute.config.settings import ChangeTest
 from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS
-from stageroute.deployment.solve import SOLVERS
 from stageroute.errors import InvalidInputError
 from stageroute.policies import CONTEXTUAL, POLICIES, RIVALS
 

@@ -1,47 +1,23 @@
 """How statistics become optimistic estimates: the user's side of the core's confidence bounds."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import check_fields, number_in, require, whole_in
 
 if TYPE_CHECKING:
     from stageroute.config.models import Model
 
-__all__ = ["CONFIDENCE_FAMILIES", "Confidence"]
-
-
-class FamilyDefaults(NamedTuple):
-    """Settings that suit a confidence family."""
-
-    gamma: float
-    growth: float
-    min_visits: int
-
-
 FAMILY_DEFAULTS: Final = {
-    "paper": FamilyDefaults(gamma=0.1, growth=0.0, min_visits=0),
-    "bernstein": FamilyDefaults(gamma=0.15, growth=1.0, min_visits=20),
-    "kl": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
-    "hoeffding": FamilyDefaults(gamma=1.0, growth=0.5, min_visits=20),
+    "paper": {"gamma": 0.1, "growth": 0.0, "min_visits": 0},
+    "bernstein": {"gamma": 0.15, "growth": 1.0, "min_visits": 20},
+    "kl": {"gamma": 1.0, "growth": 0.5, "min_visits": 20},
+    "hoeffding": {"gamma": 1.0, "growth": 0.5, "min_visits": 20},
 }
 """The published settings for ``"paper"``; for the others, what did well on the RouterBench
 surrogate (docs/decisions)."""
 
 CONFIDENCE_FAMILIES: Final = tuple(FAMILY_DEFAULTS)
-
-
-class CoreConfidence(TypedDict):
-    """`Confidence` with every default filled in, as the core takes it."""
-
-    family: str
-    gamma: float
-    growth: float
-    initial_reward_ucb: float
-    initial_cost_lcb: float
-    min_visits: int
-    cost_floor: float
-    cost_ceiling: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,80 +56,35 @@ class Confidence:
     """
 
     family: str = "bernstein"
-    gamma: float = None  # type: ignore[assignment]  # filled in below
-    growth: float = None  # type: ignore[assignment]
-    min_visits: int = None  # type: ignore[assignment]
-    initial_reward_ucb: float = 1.0
-    initial_cost_lcb: float | None = None
-    cost_floor: float = 0.0
-    cost_ceiling: float | None = None
+    # These three are filled in below.
+    gamma: Annotated[float, number_in("(0, inf)")] = None  # type: ignore[assignment]
+    growth: Annotated[float, number_in("[0, inf)")] = None  # type: ignore[assignment]
+    min_visits: Annotated[int, whole_in("[0, inf)")] = None  # type: ignore[assignment]
+    initial_reward_ucb: Annotated[float, number_in("[0, 1]")] = 1.0
+    initial_cost_lcb: Annotated[float | None, number_in("[0, inf)", "USD")] = None
+    cost_floor: Annotated[float, number_in("[0, inf)", "USD per query")] = 0.0
+    cost_ceiling: Annotated[float | None, number_in("(0, inf)", "USD per query")] = None
 
     def __post_init__(self) -> None:
-        require(
-            self.family in CONFIDENCE_FAMILIES,
-            "confidence family",
-            self.family,
-            f"must be one of {', '.join(CONFIDENCE_FAMILIES)}",
-        )
-        for field, default in FAMILY_DEFAULTS[self.family]._asdict().items():
+        rule = f"must be one of {', '.join(CONFIDENCE_FAMILIES)}"
+        require(self.family in CONFIDENCE_FAMILIES, "confidence family", self.family, rule)
+        for field, default in FAMILY_DEFAULTS[self.family].items():
             if getattr(self, field) is None:
                 object.__setattr__(self, field, default)
-        require(is_number(self.gamma) and self.gamma > 0, "gamma", self.gamma, "must be above 0")
-        require(
-            is_number(self.growth) and self.growth >= 0.0,
-            "growth",
-            self.growth,
-            "must be finite and not negative",
-        )
-        visits = self.min_visits
-        require(
-            is_whole(visits) and visits >= 0,
-            "min_visits",
-            visits,
-            "must be a whole number, not negative",
-        )
-        require(
-            is_number(self.initial_reward_ucb) and 0.0 <= self.initial_reward_ucb <= 1.0,
-            "initial_reward_ucb",
-            self.initial_reward_ucb,
-            "must be in [0, 1]",
-        )
-        require(
-            is_number(self.cost_floor) and self.cost_floor >= 0.0,
-            "cost_floor",
-            self.cost_floor,
-            "must be finite and not negative, in USD per query",
-        )
-        ceiling = self.cost_ceiling
-        require(
-            ceiling is None or (is_number(ceiling) and ceiling > self.cost_floor),
-            "cost_ceiling",
-            ceiling,
-            f"must be finite and above cost_floor = {self.cost_floor}, in USD per query, or None",
-        )
-        lcb = self.initial_cost_lcb
-        require(
-            lcb is None or (is_number(lcb) and lcb >= self.cost_floor),
-            "initial_cost_lcb",
-            lcb,
-            f"must be finite and at least cost_floor = {self.cost_floor}, in USD, or None",
-        )
+        check_fields(self)
+        floor, ceiling, lcb = self.cost_floor, self.cost_ceiling, self.initial_cost_lcb
+        rule = f"must be above cost_floor = {floor}, or None"
+        require(ceiling is None or ceiling > floor, "cost_ceiling", ceiling, rule)
+        rule = f"must be at least cost_floor = {floor}, or None"
+        require(lcb is None or lcb >= floor, "initial_cost_lcb", lcb, rule)
 
-    def resolved(self, budget: float, models: "list[Model]") -> CoreConfidence:
-        """Fill in the defaults that depend on the router's other arguments."""
-        known = [model.prior_cost for model in models if model.prior_cost]
-        ceiling = self.cost_ceiling
+    def resolved(self, budget: float, models: "list[Model]") -> dict[str, Any]:
+        """Return it as the core takes it, with what depends on the router's other arguments."""
+        ceiling, lcb = self.cost_ceiling, self.initial_cost_lcb
         if ceiling is None:
-            ceiling = max(known) if known else 10.0 * budget
-            ceiling = max(ceiling, 2.0 * self.cost_floor)
-        lcb = self.cost_floor if self.initial_cost_lcb is None else self.initial_cost_lcb
-        return CoreConfidence(
-            family=self.family,
-            gamma=float(self.gamma),
-            growth=float(self.growth),
-            initial_reward_ucb=float(self.initial_reward_ucb),
-            initial_cost_lcb=float(lcb),
-            min_visits=self.min_visits,
-            cost_floor=float(self.cost_floor),
-            cost_ceiling=float(ceiling),
-        )
+            known = [model.prior_cost for model in models if model.prior_cost]
+            ceiling = max(*(known or [10.0 * budget]), 2.0 * self.cost_floor)
+        return asdict(self) | {
+            "initial_cost_lcb": self.cost_floor if lcb is None else lcb,
+            "cost_ceiling": ceiling,
+        }

@@ -2,15 +2,14 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import check_fields, is_whole, number_in, require, whole_in
 from stageroute.errors import InvalidInputError
-
-__all__ = ["DeploymentConstraints", "existing_arms"]
 
 Floats = NDArray[np.float64]
 
@@ -55,35 +54,30 @@ class DeploymentConstraints:
 
     start_cost: Floats | None = None
     memory: Floats | None = None
-    memory_capacity: float | None = None
+    memory_capacity: Annotated[float | None, number_in("(0, inf)")] = None
     pinned: tuple[int, ...] = ()
     forbidden: tuple[int, ...] = ()
     provider: tuple[Hashable, ...] | None = None
-    min_providers: int = 1
+    min_providers: Annotated[int, whole_in("[1, inf)")] = 1
     groups: tuple[tuple[int, ...], ...] = ()
-    max_changes: int | None = None
+    max_changes: Annotated[int | None, whole_in("[0, inf)")] = None
     names: tuple[str, ...] | None = None
     group_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for field in ("start_cost", "memory"):
             object.__setattr__(self, field, _quantities(getattr(self, field), field))
-        capacity = self.memory_capacity
-        ok = capacity is None or (is_number(capacity) and capacity > 0)
-        require(ok, "memory_capacity", capacity, "must be finite and above 0, or None")
-        ok = (self.memory is None) == (capacity is None)
-        require(ok, "memory_capacity", capacity, "goes with memory: give both, or neither")
         for field in ("pinned", "forbidden"):
             object.__setattr__(self, field, _arms(getattr(self, field), field))
         groups = tuple(_arms(group, "groups") for group in self.groups)
         object.__setattr__(self, "groups", groups)
-        least = self.min_providers
-        require(is_whole(least) and least >= 1, "min_providers", least, "must be at least 1")
-        ok = least == 1 or self.provider is not None
-        require(ok, "min_providers", least, "needs to know each arm's provider: give provider")
-        most = self.max_changes
-        ok = most is None or (is_whole(most) and most >= 0)
-        require(ok, "max_changes", most, "must be a whole number, not negative, or None")
+        ok = (self.memory is None) == (self.memory_capacity is None)
+        rule = "goes with memory: give both, or neither"
+        require(ok, "memory_capacity", self.memory_capacity, rule)
+        ok = self.min_providers == 1 or self.provider is not None
+        rule = "needs to know each arm's provider: give provider"
+        require(ok, "min_providers", self.min_providers, rule)
         for field in ("names", "group_names"):
             names = getattr(self, field)
             ok = names is None or len(set(names)) == len(names)
@@ -108,37 +102,18 @@ class DeploymentConstraints:
         cost[existing_arms(previous, size)] = 0.0
         return cost
 
-    def labels_of_groups(self) -> tuple[str, ...]:
-        """How messages name the groups."""
-        if self.group_names is not None:
-            return self.group_names
-        return tuple(str(number) for number in range(len(self.groups)))
-
     def check_size(self, size: int) -> None:
-        """Check that every field suits a problem over `size` arms.
-
-        Raises
-        ------
-        InvalidInputError
-            If an array has another length than `size`, or there is no arm of an index.
-        """
-        for field in ("start_cost", "memory", "provider", "names"):
+        """Raise `InvalidInputError` unless every field suits a problem over `size` arms."""
+        lengths = dict.fromkeys(("start_cost", "memory", "provider", "names"), size)
+        for field, length in (lengths | {"group_names": len(self.groups)}).items():
             values = getattr(self, field)
-            if values is not None and len(values) != size:
+            if values is not None and len(values) != length:
                 raise InvalidInputError(
-                    f"constraints.{field} has {len(values)} elements; it must have {size}"
+                    f"constraints.{field} has {len(values)} elements; it must have {length}"
                 )
-        if len(self.labels_of_groups()) != len(self.groups):
-            raise InvalidInputError(
-                f"constraints.group_names has {len(self.labels_of_groups())} elements; "
-                f"it must have {len(self.groups)}"
-            )
-        for field, arms in (
-            ("pinned", self.pinned),
-            ("forbidden", self.forbidden),
-            *(("groups", group) for group in self.groups),
-        ):
-            for arm in arms:
+        for field in ("pinned", "forbidden", "groups"):
+            arms = getattr(self, field)
+            for arm in chain(*arms) if field == "groups" else arms:
                 rule = f"there is no such arm; there are {size}, counted from 0"
                 require(arm < size, f"constraints.{field}", arm, rule)
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.checks import check_fields, is_text, number_in, require, whole_in
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.models import Model
 from stageroute.errors import InvalidInputError
-
-__all__ = ["Fleet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +49,15 @@ class Fleet:
     {'large': ('large-v1', 'large-v2')}
     """
 
-    memory_gb: float | None = None
+    memory_gb: Annotated[float | None, number_in("(0, inf)", "GB")] = None
     pinned: Collection[str] = ()
     forbidden: Collection[str] = ()
-    min_providers: int = 1
-    max_changes: int | None = None
+    min_providers: Annotated[int, whole_in("[1, inf)")] = 1
+    max_changes: Annotated[int | None, whole_in("[0, inf)")] = None
     groups: Mapping[str, Collection[str]] | None = None
 
     def __post_init__(self) -> None:
-        memory = self.memory_gb
-        ok = memory is None or (is_number(memory) and memory > 0.0)
-        require(ok, "memory_gb", memory, "must be finite and above 0, in GB, or None")
-        least, most = self.min_providers, self.max_changes
-        ok = is_whole(least) and least >= 1
-        require(ok, "min_providers", least, "must be a whole number, at least 1")
-        ok = most is None or (is_whole(most) and most >= 0)
-        require(ok, "max_changes", most, "must be a whole number, not negative, or None")
+        check_fields(self)
         for field in ("pinned", "forbidden"):
             object.__setattr__(self, field, _names(getattr(self, field), field))
         for name in self.pinned:
@@ -107,21 +99,30 @@ class Fleet:
             `stage_queries` breaks its rule.
         """
         arms = {model.name: arm for arm, model in enumerate(models)}
-        pinned, forbidden = (
-            _indices(names, field, arms, retired)
-            for field, names in (("pinned", self.pinned), ("forbidden", self.forbidden))
-        )
         groups = {
             group: _indices(members, f"groups[{group!r}]", arms, retired)
             for group, members in (self.groups or {}).items()
         }
+        memory = provider = None
+        if self.memory_gb is not None:
+            rule = (
+                f"the live models' memory is limited to {self.memory_gb:g} GB; "
+                "say how much this one takes, 0 if it is served elsewhere"
+            )
+            memory = np.array(_known(models, "memory_gb", rule), dtype=np.float64)
+        if self.min_providers > 1:
+            rule = (
+                f"at least {self.min_providers} different providers are asked for; "
+                "name the provider of this one"
+            )
+            provider = _known(models, "provider", rule)
         constraints = DeploymentConstraints(
             start_cost=_start_costs(models, stage_queries),
-            memory=self._memory(models),
+            memory=memory,
             memory_capacity=self.memory_gb,
-            pinned=pinned,
-            forbidden=forbidden,
-            provider=self._providers(models),
+            pinned=_indices(self.pinned, "pinned", arms, retired),
+            forbidden=_indices(self.forbidden, "forbidden", arms, retired),
+            provider=provider,
             min_providers=self.min_providers,
             groups=tuple(groups.values()),
             max_changes=self.max_changes,
@@ -130,37 +131,21 @@ class Fleet:
         )
         return constraints if constraints.asks_anything else None
 
-    def _memory(self, models: Sequence[Model]) -> NDArray[np.float64] | None:
-        if self.memory_gb is None:
-            return None
-        for model in models:
-            rule = (
-                f"the live models' memory is limited to {self.memory_gb:g} GB; "
-                "say how much this one takes, 0 if it is served elsewhere"
-            )
-            argument = f"memory_gb of model {model.name!r}"
-            require(model.memory_gb is not None, argument, model.memory_gb, rule)
-        return np.array([model.memory_gb for model in models], dtype=np.float64)
 
-    def _providers(self, models: Sequence[Model]) -> tuple[str | None, ...] | None:
-        if self.min_providers == 1:
-            return None
-        for model in models:
-            rule = (
-                f"at least {self.min_providers} different providers are asked for; "
-                "name the provider of this one"
-            )
-            argument = f"provider of model {model.name!r}"
-            require(model.provider is not None, argument, model.provider, rule)
-        return tuple(model.provider for model in models)
+def _known(models: Sequence[Model], field: str, rule: str) -> tuple[Any, ...]:
+    """Return what must be known of every model."""
+    values = tuple(getattr(model, field) for model in models)
+    for model, value in zip(models, values, strict=True):
+        require(value is not None, f"{field} of model {model.name!r}", value, rule)
+    return values
 
 
 def _start_costs(
     models: Sequence[Model], stage_queries: float | None
 ) -> NDArray[np.float64] | None:
     """Spread what starting costs over the queries of the stage."""
-    ok = stage_queries is None or (is_number(stage_queries) and stage_queries > 0)
-    require(ok, "stage_queries", stage_queries, "must be finite and above 0, or None")
+    if stage_queries is not None:
+        number_in("(0, inf)")("stage_queries", stage_queries, ", or None")
     costly = [model.name for model in models if model.start_cost > 0.0]
     if not costly:
         return None

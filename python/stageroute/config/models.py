@@ -1,35 +1,14 @@
 """What a user says about a model, checked and frozen."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Final, NamedTuple
 
-from stageroute.checks import is_number, is_text, is_whole, require
+from stageroute.checks import check_fields, is_text, number_in, require, whole_in
 
-__all__ = ["Model", "Price", "Tokens"]
-
-
-HIGHEST_PRICE: Final = 1e5
-"""USD per million tokens; with `MOST_TOKENS` it keeps bills below what the core takes."""
-MOST_TOKENS: Final = 1e9
-LARGEST_BILL: Final = 1e9
-
-NUMBER_RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
-    "throughput_cap": ("must be a share in (0, 1]", lambda x: 0.0 < x <= 1.0),
-    "expected_cost": (
-        "must be finite and not negative, in USD per query, or None",
-        lambda x: 0.0 <= x <= LARGEST_BILL,
-    ),
-    "expected_reward": ("must be in [0, 1], or None", lambda x: 0.0 <= x <= 1.0),
-    "max_tokens": ("must be in [1, 2e9] tokens, or None", lambda x: 1.0 <= x <= 2 * MOST_TOKENS),
-    "max_cost": ("must be in [0, 1e9] USD, or None", lambda x: 0.0 <= x <= LARGEST_BILL),
-    "requests_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
-    "tokens_per_minute": ("must be finite and at least 1, or None", lambda x: x >= 1.0),
-    "burst_seconds": ("must be in (0, 60) seconds", lambda x: 0.0 < x < 60.0),
-    "memory_gb": ("must be finite and not negative, in GB, or None", lambda x: x >= 0.0),
-    "start_cost": ("must be in [0, 1e9] USD", lambda x: 0.0 <= x <= LARGEST_BILL),
-}
-"""Rules of a model's numbers."""
+PRICES: Final = number_in("[0, 1e5]", "USD per million tokens")
+TOKENS: Final = number_in("[0, 1e9]", "tokens")
+"""With `PRICES` it keeps bills below what the core takes."""
+BILLS: Final = number_in("[0, 1e9]", "USD")
 
 
 class Tokens(NamedTuple):
@@ -69,16 +48,12 @@ class Price:
         If a price breaks its rule.
     """
 
-    input: float
-    output: float
-    cached_input: float | None = None
+    input: Annotated[float, PRICES]
+    output: Annotated[float, PRICES]
+    cached_input: Annotated[float | None, PRICES] = None
 
     def __post_init__(self) -> None:
-        for field in ("input", "output", "cached_input"):
-            value = getattr(self, field)
-            if value is not None:
-                ok = is_number(value) and 0.0 <= value <= HIGHEST_PRICE
-                require(ok, f"price {field}", value, "must be in [0, 1e5] USD per million tokens")
+        check_fields(self, " of a price")
 
     def bill(self, tokens: Tokens) -> float:
         """Return what these tokens cost, USD."""
@@ -141,64 +116,47 @@ class Model:
     """
 
     name: str
-    throughput_cap: float = 1.0
-    expected_cost: float | None = None
-    expected_cost_weight: int = 100
-    expected_reward: float | None = None
-    expected_reward_weight: int = 20
+    throughput_cap: Annotated[float, number_in("(0, 1]")] = 1.0
+    expected_cost: Annotated[float | None, BILLS] = None
+    expected_cost_weight: Annotated[int, whole_in("[1, inf)", "queries")] = 100
+    expected_reward: Annotated[float | None, number_in("[0, 1]")] = None
+    expected_reward_weight: Annotated[int, whole_in("[1, inf)", "queries")] = 20
     price: Price | None = None
     expected_tokens: Tokens | None = None
-    expected_tokens_weight: int = 100
-    max_tokens: float | None = None
-    max_cost: float | None = None
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    max_concurrent: int | None = None
-    burst_seconds: float = 3.0
+    expected_tokens_weight: Annotated[int, whole_in("[1, inf)", "queries")] = 100
+    max_tokens: Annotated[float | None, number_in("[1, 2e9]", "tokens")] = None
+    max_cost: Annotated[float | None, BILLS] = None
+    requests_per_minute: Annotated[float | None, number_in("[1, inf)")] = None
+    tokens_per_minute: Annotated[float | None, number_in("[1, inf)")] = None
+    max_concurrent: Annotated[int | None, whole_in("[1, inf)")] = None
+    burst_seconds: Annotated[float, number_in("(0, 60)", "seconds")] = 3.0
     provider: str | None = None
-    memory_gb: float | None = None
-    start_cost: float = 0.0
+    memory_gb: Annotated[float | None, number_in("[0, inf)", "GB")] = None
+    start_cost: Annotated[float, BILLS] = 0.0
 
     def __post_init__(self) -> None:
         rule = "a model's name must be a string that is not empty"
         require(is_text(self.name), "name", self.name, rule)
+        check_fields(self, f" of model {self.name!r}")
         rule = "must be a string that is not empty, or None"
         self._require(self.provider is None or is_text(self.provider), "provider", rule)
-        for field, (rule, holds) in NUMBER_RULES.items():
-            value = getattr(self, field)
-            ok = value is None or (is_number(value) and holds(value))
-            self._require(ok, field, rule)
-        for field in ("throughput_cap", "burst_seconds", "start_cost"):
-            self._require(getattr(self, field) is not None, field, NUMBER_RULES[field][0])
-        for field in ("expected_cost_weight", "expected_reward_weight", "expected_tokens_weight"):
-            weight = getattr(self, field)
-            rule = "must be a whole number of observations, at least 1"
-            self._require(is_whole(weight) and weight >= 1, field, rule)
-        concurrent = self.max_concurrent
-        ok = concurrent is None or (is_whole(concurrent) and concurrent >= 1)
-        self._require(ok, "max_concurrent", "must be a whole number, at least 1, or None")
-        self._check_pricing()
+        ok = self.price is None or isinstance(self.price, Price)
+        self._require(ok, "price", "must be a Price, or None")
+        ok = self.price is None or self.expected_cost is None
+        rule = "a model with a price learns its usage: give expected_tokens instead"
+        self._require(ok, "expected_cost", rule)
+        tokens = self.expected_tokens
+        if tokens is not None:
+            rule = "needs a price to become a cost: give expected_cost"
+            self._require(self.price is not None, "expected_tokens", rule)
+            self._require(len(tokens) == len(Tokens._fields), "expected_tokens", "must be Tokens")
+            for count in tokens:
+                TOKENS(f"expected_tokens of model {self.name!r}", count)
+            rule = "cached tokens are part of the input"
+            self._require(Tokens(*tokens).cached <= tokens[0], "expected_tokens", rule)
 
     def _require(self, ok: bool, field: str, rule: str) -> None:  # noqa: FBT001
         require(ok, f"{field} of model {self.name!r}", getattr(self, field), rule)
-
-    def _check_pricing(self) -> None:
-        is_priced = self.price is not None
-        ok = self.price is None or isinstance(self.price, Price)
-        self._require(ok, "price", "must be a Price, or None")
-        ok = not (is_priced and self.expected_cost is not None)
-        rule = "a model with a price learns its usage: give expected_tokens instead"
-        self._require(ok, "expected_cost", rule)
-        ok = is_priced or self.expected_tokens is None
-        self._require(ok, "expected_tokens", "needs a price to become a cost: give expected_cost")
-        tokens = self.expected_tokens
-        if tokens is not None:
-            ok = len(tokens) == len(Tokens._fields) and all(
-                is_number(count) and 0.0 <= count <= MOST_TOKENS for count in tokens
-            )
-            self._require(ok, "expected_tokens", "must be Tokens, each in [0, 1e9]")
-            rule = "cached tokens are part of the input"
-            self._require(Tokens(*tokens).cached <= tokens[0], "expected_tokens", rule)
 
     @property
     def prior_cost(self) -> float | None:
@@ -218,15 +176,11 @@ class Model:
     def core_settings(self) -> dict[str, Any]:
         """Return what can be changed of it, as the core takes it."""
         price = self.price
+        if price is not None and price.cached_input is None:
+            price = replace(price, cached_input=price.input)
         return {
             "throughput_cap": self.throughput_cap,
-            "prices": None
-            if price is None
-            else {
-                "input": price.input,
-                "output": price.output,
-                "cached_input": price.input if price.cached_input is None else price.cached_input,
-            },
+            "prices": None if price is None else asdict(price),
             "max_cost": self.largest_cost,
             "max_tokens": self.max_tokens,
             "limits": {
@@ -237,20 +191,12 @@ class Model:
             },
         }
 
-    def core_prior(self) -> "CorePrior":
-        """Return what is known of it beforehand, as the core takes it."""
+    def core_prior(self) -> dict[str, Any]:
+        """Return what is known of it beforehand, with weights, as the core takes it."""
         reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
         usage = None if tokens is None else Tokens(*tokens)._asdict()
-        return CorePrior(
-            reward=None if reward is None else (reward, self.expected_reward_weight),
-            cost=None if cost is None else (cost, self.expected_cost_weight),
-            tokens=None if usage is None else (usage, self.expected_tokens_weight),
-        )
-
-
-class CorePrior(TypedDict):
-    """What is known of an arm beforehand, with weights, as the core takes it."""
-
-    reward: tuple[float, int] | None
-    cost: tuple[float, int] | None
-    tokens: tuple[dict[str, float], int] | None
+        return {
+            "reward": None if reward is None else (reward, self.expected_reward_weight),
+            "cost": None if cost is None else (cost, self.expected_cost_weight),
+            "tokens": None if usage is None else (usage, self.expected_tokens_weight),
+        }

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Required, Self, TypedDict, Unpack
+from typing import Annotated, Any, Final, Required, Self, TypedDict, Unpack
 
 import numpy as np
 
 from stageroute._core import FACTS
-from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.checks import check_fields, number_in, require, require_one_of, whole_in
 from stageroute.config.confidence import Confidence
 from stageroute.config.fleet import Fleet
 from stageroute.config.models import Model
@@ -20,9 +20,6 @@ from stageroute.config.settings import (
     Health,
 )
 from stageroute.errors import InvalidInputError
-
-__all__ = ["SOLVERS", "RouterArguments", "RouterSettings", "settings_from_json"]
-
 
 SOLVERS: Final = ("highs", "native")
 """What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
@@ -85,8 +82,8 @@ class RouterSettings:
         If a setting breaks its rule.
     """
 
-    budget: float
-    max_deployed: int
+    budget: Annotated[float, number_in("(0, inf)", "USD per query")]
+    max_deployed: Annotated[int, whole_in("[1, inf)")]
     confidence: Confidence = field(default_factory=Confidence)
     drift: Drift = field(default_factory=Drift)
     pacing_horizon: float | None = FACTS["pacing"]["horizon"]
@@ -96,33 +93,30 @@ class RouterSettings:
     health: Health = field(default_factory=Health)
     fleet: Fleet = field(default_factory=Fleet)
     on_lost_slot: str = "leave_empty"
-    stage_queries: int | None = None
-    stage_seconds: float | None = None
-    open_decisions: int = 65_536
-    max_age: float | None = None
-    time_limit: float | None = None
+    stage_queries: Annotated[int | None, whole_in("[1, inf)")] = None
+    stage_seconds: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
+    open_decisions: Annotated[int, whole_in("[1, inf)")] = 65_536
+    max_age: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
+    time_limit: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
     solver: str = "highs"
-    seed: int = field(default_factory=_random_seed)
+    seed: Annotated[int, whole_in("[0, 2**64)")] = field(default_factory=_random_seed)
 
     def __post_init__(self) -> None:
-        rule = "must be finite and above 0, in USD per query"
-        require(is_number(self.budget) and self.budget > 0, "budget", self.budget, rule)
-        for name in ("max_deployed", "stage_queries", "open_decisions"):
-            value = getattr(self, name)
-            ok = value is None or (is_whole(value) and value >= 1)
-            require(ok, name, value, "must be a whole number, at least 1")
-        for name in ("stage_seconds", "max_age", "time_limit"):
-            value = getattr(self, name)
-            ok = value is None or (is_number(value) and value > 0)
-            require(ok, name, value, "must be finite and above 0, in seconds")
+        check_fields(self)
         ok = self.stage_seconds is None or self.stage_queries is None
         rule = "cannot be combined with stage_queries: choose one of them"
         require(ok, "stage_seconds", self.stage_seconds, rule)
         require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
         require_one_of("solver", self.solver, SOLVERS)
-        ok = is_whole(self.seed) and 0 <= self.seed < 2**64
-        require(ok, "seed", self.seed, "must be a whole number in [0, 2**64)")
-        self._check_parts()
+        for name, kind in PARTS.items():
+            value = getattr(self, name)
+            require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
+        for limit in self.hard_limits:
+            require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
+        for reason, effect in self.failures.items():
+            require_one_of("failures", reason, tuple(FAILURES))
+            ok = isinstance(effect, FailureEffect)
+            require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
 
     @classmethod
     def of(cls, **arguments: Unpack["RouterArguments"]) -> Self:
@@ -138,17 +132,6 @@ class RouterSettings:
         given["failures"] = dict(given.get("failures") or {})
         return cls(**given)
 
-    def _check_parts(self) -> None:
-        for name, kind in PARTS.items():
-            value = getattr(self, name)
-            require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
-        for limit in self.hard_limits:
-            require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
-        for reason, effect in self.failures.items():
-            require_one_of("failures", reason, tuple(FAILURES))
-            ok = isinstance(effect, FailureEffect)
-            require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
-
     def to_core(self, models: list[Model]) -> dict[str, Any]:
         """Fill in what depends on the models, and what the core names otherwise."""
         horizon, burst = self.pacing_horizon, self.pacing_burst
@@ -160,10 +143,6 @@ class RouterSettings:
             "pacing": None if horizon is None else {"horizon": horizon, "burst": burst},
             "redeploys_lost_slots": self.on_lost_slot == "redeploy",
         }
-
-    def to_json(self) -> dict[str, Any]:
-        """All settings as JSON can hold them."""
-        return asdict(self)
 
 
 class RouterArguments(TypedDict, total=False):
@@ -194,7 +173,7 @@ PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fle
 
 
 def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
-    """Make settings from what `RouterSettings.to_json` gave, through JSON.
+    """Make settings from what `asdict` gave, through JSON.
 
     Raises
     ------
@@ -203,13 +182,9 @@ def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
     """
     values = dict(stored)
     try:
-        values["confidence"] = Confidence(**values["confidence"])
-        drift = dict(values["drift"])
-        test = drift["change_test"]
-        drift["change_test"] = None if test is None else ChangeTest(**test)
-        values["drift"] = Drift(**drift)
-        values["health"] = Health(**values["health"])
-        values["fleet"] = Fleet(**values["fleet"])
+        drift, test = values["drift"], values["drift"]["change_test"]
+        drift = drift | {"change_test": None if test is None else ChangeTest(**test)}
+        values |= {name: kind(**(values | {"drift": drift})[name]) for name, kind in PARTS.items()}
         values["hard_limits"] = tuple(HardLimit(**limit) for limit in values["hard_limits"])
         failures = values["failures"].items()
         values["failures"] = {reason: FailureEffect(**effect) for reason, effect in failures}

@@ -1,12 +1,10 @@
 """How a router behaves in production: limits on money, failures, health, drift; checked, frozen."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from stageroute._core import FACTS
-from stageroute.checks import is_number, is_whole, require, require_one_of
-
-__all__ = ["FAILURES", "ChangeTest", "Drift", "FailureEffect", "HardLimit", "Health"]
+from stageroute.checks import check_fields, number_in, require, require_one_of, whole_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +30,12 @@ class HardLimit:
         If a field breaks its rule.
     """
 
-    usd: float
+    usd: Annotated[float, number_in("(0, 1e9]", "USD")]
     per: str
     at_limit: str = "cheapest"
 
     def __post_init__(self) -> None:
-        ok = is_number(self.usd) and 0.0 < self.usd <= 1e9
-        require(ok, "usd", self.usd, "a hard limit must be above 0 and at most 1e9, in USD")
+        check_fields(self, " of a hard limit")
         require_one_of("per", self.per, FACTS["periods"])
         require_one_of("at_limit", self.at_limit, FACTS["at_limit"])
 
@@ -63,13 +60,12 @@ class FailureEffect:
         If a field breaks its rule.
     """
 
-    reward: float | None
+    reward: Annotated[float | None, number_in("[0, 1]")]
     charge: str
     health: str
 
     def __post_init__(self) -> None:
-        ok = self.reward is None or (is_number(self.reward) and 0.0 <= self.reward <= 1.0)
-        require(ok, "reward", self.reward, "must be in [0, 1], or None")
+        check_fields(self)
         require_one_of("charge", self.charge, FACTS["charges"])
         require_one_of("health", self.health, FACTS["strikes"])
 
@@ -102,21 +98,17 @@ class Health:
         If a field breaks its rule.
     """
 
-    failures: int = FACTS["health"]["failures"]
-    cooldown: float = FACTS["health"]["cooldown"]
-    max_cooldown: float = FACTS["health"]["max_cooldown"]
-    failed_after: int = FACTS["health"]["failed_after"]
+    failures: Annotated[int, whole_in("[1, 2**32)")] = FACTS["health"]["failures"]
+    cooldown: Annotated[float, number_in("(0, inf)", "seconds")] = FACTS["health"]["cooldown"]
+    max_cooldown: Annotated[float, number_in("(0, inf)", "seconds")] = FACTS["health"][
+        "max_cooldown"
+    ]
+    failed_after: Annotated[int, whole_in("[1, 2**32)")] = FACTS["health"]["failed_after"]
 
     def __post_init__(self) -> None:
-        for name in ("failures", "failed_after"):
-            value = getattr(self, name)
-            ok = is_whole(value) and 1 <= value < 2**32
-            require(ok, name, value, "must be a whole number, at least 1")
-        ok = is_number(self.cooldown) and self.cooldown > 0.0
-        require(ok, "cooldown", self.cooldown, "must be finite and above 0, in seconds")
-        ok = is_number(self.max_cooldown) and self.max_cooldown >= self.cooldown
-        rule = f"must be finite and at least cooldown = {self.cooldown}, in seconds"
-        require(ok, "max_cooldown", self.max_cooldown, rule)
+        check_fields(self)
+        rule = f"must be at least cooldown = {self.cooldown}"
+        require(self.max_cooldown >= self.cooldown, "max_cooldown", self.max_cooldown, rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,25 +156,16 @@ class Drift:
         If a field breaks its rule.
     """
 
-    forget_per_query: float | None = None
-    forget_per_stage: float | None = None
-    window: int | None = None
+    forget_per_query: Annotated[float | None, number_in("(0, 1)")] = None
+    forget_per_stage: Annotated[float | None, number_in("(0, 1)")] = None
+    window: Annotated[int | None, whole_in("[1, 4096]", "stages")] = None
     change_test: ChangeTest | None = None
 
     def __post_init__(self) -> None:
-        chosen = [
-            name
-            for name in ("forget_per_query", "forget_per_stage", "window")
-            if getattr(self, name) is not None
-        ]
-        rule = "choose one way to forget"
-        require(len(chosen) <= 1, " and ".join(chosen) or "drift", self, rule)
-        for name in ("forget_per_query", "forget_per_stage"):
-            value = getattr(self, name)
-            ok = value is None or (is_number(value) and 0.0 < value < 1.0)
-            require(ok, name, value, "must be a factor in (0, 1), or None")
-        ok = self.window is None or (is_whole(self.window) and 1 <= self.window <= 4096)
-        require(ok, "window", self.window, "must be a whole number of stages in [1, 4096], or None")
+        check_fields(self)
+        ways = ("forget_per_query", "forget_per_stage", "window")
+        chosen = [name for name in ways if getattr(self, name) is not None]
+        require(len(chosen) <= 1, " and ".join(chosen), self, "choose one way to forget")
 
     def to_core(self) -> dict[str, Any]:
         """Name the one way to forget as the core does."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,14 @@ from stageroute.errors import DeploymentConflictError, SolverError
 if TYPE_CHECKING:
     from stageroute._core import CoreConstraints
 
-__all__ = ["Limit", "NamedConstraints", "find_conflict", "name_constraints", "reasons"]
-
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 
-class Limit(NamedTuple):
-    """What the live arms may use up together: Σ use of the live arms <= most."""
+class Rule(NamedTuple):
+    """One constraint: Σ use of the live arms <= most; for providers, each uses up -1 once."""
 
+    kind: Literal["pinned", "forbidden", "providers", "limit", "slots"]
     name: str
     remedy: str
     use: Floats
@@ -37,107 +35,47 @@ class NamedConstraints:
 
     Attributes
     ----------
-    labels : tuple of str
-        How messages name the arms.
-    limits : tuple of Limit
-        All but that on the number of live arms.
-    max_deployed : int or None
-        How many arms can be live at once; None for any number.
-    pinned, forbidden : ndarray of bool, shape (N,)
-        Arms that are in every set, and in none.
+    rules : tuple of Rule
     provider : ndarray of int, shape (N,)
         Number of each arm's provider, counted from 0.
-    min_providers : int
-        How many different providers a set must have; 1 asks for nothing.
     start : ndarray, shape (N,)
         What starting each arm costs, USD per query.
     """
 
-    labels: tuple[str, ...]
-    limits: tuple[Limit, ...]
-    max_deployed: int | None
-    pinned: Mask
-    forbidden: Mask
+    rules: tuple[Rule, ...]
     provider: Arms
-    min_providers: int
     start: Floats
 
-    @property
-    def size(self) -> int:
-        """How many arms there are."""
-        return len(self.labels)
+    def of(self, kind: str) -> list[Rule]:
+        """Return the rules of one kind."""
+        return [rule for rule in self.rules if rule.kind == kind]
 
     def for_core(self) -> "CoreConstraints":
         """Leave out the names, and the number of live arms, which goes apart."""
+        none, limits = np.zeros(self.start.size), self.of("limit")
         return {
             "start": self.start,
-            "most": np.array([limit.most for limit in self.limits], dtype=np.float64),
-            "uses": np.concatenate([np.zeros(0), *(limit.use for limit in self.limits)]),
-            "pinned": self.pinned,
-            "forbidden": self.forbidden,
+            "most": np.array([limit.most for limit in limits], dtype=np.float64),
+            "uses": np.concatenate([np.zeros(0), *(limit.use for limit in limits)]),
+            "pinned": sum((rule.use for rule in self.of("pinned")), none) < 0.0,
+            "forbidden": sum((rule.use for rule in self.of("forbidden")), none) > 0.0,
             "provider": self.provider.tolist(),
-            "min_providers": self.min_providers,
+            "min_providers": int(-sum(rule.most for rule in self.of("providers"))) or 1,
         }
-
-    def names(self) -> dict[str, str]:
-        """Name of every constraint, and what relaxes it."""
-        remedies = {
-            self._pinned_name(arm): f"unpin {self.labels[arm]}"
-            for arm in np.flatnonzero(self.pinned)
-        }
-        for arm in np.flatnonzero(self.forbidden):
-            remedies[self._forbidden_name(arm)] = f"allow {self.labels[arm]}"
-        if self.min_providers > 1:
-            remedies[self._providers_name()] = "lower min_providers"
-        remedies |= {limit.name: limit.remedy for limit in self.limits}
-        if self.max_deployed is not None:
-            remedies[self._slots_name()] = "raise max_deployed"
-        return remedies
 
     def only(self, names: Collection[str]) -> "NamedConstraints":
         """Keep the constraints of these names, and no others."""
-        pinned, forbidden = self.pinned.copy(), self.forbidden.copy()
-        for arm in np.flatnonzero(pinned):
-            pinned[arm] = self._pinned_name(arm) in names
-        for arm in np.flatnonzero(forbidden):
-            forbidden[arm] = self._forbidden_name(arm) in names
-        return replace(
-            self,
-            limits=tuple(limit for limit in self.limits if limit.name in names),
-            max_deployed=self.max_deployed if self._slots_name() in names else None,
-            pinned=pinned,
-            forbidden=forbidden,
-            min_providers=self.min_providers if self._providers_name() in names else 1,
-        )
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.name in names))
 
     def broken(self, arms: Arms) -> tuple[str, ...]:
         """Names of the constraints that this set breaks."""
-        live = np.zeros(self.size, dtype=np.bool_)
-        live[arms] = True
-        names = [self._pinned_name(arm) for arm in np.flatnonzero(self.pinned & ~live)]
-        names += [self._forbidden_name(arm) for arm in np.flatnonzero(self.forbidden & live)]
-        if np.unique(self.provider[arms]).size < self.min_providers and self.min_providers > 1:
-            names.append(self._providers_name())
-        names += [
-            limit.name
-            for limit in self.limits
-            if float(limit.use[live].sum()) > limit.most + FACTS["limit_tolerance"]
-        ]
-        if self.max_deployed is not None and arms.size > self.max_deployed:
-            names.append(self._slots_name())
-        return tuple(names)
-
-    def _pinned_name(self, arm: np.intp) -> str:
-        return f"pinned {self.labels[arm]}"
-
-    def _forbidden_name(self, arm: np.intp) -> str:
-        return f"forbidden {self.labels[arm]}"
-
-    def _providers_name(self) -> str:
-        return f"min_providers = {self.min_providers}"
-
-    def _slots_name(self) -> str:
-        return f"max_deployed = {self.max_deployed}"
+        first_of_provider = arms[np.unique(self.provider[arms], return_index=True)[1]]
+        return tuple(
+            rule.name
+            for rule in self.rules
+            if rule.use[first_of_provider if rule.kind == "providers" else arms].sum()
+            > rule.most + FACTS["limit_tolerance"]
+        )
 
 
 def name_constraints(
@@ -146,40 +84,51 @@ def name_constraints(
     previous: Sequence[int] | None,
     max_deployed: int | None,
 ) -> NamedConstraints:
-    """Name the constraints of a problem over `size` arms.
+    """Name the constraints of a problem over `size` arms; None for any number of live arms.
 
     Raises
     ------
     InvalidInputError
         If an array has another length than `size`, or there is no arm of an index.
     """
-    constraints.check_size(size)
-    limits = [
-        Limit(f"group {name}", f"split group {name}", _indicator(group, size), 1.0)
-        for name, group in zip(constraints.labels_of_groups(), constraints.groups, strict=True)
-    ]
-    if constraints.memory is not None and constraints.memory_capacity is not None:
-        name = f"memory_gb = {constraints.memory_capacity:.12g}"
-        use = constraints.memory / constraints.memory_capacity
-        limits.append(Limit(name, "raise memory_gb", use, 1.0))
+    asked = constraints
+    asked.check_size(size)
+    labels = asked.names or tuple(map(str, range(size)))
+    groups = asked.group_names or tuple(map(str, range(len(asked.groups))))
     live = existing_arms(previous, size)
-    if constraints.max_changes is not None and live.size:
-        name = f"max_changes = {constraints.max_changes}"
+    rules = [
+        Rule("pinned", f"pinned {labels[i]}", f"unpin {labels[i]}", -_indicator([i], size), -1.0)
+        for i in sorted(set(asked.pinned))
+    ]
+    rules += [
+        Rule(
+            "forbidden", f"forbidden {labels[i]}", f"allow {labels[i]}", _indicator([i], size), 0.0
+        )
+        for i in sorted(set(asked.forbidden))
+    ]
+    if (least := asked.min_providers) > 1:
+        name = f"min_providers = {least}"
+        rules.append(Rule("providers", name, "lower min_providers", -np.ones(size), -float(least)))
+    rules += [
+        Rule("limit", f"group {name}", f"split group {name}", _indicator(group, size), 1.0)
+        for name, group in zip(groups, asked.groups, strict=True)
+    ]
+    if asked.memory is not None and asked.memory_capacity is not None:
+        name = f"memory_gb = {asked.memory_capacity:.12g}"
+        use = asked.memory / asked.memory_capacity
+        rules.append(Rule("limit", name, "raise memory_gb", use, 1.0))
+    if (most := asked.max_changes) is not None and live.size:
         use = 1.0 - _indicator(live, size)
-        limits.append(Limit(name, "raise max_changes", use, float(constraints.max_changes)))
-    provider = np.zeros(size, dtype=np.intp)
-    if constraints.provider is not None:
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(constraints.provider))}
-        provider = np.array([numbers[key] for key in constraints.provider], dtype=np.intp)
+        rules.append(Rule("limit", f"max_changes = {most}", "raise max_changes", use, float(most)))
+    if (most := max_deployed) is not None:
+        name = f"max_deployed = {most}"
+        rules.append(Rule("slots", name, "raise max_deployed", np.ones(size), float(most)))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(asked.provider or ()))}
+    provider = np.array([numbers[key] for key in asked.provider or ()], dtype=np.intp)
     return NamedConstraints(
-        labels=constraints.names or tuple(str(arm) for arm in range(size)),
-        limits=tuple(limits),
-        max_deployed=max_deployed,
-        pinned=_indicator(constraints.pinned, size) > 0,
-        forbidden=_indicator(constraints.forbidden, size) > 0,
-        provider=provider,
-        min_providers=constraints.min_providers,
-        start=constraints.start_costs(size, previous),
+        rules=tuple(rules),
+        provider=np.zeros(size, dtype=np.intp) if asked.provider is None else provider,
+        start=asked.start_costs(size, previous),
     )
 
 
@@ -222,8 +171,8 @@ def find_conflict(named: NamedConstraints, time_limit: float | None) -> Deployme
 
     def allows_any(some: NamedConstraints) -> bool:
         # Arms that cost nothing and take all traffic.
-        zeros, ones = np.zeros(some.size), np.ones(some.size)
-        slots = some.size if some.max_deployed is None else some.max_deployed
+        zeros, ones = np.zeros(some.start.size), np.ones(some.start.size)
+        slots = int(sum(rule.most for rule in some.of("slots"))) or zeros.size
         asked = replace(some, start=zeros).for_core()
         left = None if end is None else max(end - time.monotonic(), 0.0)
         answer = solve_deployment(zeros, zeros, ones, 0.0, slots, asked, 0.0, None, left)
@@ -231,7 +180,7 @@ def find_conflict(named: NamedConstraints, time_limit: float | None) -> Deployme
 
     if allows_any(named):
         raise SolverError("the solver finds no live set although the constraints allow one")
-    remedies = named.names()
+    remedies = {rule.name: rule.remedy for rule in named.rules}
     kept = list(remedies)
     for name in remedies:
         rest = [other for other in kept if other != name]

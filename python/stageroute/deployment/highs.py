@@ -6,7 +6,7 @@ and that are not, judged exactly, are cut off. HiGHS's own numbers never leave t
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import highspy
 import numpy as np
@@ -20,11 +20,12 @@ from stageroute.errors import SolverError
 if TYPE_CHECKING:
     from stageroute._core import CoreConstraints
 
-__all__ = ["DeploymentData", "HighsSolver"]
-
 Floats = NDArray[np.float64]
 Arms = NDArray[np.intp]
-Row = tuple[float, float, Arms, Floats]
+Data: TypeAlias = tuple[ArrayLike, ArrayLike, ArrayLike, float, int]
+"""Rewards, costs, caps, budget and slots, as `_core.solve_deployment` takes them."""
+
+Row: TypeAlias = tuple[float, float, Arms, Floats]
 """Bounds, columns, and their entries."""
 
 MAX_CUTS: Final = 100
@@ -48,23 +49,13 @@ ROUNDING: Final = 1e-6
 """In grains: what division adds to or takes from a whole number of them."""
 
 
-class DeploymentData(NamedTuple):
-    """The data of a deployment problem, as `_core.solve_deployment` takes them."""
-
-    reward: ArrayLike
-    cost: ArrayLike
-    throughput_cap: ArrayLike
-    budget: float
-    max_deployed: int
-    constraints: "CoreConstraints"
-
-
 class HighsSolver:
     """HiGHS as a solver of sets for one problem, with what time it may still take.
 
     Parameters
     ----------
-    data : DeploymentData
+    data : Data
+    asked : CoreConstraints
     previous : sequence of int or None
         A set to start from, if it is allowed. Indices of no arm are passed over.
     time_limit : float or None
@@ -72,10 +63,14 @@ class HighsSolver:
     """
 
     def __init__(
-        self, data: DeploymentData, previous: Sequence[int] | None, time_limit: float | None
+        self,
+        data: Data,
+        asked: "CoreConstraints",
+        previous: Sequence[int] | None,
+        time_limit: float | None,
     ) -> None:
-        self._data = data
-        self._previous = previous
+        self._data, self._asked = data, asked
+        self._previous = existing_arms(previous, np.size(data[0]))
         self._time_left = None if time_limit is None else float(time_limit)
 
     def __call__(self, goal: str, is_constrained: bool) -> list[int] | None:  # noqa: FBT001
@@ -86,13 +81,13 @@ class HighsSolver:
         SolverError
             If HiGHS stopped without a proven optimum.
         """
-        data = self._data
+        asked = self._asked
         if not is_constrained:
-            none = name_constraints(DeploymentConstraints(), np.size(data.reward), None, None)
-            data = data._replace(constraints=none.for_core())
-        problem = _SetProblem(data, goal)
+            size = np.size(self._data[0])
+            asked = name_constraints(DeploymentConstraints(), size, None, None).for_core()
+        problem = _SetProblem(self._data, asked, goal)
         run = _Run(problem, self._time_left)
-        run.start_from(existing_arms(self._previous, problem.size))
+        run.start_from(self._previous)
         chosen = run.first_exact()
         self._time_left = run.time_left
         return chosen
@@ -101,14 +96,13 @@ class HighsSolver:
 class _SetProblem:
     """A problem as arrays, and what a goal makes of it."""
 
-    def __init__(self, data: DeploymentData, goal: str) -> None:
-        self.goal, self.budget, self.max_deployed = goal, data.budget, data.max_deployed
+    def __init__(self, data: Data, asked: "CoreConstraints", goal: str) -> None:
+        self.goal, self.asked, self.budget, self.max_deployed = goal, asked, data[3], data[4]
         self.reward, self.cost, self.cap = (np.asarray(v, dtype=np.float64) for v in data[:3])
         n = self.size = self.cost.size
-        self.asked = data.constraints
         self.start, self.pinned = self.asked["start"], self.asked["pinned"]
         self.uses = np.concatenate([self.asked["uses"].reshape(-1, n), np.ones((1, n))])
-        self.most = np.append(self.asked["most"], float(data.max_deployed))
+        self.most = np.append(self.asked["most"], float(self.max_deployed))
         self.provider = np.array(self.asked["provider"])
         is_asked = self.asked["min_providers"] > 1
         self.providers = np.unique(self.provider) if is_asked else self.provider[:0]
@@ -267,10 +261,14 @@ class _Run:
 
     def _maximise(self) -> Floats | None:
         """Solve; the columns' values, or None if infeasible."""
-        status = self._run()
-        if status in INFEASIBLE:
-            # Presolve is wrong at times where caps or memory meet a limit within the tolerance.
-            status = self._run_without_presolve()
+        run, status = self._run()
+        if run == highspy.HighsStatus.kError or status in INFEASIBLE:
+            # Presolve is wrong at times where caps or memory meet a limit within the tolerance, and
+            # can end in a point outside the tolerance, which HiGHS then finds itself.
+            self._highs.setOptionValue("presolve", "off")
+            self._highs.clearSolver()
+            run, status = self._run()
+        self._check(run, "run")
         if status == highspy.HighsModelStatus.kOptimal:
             return np.asarray(self._highs.getSolution().col_value)
         if status in INFEASIBLE:
@@ -282,27 +280,14 @@ class _Run:
             "raise time_limit, or lower the number of candidates"
         )
 
-    def _run(self) -> Any:
-        try:
-            return self._run_within_time()
-        except SolverError:
-            # Presolve can end in a point outside the tolerance, which HiGHS then finds itself.
-            return self._run_without_presolve()
-
-    def _run_without_presolve(self) -> Any:
-        self._highs.setOptionValue("presolve", "off")
-        self._highs.clearSolver()
-        return self._run_within_time()
-
-    def _run_within_time(self) -> Any:
+    def _run(self) -> tuple[Any, Any]:
         if self.time_left is not None:
             self._highs.setOptionValue("time_limit", self.time_left)
         before = self._highs.getRunTime()
         status = self._highs.run()
         if self.time_left is not None:
             self.time_left = max(self.time_left - (self._highs.getRunTime() - before), 0.0)
-        self._check(status, "run")
-        return self._highs.getModelStatus()
+        return status, self._highs.getModelStatus()
 
     @staticmethod
     def _check(status: Any, call: str) -> None:

@@ -1,8 +1,8 @@
 """What a stage boundary would do, and why: the deployment problem put and answered by names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,13 +10,20 @@ from stageroute._core import solve_routing_lp
 from stageroute.config.models import Model
 from stageroute.config.router import RouterSettings
 from stageroute.deployment.constraints import reasons
-from stageroute.deployment.solve import DeploymentSolution, solve_deployment
+from stageroute.deployment.solve import solve_deployment
 from stageroute.errors import NoModelError
 
 if TYPE_CHECKING:
     from stageroute._core import CorePlanning
 
-__all__ = ["Candidate", "PlanInput", "StagePlan", "make_plan"]
+
+ACTIONS: Final = {
+    (True, False): "start",
+    (True, True): "stay",
+    (False, True): "stop",
+    (False, False): "idle",
+}
+"""What becomes of a candidate: whether it is chosen, and whether it is live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,57 +117,48 @@ class StagePlan:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class PlanInput:
-    """What a plan is made from.
+def make_plan(
+    settings: RouterSettings,
+    planning: "CorePlanning",
+    models: Sequence[Model],
+    live: Collection[int],
+    stage: int,
+    stage_queries: float,
+) -> StagePlan:
+    """Choose the live set of the next stage.
 
-    Attributes
+    Parameters
     ----------
+    settings : RouterSettings
     planning : dict of arrays
         Candidates, their estimates and shares, from the core.
     models : sequence of Model
         All models, by arm.
-    live : sequence of int
+    live : collection of int
         The arms that are live now.
     stage : int
         The stage that is running.
     stage_queries : float
         How many queries the next stage is expected to have.
-    """
-
-    planning: "CorePlanning"
-    models: Sequence[Model]
-    live: Sequence[int]
-    stage: int
-    stage_queries: float
-
-
-def make_plan(settings: RouterSettings, given: PlanInput) -> StagePlan:
-    """Choose the live set of the next stage.
 
     Raises
     ------
-    NoModelError
-        If there is no candidate.
-    DeploymentConflictError
-        If no set satisfies the fleet's constraints.
-    SolverError
-        If the MIP ended without a proven optimum.
+    NoModelError, DeploymentConflictError, SolverError
+        As `StageRouter.plan_stage`.
     """
-    planning = given.planning
-    arms = planning["arms"]
-    if arms.size == 0:
+    arms = planning["arms"].tolist()
+    if not arms:
         raise NoModelError(
             "no candidate is left: every model has retired or failed; add one, or wait"
         )
     reward, cost, share = planning["reward_ucb"], planning["cost_lcb"], planning["share"]
-    candidates = [given.models[arm] for arm in arms]
+    candidates = [models[arm] for arm in arms]
     names = {model.name for model in candidates}
-    others = [model.name for model in given.models if model.name not in names]
-    constraints = settings.fleet.constraints(candidates, given.stage_queries, retired=others)
-    slots = np.flatnonzero(np.isin(arms, given.live))
+    others = [model.name for model in models if model.name not in names]
+    constraints = settings.fleet.constraints(candidates, stage_queries, retired=others)
+    slots = [slot for slot, arm in enumerate(arms) if arm in live]
     current_price = 0.0
-    if slots.size:
+    if slots:
         current = solve_routing_lp(reward[slots], cost[slots], share[slots], settings.budget)
         current_price = current.budget_price if current.status == "optimal" else 0.0
     solution = solve_deployment(
@@ -170,66 +168,49 @@ def make_plan(settings: RouterSettings, given: PlanInput) -> StagePlan:
         settings.budget,
         settings.max_deployed,
         solver=settings.solver,
-        previous=slots.tolist(),
+        previous=slots,
         current_price=current_price,
         time_limit=settings.time_limit,
         constraints=constraints,
     )
-    forced: tuple[tuple[str, ...], ...] = ((),) * len(candidates)
+    forced: Sequence[tuple[str, ...]] = [()] * len(arms)
     if constraints is not None:
-        forced = reasons(constraints, solution.deployed, len(candidates), slots.tolist())
-    return _describe(solution, given, forced)
+        forced = reasons(constraints, solution.deployed, len(arms), slots)
+    price, weights = solution.budget_price, solution.weights.tolist()
+    values = reward - price * cost if np.isfinite(price) else -cost
+    chosen = {arms[slot] for slot in solution.deployed}
 
-
-def _describe(
-    solution: DeploymentSolution, given: PlanInput, forced: Sequence[tuple[str, ...]]
-) -> StagePlan:
-    arms = [int(arm) for arm in given.planning["arms"]]
-    chosen, live = {arms[slot] for slot in solution.deployed}, set(given.live)
-    price = solution.budget_price
-    candidates = []
-    for slot, arm in enumerate(arms):
-        reward = float(given.planning["reward_ucb"][slot])
-        cost = float(given.planning["cost_lcb"][slot])
-        weight = float(solution.weights[slot])
-        value = reward - price * cost if np.isfinite(price) else -cost
-        candidates.append(
-            Candidate(
-                model=given.models[arm].name,
-                action=_action(is_chosen=arm in chosen, is_live=arm in live),
-                reason=_reason(forced[slot], is_chosen=arm in chosen, weight=weight),
-                weight=weight,
-                reward_ucb=reward,
-                cost_lcb=cost,
-                reduced_value=value,
-                throughput_share=float(given.planning["share"][slot]),
-            )
+    def described(slot: int, arm: int) -> Candidate:
+        is_chosen = arm in chosen
+        return Candidate(
+            model=models[arm].name,
+            action=ACTIONS[is_chosen, arm in live],
+            reason=_reason(forced[slot], is_chosen=is_chosen, weight=weights[slot]),
+            weight=weights[slot],
+            reward_ucb=float(reward[slot]),
+            cost_lcb=float(cost[slot]),
+            reduced_value=float(values[slot]),
+            throughput_share=float(share[slot]),
         )
-    started = chosen - live
+
+    def named(some: set[int]) -> tuple[str, ...]:
+        return tuple(models[arm].name for arm in sorted(some))
+
+    started = chosen.difference(live)
     return StagePlan(
-        after_stage=given.stage,
-        models=_names(given.models, chosen),
-        start=_names(given.models, started),
-        stop=_names(given.models, live - chosen),
-        stay=_names(given.models, chosen & live),
+        after_stage=stage,
+        models=named(chosen),
+        start=named(started),
+        stop=named(set(live) - chosen),
+        stay=named(chosen - started),
         status=solution.status,
         expected_reward=solution.objective,
         expected_spend=solution.spend,
         budget_price=price,
-        start_cost=sum(given.models[arm].start_cost for arm in started),
-        stage_queries=given.stage_queries,
-        candidates=tuple(candidates),
+        start_cost=sum(models[arm].start_cost for arm in started),
+        stage_queries=stage_queries,
+        candidates=tuple(described(slot, arm) for slot, arm in enumerate(arms)),
     )
-
-
-def _names(models: Sequence[Model], arms: set[int]) -> tuple[str, ...]:
-    return tuple(models[arm].name for arm in sorted(arms))
-
-
-def _action(*, is_chosen: bool, is_live: bool) -> str:
-    if is_chosen:
-        return "stay" if is_live else "start"
-    return "stop" if is_live else "idle"
 
 
 def _reason(forced: tuple[str, ...], *, is_chosen: bool, weight: float) -> str:

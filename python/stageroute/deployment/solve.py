@@ -16,13 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from stageroute._core import solve_deployment as solve_in_core
 from stageroute._core import solve_routing_lp
-from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.checks import number_in, require, require_one_of, whole_in
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.router import SOLVERS
 from stageroute.deployment.constraints import find_conflict, name_constraints
-from stageroute.deployment.highs import DeploymentData, HighsSolver
-
-__all__ = ["SOLVERS", "DeploymentSolution", "caps_suffice", "solve_deployment"]
+from stageroute.deployment.highs import HighsSolver
 
 Floats = NDArray[np.float64]
 
@@ -120,49 +118,28 @@ def solve_deployment(
     SolverError
         If the solver stopped, at the time limit or otherwise, without a proven optimum.
     """
-    _check_arguments(max_deployed, solver, current_price, time_limit)
+    whole_in("[1, inf)")("max_deployed", max_deployed)
+    number_in("[0, inf)", "reward per USD")("current_price", current_price)
+    if time_limit is not None:
+        number_in("(0, inf)", "seconds")("time_limit", time_limit, ", or None")
+    require_one_of("solver", solver, SOLVERS)
     is_known = constraints is None or isinstance(constraints, DeploymentConstraints)
     require(is_known, "constraints", constraints, "must be DeploymentConstraints, or None")
+    data = (reward, cost, throughput_cap, budget, max_deployed)
     named, limits, highs = None, None, None
     if constraints is not None or solver == "highs":
         asked = DeploymentConstraints() if constraints is None else constraints
         named = name_constraints(asked, np.size(reward), previous, max_deployed)
         limits = named.for_core()
-    if solver == "highs" and limits is not None:
-        data = DeploymentData(reward, cost, throughput_cap, budget, max_deployed, limits)
-        highs = HighsSolver(data, previous, time_limit)
-    answer = solve_in_core(
-        reward,
-        cost,
-        throughput_cap,
-        budget,
-        max_deployed,
-        limits,
-        current_price,
-        highs,
-        time_limit,
-    )
+        if solver == "highs":
+            highs = HighsSolver(data, limits, previous, time_limit)
+    answer = solve_in_core(*data, limits, current_price, highs, time_limit)
     if answer is None:
         assert named is not None, "without constraints every set is allowed"
         raise find_conflict(named, time_limit)
-    status, deployed, weights, objective, spend, budget_price, solved_by = answer
+    status, deployed, weights, objective, spend, price, solved_by = answer
     weights.setflags(write=False)
-    return DeploymentSolution(
-        status, tuple(deployed), weights, objective, spend, budget_price, solved_by
-    )
-
-
-def _check_arguments(
-    max_deployed: int, solver: str, current_price: float, time_limit: float | None
-) -> None:
-    require(is_whole(max_deployed), "max_deployed", max_deployed, "must be a whole number")
-    require(max_deployed >= 1, "max_deployed", max_deployed, "must be at least 1")
-    require_one_of("solver", solver, SOLVERS)
-    rule = "must be finite and not negative, in reward per USD"
-    ok = is_number(current_price) and current_price >= 0
-    require(ok, "current_price", current_price, rule)
-    ok = time_limit is None or time_limit > 0
-    require(ok, "time_limit", time_limit, "must be above 0 seconds, or None")
+    return DeploymentSolution(status, tuple(deployed), weights, objective, spend, price, solved_by)
 
 
 def caps_suffice(throughput_cap: ArrayLike, max_deployed: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from stageroute.config.journal import JournalSettings
 from stageroute.config.models import Tokens
 from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
@@ -19,7 +20,6 @@ from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, STARTS, Event, t
 from stageroute.drill.ledger import EnvironmentLedger
 from stageroute.drill.results import Attempt, DrillRecord, DrillResult, DrillSettings, Refusal
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
-from stageroute.router.memory import JournalSettings
 from stageroute.router.router import StageRouter
 
 MAX_AGE: Final = 900.0  # seconds after which a reward is too late

@@ -23,52 +23,29 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from stageroute._core import Tail
-from stageroute.checks import is_number, is_text, is_whole, require, require_one_of
+from stageroute.config.journal import JournalSettings
 from stageroute.errors import StageRouteError
-from stageroute.journal.recovery import Recovered, TornTail, recover, tail_of
-from stageroute.journal.store import DURABILITIES, Durability, JournalStore, Position
-
-__all__ = ["Journal", "Recovered", "TornTail"]
+from stageroute.journal.recovery import Recovered, recover, tail_of
+from stageroute.journal.store import JournalStore, Position
 
 logger = logging.getLogger("stageroute")
 
 LONGEST_PAUSE: Final = 5.0
 """Seconds between two attempts to commit, at most, while the disk refuses."""
 
-TAIL_BYTES: Final = (1 << 12, 1 << 28)
-"""A batch is one value of the database, which holds values of up to a billion bytes."""
-
 TakeSnapshot: TypeAlias = Callable[[], tuple[Position, bytes]]
 
 
 class Journal:
-    """A durable sequence of records; make one with `open`.
+    """A durable sequence of records, which its `tail` takes; made by `open`."""
 
-    Attributes
-    ----------
-    path : Path
-        The database; the tail is beside it.
-    tail : Tail
-        Takes the records.
-    """
-
-    def __init__(
-        self,
-        store: JournalStore,
-        tail: Tail,
-        path: Path,
-        commit_seconds: float,
-        compact_bytes: int,
-    ) -> None:
-        self.path = path
+    def __init__(self, store: JournalStore, tail: Tail, settings: JournalSettings) -> None:
         self.tail = tail
         self._store = store
-        self._commit_seconds = commit_seconds
-        self._compact_bytes = compact_bytes
+        self._settings = settings
         # Held while the disk is written, and never while the owner's lock is taken.
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -77,48 +54,17 @@ class Journal:
         self._last_error: Exception | None = None
 
     @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        *,
-        fingerprint: str,
-        durability: Durability = "process",
-        commit_seconds: float = 0.05,
-        tail_bytes: int = 1 << 24,
-        compact_bytes: int = 1 << 24,
-        allow_missing_tail: bool = False,
-    ) -> tuple[Self, Recovered]:
-        """Open a journal, or make a new one.
+    def open(cls, settings: JournalSettings, fingerprint: str) -> tuple[Self, Recovered]:
+        """Open a journal, or make a new one; return it, and what it held.
 
         Parameters
         ----------
-        path : str or Path
-            The database; made if there is none, and the tail beside it.
+        settings : JournalSettings
         fingerprint : str
             Says for which configuration the records are; a journal of another one is refused.
-        durability : {"process", "disk"}
-            Whether a commit waits until the disk has it.
-        commit_seconds : float, default 0.05
-            Records wait so long, at most, until they are committed to the database.
-        tail_bytes : int, default 16 MiB
-            Room for records that are not committed yet, rounded up to a power of two; in
-            [2**12, 2**28]. A tail that is there keeps its size.
-        compact_bytes : int, default 16 MiB
-            When the records in the database take more, a snapshot takes their place.
-        allow_missing_tail : bool
-            Go on although the tail is gone, and with it the last records.
-
-        Returns
-        -------
-        journal : Journal
-            Its ``tail`` takes records; `start` has them committed.
-        recovered : Recovered
-            What it held.
 
         Raises
         ------
-        InvalidInputError
-            If an argument breaks its rule.
         JournalLockedError
             If it is open already.
         JournalError
@@ -126,12 +72,8 @@ class Journal:
         SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
             If the journal cannot be used. Not a byte of its files was changed then.
         """
-        _check(fingerprint, durability, commit_seconds, tail_bytes, compact_bytes)
-        path = Path(path).resolve()
-        store, tail, recovered = recover(
-            path, fingerprint, durability, tail_bytes, allow_missing_tail=allow_missing_tail
-        )
-        return cls(store, tail, path, commit_seconds, compact_bytes), recovered
+        store, tail, recovered = recover(settings, fingerprint)
+        return cls(store, tail, settings), recovered
 
     @property
     def last_error(self) -> Exception | None:
@@ -149,12 +91,9 @@ class Journal:
     def start(self, take_snapshot: TakeSnapshot) -> None:
         """Commit from now on, in a thread that does not keep the owner of the method alive.
 
-        Parameters
-        ----------
-        take_snapshot : bound method
-            Returns the tail's ``head()`` and the owner's state (say, from `snapshot_file.dumps`),
-            both under the lock under which the owner appends. When the owner is gone, the journal
-            is closed.
+        `take_snapshot` is a bound method. It returns the tail's ``head()`` and the owner's state,
+        both under the lock under which the owner appends. When the owner is gone, the journal is
+        closed.
         """
         tail, stopped = self.tail, self._stopped
 
@@ -169,13 +108,7 @@ class Journal:
         self._thread.start()
 
     def compact(self, take_snapshot: TakeSnapshot) -> None:
-        """Have a snapshot take the place of all records so far.
-
-        Raises
-        ------
-        JournalError
-            If it cannot be written now; the records are still there.
-        """
+        """Have a snapshot take the place of all records so far; or a `JournalError`, of none."""
         position, body = take_snapshot()
         with self._lock:
             if not self._is_closed:
@@ -191,13 +124,7 @@ class Journal:
             self._store.abandon()
 
     def flush(self) -> None:
-        """Return when every record appended so far is committed.
-
-        Raises
-        ------
-        JournalError
-            If they cannot be committed now; they are still in the tail.
-        """
+        """Commit all records so far; after a `JournalError` they are still in the tail."""
         with self._lock:
             if not self._is_closed:
                 self._store_batch()
@@ -206,13 +133,8 @@ class Journal:
     def close(self) -> None:
         """Commit what is left and close the files; no record is taken any more.
 
-        Not to be called under a lock that `take_snapshot` takes.
-
-        Raises
-        ------
-        JournalError
-            If the last records cannot be committed now. They stay in the tail, and the next
-            `open` finds them there.
+        Not to be called under a lock that `take_snapshot` takes. After a `JournalError` the last
+        records are in the tail, where the next `open` finds them.
         """
         self._stopped.set()
         self.tail.wake()
@@ -229,7 +151,7 @@ class Journal:
                 self._store.close()
 
     def _run(self, method: "weakref.WeakMethod[TakeSnapshot]") -> None:
-        pause = self._commit_seconds
+        pause = usual = self._settings.commit_seconds
         while not self._stopped.is_set():
             self.tail.wait(pause)
             take_snapshot = method()
@@ -237,12 +159,14 @@ class Journal:
                 break
             is_well = self._work(take_snapshot)
             del take_snapshot
-            pause = self._commit_seconds if is_well else min(2.0 * pause, LONGEST_PAUSE)
+            pause = usual if is_well else min(2.0 * pause, LONGEST_PAUSE)
         if method() is None:
             try:
                 self.close()
             except StageRouteError as error:
-                logger.warning("journal %s: closed without its last commit: %s", self.path, error)
+                logger.warning(
+                    "journal %s: closed without its last commit: %s", self._store.path, error
+                )
 
     def _work(self, take_snapshot: TakeSnapshot) -> bool:
         """Commit, or say once per outage why not."""
@@ -255,7 +179,7 @@ class Journal:
             if self._last_error is None:
                 logger.warning(
                     "journal %s: cannot commit or compact for now, will keep trying: %s: %s",
-                    self.path,
+                    self._store.path,
                     type(error).__name__,
                     error,
                 )
@@ -264,13 +188,13 @@ class Journal:
             self._last_error = error.with_traceback(None)
             return False
         if self._last_error is not None:
-            logger.warning("journal %s: committed again", self.path)
+            logger.warning("journal %s: committed again", self._store.path)
         self._last_error = None
         return True
 
     def _compact_if_due(self, take_snapshot: TakeSnapshot) -> None:
         pending, snapshot_bytes = self.tail.pending, self._store.snapshot_bytes
-        is_large = self._store.batch_bytes + pending > self._compact_bytes
+        is_large = self._store.batch_bytes + pending > self._settings.compact_bytes
         is_cheaper = snapshot_bytes is not None and pending > snapshot_bytes
         if is_large or is_cheaper:
             self.compact(take_snapshot)
@@ -278,24 +202,4 @@ class Journal:
     def _store_batch(self) -> None:
         start, end = self._store.committed, self.tail.head()
         if start != end:
-            self._store.add_batch(Tail.read_range(tail_of(self.path), start, end), end)
-
-
-def _check(
-    fingerprint: str,
-    durability: str,
-    commit_seconds: float,
-    tail_bytes: int,
-    compact_bytes: int,
-) -> None:
-    ok = is_text(fingerprint)
-    require(ok, "fingerprint", fingerprint, "must be a string that is not empty")
-    require_one_of("durability", durability, DURABILITIES)
-    ok = is_number(commit_seconds) and 0.0 < commit_seconds <= LONGEST_PAUSE
-    rule = f"must be above 0 and at most {LONGEST_PAUSE}"
-    require(ok, "commit_seconds", commit_seconds, rule)
-    ok = is_whole(tail_bytes) and TAIL_BYTES[0] <= tail_bytes <= TAIL_BYTES[1]
-    rule = f"must be a whole number in [{TAIL_BYTES[0]}, {TAIL_BYTES[1]}]"
-    require(ok, "tail_bytes", tail_bytes, rule)
-    ok = is_whole(compact_bytes) and compact_bytes >= 1
-    require(ok, "compact_bytes", compact_bytes, "must be a whole number, at least 1")
+            self._store.add_batch(Tail.read_range(tail_of(self._store.path), start, end), end)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stageroute._core import Tail
+from stageroute.config.journal import JournalSettings
 from stageroute.errors import SnapshotCorruptError
-from stageroute.journal.store import Durability, JournalStore
-
-__all__ = ["Recovered", "TornTail", "recover", "tail_of"]
+from stageroute.journal.store import JournalStore
 
 logger = logging.getLogger("stageroute")
 
@@ -56,15 +55,9 @@ class Recovered:
             yield from Tail.split(batch)
 
 
-def recover(
-    path: Path,
-    fingerprint: str,
-    durability: Durability,
-    tail_bytes: int,
-    *,
-    allow_missing_tail: bool,
-) -> tuple[JournalStore, Tail, Recovered]:
+def recover(settings: JournalSettings, fingerprint: str) -> tuple[JournalStore, Tail, Recovered]:
     """Open the files of a journal, or make them; `Journal.open` says the rest."""
+    path = Path(settings.path).resolve()
     tail_path = tail_of(path)
     has_tail = tail_path.exists()
     if has_tail and not path.exists():
@@ -72,7 +65,7 @@ def recover(
             f"{path} is missing, but not its tail: put it back, or move {tail_path} away to start "
             "anew"
         )
-    store = JournalStore(path, fingerprint, durability, may_create=not has_tail)
+    store = JournalStore(path, fingerprint, settings.durability, may_create=not has_tail)
     try:
         recovered = Recovered(*store.load())
         if has_tail:
@@ -81,38 +74,15 @@ def recover(
             torn = None if torn is None else TornTail(*torn)
             recovered = replace(recovered, batches=batches, torn=torn, lost=lost)
         else:
-            _require_no_tail(tail_path, store, allow_missing_tail=allow_missing_tail)
-            tail = Tail.create(tail_path, tail_bytes, store.identity, store.committed)
+            tail = _new_tail(tail_path, store, settings)
         if not store.has_tail:
             store.note_tail()
     except BaseException:
         store.abandon()
         raise
-    _warn_of_losses(path, recovered)
-    return store, tail, recovered
-
-
-def tail_of(path: Path) -> Path:
-    """Name the tail of a database."""
-    return path.with_name(f"{path.name}-tail")
-
-
-def _require_no_tail(path: Path, store: JournalStore, *, allow_missing_tail: bool) -> None:
-    if not store.has_tail:
-        return
-    if not allow_missing_tail:
-        raise SnapshotCorruptError(
-            f"{path} is missing, and with it the last records: put it back, or open the journal "
-            "with allow_missing_tail=True to go on without them"
-        )
-    logger.warning("journal tail %s was missing; going on without its records", path)
-
-
-def _warn_of_losses(path: Path, recovered: Recovered) -> None:
     if recovered.torn is not None:
-        seq, size = recovered.torn
         logger.warning(
-            "journal %s: record %d (%d bytes) was not complete and was cut", path, seq, size
+            "journal %s: record %d (%d bytes) was not complete and was cut", path, *recovered.torn
         )
     if recovered.lost:
         logger.warning(
@@ -121,3 +91,20 @@ def _warn_of_losses(path: Path, recovered: Recovered) -> None:
             path,
             recovered.lost,
         )
+    return store, tail, recovered
+
+
+def _new_tail(path: Path, store: JournalStore, settings: JournalSettings) -> Tail:
+    if store.has_tail and not settings.allow_missing_tail:
+        raise SnapshotCorruptError(
+            f"{path} is missing, and with it the last records: put it back, or open the journal "
+            "with allow_missing_tail=True to go on without them"
+        )
+    if store.has_tail:
+        logger.warning("journal tail %s was missing; going on without its records", path)
+    return Tail.create(path, settings.tail_bytes, store.identity, store.committed)
+
+
+def tail_of(path: Path) -> Path:
+    """Name the tail of a database."""
+    return path.with_name(f"{path.name}-tail")

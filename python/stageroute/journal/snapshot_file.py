@@ -20,23 +20,13 @@ from stageroute.errors import (
 )
 from stageroute.files import replacing
 
-__all__ = ["dumps", "loads", "require_fingerprint", "write"]
-
 MAGIC: Final = b"stageroute snapshot"
 FORMAT: Final = 1
 OWN_FIELDS: Final = frozenset({"format", "library", "length"})
 
 
 def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
-    """Write a snapshot, so that the file of that name is the old one or the new one, never half.
-
-    Raises
-    ------
-    InvalidInputError
-        If the header has a field that this module fills in.
-    OSError
-        If it cannot be written. A file that was there is still there.
-    """
+    """Write a snapshot, so that the file of that name is the old one or the new one, never half."""
     data = dumps(header, body)
     with replacing(Path(path)) as new:
         new.write_bytes(data)
@@ -55,12 +45,7 @@ def dumps(header: Mapping[str, Any], body: bytes) -> bytes:
 def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     """Return what was said of the body, with the fields that `dumps` added, and the body.
 
-    Parameters
-    ----------
-    data : bytes
-        What `dumps` returned.
-    source : str
-        Where it comes from, for error messages.
+    Messages name it by its `source`.
 
     Raises
     ------
@@ -88,15 +73,7 @@ def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
 
 
 def require_fingerprint(source: str, expected: str, found: object) -> None:
-    """Raise `SnapshotMismatchError` unless the state belongs to this configuration.
-
-    Parameters
-    ----------
-    source : str
-        Where the state comes from.
-    expected, found : str
-        Fingerprint of the configuration that wants the state, and of the one that saved it.
-    """
+    """Raise `SnapshotMismatchError` unless the state belongs to this configuration."""
     if found != expected:
         raise SnapshotMismatchError(
             f"{source} belongs to a router of another configuration\n"

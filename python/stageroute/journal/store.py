@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, TypeAlias
 
 from stageroute._core import __version__
 from stageroute.errors import (
@@ -20,11 +20,6 @@ from stageroute.errors import (
     SnapshotVersionError,
 )
 from stageroute.journal.snapshot_file import require_fingerprint
-
-__all__ = ["Durability", "JournalStore", "Position"]
-
-Durability: TypeAlias = Literal["process", "disk"]
-DURABILITIES: Final = get_args(Durability)
 
 Position: TypeAlias = tuple[int, int]
 """Number of the record that begins there, from 1 on, and bytes that all before it took."""
@@ -65,8 +60,8 @@ class JournalStore:
         The file; made if there is none.
     fingerprint : str
         Says which configuration the records are for.
-    durability : {"process", "disk"}
-        Whether a commit waits until the disk has it.
+    durability : str
+        As `JournalSettings` has it.
     may_create : bool
         Whether an empty or missing file is a new journal, and not one that was lost.
 
@@ -84,39 +79,33 @@ class JournalStore:
         Bytes of the snapshot, if there is one.
     """
 
-    def __init__(
-        self, path: Path, fingerprint: str, durability: Durability, *, may_create: bool
-    ) -> None:
-        self._path = path
+    def __init__(self, path: Path, fingerprint: str, durability: str, *, may_create: bool) -> None:
+        self.path = path
         self._fingerprint = fingerprint
         self.identity = b""
         self.has_tail = False
         self.committed: Position = (1, 0)
         self.batch_bytes = 0
         self.snapshot_bytes: int | None = None
+        is_on_disk = durability == "disk"
         with _errors_of(path):
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )
-        try:
-            with _errors_of(path):
+            try:
                 self._execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-                self._execute(
-                    f"PRAGMA synchronous = {'FULL' if durability == 'disk' else 'NORMAL'}"
-                )
+                self._execute(f"PRAGMA synchronous = {'FULL' if is_on_disk else 'NORMAL'}")
                 # Where fsync leaves data in the drive's cache (macOS), ask for more.
-                self._execute(f"PRAGMA fullfsync = {int(durability == 'disk')}")
-                if self._is_new():
-                    self._require(
-                        may_create,
-                        "is empty, but its tail is not: put it back, or move the tail away to "
-                        "start anew",
-                    )
+                self._execute(f"PRAGMA fullfsync = {int(is_on_disk)}")
+                (tables,) = self._execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if tables == 0 and self._pragma("application_id") == 0:
+                    what = "is empty, but its tail is not: put it back, or move the tail away"
+                    self._require(may_create, f"{what} to start anew")
                     self._create()
-        except BaseException:
-            self.abandon()
-            raise
+            except BaseException:
+                self.abandon()
+                raise
 
     def load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
         """Read everything, and refuse what is not exactly as it was written.
@@ -126,74 +115,19 @@ class JournalStore:
         snapshot, first_seq, batches
             As in `Recovered`, without what the tail holds.
         """
-        with _errors_of(self._path):
+        with _errors_of(self.path):
             return self._load()
-
-    def note_tail(self) -> None:
-        """Note that the tail was made."""
-        with self._transaction():
-            self._note(self.committed, has_tail=True)
-        self.has_tail = True
-        # So that damage to the log can take away commits, but not the journal as such.
-        with _errors_of(self._path):
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def add_batch(self, records: bytes, end: Position) -> None:
-        """Store the records from `committed` to `end`."""
-        first_seq, next_seq = self.committed[0], end[0]
-        row = (first_seq, next_seq, records)
-        with self._transaction():
-            self._execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (*row, _digest(row)))
-            self._note(end, has_tail=True)
-        self.committed = end
-        self.batch_bytes += len(records) + ROW_BYTES
-
-    def set_snapshot(self, body: bytes, position: Position) -> None:
-        """Store the state before the record at `position`; drop the batches that are part of it."""
-        row = (1, position[0], body)
-        committed = max(self.committed, position)
-        with self._transaction():
-            self._execute("REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (*row, _digest(row)))
-            self._execute("DELETE FROM batches WHERE next_seq <= ?", (position[0],))
-            sizes = self._execute("SELECT sum(length(body) + ?) FROM batches", (ROW_BYTES,))
-            batch_bytes = sizes.fetchone()[0] or 0
-            self._note(committed, has_tail=True)
-        self.committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
-
-    def close(self) -> None:
-        """Close the database; others can open it."""
-        self._connection.close()
-
-    def abandon(self) -> None:
-        """Close the database without changing a byte of it."""
-        # Closing would move the write-ahead log into the database; an interrupt keeps it from that.
-        self._connection.interrupt()
-        self._connection.close()
-
-    def _is_new(self) -> bool:
-        tables = self._execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        return tables == 0 and self._pragma("application_id") == 0
-
-    def _create(self) -> None:
-        mode = self._execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise JournalError(f"{self._path}: SQLite keeps no write-ahead log on this file system")
-        self.identity = secrets.token_bytes(16)
-        with self._transaction():
-            for statement in SCHEMA:
-                self._execute(statement)
-            self._note(self.committed, has_tail=False)
 
     def _load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
         self._require(self._pragma("application_id") == APPLICATION_ID, "is no journal")
         version = self._pragma("user_version")
         if version > FORMAT:
             raise SnapshotVersionError(
-                f"{self._path} has format {version}; this release ({__version__}) reads format "
+                f"{self.path} has format {version}; this release ({__version__}) reads format "
                 f"{FORMAT}: upgrade stageroute"
             )
         ((_, fingerprint, identity, has_tail, *committed),) = self._rows("journal", 1)
-        require_fingerprint(str(self._path), self._fingerprint, fingerprint)
+        require_fingerprint(str(self.path), self._fingerprint, fingerprint)
         mode = self._execute("PRAGMA journal_mode").fetchone()[0]
         self._require(mode == "wal", f"is damaged: its journal mode is {mode}")
         check = self._execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -215,6 +149,57 @@ class JournalStore:
         self._require(next_seq == self.committed[0], f"is damaged: record {next_seq} is missing")
         return snapshot, first_seq, tuple(batches)
 
+    def note_tail(self) -> None:
+        """Note that the tail was made."""
+        with self._transaction():
+            self._note(self.committed, has_tail=True)
+        self.has_tail = True
+        # So that damage to the log can take away commits, but not the journal as such.
+        with _errors_of(self.path):
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def add_batch(self, records: bytes, end: Position) -> None:
+        """Store the records from `committed` to `end`."""
+        first_seq, next_seq = self.committed[0], end[0]
+        row = (first_seq, next_seq, records)
+        with self._transaction():
+            self._execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (*row, _digest(row)))
+            self._note(end, has_tail=True)
+        self.committed = end
+        self.batch_bytes += len(records) + ROW_BYTES
+
+    def set_snapshot(self, body: bytes, position: Position) -> None:
+        """Store the state before the record at `position`; drop the batches that are part of it."""
+        row = (1, position[0], body)
+        committed = max(self.committed, position)
+        with self._transaction():
+            self._execute("REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (*row, _digest(row)))
+            self._execute("DELETE FROM batches WHERE next_seq <= ?", (position[0],))
+            sizes = self._execute("SELECT total(length(body) + ?) FROM batches", (ROW_BYTES,))
+            batch_bytes = int(sizes.fetchone()[0])
+            self._note(committed, has_tail=True)
+        self.committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
+
+    def close(self) -> None:
+        """Close the database; others can open it."""
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Close the database without changing a byte of it."""
+        # Closing would move the write-ahead log into the database; an interrupt keeps it from that.
+        self._connection.interrupt()
+        self._connection.close()
+
+    def _create(self) -> None:
+        mode = self._execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(f"{self.path}: SQLite keeps no write-ahead log on this file system")
+        self.identity = secrets.token_bytes(16)
+        with self._transaction():
+            for statement in SCHEMA:
+                self._execute(statement)
+            self._note(self.committed, has_tail=False)
+
     def _rows(self, table: str, *counts: int) -> list[tuple[Any, ...]]:
         """Rows in the order of their keys, less their last column, which is checked."""
         rows = self._execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608
@@ -231,7 +216,7 @@ class JournalStore:
 
     def _require(self, ok: bool, what: str) -> None:  # noqa: FBT001
         if not ok:
-            raise SnapshotCorruptError(f"{self._path} {what}")
+            raise SnapshotCorruptError(f"{self.path} {what}")
 
     def _pragma(self, name: str) -> int:
         return int(self._execute(f"PRAGMA {name}").fetchone()[0])
@@ -241,7 +226,7 @@ class JournalStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _errors_of(self._path):
+        with _errors_of(self.path):
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield

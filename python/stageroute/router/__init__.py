@@ -1,6 +1,6 @@
 """The router that a service calls: its models, stages, state and memory."""
 
-from stageroute.router.memory import JournalSettings
+from stageroute.config.journal import JournalSettings
 from stageroute.router.router import StageRouter
 from stageroute.router.state import Deployment, LimitState, ModelState, RouterCounters
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from stageroute._core import Signal
 
-__all__ = ["StageController"]
-
 
 class StageController:
     """Calls a method whenever a signal is raised, or a time has passed, from a thread of its own.

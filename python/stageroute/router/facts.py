@@ -19,8 +19,6 @@ from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotM
 from stageroute.journal import snapshot_file
 from stageroute.router.state import Deployment
 
-__all__ = ["STATE_VERSION", "Facts", "decode", "encode", "load", "note", "require_settings", "save"]
-
 STATE_VERSION: Final = 1
 """Raised whenever the core's state, its commands or the decisions that follow from them change."""
 
@@ -53,19 +51,9 @@ class Facts:
         if math.isnan(self.first_budget):
             self.first_budget = float(self.settings.budget)
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
-        return {
-            "settings": self.settings.to_json(),
-            "models": [asdict(model) for model in self.models],
-            "deployment": None if self.deployment is None else asdict(self.deployment),
-            "failed_stages": self.failed_stages,
-            "first_budget": self.first_budget,
-        }
-
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
-        """Read what `to_json` gave.
+        """Read what `asdict` gave, through JSON.
 
         Raises
         ------
@@ -111,14 +99,9 @@ def note(**change: Any) -> bytes:
     return json.dumps(change, default=_plain).encode()
 
 
-def encode(facts: Facts, state: bytes) -> bytes:
-    """Make a snapshot of the facts and the core's state."""
-    return snapshot_file.dumps(_header(facts), state)
-
-
-def save(path: str | Path, facts: Facts, state: bytes) -> None:
-    """Write a snapshot to a file."""
-    snapshot_file.write(path, _header(facts), state)
+def header(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a snapshot says beside the core's state, given the facts as plain values."""
+    return {"fingerprint": FINGERPRINT, "facts": _as_json(facts)}
 
 
 def load(path: str | Path) -> tuple[Facts, bytes]:
@@ -142,17 +125,10 @@ def decode(data: bytes, source: str) -> tuple[Facts, bytes]:
 def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
     """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted.
 
-    Parameters
-    ----------
-    source : str
-        Where the saved router comes from.
-    stored : Facts
-        Its facts.
-    wanted : mapping
-        Settings by name. A `seed` of None is whatever it is; a `budget` is the present one, or the
-        first: a service that has changed it can be started again as it was started before.
+    A `seed` of None is whatever it is; a `budget` is the present one, or the first: a service that
+    has changed it can be started again as it was started before.
     """
-    there, here = _as_json(stored.settings.to_json()), _as_json(dict(wanted))
+    there, here = _as_json(stored.settings), _as_json(wanted)
     for name in here:
         require(name in there, name, here[name], "is no setting of a router")
     also = {"seed": None, "budget": stored.first_budget}
@@ -167,10 +143,6 @@ def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> N
             "with its own settings (a budget can be changed with set_budget after that), or start "
             "anew with another path"
         )
-
-
-def _header(facts: Facts) -> dict[str, Any]:
-    return {"fingerprint": FINGERPRINT, "facts": _as_json(facts.to_json())}
 
 
 def _as_json(value: Any) -> Any:

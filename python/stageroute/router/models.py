@@ -1,17 +1,14 @@
 """The router's models: what they are, what is known of them, and how they come, change and go."""
 
-import threading
 from dataclasses import replace
 from typing import Any, Final
 
-from stageroute._core import Control
 from stageroute.checks import require
 from stageroute.config.models import Model
 from stageroute.errors import UnknownModelError
-from stageroute.router.facts import Facts, note
+from stageroute.router.facts import note
+from stageroute.router.part import Part
 from stageroute.router.state import ModelState
-
-__all__ = ["Models", "as_model"]
 
 CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
     "name",
@@ -25,21 +22,13 @@ CHANGEABLE: Final = frozenset(Model.__dataclass_fields__) - {
 of it beforehand."""
 
 
-class Models:
-    """The models of a router, by name, with everything that the core does not know of them.
+class Models(Part):
+    """The models of a router, by name, with everything that the core does not know of them."""
 
-    Parameters
-    ----------
-    control : Control
-    facts : Facts
-    lock : RLock
-        Held while models and stages change.
-    """
-
-    def __init__(self, control: Control, facts: Facts, lock: threading.RLock) -> None:
-        self._control = control
-        self._facts = facts
-        self._lock = lock
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model ever added, in that order, as it is now."""
+        return tuple(self._facts.models)
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
@@ -51,7 +40,7 @@ class Models:
         """
         model = as_model(model)
         with self._lock:
-            self.check_foreseeable(model)
+            self._check_foreseeable(model)
             settings, prior = model.core_settings(), model.core_prior()
             self._control.add_arm(model.name, settings, prior, note(model=model))
             self._facts.models.append(model)
@@ -86,7 +75,7 @@ class Models:
         with self._lock:
             arm = self._arm_in_service(name)
             model = replace(self._facts.models[arm], **changes)
-            self.check_foreseeable(model)
+            self._check_foreseeable(model)
             self._control.set_arm(arm, model.core_settings(), note(model=model))
             self._facts.models[arm] = model
             return model
@@ -121,7 +110,7 @@ class Models:
         """
         with self._lock:
             settings = replace(self._facts.settings, budget=budget)
-            self._control.set_budget(float(budget), note(settings=settings.to_json()))
+            self._control.set_budget(float(budget), note(settings=settings))
             self._facts.settings = settings
 
     def state(self, name: str) -> ModelState:
@@ -134,7 +123,7 @@ class Models:
         """
         with self._lock:
             arm = self._control.arm(name)
-            _, live = self._control.plan()
+            _, live = self._control.live()
             known = self._control.arm_state(arm)
             return ModelState(model=self._facts.models[arm], is_live=arm in live, **known)
 
@@ -144,7 +133,7 @@ class Models:
             raise UnknownModelError(f"name = {name!r}: this model has retired already")
         return arm
 
-    def check_foreseeable(self, model: Model) -> None:
+    def _check_foreseeable(self, model: Model) -> None:
         """Require that hard limits, if there are any, can foresee a model's largest cost."""
         rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
         ok = model.largest_cost is not None or not self._facts.settings.hard_limits

@@ -4,44 +4,29 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Iterable
-from functools import update_wrapper
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Self, Unpack
 
-from stageroute._core import Router
 from stageroute.checks import require
+from stageroute.config.journal import JournalSettings
 from stageroute.config.models import Model
 from stageroute.config.router import RouterArguments, RouterSettings
 from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment.plan import StagePlan
 from stageroute.deployment.solve import caps_suffice
 from stageroute.errors import InvalidInputError, StageRouteError
+from stageroute.journal.journal import Journal
 from stageroute.router import facts as formats
-from stageroute.router.facts import Facts
-from stageroute.router.memory import JournalSettings, Memory, open_journal
+from stageroute.router.facts import FINGERPRINT, Facts
+from stageroute.router.memory import Memory
 from stageroute.router.models import Models, as_model
 from stageroute.router.stages import Stages
-from stageroute.router.state import Deployment, LimitState, RouterCounters
+from stageroute.router.state import LimitState, RouterCounters
 from stageroute.router.surroundings import Surroundings
 
-__all__ = ["StageRouter"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def through(
-    part: str, method: Callable[Concatenate[Any, P], R]
-) -> Callable[Concatenate[Any, P], R]:
-    """Make a method of the router that calls this one of a part of it."""
-
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return method(getattr(self, part), *args, **kwargs)
-
-    return update_wrapper(call, method)
-
-
-class StageRouter(Router):
+class StageRouter(Models, Stages, Memory):
     """Decide which models are live and which of them serves each query.
 
     Parameters
@@ -88,25 +73,10 @@ class StageRouter(Router):
     One router may be used from many threads, and from an event loop: no call waits for the
     deployment, for a disk or for a callback.
 
-    Routing and feedback are the native half itself; models, stages and memory are parts that share
-    its `Control`, the facts beside it, and a lock.
+    Routing and feedback are the native half itself; models, stages and memory have a file each.
     """
 
-    _facts: Facts
-    _models: Models
-    _stages: Stages
-    _memory: Memory
-    _decision_log: DecisionLog | None
-
-    add_model = through("_models", Models.add_model)
-    update_model = through("_models", Models.update_model)
-    retire_model = through("_models", Models.retire_model)
-    set_budget = through("_models", Models.set_budget)
-    state = through("_models", Models.state)
-    plan_stage = through("_stages", Stages.plan_stage)
-    commit = through("_stages", Stages.commit)
-    advance_stage = through("_stages", Stages.advance_stage)
-    snapshot = through("_memory", Memory.snapshot)
+    _decision_log: DecisionLog | None = None
 
     def __new__(
         cls,
@@ -120,7 +90,9 @@ class StageRouter(Router):
         **settings: Unpack[RouterArguments],
     ) -> Self:
         """Check the settings, create the native half and deploy the first stage, or resume."""
-        candidates = _as_models(models)
+        candidates = [as_model(model) for model in models]
+        if not candidates:
+            raise InvalidInputError("models is empty: a router needs at least one model to start")
         checked = RouterSettings.of(**settings)
         _check_caps(candidates, checked.max_deployed)
         around = Surroundings(controller, start_models, decision_log, clock)
@@ -129,9 +101,7 @@ class StageRouter(Router):
             self = cls._begin(checked, candidates, around)
         else:
             where = journal if isinstance(journal, JournalSettings) else JournalSettings(journal)
-            wanted = checked.to_json()
-            if settings.get("seed") is None:
-                wanted["seed"] = None
+            wanted = asdict(checked) | ({"seed": None} if settings.get("seed") is None else {})
             self = cls._resume(where, wanted, checked, candidates, around)
         self._start(candidates, around)
         return self
@@ -193,7 +163,7 @@ class StageRouter(Router):
         around: Surroundings,
     ) -> Self:
         """Start from a journal, or start one."""
-        journal, recovered = open_journal(where)
+        journal, recovered = Journal.open(where, FINGERPRINT)
         try:
             if recovered.snapshot is None:
                 self = cls._begin(settings, models, around)
@@ -201,39 +171,36 @@ class StageRouter(Router):
                 facts, state = formats.decode(recovered.snapshot, str(where.path))
                 self = cls._make(facts, around, state)
                 for record in recovered.records():
-                    self._memory.repeat(record)
+                    self._repeat(record)
                 formats.require_settings(str(where.path), facts, wanted)
         except BaseException:
             journal.abandon()
             raise
-        self._memory.attach(journal)
+        self._control.attach_journal(journal.tail)
+        self._journal = journal
         return self
 
     @classmethod
     def _make(cls, facts: Facts, around: Surroundings, state: bytes | None) -> Self:
-        """Create the native half, new or from its saved state, and the parts beside it."""
+        """Create the native half, new or from its saved state."""
         core = facts.settings.to_core(facts.models)
         self = super().__new__(
             cls, core, around.clock, log_capacity=around.log_capacity, state=state
         )
-        control, lock = self._control, threading.RLock()
         if state is not None:
-            control.name_arms([model.name for model in facts.models])
-        self._facts = facts
-        self._models = Models(control, facts, lock)
-        self._stages = Stages(control, facts, lock)
-        self._memory = Memory(control, facts, lock)
-        self._decision_log = None
+            self._control.name_arms([model.name for model in facts.models])
+        self._facts, self._lock = facts, threading.RLock()
+        self._count_from_here()
         return self
 
     def _start(self, models: list[Model], around: Surroundings) -> None:
         """Go on, now that what is past has been repeated: add new models, start the threads."""
         new = [model for model in models if not self._control.has(model.name)]
         try:
-            self._stages.count_from_here()
+            self._count_from_here()
             for model in new:
-                self._models.check_foreseeable(model)
-            self._memory.start()
+                self._check_foreseeable(model)
+            self._start_journal()
             for model in new:
                 self.add_model(model)
             if around.decision_log is not None:
@@ -241,7 +208,7 @@ class StageRouter(Router):
                 self._control.drain_log()
                 around.decision_log.attach(self)
                 self._decision_log = around.decision_log
-            self._stages.start(around.controller, around.start_models)
+            self._start_stages(around.controller, around.start_models)
         except BaseException:
             # The traceback keeps `self` alive and with it the journal's lock, so close first.
             with contextlib.suppress(StageRouteError):
@@ -249,19 +216,9 @@ class StageRouter(Router):
             raise
 
     @property
-    def models(self) -> tuple[Model, ...]:
-        """Every model ever added, in that order, as it is now."""
-        return tuple(self._facts.models)
-
-    @property
     def settings(self) -> RouterSettings:
         """All settings, defaults filled in."""
         return self._facts.settings
-
-    @property
-    def deployment(self) -> Deployment:
-        """The live set."""
-        return self._stages.deployment
 
     @property
     def limits(self) -> tuple[LimitState, ...]:
@@ -287,7 +244,8 @@ class StageRouter(Router):
             If that cannot be done now; nothing is lost.
         """
         try:
-            self._memory.flush()
+            if self._journal is not None:
+                self._journal.flush()
         finally:
             if self._decision_log is not None:
                 self._decision_log.flush()
@@ -297,9 +255,10 @@ class StageRouter(Router):
 
         Without a journal, routing can go on over the last set; with one, it is refused from now on.
         """
-        self._stages.close()
+        self._stop_stages()
         try:
-            self._memory.close()
+            if self._journal is not None:
+                self._journal.close()
         finally:
             if self._decision_log is not None:
                 self._decision_log.close()
@@ -320,13 +279,6 @@ def _full_signature() -> inspect.Signature:
 
 
 StageRouter.__signature__ = _full_signature()  # type: ignore[attr-defined]
-
-
-def _as_models(models: Iterable[Model | str]) -> list[Model]:
-    candidates = [as_model(model) for model in models]
-    if not candidates:
-        raise InvalidInputError("models is empty: a router needs at least one model to start")
-    return candidates
 
 
 def _check_caps(models: list[Model], max_deployed: int) -> None:

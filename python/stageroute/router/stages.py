@@ -1,20 +1,17 @@
 """The router's stages: planned, committed, and deployed in the background."""
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
 
-from stageroute._core import Control
-from stageroute.deployment.plan import PlanInput, StagePlan, make_plan
+from stageroute.deployment.plan import StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
-from stageroute.router.facts import Facts, note
+from stageroute.router.facts import note
+from stageroute.router.part import Part
 from stageroute.router.state import Deployment
-
-__all__ = ["Stages"]
 
 logger = logging.getLogger("stageroute")
 
@@ -24,30 +21,16 @@ INFEASIBLE_STATUSES: Final[dict[Literal["budget_infeasible", "cap_infeasible"], 
 }
 """What a counter of decisions outside the limits means."""
 
-
 USUAL_STAGE_QUERIES: Final = 1_000
 """Length of a stage about which nothing is known yet; only start costs are spread over it."""
 
 
-class Stages:
-    """The stages of a router, at whose boundaries its live set changes.
+class Stages(Part):
+    """The stages of a router, at whose boundaries its live set changes."""
 
-    Parameters
-    ----------
-    control : Control
-    facts : Facts
-    lock : RLock
-        Held while models and stages change, so that two boundaries never overlap. Routing never
-        takes it.
-    """
-
-    def __init__(self, control: Control, facts: Facts, lock: threading.RLock) -> None:
-        self._control = control
-        self._facts = facts
-        self._lock = lock
-        self._start_models: Callable[[StagePlan], object] | None = None
-        self._controller: StageController | None = None
-        self.count_from_here()
+    _start_models: Callable[[StagePlan], object] | None = None
+    _controller: StageController | None = None
+    _infeasible_before: dict[str, int]
 
     @property
     def deployment(self) -> Deployment:
@@ -76,15 +59,10 @@ class Stages:
         """
         with self._lock:
             facts = self._facts
-            stage, live = self._control.plan()
-            given = PlanInput(
-                planning=self._control.planning(),
-                models=list(facts.models),
-                live=live,
-                stage=stage,
-                stage_queries=self._expected_queries(),
-            )
-        return make_plan(facts.settings, given)
+            stage, live = self._control.live()
+            given = self._control.planning(), list(facts.models), live, stage
+            queries = self._expected_queries()
+        return make_plan(facts.settings, *given, queries)
 
     def commit(self, plan: StagePlan) -> Deployment:
         """End the stage: switch to a planned live set in one step.
@@ -105,7 +83,7 @@ class Stages:
             If another plan was committed since, or a model of this one has retired.
         """
         with self._lock:
-            stage, _ = self._control.plan()
+            stage, _ = self._control.live()
             if plan.after_stage != stage:
                 raise StalePlanError(
                     f"this plan follows stage {plan.after_stage}, and stage {stage} is running: "
@@ -154,7 +132,9 @@ class Stages:
         with self._lock:
             return self.commit(self.plan_stage())
 
-    def start(self, controller: str, start_models: Callable[[StagePlan], object] | None) -> None:
+    def _start_stages(
+        self, controller: str, start_models: Callable[[StagePlan], object] | None
+    ) -> None:
         """See to the end of stages, if they end by themselves."""
         settings = self._facts.settings
         self._start_models = start_models
@@ -171,8 +151,7 @@ class Stages:
             method = weakref.WeakMethod(self._end_stage_inline)
             self._control.call_when_due(partial(_call, method))
 
-    def close(self) -> None:
-        """Deploy no further by itself."""
+    def _stop_stages(self) -> None:
         if self._controller is not None:
             self._controller.stop()
             self._controller.join()
@@ -208,7 +187,7 @@ class Stages:
         if self._start_models is not None:
             self._start_models(plan)
         with self._lock:
-            stage, _ = self._control.plan()
+            stage, _ = self._control.live()
             try:
                 self.commit(plan)
             except StalePlanError as error:
@@ -228,7 +207,7 @@ class Stages:
                 logger.debug("the journal does not take the failed boundary either")
         logger.warning("stage not advanced, the live set stays as it was: %s", error)
 
-    def count_from_here(self) -> None:
+    def _count_from_here(self) -> None:
         """Leave what was done before this process out of its warnings."""
         counters = self._control.counters()
         self._infeasible_before = {status: counters[status] for status in INFEASIBLE_STATUSES}

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from stageroute.config.models import Model
 
-__all__ = ["Deployment", "LimitState", "ModelState", "RouterCounters"]
-
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

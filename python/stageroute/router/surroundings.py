@@ -8,8 +8,6 @@ from stageroute.config.router import RouterSettings
 from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment.plan import StagePlan
 
-__all__ = ["Surroundings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -28,7 +28,7 @@ pub trait Baseline: Policy + Send {
     /// Publishes the live set of the stage.
     ///
     /// # Errors
-    /// As [`stageroute_core::StagePlan::new`], and those of the baseline.
+    /// As [`stageroute_core::LiveArms::new`], and those of the baseline.
     fn publish(&mut self, deployed: &[ArmIndex], start: Start<'_>) -> Result<(), Error>;
 
     /// λ of the last query, reward per USD; 0 before the first.

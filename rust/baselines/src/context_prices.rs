@@ -1,7 +1,7 @@
 //! Prices of money and of each arm's share that all queries have in common.
 
 use stageroute_core::checks::check;
-use stageroute_core::{ArmIndex, Error, StagePlan};
+use stageroute_core::{ArmIndex, Error, LiveArms};
 
 use crate::purse::Purse;
 use crate::shares::Shares;
@@ -69,12 +69,12 @@ impl SharedPrices {
     /// ties towards the cheaper, then the first; `cost` is in multiples of b.
     pub(crate) fn choose(
         &self,
-        plan: &StagePlan,
+        live: &LiveArms,
         reward: &[f64],
         cost: impl Fn(usize) -> f64,
     ) -> Option<usize> {
         let mut best: Option<(usize, f64)> = None;
-        for (slot, &arm) in plan.arms().iter().enumerate() {
+        for (slot, &arm) in live.arms().iter().enumerate() {
             if !self.shares.has_left(arm) {
                 continue;
             }
@@ -86,14 +86,14 @@ impl SharedPrices {
                 best = Some((slot, value));
             }
         }
-        let fallback = || self.shares.least_used(plan).and_then(|arm| plan.slot(arm));
+        let fallback = || self.shares.least_used(live).and_then(|arm| live.slot(arm));
         best.map(|(slot, _)| slot).or_else(fallback)
     }
 
     /// An arm serves a query.
-    pub(crate) fn serve(&mut self, arm: ArmIndex, plan: &StagePlan) {
+    pub(crate) fn serve(&mut self, arm: ArmIndex, live: &LiveArms) {
         self.shares.serve(arm);
-        for &live in plan.arms() {
+        for &live in live.arms() {
             let used = f64::from(u8::from(live == arm));
             let step = self.share_step * (used - self.shares.cap(live));
             self.share[live] = (self.share[live] + step).max(0.0);

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check, check_all, check_lengths, is_cap};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmIndex, Confidence, CostFeedback, Decision, DecisionStatus, Drift, Error, Learner, Pacing,
-    Prior, StagePlan,
+    ArmIndex, Confidence, CostFeedback, Decision, DecisionStatus, Drift, Error, Learner, LiveArms,
+    Pacing, Prior,
 };
 
 use crate::baseline::{Baseline, FromConfig, Start};
@@ -77,7 +77,7 @@ pub struct ContextRouter {
     arms: Vec<Ridge>,
     routing: Routing,
     purse: Purse,
-    plan: StagePlan,
+    live: LiveArms,
     counts: StatusCounts,
     price: f64,
     drawer: Drawer,
@@ -117,7 +117,7 @@ impl ContextRouter {
             arms: priors.iter().map(|prior| Ridge::new(d, prior.cost_moments().mean())).collect(),
             routing,
             purse: Purse::new(budget, pacing, caps.len())?,
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             counts: StatusCounts::default(),
             price: 0.0,
             drawer: Drawer::new(seed),
@@ -142,14 +142,14 @@ impl ContextRouter {
     /// where the price of money starts.
     ///
     /// # Errors
-    /// As [`StagePlan::new`]; [`Error::NoArms`] if it is empty.
+    /// As [`LiveArms::new`]; [`Error::NoArms`] if it is empty.
     pub fn publish(&mut self, deployed: &[ArmIndex], price: f64) -> Result<(), Error> {
-        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
-        let zeros = vec![0.0; plan.arms().len()];
+        let live = LiveArms::new(self.live.stage() + 1, deployed, self.arms.len())?;
+        let zeros = vec![0.0; live.arms().len()];
         let budget = self.purse.budget;
         match &mut self.routing {
             Routing::Own { lp, caps } => {
-                let cap: Vec<f64> = plan.arms().iter().map(|&arm| caps[arm]).collect();
+                let cap: Vec<f64> = live.arms().iter().map(|&arm| caps[arm]).collect();
                 let problem = Problem { reward: &zeros, cost: &zeros, cap: &cap, budget };
                 *lp = Some(Box::new(RoutingLp::new(problem)?));
             }
@@ -160,7 +160,7 @@ impl ContextRouter {
                 prices.begin_stage();
             }
         }
-        (self.reward, self.cost, self.plan) = (zeros.clone(), zeros, plan);
+        (self.reward, self.cost, self.live) = (zeros.clone(), zeros, live);
         Ok(())
     }
 
@@ -206,10 +206,10 @@ impl ContextRouter {
             }
             Routing::Prices(prices) => {
                 let (cost, budget) = (&self.cost, self.purse.budget);
-                let slot = prices.choose(&self.plan, &self.reward, |slot| cost[slot] / budget);
+                let slot = prices.choose(&self.live, &self.reward, |slot| cost[slot] / budget);
                 let slot = slot.ok_or(Error::NoLiveArm)?;
                 self.price = prices.money() / budget;
-                prices.serve(self.plan.arms()[slot], &self.plan);
+                prices.serve(self.live.arms()[slot], &self.live);
                 Ok((slot, 1.0))
             }
         }
@@ -219,13 +219,13 @@ impl ContextRouter {
 impl Policy for ContextRouter {
     fn route(&mut self, row: usize) -> Result<Decision, Error> {
         let x = self.features.row(row)?;
-        for (slot, &arm) in self.plan.arms().iter().enumerate() {
+        for (slot, &arm) in self.live.arms().iter().enumerate() {
             (self.reward[slot], self.cost[slot]) = self.estimate(arm, x);
         }
         let (slot, probability) = self.choose()?;
-        let arm = self.plan.arms()[slot];
+        let arm = self.live.arms()[slot];
         self.purse.open(arm, self.cost[slot]);
-        Ok(self.drawer.decide(arm, probability, self.price, &self.plan))
+        Ok(self.drawer.decide(arm, probability, self.price, &self.live))
     }
 
     fn observe(&mut self, row: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! How a baseline draws and numbers its decisions.
 
-use stageroute_core::{ArmIndex, Decision, Error, Reasons, Sampler, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, LiveArms, Reasons, Sampler};
 
 /// Draws and numbers the decisions of a baseline, which needs no table of them.
 #[derive(Debug, Clone)]
@@ -19,10 +19,10 @@ impl Drawer {
         &mut self,
         arms: &[ArmIndex],
         p: &[f64],
-        plan: &StagePlan,
+        live: &LiveArms,
     ) -> Result<Decision, Error> {
         let arm = self.sampler.draw(arms, p).ok_or(Error::NoLiveArm)?;
-        Ok(self.decide(arm, p[arm], 0.0, plan))
+        Ok(self.decide(arm, p[arm], 0.0, live))
     }
 
     /// The decision for an arm that has been chosen.
@@ -31,11 +31,11 @@ impl Drawer {
         arm: ArmIndex,
         probability: f64,
         price: f64,
-        plan: &StagePlan,
+        live: &LiveArms,
     ) -> Decision {
         let id = self.next;
         self.next += 1;
-        let (stage, reasons) = (plan.stage(), Reasons::default());
+        let (stage, reasons) = (live.stage(), Reasons::default());
         Decision { id, arm, probability, stage, budget_price: price, reasons }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check_all, is_cap};
 use stageroute_core::{
-    ArmIndex, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+    ArmIndex, Confidence, CostFeedback, Decision, Drift, Error, Learner, LiveArms, Prior,
 };
 
 use crate::baseline::{Baseline, FromConfig, Start};
@@ -17,7 +17,7 @@ use crate::policy::{Outcome, Policy};
 pub struct Greedy {
     learner: Learner,
     caps: Vec<f64>,
-    plan: StagePlan,
+    live: LiveArms,
     /// The live arms, by falling utility.
     ranking: Vec<ArmIndex>,
     probabilities: Vec<f64>,
@@ -38,7 +38,7 @@ impl Greedy {
         Ok(Self {
             learner,
             caps: caps.to_vec(),
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             ranking: Vec::new(),
             probabilities: vec![0.0; caps.len()],
             drawer: Drawer::new(seed),
@@ -53,11 +53,11 @@ impl Greedy {
     /// Publishes the live set of the next stage.
     ///
     /// # Errors
-    /// As [`StagePlan::new`].
+    /// As [`LiveArms::new`].
     pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
-        self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
+        self.live = LiveArms::new(self.live.stage() + 1, deployed, self.caps.len())?;
         self.ranking.clear();
-        self.ranking.extend_from_slice(self.plan.arms());
+        self.ranking.extend_from_slice(self.live.arms());
         self.rank();
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Greedy {
 
 impl Policy for Greedy {
     fn route(&mut self, _: usize) -> Result<Decision, Error> {
-        self.drawer.draw(&self.ranking, &self.probabilities, &self.plan)
+        self.drawer.draw(&self.ranking, &self.probabilities, &self.live)
     }
 
     fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

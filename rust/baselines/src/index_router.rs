@@ -6,7 +6,7 @@ use stageroute_core::checks::{
 };
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmIndex, Decision, DecisionStatus, Error, Moments, Pacing, Prior, StagePlan,
+    ArmIndex, Decision, DecisionStatus, Error, LiveArms, Moments, Pacing, Prior,
 };
 
 use crate::baseline::{Baseline, FromConfig, Start};
@@ -46,7 +46,7 @@ pub struct IndexRouter {
     /// For each arm, how many queries were decided while it was live.
     ages: Vec<u64>,
     purse: Purse,
-    plan: StagePlan,
+    live: LiveArms,
     lp: Option<RoutingLp>,
     counts: StatusCounts,
     drawer: Drawer,
@@ -74,7 +74,7 @@ impl IndexRouter {
             ages: vec![0; caps.len()],
             purse: Purse::new(budget, pacing, caps.len())?,
             caps,
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             lp: None,
             counts: StatusCounts::default(),
             drawer: Drawer::new(seed),
@@ -92,15 +92,15 @@ impl IndexRouter {
     /// Publishes the live set of the next stage.
     ///
     /// # Errors
-    /// As [`StagePlan::new`]; [`Error::NoArms`] if it is empty.
+    /// As [`LiveArms::new`]; [`Error::NoArms`] if it is empty.
     pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
-        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.caps.len())?;
-        let caps: Vec<f64> = plan.arms().iter().map(|&arm| self.caps[arm]).collect();
+        let live = LiveArms::new(self.live.stage() + 1, deployed, self.caps.len())?;
+        let caps: Vec<f64> = live.arms().iter().map(|&arm| self.caps[arm]).collect();
         let zeros = vec![0.0; caps.len()];
         let budget = self.purse.budget;
         self.lp =
             Some(RoutingLp::new(Problem { reward: &zeros, cost: &zeros, cap: &caps, budget })?);
-        self.plan = plan;
+        self.live = live;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl IndexRouter {
 
     /// Draws an arm from the LP, or at random where the index asks for it; with its probability.
     fn draw(&mut self) -> Result<(usize, f64), Error> {
-        let (index, live, ages) = (self.index, self.plan.arms(), &mut self.ages);
+        let (index, live, ages) = (self.index, self.live.arms(), &mut self.ages);
         let lp = self.lp.as_ref().ok_or(Error::NoLiveArm)?;
         let mut at_random = 0.0;
         for &arm in live {
@@ -149,7 +149,7 @@ impl Policy for IndexRouter {
     fn route(&mut self, _: usize) -> Result<Decision, Error> {
         let t = self.next_query();
         let lp = self.lp.as_mut().ok_or(Error::NoLiveArm)?;
-        for (slot, &arm) in self.plan.arms().iter().enumerate() {
+        for (slot, &arm) in self.live.arms().iter().enumerate() {
             let index = self.index.value(&self.rewards[arm], t, &mut self.drawer.sampler);
             lp.set_arm(slot, index, self.costs[arm].mean());
         }
@@ -158,9 +158,9 @@ impl Policy for IndexRouter {
         let price = lp.budget_price();
         self.counts.count(DecisionStatus::of(lp, self.purse.budget));
         let (slot, probability) = self.draw()?;
-        let arm = self.plan.arms()[slot];
+        let arm = self.live.arms()[slot];
         self.purse.open(arm, self.costs[arm].mean());
-        Ok(self.drawer.decide(arm, probability, price, &self.plan))
+        Ok(self.drawer.decide(arm, probability, price, &self.live))
     }
 
     fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

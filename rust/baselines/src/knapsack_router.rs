@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use stageroute_core::checks::{CAP_RULE, check_all, check_lengths, is_cap};
 use stageroute_core::{
-    ArmIndex, Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, Prior, StagePlan,
+    ArmIndex, Bounds, Confidence, CostFeedback, Decision, Drift, Error, Learner, LiveArms, Prior,
 };
 
 use crate::baseline::{Baseline, FromConfig, Start};
@@ -48,7 +48,7 @@ pub struct KnapsackRouter {
     duals: Duals,
     shares: Shares,
     purse: Purse,
-    plan: StagePlan,
+    live: LiveArms,
     /// Sum of the money's price over the queries of the stage, and their number.
     price_sum: f64,
     priced: u64,
@@ -76,7 +76,7 @@ impl KnapsackRouter {
             shares: Shares::new(caps, config.stage_queries),
             budget: config.budget,
             learner,
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             price_sum: 0.0,
             priced: 0,
             drawer: Drawer::new(0),
@@ -100,13 +100,13 @@ impl KnapsackRouter {
     /// Publishes the live set of the next stage.
     ///
     /// # Errors
-    /// As [`StagePlan::new`].
+    /// As [`LiveArms::new`].
     pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
-        self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.learner.len())?;
+        self.live = LiveArms::new(self.live.stage() + 1, deployed, self.learner.len())?;
         self.shares.reset();
         (self.price_sum, self.priced) = (0.0, 0);
         let cost = |arm| self.learner.expected_cost(arm);
-        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.live, cost));
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl KnapsackRouter {
     fn choose(&self) -> Option<ArmIndex> {
         let (bounds, is_broke) = (self.learner.bounds(), self.purse.is_empty());
         let mut best: Option<(ArmIndex, f64)> = None;
-        for &arm in self.plan.arms().iter().filter(|&&arm| self.shares.has_left(arm)) {
+        for &arm in self.live.arms().iter().filter(|&&arm| self.shares.has_left(arm)) {
             let v = if is_broke { -self.learner.expected_cost(arm) } else { self.value(arm) };
             let is_better = best.is_none_or(|(other, most)| {
                 v > most || (v == most && bounds[arm].cost_lcb < bounds[other].cost_lcb)
@@ -131,7 +131,7 @@ impl KnapsackRouter {
                 best = Some((arm, v));
             }
         }
-        best.map(|(arm, _)| arm).or_else(|| self.shares.least_used(&self.plan))
+        best.map(|(arm, _)| arm).or_else(|| self.shares.least_used(&self.live))
     }
 }
 
@@ -141,13 +141,13 @@ impl Policy for KnapsackRouter {
         self.price_sum += self.duals.money_price();
         self.priced += 1;
         let price = self.duals.exchange_rate(self.value(arm)) / self.budget;
-        for &live in self.plan.arms() {
+        for &live in self.live.arms() {
             let used = if live == arm { 1.0 / self.shares.cap(arm) } else { 0.0 };
             self.duals.consume_share(live, used);
         }
         self.shares.serve(arm);
         self.purse.open(arm, self.learner.expected_cost(arm));
-        Ok(self.drawer.decide(arm, 1.0, price, &self.plan))
+        Ok(self.drawer.decide(arm, 1.0, price, &self.live))
     }
 
     fn observe(&mut self, _: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use stageroute_core::checks::{
     BILL_RULE, CAP_RULE, REWARD_RULE, check, check_all, check_lengths, is_bill, is_cap, is_reward,
 };
-use stageroute_core::{ArmIndex, Decision, Error, Moments, Prior, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, LiveArms, Moments, Prior};
 
 use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
@@ -56,7 +56,7 @@ pub struct LinUcb {
     priced: u64,
     shares: Shares,
     purse: Purse,
-    plan: StagePlan,
+    live: LiveArms,
     drawer: Drawer,
     gain: Vec<f64>,
 }
@@ -90,7 +90,7 @@ impl LinUcb {
             priced: 0,
             shares: Shares::new(caps, 0.0),
             purse: Purse::for_horizon(budget, horizon, caps.len())?,
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             drawer: Drawer::new(0),
             gain: vec![0.0; d],
         })
@@ -120,12 +120,12 @@ impl LinUcb {
     /// Publishes the live set of the next stage.
     ///
     /// # Errors
-    /// As [`StagePlan::new`].
+    /// As [`LiveArms::new`].
     pub fn publish(&mut self, deployed: &[ArmIndex]) -> Result<(), Error> {
-        self.plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
+        self.live = LiveArms::new(self.live.stage() + 1, deployed, self.arms.len())?;
         self.shares.reset();
         let cost = |arm: ArmIndex| self.costs[arm].mean();
-        self.purse.keep_back(self.shares.cheapest_mixture(&self.plan, cost));
+        self.purse.keep_back(self.shares.cheapest_mixture(&self.live, cost));
         (self.price_sum, self.priced) = (0.0, 0);
         Ok(())
     }
@@ -144,10 +144,10 @@ impl Policy for LinUcb {
         let mut best: Option<(ArmIndex, f64, f64)> = None;
         let is_broke = self.purse.is_empty();
         let mut fallback = None;
-        if !self.plan.arms().iter().any(|&arm| self.shares.has_left(arm)) {
-            fallback = self.shares.least_used(&self.plan);
+        if !self.live.arms().iter().any(|&arm| self.shares.has_left(arm)) {
+            fallback = self.shares.least_used(&self.live);
         }
-        for &arm in self.plan.arms() {
+        for &arm in self.live.arms() {
             if !self.shares.has_left(arm) && fallback != Some(arm) {
                 continue;
             }
@@ -165,7 +165,7 @@ impl Policy for LinUcb {
         self.shares.serve(arm);
         self.purse.open(arm, cost);
         let price = self.price / self.budget;
-        Ok(self.drawer.decide(arm, 1.0, price, &self.plan))
+        Ok(self.drawer.decide(arm, 1.0, price, &self.live))
     }
 
     fn observe(&mut self, row: usize, decision: &Decision, outcome: Outcome) -> Result<(), Error> {

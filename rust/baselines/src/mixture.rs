@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use stageroute_core::checks::{check_all, check_lengths};
-use stageroute_core::{ArmIndex, Decision, Error, StagePlan};
+use stageroute_core::{ArmIndex, Decision, Error, LiveArms};
 
 use crate::baseline::{Baseline, FromConfig, Start};
 use crate::drawer::Drawer;
@@ -14,7 +14,7 @@ use crate::policy::{Outcome, Policy};
 #[derive(Debug, Clone)]
 pub struct Mixture {
     arms: usize,
-    plan: StagePlan,
+    live: LiveArms,
     probabilities: Vec<f64>,
     drawer: Drawer,
 }
@@ -25,7 +25,7 @@ impl Mixture {
     pub fn new(arms: usize, seed: u64) -> Self {
         Self {
             arms,
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             probabilities: vec![0.0; arms],
             drawer: Drawer::new(seed),
         }
@@ -35,21 +35,21 @@ impl Mixture {
     ///
     /// # Errors
     /// [`Error::WrongLength`], or [`Error::InvalidElement`] for a negative or non-finite
-    /// probability; as [`StagePlan::new`] for the arms. Mass outside the live set is an
+    /// probability; as [`LiveArms::new`] for the arms. Mass outside the live set is an
     /// [`Error::InvalidElement`] too.
     pub fn publish(&mut self, deployed: &[ArmIndex], probabilities: &[f64]) -> Result<(), Error> {
         let argument = "probabilities";
         check_lengths(argument, probabilities.len(), self.arms, "one for each candidate")?;
         check_all(argument, probabilities, "must be in [0, 1]", |p| (0.0..=1.0).contains(&p))?;
-        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms)?;
+        let live = LiveArms::new(self.live.stage() + 1, deployed, self.arms)?;
         let stray = ArmIndex::first(self.arms)
-            .find(|&arm| probabilities[arm] > 0.0 && plan.slot(arm).is_none());
+            .find(|&arm| probabilities[arm] > 0.0 && live.slot(arm).is_none());
         if let Some(arm) = stray {
             let (index, value) = (arm.index(), probabilities[arm]);
             let rule = "must be 0 for an arm that is not live";
             return Err(Error::InvalidElement { argument, index, value, rule });
         }
-        self.plan = plan;
+        self.live = live;
         self.probabilities.copy_from_slice(probabilities);
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Mixture {
 
 impl Policy for Mixture {
     fn route(&mut self, _: usize) -> Result<Decision, Error> {
-        self.drawer.draw(self.plan.arms(), &self.probabilities, &self.plan)
+        self.drawer.draw(self.live.arms(), &self.probabilities, &self.live)
     }
 
     fn observe(&mut self, _: usize, _: &Decision, _: Outcome) -> Result<(), Error> {

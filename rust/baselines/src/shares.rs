@@ -1,6 +1,6 @@
 //! Shares of the traffic of a stage, for policies without an LP.
 
-use stageroute_core::{ArmIndex, StagePlan};
+use stageroute_core::{ArmIndex, LiveArms};
 
 /// How many queries of a stage each arm has served, and whether it may serve more.
 #[derive(Debug, Clone)]
@@ -32,14 +32,14 @@ impl Shares {
     }
 
     /// The arm that is the least over its share: the one to serve when none may.
-    pub(crate) fn least_used(&self, plan: &StagePlan) -> Option<ArmIndex> {
+    pub(crate) fn least_used(&self, live: &LiveArms) -> Option<ArmIndex> {
         let used = |arm: ArmIndex| self.served[arm] as f64 / self.caps[arm];
-        plan.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))
+        live.arms().iter().copied().min_by(|&a, &b| used(a).total_cmp(&used(b)))
     }
 
     /// What the cheapest mixture of the live arms costs at these mean costs, USD per query.
-    pub(crate) fn cheapest_mixture(&self, plan: &StagePlan, cost: impl Fn(ArmIndex) -> f64) -> f64 {
-        let mut live = plan.arms().to_vec();
+    pub(crate) fn cheapest_mixture(&self, live: &LiveArms, cost: impl Fn(ArmIndex) -> f64) -> f64 {
+        let mut live = live.arms().to_vec();
         live.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
         let (mut mass, mut spend) = (1.0_f64, 0.0);
         for arm in live {

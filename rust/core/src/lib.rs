@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! observe -> ArmStats -> Bounds -> RoutingLp -> route -> Decision
-//!                           \--> deployment -> StagePlan --/
+//!                           \--> deployment -> LiveArms --/
 //! ```
 //!
 //! ```
@@ -46,13 +46,13 @@ mod error;
 mod guard;
 mod health;
 mod learner;
+mod live_arms;
 mod log;
 pub mod lp;
 mod memory;
 mod meters;
 mod pacing;
 mod period;
-mod plan;
 mod prior;
 mod router;
 mod sampling;
@@ -74,10 +74,10 @@ pub use error::Error;
 pub use guard::{AtLimit, HardLimit, LimitState};
 pub use health::{Health, HealthConfig, Strike};
 pub use learner::Learner;
+pub use live_arms::LiveArms;
 pub use log::{LogBatch, LoggedArm, LoggedDecision};
 pub use pacing::{CompensatedSum, Ledger, Pacing, StartCost};
 pub use period::Period;
-pub use plan::StagePlan;
 pub use prior::Prior;
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, FailureEffect, FailureReason,

@@ -32,7 +32,7 @@ impl Ledger {
     }
 }
 
-/// What starting the arms of a plan costs.
+/// What starting the arms of a set costs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StartCost {
     /// All together, USD.

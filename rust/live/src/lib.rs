@@ -4,7 +4,7 @@
 //! that its calls are written to, and whether the end of the stage has been made known.
 //! [`SharedRouter`] is that behind a lock and with a clock, for the threads of a gateway. Which
 //! models are live is decided outside, by a thread that [waits](SharedRouter::wait_until_due) for
-//! the end of a stage; routing goes on over the old plan until a new one is published.
+//! the end of a stage; routing goes on over the old set until a new one is published.
 //!
 //! ```
 //! use std::time::Duration;

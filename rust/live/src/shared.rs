@@ -66,7 +66,7 @@ impl<C: Clock> SharedRouter<C> {
     }
 
     /// Decides which live model serves a query. One that finds the stage over has it known and goes
-    /// on over the old plan.
+    /// on over the old set.
     ///
     /// # Errors
     /// As [`Live::route`].

@@ -151,10 +151,10 @@ impl Control {
     }
 
     /// (stage, live arms)
-    fn plan(&self, py: Python<'_>) -> PyResult<(u64, Vec<usize>)> {
+    fn live(&self, py: Python<'_>) -> PyResult<(u64, Vec<usize>)> {
         let live = self.shared.lock(py)?;
-        let plan = live.router().plan();
-        Ok((plan.stage(), plan.arms().iter().map(|arm| arm.index()).collect()))
+        let live = live.router().live();
+        Ok((live.stage(), live.arms().iter().map(|arm| arm.index()).collect()))
     }
 
     /// What the next deployment is decided from: a dict of arrays, one entry for each candidate.

@@ -166,7 +166,7 @@ impl Life {
         if arms < 3 {
             return Command::AddArm(self.spec());
         }
-        if router.plan().arms().is_empty() || (router.is_stage_due() && self.chance(0.5)) {
+        if router.live().arms().is_empty() || (router.is_stage_due() && self.chance(0.5)) {
             let deployed = Cow::Owned(self.live_set(router));
             let start = StartCost { usd: 1e-3 * self.world.unit(), queries: 1_000.0 };
             return Command::Publish(Publish { deployed, start });

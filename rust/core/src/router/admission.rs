@@ -21,9 +21,9 @@ impl Router {
         let mut excluded = Excluded::default();
         let Excluded { reasons, refused } = &mut excluded;
         let (room, is_plain) = (self.guard.room(), query.is_plain());
-        let Self { restricted, plan, arms, learner, config, .. } = self;
+        let Self { restricted, live, arms, learner, config, .. } = self;
         restricted.slots.clear();
-        for (slot, &arm) in plan.arms().iter().enumerate() {
+        for (slot, &arm) in live.arms().iter().enumerate() {
             let state = &mut arms[arm];
             let need = state.need(query, learner, arm);
             restricted.needs[slot] = need;
@@ -75,7 +75,7 @@ impl Router {
             }
             _ => {
                 self.counters.refused_excluded += 1;
-                Error::AllExcluded { live: self.plan.arms().len() }
+                Error::AllExcluded { live: self.live.arms().len() }
             }
         }
     }
@@ -89,9 +89,9 @@ impl Router {
     /// Seconds until nothing stands in the way of some arm, infinite if that cannot be told; and a
     /// hard limit that stands in the way now, if one does.
     fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
-        let Self { restricted, plan, arms, learner, config, guard, .. } = self;
+        let Self { restricted, live, arms, learner, config, guard, .. } = self;
         let (mut shortest, mut limits) = (f64::INFINITY, None);
-        for (&need, &arm) in restricted.needs.iter().zip(plan.arms()) {
+        for (&need, &arm) in restricted.needs.iter().zip(live.arms()) {
             let state = &mut arms[arm];
             if !state.satisfies(query, need, learner, arm) {
                 continue;

@@ -6,11 +6,11 @@ use crate::arm_index::ArmIndex;
 use crate::error::Error;
 use crate::guard::Nanodollars;
 use crate::health::Health;
-use crate::plan::StagePlan;
+use crate::live_arms::LiveArms;
 use crate::throughput::Traffic;
 
 impl Router {
-    /// Adds a candidate and returns its index. It is live from the first plan that names it.
+    /// Adds a candidate and returns its index. It is live from the first stage that names it.
     ///
     /// # Errors
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
@@ -53,7 +53,7 @@ impl Router {
         state.share = settings.throughput_cap;
         self.shares_due = f64::NEG_INFINITY;
         debug_assert_eq!(self.learner.prices(arm), settings.prices, "both know the same prices");
-        if self.plan.slot(arm).is_some() {
+        if self.live.slot(arm).is_some() {
             self.load_lp();
             self.update_gates();
         }
@@ -68,17 +68,17 @@ impl Router {
     pub fn retire_arm(&mut self, arm: ArmIndex) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         self.arms[arm].is_retired = true;
-        if self.plan.slot(arm).is_some() {
+        if self.live.slot(arm).is_some() {
             let left: Vec<ArmIndex> =
-                self.plan.arms().iter().copied().filter(|&live| live != arm).collect();
-            self.install(StagePlan::new(self.plan.stage(), &left, self.arms.len())?);
+                self.live.arms().iter().copied().filter(|&live| live != arm).collect();
+            self.install(LiveArms::new(self.live.stage(), &left, self.arms.len())?);
             self.has_lost_slot = true;
         }
-        debug_assert!(self.plan.slot(arm).is_none(), "arm {arm} is still live");
+        debug_assert!(self.live.slot(arm).is_none(), "arm {arm} is still live");
         Ok(())
     }
 
-    /// The arms that a plan may name and should: neither retired nor failed.
+    /// The arms that a deployment may name and should: neither retired nor failed.
     pub fn candidates(&self) -> impl Iterator<Item = ArmIndex> {
         let (now, config) = (self.clock, &self.config.health);
         let is_up = move |arm: &Arm| !arm.is_retired && !arm.health.has_failed(now, config);

@@ -26,7 +26,7 @@ pub struct RouterConfig {
     pub open_decisions: usize,
     /// For how long a decision can take feedback, seconds; for ever without it.
     pub max_age: Option<f64>,
-    /// Queries in a stage, at least 1; without it stages end when a plan is published.
+    /// Queries in a stage, at least 1; without it stages end when a new set is published.
     pub stage_queries: Option<u64>,
     /// Whether a live arm that retires or fails makes the stage due at once, so that its slot is
     /// filled again.

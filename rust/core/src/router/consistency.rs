@@ -7,7 +7,7 @@ use crate::checks::{MOST, is_cap, is_cost, is_time, sound};
 use crate::error::Error;
 use crate::guard::Nanodollars;
 use crate::learner::Learner;
-use crate::plan::StagePlan;
+use crate::live_arms::LiveArms;
 use crate::stats::ArmStats;
 use crate::tolerances::MEAN_ROUNDING;
 use crate::usage::{CostFeedback, Tokens};
@@ -31,7 +31,7 @@ impl Router {
         self.guard.check_soundness(&self.config.hard_limits)?;
         self.check_arms()?;
         self.check_money()?;
-        self.check_plan()?;
+        self.check_live_arms()?;
         let arms = &self.arms;
         self.decisions.restore(
             self.config.open_decisions,
@@ -73,17 +73,16 @@ impl Router {
         sound(is_sound, "the counters")
     }
 
-    fn check_plan(&mut self) -> Result<(), Error> {
-        let live = self.plan.arms();
-        let plan = StagePlan::new(self.plan.stage(), live, self.arms.len())?;
-        let is_sound = plan == self.plan
-            && plan.stage() <= MOST
-            && live.iter().all(|&arm| !self.arms[arm].is_retired)
-            && self.lp.as_ref().map_or(0, |lp| lp.problem().reward.len()) == live.len();
+    fn check_live_arms(&mut self) -> Result<(), Error> {
+        let live = LiveArms::new(self.live.stage(), self.live.arms(), self.arms.len())?;
+        let size = live.arms().len();
+        let is_sound = live == self.live
+            && live.stage() <= MOST
+            && live.arms().iter().all(|&arm| !self.arms[arm].is_retired)
+            && self.lp.as_ref().map_or(0, |lp| lp.problem().reward.len()) == size;
         sound(is_sound, "the live arms")?;
-        self.plan = plan;
-        let live = self.plan.arms().len();
-        self.lp.as_ref().map_or(Ok(()), |lp| lp.check_soundness(live))
+        self.live = live;
+        self.lp.as_ref().map_or(Ok(()), |lp| lp.check_soundness(size))
     }
 }
 

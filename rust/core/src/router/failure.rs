@@ -68,7 +68,7 @@ impl Router {
         let health = &mut self.arms[open.arm].health;
         if health.note_failure(strike, open.at, now, retry_after, &config) {
             self.counters.cooldowns += 1;
-            let is_live = self.plan.slot(open.arm).is_some();
+            let is_live = self.live.slot(open.arm).is_some();
             self.has_lost_slot |= is_live && health.has_failed(now, &config);
             self.update_gates();
         }

@@ -188,7 +188,7 @@ impl Router {
     ) {
         let bounds = self.learner.learn(arm, reward, cost);
         debug_assert!(bounds.is_sound(), "{bounds:?} of arm {arm}");
-        if let (Some(slot), Some(lp)) = (self.plan.slot(arm), &mut self.lp) {
+        if let (Some(slot), Some(lp)) = (self.live.slot(arm), &mut self.lp) {
             lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
         }
     }

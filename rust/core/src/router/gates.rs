@@ -5,7 +5,7 @@ use super::Router;
 impl Router {
     /// Works out which live arms need to be looked at before each decision.
     pub(super) fn update_gates(&mut self) {
-        let live = || self.plan.arms().iter().map(|&arm| &self.arms[arm]);
+        let live = || self.live.arms().iter().map(|&arm| &self.arms[arm]);
         self.has_traffic_limits = live().any(|arm| !arm.traffic.is_off());
         let has_open_breaker = live().any(|arm| !arm.health.is_closed());
         self.is_gated = self.has_traffic_limits || has_open_breaker || !self.guard.is_off();

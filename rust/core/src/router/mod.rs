@@ -29,11 +29,11 @@ use crate::error::Error;
 use crate::guard::{Guard, LimitState};
 use crate::health::HealthConfig;
 use crate::learner::Learner;
+use crate::live_arms::LiveArms;
 use crate::log::{DecisionLog, LogBatch};
 use crate::lp::{RoutingLp, SolveCounts};
 use crate::meters::ArrivalRate;
 use crate::pacing::{CompensatedSum, Ledger, StartCosts};
-use crate::plan::StagePlan;
 use crate::sampling::Sampler;
 
 pub use arm::{ArmSettings, ArmSpec, ArmState};
@@ -48,17 +48,17 @@ use config::check_log_capacity;
 use restricted::Restricted;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
-/// as a plan; everything between two plans happens here.
+/// whole; everything between two boundaries happens here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Router {
     config: RouterConfig,
     learner: Learner,
     arms: Vec<Arm>,
-    plan: StagePlan,
+    live: LiveArms,
     lp: Option<RoutingLp>,
     /// The number of queries at which the current stage ends.
     stage_end: Option<u64>,
-    /// Whether a live arm has retired or failed since the plan was published.
+    /// Whether a live arm has retired or failed since the set was published.
     has_lost_slot: bool,
     /// Whether any live arm needs to be looked at before each decision.
     #[serde(skip)]
@@ -96,7 +96,7 @@ impl Router {
         let mut router = Self {
             learner: Learner::new(config.confidence, config.drift)?,
             arms: Vec::new(),
-            plan: StagePlan::default(),
+            live: LiveArms::default(),
             lp: None,
             stage_end: None,
             has_lost_slot: false,
@@ -244,8 +244,8 @@ impl Router {
 
     /// The live set.
     #[must_use]
-    pub fn plan(&self) -> &StagePlan {
-        &self.plan
+    pub fn live(&self) -> &LiveArms {
+        &self.live
     }
 
     /// The routing LP of the live set, if there is one.

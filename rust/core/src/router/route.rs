@@ -38,7 +38,7 @@ impl Router {
     ///
     /// # Errors
     /// [`Error::InvalidNumber`] or [`Error::UnknownArm`] for a bad query; [`Error::NoLiveArm`]
-    /// before the first plan or when all its arms have retired; [`Error::AtTrafficLimit`],
+    /// before the first stage or when all its arms have retired; [`Error::AtTrafficLimit`],
     /// [`Error::AllCooling`], [`Error::AtHardLimit`] or [`Error::AllExcluded`] when no live arm may
     /// serve it, which is counted; [`Error::PivotLimit`], a defect. No decision is made then.
     #[inline]
@@ -80,9 +80,9 @@ impl Router {
         if admissible == 0 {
             return Err(self.refuse(query, excluded, now));
         }
-        let is_whole = admissible == self.plan.arms().len();
+        let is_whole = admissible == self.live.arms().len();
         let draw = if is_whole { self.draw_from_all()? } else { self.draw_from_admissible()? };
-        let arm = self.plan.arms()[draw.slot];
+        let arm = self.live.arms()[draw.slot];
         let mut reasons = excluded.reasons;
         if !self.arms[arm].health.is_closed() {
             reasons.insert(Reasons::PROBE);
@@ -114,8 +114,8 @@ impl Router {
     /// live set keeps its basis.
     fn draw_from_admissible(&mut self) -> Result<Draw, Error> {
         let budget = self.paced_budget();
-        let Self { restricted, plan, learner, arms, columns, .. } = self;
-        let lp = restricted.load(plan.arms(), learner, arms, columns, budget)?;
+        let Self { restricted, live, learner, arms, columns, .. } = self;
+        let lp = restricted.load(live.arms(), learner, arms, columns, budget)?;
         lp.solve()?;
         let draw = Draw::from(lp, &mut self.sampler, self.config.budget)?;
         self.counters.restricted += 1;
@@ -132,8 +132,8 @@ impl Router {
         }
         self.shares_due = now + SHARES_EVERY;
         let mut has_changed = false;
-        for slot in 0..self.plan.arms().len() {
-            let arm = self.plan.arms()[slot];
+        for slot in 0..self.live.arms().len() {
+            let arm = self.live.arms()[slot];
             let share = self.planned_share(arm);
             // Small movements are not worth a cold solve.
             if (share - self.arms[arm].share).abs() > SHARE_TOLERANCE * share {
@@ -150,7 +150,7 @@ impl Router {
     /// Opens the decision for a draw.
     #[inline]
     fn open(&mut self, draw: &Draw, now: f64, need: Need, reasons: Reasons) -> Decision {
-        let arm = self.plan.arms()[draw.slot];
+        let arm = self.live.arms()[draw.slot];
         let expected_cost = self.learner.expected_cost(arm);
         let Arm { settings, prices, .. } = &self.arms[arm];
         let num_prices = |_| u32::try_from(prices.len()).unwrap_or(u32::MAX);
@@ -177,7 +177,7 @@ impl Router {
         debug_assert_eq!(self.ledger.queries, id + 1, "decisions are numbered as they are counted");
         debug_assert_eq!(self.counters.decided(), self.ledger.queries, "{:?}", self.counters);
         let Draw { probability, budget_price, .. } = *draw;
-        let stage = self.plan.stage();
+        let stage = self.live.stage();
         let decision = Decision { id, arm, probability, stage, budget_price, reasons };
         if self.log.is_on() {
             self.log_decision(decision, draw, now);
@@ -188,7 +188,7 @@ impl Router {
     #[inline(never)]
     fn log_decision(&mut self, decision: Decision, draw: &Draw, now: f64) {
         let is_whole = decision.reasons.are_none_but(Reasons::PROBE);
-        let Self { log, plan, learner, lp, restricted, .. } = self;
+        let Self { log, live, learner, lp, restricted, .. } = self;
         let Some(lp) = (if is_whole { lp.as_ref() } else { restricted.lp.as_ref() }) else {
             return;
         };
@@ -200,7 +200,7 @@ impl Router {
             }
             restricted.slots.binary_search(&slot).map_or(0.0, |place| p[place])
         };
-        let arms = plan.arms().iter().enumerate().map(|(slot, &arm)| LoggedArm {
+        let arms = live.arms().iter().enumerate().map(|(slot, &arm)| LoggedArm {
             arm,
             probability: probability(slot),
             bounds: learner.bounds()[arm],

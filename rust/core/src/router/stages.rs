@@ -7,8 +7,8 @@ use crate::checks::is_cost;
 use crate::confidence::Bounds;
 use crate::error::Error;
 use crate::guard::Nanodollars;
+use crate::live_arms::LiveArms;
 use crate::pacing::StartCost;
-use crate::plan::StagePlan;
 
 impl Router {
     /// Ends the stage: forgets what is to be forgotten, recomputes all bounds, and publishes the
@@ -18,11 +18,7 @@ impl Router {
     /// # Errors
     /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
     /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
-    pub fn publish(
-        &mut self,
-        deployed: &[ArmIndex],
-        start: StartCost,
-    ) -> Result<&StagePlan, Error> {
+    pub fn publish(&mut self, deployed: &[ArmIndex], start: StartCost) -> Result<&LiveArms, Error> {
         start.validate()?;
         for &arm in deployed {
             self.check_candidate("deployed", arm)?;
@@ -30,24 +26,24 @@ impl Router {
         if deployed.is_empty() {
             return Err(Error::NoLiveArm);
         }
-        let plan = StagePlan::new(self.plan.stage() + 1, deployed, self.arms.len())?;
+        let live = LiveArms::new(self.live.stage() + 1, deployed, self.arms.len())?;
         self.learner.begin_stage();
-        self.install(plan);
+        self.install(live);
         self.extend_stage();
         self.guard.pay_undated(Nanodollars::from_usd(start.usd));
         self.start_costs.owe(start);
-        debug_assert!(self.lp.is_some(), "a plan without an LP");
-        Ok(&self.plan)
+        debug_assert!(self.lp.is_some(), "live arms without an LP");
+        Ok(&self.live)
     }
 
-    /// The bounds of every arm as they will be when the next plan is published: what its
+    /// The bounds of every arm as they will be when the next set is published: what its
     /// deployment is to be decided from. Changes nothing.
     pub fn next_bounds(&self, out: &mut Vec<Bounds>) {
         self.learner.next_bounds(out);
     }
 
-    /// Whether a new plan should be published: the current stage has had all its queries, or a slot
-    /// was lost that is to be filled again. Routing goes on over the old plan until then.
+    /// Whether a new set should be published: the current stage has had all its queries, or a slot
+    /// was lost that is to be filled again. Routing goes on over the old set until then.
     #[must_use]
     #[inline]
     pub fn is_stage_due(&self) -> bool {
@@ -55,7 +51,7 @@ impl Router {
             || (self.has_lost_slot && self.config.redeploys_lost_slots)
     }
 
-    /// Prolongs the current stage by another stage's queries: for a boundary at which no new plan
+    /// Prolongs the current stage by another stage's queries: for a boundary at which no new set
     /// could be found.
     pub fn extend_stage(&mut self) {
         let queries = self.ledger.queries;
@@ -75,15 +71,15 @@ impl Router {
         Ok(())
     }
 
-    /// Replaces plan and LP together.
-    pub(super) fn install(&mut self, plan: StagePlan) {
-        self.plan = plan;
+    /// Replaces the live arms and their LP together.
+    pub(super) fn install(&mut self, live: LiveArms) {
+        self.live = live;
         self.lp = None;
         self.reserve_lps();
         self.load_lp();
         self.update_gates();
         self.shares_due = f64::NEG_INFINITY;
         let slots = self.lp.as_ref().map_or(0, |lp| lp.probabilities().len());
-        debug_assert_eq!(slots, self.plan.arms().len(), "the LP is that of the plan");
+        debug_assert_eq!(slots, self.live.arms().len(), "the LP is that of the live arms");
     }
 }

@@ -10,7 +10,7 @@ const NOT_LIVE: u32 = u32::MAX;
 
 /// Which arms are live during one stage. Immutable: a stage boundary publishes a new one whole.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct StagePlan {
+pub struct LiveArms {
     stage: u64,
     arms: Box<[ArmIndex]>,
     /// For each candidate its slot, or [`NOT_LIVE`]. Not in bytes: it follows from the arms.
@@ -18,14 +18,14 @@ pub struct StagePlan {
     slots: Box<[u32]>,
 }
 
-impl PartialEq for StagePlan {
+impl PartialEq for LiveArms {
     fn eq(&self, other: &Self) -> bool {
         (self.stage, &self.arms) == (other.stage, &other.arms)
     }
 }
 
-impl StagePlan {
-    /// A plan over `arms`, which are put in ascending order.
+impl LiveArms {
+    /// Those of `arms`, which are put in ascending order.
     ///
     /// # Errors
     /// [`Error::UnknownArm`] or [`Error::DuplicateArm`] if they are not distinct indices below

@@ -1,0 +1,52 @@
+"""Where a router keeps its journal, and how surely."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from stageroute.checks import check_fields, number_in, require_one_of, whole_in
+
+DURABILITIES: Final = ("process", "disk")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """Where a router keeps its journal, and how surely.
+
+    Parameters
+    ----------
+    path : path-like
+        An SQLite database, made where it is missing; beside it lies ``<path>-tail``. On a local
+        disk; nobody else is to open or copy it while it is in use.
+    durability : {"process", "disk"}, default "process"
+        What survives at once when a call returns is the same, every acknowledged call, whatever
+        becomes of the process. With ``"disk"`` the disk is synchronised with every commit, so that
+        a power cut costs no more than the last `commit_seconds`; `StageRouter.flush` waits for it.
+    commit_seconds : float, default 0.05
+        Calls wait so long, at most, until they are committed to the database, in (0, 5].
+    tail_bytes : int, default 16 MiB
+        Room for calls that are not committed yet, in [2**12, 2**28], rounded up to a power of two;
+        a tail that is there keeps its size. When the disk stalls for so long that it fills, calls
+        are refused with `JournalFullError`.
+    compact_bytes : int, default 16 MiB
+        When the journal takes more, a snapshot takes its place.
+    allow_missing_tail : bool, default False
+        Go on although the tail is gone, and with it the last calls.
+
+    Raises
+    ------
+    InvalidInputError
+        If a field breaks its rule.
+    """
+
+    path: str | Path
+    durability: str = "process"
+    commit_seconds: Annotated[float, number_in("(0, 5]", "seconds")] = 0.05
+    # A batch is one value of the database, which holds values of up to a billion bytes.
+    tail_bytes: Annotated[int, whole_in("[2**12, 2**28]")] = 1 << 24
+    compact_bytes: Annotated[int, whole_in("[1, inf)")] = 1 << 24
+    allow_missing_tail: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_one_of("durability", self.durability, DURABILITIES)
