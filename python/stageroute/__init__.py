@@ -19,19 +19,12 @@ from stageroute._core import (
     __version__,
     solve_routing_lp,
 )
-from stageroute.config import (
-    ChangeTest,
-    Confidence,
-    DeploymentConstraints,
-    Drift,
-    FailureEffect,
-    Fleet,
-    HardLimit,
-    Health,
-    Model,
-    Price,
-    Tokens,
-)
+from stageroute.config.confidence import Confidence
+from stageroute.config.constraints import DeploymentConstraints
+from stageroute.config.fleet import Fleet
+from stageroute.config.journal import JournalSettings
+from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
 from stageroute.decision_log import (
     DecisionBatch,
     DecisionLog,
@@ -39,15 +32,10 @@ from stageroute.decision_log import (
     LoggedDecision,
     ParquetSink,
 )
-from stageroute.deployment import DeploymentSolution, StagePlan, solve_deployment
-from stageroute.router import (
-    Deployment,
-    JournalSettings,
-    LimitState,
-    ModelState,
-    RouterCounters,
-    StageRouter,
-)
+from stageroute.deployment.plan import StagePlan
+from stageroute.deployment.solve import DeploymentSolution, solve_deployment
+from stageroute.router.router import StageRouter
+from stageroute.router.state import Deployment, LimitState, ModelState, RouterCounters
 
 __all__ = [
     "ChangeTest",

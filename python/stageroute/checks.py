@@ -7,13 +7,9 @@ from functools import cache
 from importlib import import_module
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, TypeAlias, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from stageroute.errors import InvalidInputError, MissingExtraError
-
-Check: TypeAlias = Callable[..., None]
-"""Raises `InvalidInputError` unless the argument of a name may have a value: name, value, and what
-the message adds to the rule."""
 
 
 def require(ok: bool, argument: str, value: object, rule: str) -> None:  # noqa: FBT001
@@ -45,14 +41,29 @@ def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> No
         require(False, argument, value, f"{hint}must be one of {', '.join(choices)}")  # noqa: FBT003
 
 
-def must(ok: Callable[[Any], bool], rule: str) -> Check:
-    """Return a check for `check_fields`: ``Annotated[str, must(is_text, "must be a string")]``."""
-    return lambda argument, value, also="": require(ok(value), argument, value, rule + also)
+class Check(NamedTuple):
+    """A rule of a field, as metadata of its type: ``Annotated[str, must(is_text, "must …")]``."""
+
+    holds: Callable[[Any], bool]
+    rule: str
+    choices: tuple[str, ...] = ()
+
+    def __call__(self, argument: str, value: object, also: str = "") -> None:
+        """Raise `InvalidInputError` unless the argument of that name may have that value."""
+        if self.choices:
+            require_one_of(argument, value, self.choices)
+        require(self.holds(value), argument, value, self.rule + also)
+
+    def __repr__(self) -> str:
+        return self.rule
+
+
+must = Check
 
 
 def one_of(choices: tuple[str, ...]) -> Check:
     """Return the check that a value is one of the choices."""
-    return lambda argument, value, _="": require_one_of(argument, value, choices)
+    return Check(choices.__contains__, f"must be one of {', '.join(choices)}", choices)
 
 
 def number_in(interval: str, unit: str = "") -> Check:
@@ -76,7 +87,7 @@ def _within(
         rule = f"{kind_and}above {low:g}"
     else:
         rule = kind_and + (f"at least {low:g}" if low else "not negative")
-    return must(
+    return Check(
         lambda value: is_kind(value) and low <= value <= high and value not in ends,
         f"must be {rule}" + (f", in {unit}" if unit else ""),
     )
@@ -100,13 +111,24 @@ def check_fields(instance: object, whose: str = "") -> None:
                 check(name + whose, value, ", or None" if is_optional else "")
 
 
+def choices_of(cls: Any) -> dict[str, tuple[str, ...]]:
+    """Return the choices of each field of a dataclass that is one of some."""
+    return {
+        name: check.choices
+        for name, (checks, _) in _checks(cls).items()
+        for check in checks
+        if check.choices
+    }
+
+
 @cache
 def _checks(cls: type) -> dict[str, tuple[list[Check], bool]]:
     """Return the checks of each field, and whether it can be None."""
     found = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
-        options = (hint, *get_args(hint), *get_args(get_args(hint)[0] if get_args(hint) else None))
-        checks = [check for option in options for check in getattr(option, "__metadata__", ())]
+        options = get_args(hint.__origin__ if hasattr(hint, "__metadata__") else hint)
+        marked = (hint, *options)
+        checks = [check for kind in marked for check in getattr(kind, "__metadata__", ())]
         if checks:
             found[name] = checks, NoneType in options
     return found

@@ -4,39 +4,6 @@
 also derives from it, so ``except ValueError`` keeps working.
 """
 
-__all__ = [
-    "AlreadyObservedError",
-    "ClusterError",
-    "DatasetError",
-    "DecisionError",
-    "DeploymentConflictError",
-    "ExcludedError",
-    "ExpiredDecisionError",
-    "HardLimitError",
-    "InvalidInputError",
-    "JournalError",
-    "JournalFullError",
-    "JournalLockedError",
-    "MissingExtraError",
-    "ModelsDownError",
-    "NoModelError",
-    "OverlapError",
-    "PolicyError",
-    "RateLimitedError",
-    "RefusedError",
-    "ResultsError",
-    "SnapshotCorruptError",
-    "SnapshotError",
-    "SnapshotMismatchError",
-    "SnapshotVersionError",
-    "SolverError",
-    "StageRouteError",
-    "StalePlanError",
-    "UnknownDecisionError",
-    "UnknownModelError",
-    "WorkerLostError",
-]
-
 
 class StageRouteError(Exception):
     """Root of all errors raised by this package."""

@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["STANDARD_OUTPUT", "replacing", "write_json"]
-
 STANDARD_OUTPUT: Final = Path("-")
 
 
@@ -19,11 +17,6 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a new file, which takes the place of `path` once it is on the disk.
 
     The file of that name is the old one or the new one, never half, also after a power cut.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; a file that was there is still there.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -7,8 +7,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["format_table"]
-
 WIDEST = 100_000
 """Lines are never wrapped: terminals and files do that better."""
 
@@ -22,14 +20,8 @@ def format_table(
 ) -> str:
     """Align columns, with a rule below their heads.
 
-    Parameters
-    ----------
-    columns : sequence of str
-    rows : sequence of sequence of str
-    sides : str, optional
-        ``<`` or ``>`` for each column; the first to the left, the others to the right by default.
-    heads : sequence of (str, int)
-        Headings over several columns, from the left: text and how many columns.
+    `sides` has ``<`` or ``>`` for each column: by default the first is aligned to the left. `heads`
+    are headings over several columns, from the left: text and how many columns.
     """
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style=""

@@ -38,7 +38,7 @@ def reopen(kind: str, folder: Path, clock: Clock) -> StageRouter:
         shutil.copy(path, folder)
     if kind == "snapshot":
         return StageRouter.restore(folder / kind, controller="inline", clock=clock)
-    facts, _ = formats.load(FOLDER / "snapshot")
+    facts, _ = formats.decode((FOLDER / "snapshot").read_bytes(), "snapshot")
     settings = {field.name: getattr(facts.settings, field.name) for field in fields(facts.settings)}
     journal = folder / kind
     return StageRouter(facts.models, **settings, journal=journal, controller="inline", clock=clock)

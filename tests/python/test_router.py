@@ -241,7 +241,7 @@ def test_an_infeasible_budget_serves_the_cheapest_and_says_so(
         (make, {"time_limit": 0.0}, "time_limit = 0.0: must be finite and above 0, in seconds"),
         (make, {"pacing_horizon": 0.5}, "pacing_horizon = 0.5: must be finite and at least 1"),
         (make, {"seed": -1}, r"seed = -1: must be a whole number in \[0, 2\*\*64\)"),
-        (make, {"confidence": "magic"}, "confidence family = 'magic': must be one of paper"),
+        (make, {"confidence": "magic"}, "family = 'magic': must be one of paper"),
         (a_model, {"throughput_cap": 0.0}, r"throughput_cap of model 'm' = .*in \(0, 1\]"),
         (a_model, {"throughput_cap": 1.1}, r"throughput_cap of model 'm' = .*in \(0, 1\]"),
         (a_model, {"expected_cost": -1.0}, r"expected_cost of model 'm' = .*in \[0, 1e9\], in USD"),

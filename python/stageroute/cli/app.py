@@ -11,8 +11,6 @@ from cyclopts import App, CycloptsError, Parameter
 from stageroute._core import __version__
 from stageroute.errors import StageRouteError
 
-__all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_WRONG_USAGE", "SEVERAL", "app", "main"]
-
 EXIT_ERROR: Final = 1
 EXIT_WRONG_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from stageroute.cli.output import Json, check_writable, say
-from stageroute.files import write_json
 from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Difference, RunComparison
 from stageroute.lab.compare import compare as compare_figures
-from stageroute.lab.figures import Row, read_figures
+from stageroute.lab.figures import read_figures
 from stageroute.tables import format_table
-
-__all__ = ["EXIT_WORSE", "compare", "to_text"]
 
 EXIT_WORSE: Final = 3
 
@@ -35,9 +32,7 @@ def compare(before: Path, after: Path, /, *, json: Json = None) -> int:
     """
     check_writable(json)
     comparison = compare_figures(read_figures(before), read_figures(after))
-    say(to_text(comparison), json)
-    if json is not None:
-        write_json(json, comparison.to_json())
+    say(to_text(comparison), json, comparison.to_json)
     return EXIT_WORSE if comparison.of("worse") else 0
 
 
@@ -46,8 +41,8 @@ def to_text(comparison: RunComparison) -> str:
     settings = [f"{name}: {old!r} before, {new!r} after" for name, old, new in comparison.settings]
     parts = [
         *_listed("The runs differ in", settings),
-        *_listed("Only before", _names(comparison.only_before)),
-        *_listed("Only after", _names(comparison.only_after)),
+        *_listed("Only before", [str(row) for row in comparison.only_before]),
+        *_listed("Only after", [str(row) for row in comparison.only_after]),
     ]
     for verdict in ("worse", "better"):
         if changes := comparison.of(verdict):
@@ -55,10 +50,6 @@ def to_text(comparison: RunComparison) -> str:
             parts.append(format_table((f"Got {verdict}", *COLUMNS[1:]), rows))
     parts.append(_counts(comparison))
     return "\n\n".join(parts)
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    return [str(row) for row in rows]
 
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:
@@ -83,16 +74,12 @@ def _cells(change: Difference) -> tuple[str, ...]:
 
 
 def _counts(comparison: RunComparison) -> str:
-    count = {
-        verdict: len(comparison.of(verdict)) for verdict in ("worse", "better", "same", "unclear")
-    }
+    count = [f"{len(comparison.of(v))} {v}" for v in ("worse", "better", "same", "unclear")]
     text = (
-        f"{len(comparison.changes)} comparisons: "
-        + ", ".join(f"{number} {verdict}" for verdict, number in count.items())
-        + f". Worse and better: more than the tolerance, and a corrected p of at most "
-        f"{SIGNIFICANCE:g} (so all of them are true with a probability of 95 %). Tolerances: "
-        + ", ".join(f"{measure.name} {measure.tolerance:g}" for measure in MEASURES)
-        + "."
+        f"{len(comparison.changes)} comparisons: {', '.join(count)}. Worse and better: more than "
+        f"the tolerance, and a corrected p of at most {SIGNIFICANCE:g} (so all of them are true "
+        "with a probability of 95 %). Tolerances: "
+        f"{', '.join(f'{measure.name} {measure.tolerance:g}' for measure in MEASURES)}."
     )
     if any(not change.seeds for change in comparison.changes):
         text += " Seeds 'other': none in common, so the samples are compared unpaired."

@@ -15,9 +15,6 @@ from stageroute.drill.recovery import measure_recovery
 from stageroute.drill.report import format_report, to_json
 from stageroute.drill.results import DrillSettings
 from stageroute.drill.simulation import run_drill
-from stageroute.files import write_json
-
-__all__ = ["drill"]
 
 SYNTHETIC_QUERIES = 19_000
 
@@ -68,9 +65,8 @@ def drill(
 
         outcome = run_drill(requests, chosen, progress=on_request)
     promises, recoveries = check(outcome), measure_recovery(outcome)
-    say(format_report(outcome, promises, recoveries), json)
-    if json is not None:
-        write_json(json, to_json(outcome, promises, recoveries))
+    found = outcome, promises, recoveries
+    say(format_report(*found), json, lambda: to_json(*found))
     if plot is not None:
         save_plot(outcome, recoveries, plot)
     broken = [promise.name for promise in promises if not promise.holds]

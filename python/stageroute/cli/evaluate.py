@@ -1,7 +1,7 @@
 """``stageroute evaluate`` on the command line."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from cyclopts import Parameter
@@ -9,19 +9,23 @@ from cyclopts import Parameter
 from stageroute._core import __version__
 from stageroute.cli.output import Json, check_writable, say
 from stageroute.errors import InvalidInputError
-from stageroute.files import write_json
 from stageroute.off_policy.data import LoggedData
 from stageroute.off_policy.estimators import ESTIMATORS
-from stageroute.off_policy.evaluation import Evaluation, MetricEvaluation
+from stageroute.off_policy.evaluation import Evaluation
 from stageroute.off_policy.evaluation import evaluate as evaluate_target
 from stageroute.off_policy.files import JoinedLog, read_log
 from stageroute.off_policy.targets import as_target, best_mixture
 from stageroute.tables import format_table
 
-__all__ = ["evaluate"]
-
 FORMAT: Final = 1
 """Of the JSON."""
+
+PASSED_OVER: Final = {
+    "broken_lines": "broken lines passed over",
+    "repeated": "repeated outcomes passed over: the first stands",
+    "unmatched": "outcomes of decisions that are not in the log passed over",
+}
+"""What a log is said to hold beside its decisions."""
 
 BEST: Final = Parameter(group="The best mixture, chosen by the log itself")
 
@@ -84,9 +88,17 @@ def evaluate(
     evaluations = [
         evaluate_target(joined.data, target, level=level, clip=clip) for target in targets
     ]
-    say("\n\n".join([_format_log(joined), *map(_format_evaluation, evaluations), LEGEND]), json)
-    if json is not None:
-        write_json(json, _to_json(joined, evaluations))
+    values = {
+        "format": FORMAT,
+        "version": __version__,
+        "models": list(joined.data.models),
+        "decisions": len(joined.data),
+        "logged": _logged(joined.data),
+        **{count: getattr(joined, count) for count in PASSED_OVER},
+        "evaluations": [evaluation.to_json() for evaluation in evaluations],
+    }
+    text = [_format_log(joined), *map(_format_evaluation, evaluations), LEGEND]
+    say("\n\n".join(text), json, lambda: values)
     return 0
 
 
@@ -122,12 +134,8 @@ def _format_log(joined: JoinedLog) -> str:
             f"logged {metric}: {figures['mean']:.6g}{unit} per query, known for "
             f"{figures['decisions']:,} decisions"
         )
-    for count, what in (
-        (joined.broken_lines, "broken lines passed over"),
-        (joined.repeated, "repeated outcomes passed over: the first stands"),
-        (joined.unmatched, "outcomes of decisions that are not in the log passed over"),
-    ):
-        if count:
+    for name, what in PASSED_OVER.items():
+        if count := getattr(joined, name):
             lines.append(f"{count:,} {what}")
     return "\n".join(lines)
 
@@ -135,14 +143,13 @@ def _format_log(joined: JoinedLog) -> str:
 def _format_evaluation(evaluation: Evaluation) -> str:
     metrics = {"reward": evaluation.reward, "cost": evaluation.cost}
     known = {name: metric for name, metric in metrics.items() if metric is not None}
-    interval = f"{100 * evaluation.level:g} % interval"
-    heads = [evaluation.target, *(text for name in known for text in (name, interval))]
-    rows = [
-        [estimator, *(text for metric in known.values() for text in _cells(metric, estimator))]
-        for estimator in ESTIMATORS
-    ]
-    lines = [format_table(heads, rows)]
+    heads, rows = [evaluation.target], [[estimator] for estimator in ESTIMATORS]
+    lines = []
     for name, metric in known.items():
+        heads += [name, f"{100 * evaluation.level:g} % interval"]
+        for row in rows:
+            estimate = metric.estimates[row[0]]
+            row += [f"{estimate.value:.5g}", f"{estimate.low:.5g} to {estimate.high:.5g}"]
         lines.append(
             f"{name}: {metric.decisions:,} decisions, worth {metric.effective_sample_size:,.0f}; "
             f"largest weight {metric.largest_weight:.1f}; carried {metric.carried:.1%}"
@@ -151,12 +158,7 @@ def _format_evaluation(evaluation: Evaluation) -> str:
     if evaluation.first:
         mixture = ",".join(f"{name}={share:.4f}" for name, share in evaluation.mixture.items())
         lines.append(f"chosen from the first {evaluation.first:,} decisions: {mixture}")
-    return "\n".join(lines)
-
-
-def _cells(metric: MetricEvaluation, estimator: str) -> tuple[str, str]:
-    estimate = metric.estimates[estimator]
-    return f"{estimate.value:.5g}", f"{estimate.low:.5g} to {estimate.high:.5g}"
+    return "\n".join([format_table(heads, rows), *lines])
 
 
 LEGEND = """\
@@ -166,17 +168,3 @@ adaptive_dr  the same, with less weight where the log's probability is small
 worth        effective sample size: this many decisions of the target itself say as much
 carried      share of the target's traffic where the log could not have drawn its model; valued
              like the model's other decisions"""
-
-
-def _to_json(joined: JoinedLog, evaluations: list[Evaluation]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "models": list(joined.data.models),
-        "decisions": len(joined.data),
-        "logged": _logged(joined.data),
-        "broken_lines": joined.broken_lines,
-        "repeated": joined.repeated,
-        "unmatched": joined.unmatched,
-        "evaluations": [evaluation.to_json() for evaluation in evaluations],
-    }

@@ -9,34 +9,25 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict, get_ar
 import docstring_parser
 from cyclopts import Parameter
 
-from stageroute.config import CONFIDENCE_FAMILIES, SOLVERS
+from stageroute.checks import choices_of
 from stageroute.config.settings import ChangeTest
-from stageroute.datasets.streams import ARRIVAL_ORDERS, STREAM_ORDERS
+from stageroute.datasets.streams import ARRIVAL_ORDERS
 from stageroute.errors import InvalidInputError
 from stageroute.policies import CONTEXTUAL, POLICIES, RIVALS
-
-__all__ = ["OFF", "changes_of", "flag_of", "read_changes", "write_value"]
 
 OFF: Final = "off"
 """How the command line says None where a setting has that value."""
 
 
 class Form(NamedTuple):
-    """How a field looks on the command line where its type does not say it.
-
-    Attributes
-    ----------
-    hint : type
-        What the command line reads.
-    read : callable
-        Makes the field's value of that.
-    write : callable
-        The other way round, as words.
-    """
+    """How a field looks on the command line where its type does not say it."""
 
     hint: Any
+    """What the command line reads."""
     read: Callable[[Any], Any]
+    """Makes the field's value of that."""
     write: Callable[[Any], list[str]]
+    """The other way round, as words."""
 
 
 def _retirements(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
@@ -47,14 +38,7 @@ def _retirements(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
     return tuple((name, int(query)) for name, query in pairs)
 
 
-def _choice(choices: tuple[str, ...]) -> Form:
-    return Form(Literal[choices], lambda text: text, lambda value: [value])
-
-
 FORMS: Final[Mapping[str, Form]] = {
-    "family": _choice(CONFIDENCE_FAMILIES),
-    "order": _choice(STREAM_ORDERS),
-    "solver": _choice(SOLVERS),
     "use_prices": Form(
         Literal["known", "unknown"],
         lambda text: text == "known",
@@ -110,48 +94,36 @@ def changes_of(settings: object, *, without: Sequence[str] = (), show_defaults: 
         Whether help shows the values of `settings`.
     """
     cls = type(settings)
-    hints, meaning = get_type_hints(cls), _meanings(cls)
+    hints, choices = get_type_hints(cls), choices_of(cls)
+    meaning = {
+        name: " ".join((field.description or "").replace("`", "").split())
+        for base in reversed(cls.__mro__[:-1])
+        for field in docstring_parser.parse(inspect.getdoc(base) or "").params
+        for name in field.arg_name.split(", ")
+    }
     members = {}
-    for field in fields(cls):  # type: ignore[arg-type]
-        if not field.init or field.name in without:
+    for name in (field.name for field in fields(cls) if field.init):  # type: ignore[arg-type]
+        if name in without:
             continue
-        text, default = meaning[field.name], getattr(settings, field.name)
-        if field.name == "policies":
+        text, default = meaning[name], getattr(settings, name)
+        if name == "policies":
             text += f" Names: {', '.join([*POLICIES, *CONTEXTUAL, *RIVALS])}."
         if show_defaults and default not in (None, False, ()):
-            text += f" [default: {' '.join(write_value(field.name, default))}]"
-        members[field.name] = _option(field.name, hints[field.name], text, default)
+            text += f" [default: {' '.join(write_value(name, default))}]"
+        kind = Literal[choices[name]] if name in choices else hints[name]
+        kind = FORMS[name].hint if name in FORMS else kind
+        options: dict[str, Any] = {"name": flag_of(name), "help": text}
+        if default is False:
+            options["negative"] = ""
+        for number, what in ((int, "a whole number"), (float, "a number")):
+            if isinstance(kind, UnionType) and number in get_args(kind):
+                options["converter"] = _or_off(number, what)
+                break
+        members[name] = Annotated[kind, Parameter(**options)]
     return TypedDict(f"{cls.__name__}Changes", members, total=False)  # type: ignore[operator]
 
 
-def _meanings(cls: type) -> dict[str, str]:
-    """Return what the docstrings of a class and its bases say of each field."""
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__[:-1]):
-        for field in docstring_parser.parse(inspect.getdoc(base) or "").params:
-            for name in field.arg_name.split(", "):
-                found[name] = " ".join((field.description or "").replace("`", "").split())
-    return found
-
-
-def _option(name: str, hint: Any, text: str, default: object) -> Any:
-    known = FORMS.get(name)
-    kind = hint if known is None else known.hint
-    options: dict[str, Any] = {"name": flag_of(name), "help": text}
-    if default is False:
-        options["negative"] = ""
-    elif isinstance(kind, UnionType) and (number := _number(kind)) is not None:
-        options["converter"] = _or_off(number)
-    return Annotated[kind, Parameter(**options)]
-
-
-def _number(kind: UnionType) -> type[Any] | None:
-    return next((number for number in (int, float) if number in get_args(kind)), None)
-
-
-def _or_off(number: type[Any]) -> Callable[..., Any]:
-    what = "a whole number" if number is int else "a number"
-
+def _or_off(number: type[Any], what: str) -> Callable[..., Any]:
     def read(_: object, tokens: Sequence[Any]) -> Any:
         text = tokens[0].value
         try:
@@ -175,5 +147,4 @@ def write_value(name: str, value: Any) -> list[str]:
         return FORMS[name].write(value)
     if value is None:
         return [OFF]
-    values = value if isinstance(value, list | tuple) else [value]
-    return [str(each) for each in values]
+    return [str(each) for each in (value if isinstance(value, list | tuple) else [value])]

@@ -1,7 +1,7 @@
 """Where the results of a command go, and how far it is."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -9,9 +9,7 @@ from typing import Annotated, Protocol
 from cyclopts import Parameter
 
 from stageroute.errors import InvalidInputError
-from stageroute.files import STANDARD_OUTPUT
-
-__all__ = ["Json", "Progress", "check_writable", "say", "show_progress"]
+from stageroute.files import STANDARD_OUTPUT, write_json
 
 Json = Annotated[
     Path | None,
@@ -28,9 +26,11 @@ def check_writable(*paths: Path | None) -> None:
             raise InvalidInputError(f"{path}: there is no folder {path.parent}")
 
 
-def say(text: str, json: Path | None = None) -> None:
-    """Print for people: to standard error where JSON goes to standard output."""
+def say(text: str, json: Path | None = None, values: Callable[[], object] | None = None) -> None:
+    """Print for people: to standard error where JSON, the `values`, goes to standard output."""
     print(text, file=sys.stderr if json == STANDARD_OUTPUT else sys.stdout)
+    if json is not None and values is not None:
+        write_json(json, values())
 
 
 class Progress(Protocol):

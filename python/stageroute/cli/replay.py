@@ -18,8 +18,6 @@ from stageroute.replay import replay as replay_stream
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["replay"]
-
 USUALLY: Final = StreamOptions()
 
 

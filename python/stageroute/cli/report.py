@@ -11,8 +11,6 @@ from stageroute.lab.page.settings import settings_rows
 from stageroute.lab.results import STUDY, StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 
-__all__ = ["report", "result_folders"]
-
 
 def report(*results: Path, out: Path) -> int:
     """Write one page with what studies found; it needs no other file and loads nothing.

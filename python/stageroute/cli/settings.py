@@ -16,8 +16,6 @@ from stageroute.lab.results import StudyResults
 from stageroute.lab.study import Study, StudySettings
 from stageroute.workloads import BuiltIn, TableFile, Workload, parse_workload
 
-__all__ = ["NOTHING", "StreamOptions", "StudyOptions", "command_line", "settings_of", "workload_of"]
-
 if TYPE_CHECKING:
     Comparison = dict[str, Any]
     Length = dict[str, Any]

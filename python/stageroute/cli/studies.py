@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from stageroute.cli.app import EXIT_INTERRUPTED
 from stageroute.cli.output import Json, check_writable, say, show_progress
 from stageroute.cli.settings import NOTHING, StudyOptions
-from stageroute.files import write_json
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
 from stageroute.lab.page.picture import save_plot
@@ -18,8 +17,6 @@ from stageroute.lab.studies import STUDIES
 from stageroute.lab.studies.scenarios import ScenarioSettings
 from stageroute.lab.study import Study, StudySettings, run_study
 from stageroute.lab.text import settings_text, to_markdown, to_text
-
-__all__ = ["bench", "scenarios", "study"]
 
 
 @Parameter(name="*", group="Running")
@@ -136,15 +133,13 @@ def _run(study: Study, settings: StudySettings, out: Path | None, running: Runni
         )
         return EXIT_INTERRUPTED
     summary = study.summarise(results)
-    say(f"{settings_text(results)}\n\n{to_text(summary)}", running.json)
+    say(f"{settings_text(results)}\n\n{to_text(summary)}", running.json, results.to_json)
     if running.markdown is not None:
         running.markdown.write_text(to_markdown(summary), encoding="utf-8")
     if running.figures is not None:
         write_figures(running.figures, results)
     if running.plot is not None:
         save_plot(summary, running.plot)
-    if running.json is not None:
-        write_json(running.json, results.to_json())
     if finished < total:
         print(f"stageroute: interrupted after {finished} of {total} episodes", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from stageroute.checks import check_fields, number_in, require, whole_in
+from stageroute.checks import check_fields, number_in, one_of, require, whole_in
 
 if TYPE_CHECKING:
     from stageroute.config.models import Model
@@ -55,7 +55,7 @@ class Confidence:
         If a field breaks its rule.
     """
 
-    family: str = "bernstein"
+    family: Annotated[str, one_of(CONFIDENCE_FAMILIES)] = "bernstein"
     # These three are filled in below.
     gamma: Annotated[float, number_in("(0, inf)")] = None  # type: ignore[assignment]
     growth: Annotated[float, number_in("[0, inf)")] = None  # type: ignore[assignment]
@@ -66,9 +66,7 @@ class Confidence:
     cost_ceiling: Annotated[float | None, number_in("(0, inf)", "USD per query")] = None
 
     def __post_init__(self) -> None:
-        rule = f"must be one of {', '.join(CONFIDENCE_FAMILIES)}"
-        require(self.family in CONFIDENCE_FAMILIES, "confidence family", self.family, rule)
-        for field, default in FAMILY_DEFAULTS[self.family].items():
+        for field, default in FAMILY_DEFAULTS.get(self.family, {}).items():
             if getattr(self, field) is None:
                 object.__setattr__(self, field, default)
         check_fields(self)

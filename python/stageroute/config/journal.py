@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-from stageroute.checks import check_fields, number_in, require_one_of, whole_in
-
-DURABILITIES: Final = ("process", "disk")
+from stageroute.checks import check_fields, number_in, one_of, whole_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class JournalSettings:
     """
 
     path: str | Path
-    durability: str = "process"
+    durability: Annotated[str, one_of(("process", "disk"))] = "process"
     commit_seconds: Annotated[float, number_in("(0, 5]", "seconds")] = 0.05
     # A batch is one value of the database, which holds values of up to a billion bytes.
     tail_bytes: Annotated[int, whole_in("[2**12, 2**28]")] = 1 << 24
@@ -49,4 +47,3 @@ class JournalSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_one_of("durability", self.durability, DURABILITIES)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Required, Self, TypedDict, Unpack
 import numpy as np
 
 from stageroute._core import FACTS
-from stageroute.checks import check_fields, number_in, require, require_one_of, whole_in
+from stageroute.checks import check_fields, number_in, one_of, require, require_one_of, whole_in
 from stageroute.config.confidence import Confidence
 from stageroute.config.fleet import Fleet
 from stageroute.config.models import Model
@@ -92,13 +92,13 @@ class RouterSettings:
     failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
     health: Health = field(default_factory=Health)
     fleet: Fleet = field(default_factory=Fleet)
-    on_lost_slot: str = "leave_empty"
+    on_lost_slot: Annotated[str, one_of(("leave_empty", "redeploy"))] = "leave_empty"
     stage_queries: Annotated[int | None, whole_in("[1, inf)")] = None
     stage_seconds: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
     open_decisions: Annotated[int, whole_in("[1, inf)")] = 65_536
     max_age: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
     time_limit: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
-    solver: str = "highs"
+    solver: Annotated[str, one_of(SOLVERS)] = "highs"
     seed: Annotated[int, whole_in("[0, 2**64)")] = field(default_factory=_random_seed)
 
     def __post_init__(self) -> None:
@@ -106,8 +106,6 @@ class RouterSettings:
         ok = self.stage_seconds is None or self.stage_queries is None
         rule = "cannot be combined with stage_queries: choose one of them"
         require(ok, "stage_seconds", self.stage_seconds, rule)
-        require_one_of("on_lost_slot", self.on_lost_slot, ("leave_empty", "redeploy"))
-        require_one_of("solver", self.solver, SOLVERS)
         for name, kind in PARTS.items():
             value = getattr(self, name)
             require(isinstance(value, kind), name, value, f"must be a {kind.__name__}")
@@ -173,13 +171,7 @@ PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fle
 
 
 def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
-    """Make settings from what `asdict` gave, through JSON.
-
-    Raises
-    ------
-    InvalidInputError
-        If that is not what is stored.
-    """
+    """Make settings from what `asdict` gave, through JSON."""
     values = dict(stored)
     try:
         drift, test = values["drift"], values["drift"]["change_test"]

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 from stageroute._core import FACTS
-from stageroute.checks import check_fields, number_in, require, require_one_of, whole_in
+from stageroute.checks import check_fields, number_in, one_of, require, whole_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,11 @@ class HardLimit:
     """
 
     usd: Annotated[float, number_in("(0, 1e9]", "USD")]
-    per: str
-    at_limit: str = "cheapest"
+    per: Annotated[str, one_of(FACTS["periods"])]
+    at_limit: Annotated[str, one_of(FACTS["at_limit"])] = "cheapest"
 
     def __post_init__(self) -> None:
-        check_fields(self, " of a hard limit")
-        require_one_of("per", self.per, FACTS["periods"])
-        require_one_of("at_limit", self.at_limit, FACTS["at_limit"])
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,11 @@ class FailureEffect:
     """
 
     reward: Annotated[float | None, number_in("[0, 1]")]
-    charge: str
-    health: str
+    charge: Annotated[str, one_of(FACTS["charges"])]
+    health: Annotated[str, one_of(FACTS["strikes"])]
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require_one_of("charge", self.charge, FACTS["charges"])
-        require_one_of("health", self.health, FACTS["strikes"])
 
 
 FAILURES: Final = {reason: FailureEffect(**effect) for reason, effect in FACTS["failures"].items()}

@@ -84,13 +84,7 @@ def name_constraints(
     previous: Sequence[int] | None,
     max_deployed: int | None,
 ) -> NamedConstraints:
-    """Name the constraints of a problem over `size` arms; None for any number of live arms.
-
-    Raises
-    ------
-    InvalidInputError
-        If an array has another length than `size`, or there is no arm of an index.
-    """
+    """Name the constraints of a problem over `size` arms; None for any number of live arms."""
     asked = constraints
     asked.check_size(size)
     labels = asked.names or tuple(map(str, range(size)))
@@ -140,12 +134,8 @@ def reasons(
 ) -> tuple[tuple[str, ...], ...]:
     """For each arm, the constraints that keep it live, or keep it from being live.
 
-    Returns
-    -------
-    tuple of tuples of str
-        For an arm in `deployed`: what would be broken if it alone were stopped. For another:
-        what would be broken if it were started as well. Where that is nothing, the estimates
-        or the budget decided.
+    Those that would be broken if an arm of `deployed` alone were stopped, or another were started
+    as well. Where that is nothing, the estimates or the budget decided.
     """
     named = name_constraints(constraints, size, previous, None)
     arms = np.array(sorted(deployed), dtype=np.intp)
@@ -155,17 +145,7 @@ def reasons(
 def find_conflict(named: NamedConstraints, time_limit: float | None) -> DeploymentConflictError:
     """Name constraints that together allow no set, while any one less would: a deletion filter.
 
-    Parameters
-    ----------
-    named : NamedConstraints
-        Which allow no set, says the solver.
-    time_limit : float or None
-        Seconds that it may take.
-
-    Raises
-    ------
-    SolverError
-        If that is too little, or if some set is allowed.
+    A `SolverError` says that it took longer than `time_limit` seconds, or that some set is allowed.
     """
     end = None if time_limit is None else time.monotonic() + time_limit
 

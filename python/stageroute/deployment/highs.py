@@ -49,50 +49,6 @@ ROUNDING: Final = 1e-6
 """In grains: what division adds to or takes from a whole number of them."""
 
 
-class HighsSolver:
-    """HiGHS as a solver of sets for one problem, with what time it may still take.
-
-    Parameters
-    ----------
-    data : Data
-    asked : CoreConstraints
-    previous : sequence of int or None
-        A set to start from, if it is allowed. Indices of no arm are passed over.
-    time_limit : float or None
-        Seconds, over all its runs.
-    """
-
-    def __init__(
-        self,
-        data: Data,
-        asked: "CoreConstraints",
-        previous: Sequence[int] | None,
-        time_limit: float | None,
-    ) -> None:
-        self._data, self._asked = data, asked
-        self._previous = existing_arms(previous, np.size(data[0]))
-        self._time_left = None if time_limit is None else float(time_limit)
-
-    def __call__(self, goal: str, is_constrained: bool) -> list[int] | None:  # noqa: FBT001
-        """Choose the allowed set that is "best", "cheapest" or "largest"; None if there is none.
-
-        Raises
-        ------
-        SolverError
-            If HiGHS stopped without a proven optimum.
-        """
-        asked = self._asked
-        if not is_constrained:
-            size = np.size(self._data[0])
-            asked = name_constraints(DeploymentConstraints(), size, None, None).for_core()
-        problem = _SetProblem(self._data, asked, goal)
-        run = _Run(problem, self._time_left)
-        run.start_from(self._previous)
-        chosen = run.first_exact()
-        self._time_left = run.time_left
-        return chosen
-
-
 class _SetProblem:
     """A problem as arrays, and what a goal makes of it."""
 
@@ -204,20 +160,48 @@ class _SetProblem:
         return None
 
 
-class _Run:
-    """HiGHS on one problem."""
+class HighsSolver:
+    """HiGHS as a solver of sets for one problem; `time_limit` is for all its runs together.
 
-    def __init__(self, problem: _SetProblem, time_left: float | None) -> None:
-        self.time_left = time_left
-        self._problem = problem
-        self._highs = highspy.Highs()
+    It starts from the `previous` set, if that is allowed. Indices of no arm are passed over.
+    """
+
+    _problem: "_SetProblem"
+    _highs: Any
+
+    def __init__(
+        self,
+        data: Data,
+        asked: "CoreConstraints",
+        previous: Sequence[int] | None,
+        time_limit: float | None,
+    ) -> None:
+        self._data, self._asked = data, asked
+        self._previous = existing_arms(previous, np.size(data[0]))
+        self._time_left = None if time_limit is None else float(time_limit)
+
+    def __call__(self, goal: str, is_constrained: bool) -> list[int] | None:  # noqa: FBT001
+        """Choose the allowed set that is "best", "cheapest" or "largest"; None if there is none.
+
+        Raises
+        ------
+        SolverError
+            If HiGHS stopped without a proven optimum.
+        """
+        asked = self._asked
+        if not is_constrained:
+            size = np.size(self._data[0])
+            asked = name_constraints(DeploymentConstraints(), size, None, None).for_core()
+        self._problem, self._highs = _SetProblem(self._data, asked, goal), highspy.Highs()
         self._highs.setOptionValue("output_flag", False)  # noqa: FBT003
         self._highs.setOptionValue("mip_rel_gap", 0.0)
         # Far below the differences that decide between two sets; HiGHS's default is 1e-6.
         self._highs.setOptionValue("mip_abs_gap", 1e-12)
-        self._check(self._highs.passModel(problem.mip()), "passModel")
+        self._check(self._highs.passModel(self._problem.mip()), "passModel")
+        self._start_from(self._previous)
+        return self._first_exact()
 
-    def start_from(self, arms: Arms) -> None:
+    def _start_from(self, arms: Arms) -> None:
         """Give HiGHS a set to start from, where it is one that may be live."""
         problem = self._problem
         mixture = problem.mixture(arms)
@@ -230,7 +214,7 @@ class _Run:
         solution.col_value = np.concatenate([weights, live, present]).tolist()
         self._highs.setSolution(solution)
 
-    def first_exact(self) -> list[int] | None:
+    def _first_exact(self) -> list[int] | None:
         """Solve, and cut off what is feasible within HiGHS's tolerance only."""
         problem = self._problem
         for _ in range(MAX_CUTS):
@@ -281,12 +265,12 @@ class _Run:
         )
 
     def _run(self) -> tuple[Any, Any]:
-        if self.time_left is not None:
-            self._highs.setOptionValue("time_limit", self.time_left)
+        if self._time_left is not None:
+            self._highs.setOptionValue("time_limit", self._time_left)
         before = self._highs.getRunTime()
         status = self._highs.run()
-        if self.time_left is not None:
-            self.time_left = max(self.time_left - (self._highs.getRunTime() - before), 0.0)
+        if self._time_left is not None:
+            self._time_left = max(self._time_left - (self._highs.getRunTime() - before), 0.0)
         return status, self._highs.getModelStatus()
 
     @staticmethod

@@ -125,26 +125,10 @@ def make_plan(
     stage: int,
     stage_queries: float,
 ) -> StagePlan:
-    """Choose the live set of the next stage.
+    """Choose the live set of the next stage: see `StageRouter.plan_stage`.
 
-    Parameters
-    ----------
-    settings : RouterSettings
-    planning : dict of arrays
-        Candidates, their estimates and shares, from the core.
-    models : sequence of Model
-        All models, by arm.
-    live : collection of int
-        The arms that are live now.
-    stage : int
-        The stage that is running.
-    stage_queries : float
-        How many queries the next stage is expected to have.
-
-    Raises
-    ------
-    NoModelError, DeploymentConflictError, SolverError
-        As `StageRouter.plan_stage`.
+    `models` are all of them, by arm, `live` the arms of now, `stage` is the one that is running and
+    `stage_queries` what the next one is expected to have.
     """
     arms = planning["arms"].tolist()
     if not arms:

@@ -57,30 +57,15 @@ class Journal:
     def open(cls, settings: JournalSettings, fingerprint: str) -> tuple[Self, Recovered]:
         """Open a journal, or make a new one; return it, and what it held.
 
-        Parameters
-        ----------
-        settings : JournalSettings
-        fingerprint : str
-            Says for which configuration the records are; a journal of another one is refused.
-
-        Raises
-        ------
-        JournalLockedError
-            If it is open already.
-        JournalError
-            If the files cannot be read or written.
-        SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
-            If the journal cannot be used. Not a byte of its files was changed then.
+        A journal of another fingerprint is refused; errors are those of `StageRouter`. Not a byte
+        of the files has changed after one.
         """
         store, tail, recovered = recover(settings, fingerprint)
         return cls(store, tail, settings), recovered
 
     @property
     def last_error(self) -> Exception | None:
-        """Why records are not being committed, or not compacted; None while all is well.
-
-        Records are taken for as long as the tail has room for them.
-        """
+        """Why records are not committed, or not compacted, which it keeps trying; None if well."""
         return self._last_error
 
     @property

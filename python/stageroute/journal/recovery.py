@@ -27,14 +27,12 @@ class TornTail(NamedTuple):
 class Recovered:
     """What a journal held when it was opened.
 
-    Parameters
+    Attributes
     ----------
     snapshot : bytes or None
         The state before record `first_seq`; None for that of a new router.
-    first_seq : int
-        Number of the first record to apply to it.
     batches : tuple of bytes
-        The records; see `records`.
+        The records from `first_seq` on; see `records`.
     torn : TornTail or None
         The record behind them, if one was not complete: it was never acknowledged, or the power
         was cut.

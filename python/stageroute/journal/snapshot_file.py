@@ -45,14 +45,7 @@ def dumps(header: Mapping[str, Any], body: bytes) -> bytes:
 def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     """Return what was said of the body, with the fields that `dumps` added, and the body.
 
-    Messages name it by its `source`.
-
-    Raises
-    ------
-    SnapshotVersionError
-        If a later release wrote it.
-    SnapshotCorruptError
-        If it is damaged, cut short, or no snapshot.
+    A `SnapshotVersionError` or `SnapshotCorruptError` names where it comes from, its `source`.
     """
     magic, *lines = data.split(b"\n", 3)
     if magic != MAGIC:

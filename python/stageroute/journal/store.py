@@ -54,37 +54,15 @@ DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite
 class JournalStore:
     """An open database, locked for as long; one thread at a time, and `load` first of all.
 
-    Parameters
-    ----------
-    path : Path
-        The file; made if there is none.
-    fingerprint : str
-        Says which configuration the records are for.
-    durability : str
-        As `JournalSettings` has it.
-    may_create : bool
-        Whether an empty or missing file is a new journal, and not one that was lost.
-
-    Attributes
-    ----------
-    identity : bytes
-        Shared with the tail.
-    has_tail : bool
-        Whether the tail was made.
-    committed : Position
-        Where the first record begins that is not in here.
-    batch_bytes : int
-        Bytes that batches take.
-    snapshot_bytes : int or None
-        Bytes of the snapshot, if there is one.
+    With `may_create`, an empty or missing file is a new journal, and not one that was lost.
     """
 
     def __init__(self, path: Path, fingerprint: str, durability: str, *, may_create: bool) -> None:
         self.path = path
         self._fingerprint = fingerprint
-        self.identity = b""
+        self.identity = b""  # shared with the tail
         self.has_tail = False
-        self.committed: Position = (1, 0)
+        self.committed: Position = (1, 0)  # where the first record begins that is not in here
         self.batch_bytes = 0
         self.snapshot_bytes: int | None = None
         is_on_disk = durability == "disk"
@@ -108,13 +86,7 @@ class JournalStore:
                 raise
 
     def load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
-        """Read everything, and refuse what is not exactly as it was written.
-
-        Returns
-        -------
-        snapshot, first_seq, batches
-            As in `Recovered`, without what the tail holds.
-        """
+        """Read what `Recovered` holds but for the tail; refuse what is not as it was written."""
         with _errors_of(self.path):
             return self._load()
 

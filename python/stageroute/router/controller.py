@@ -9,19 +9,11 @@ from stageroute._core import Signal
 
 
 class StageController:
-    """Calls a method whenever a signal is raised, or a time has passed, from a thread of its own.
+    """Calls a method whenever a signal is raised, or `seconds` have passed, from its own thread.
 
-    The thread does not keep the method's object alive.
-
-    Parameters
-    ----------
-    method : bound method
-        Called with whether it was signalled, and not by the clock; must not raise. Signals that
-        come during a call are one more call.
-    signal : Signal
-        Nobody else waits for it.
-    seconds : float or None
-        Time between two calls, above 0; None to call on signals only.
+    The thread does not keep the method's object alive. The method is told whether it was signalled,
+    and not called by the clock; it must not raise. Signals that come during a call are one more.
+    Nobody else waits for the signal.
     """
 
     def __init__(

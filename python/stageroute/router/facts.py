@@ -6,10 +6,8 @@ since; each command carries, as a note, what it changes of the facade's facts.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from stageroute.checks import require
@@ -27,39 +25,24 @@ FINGERPRINT: Final = f"a router's state of version {STATE_VERSION}"
 
 @dataclass(slots=True)
 class Facts:
-    """What the facade knows beside the core.
+    """What the facade knows beside the core: models by arm, the live set from the first stage on.
 
-    Attributes
-    ----------
-    settings : RouterSettings
-    models : list of Model
-        By arm.
-    deployment : Deployment or None
-        The live set, from the first stage on.
-    failed_stages : int
-    first_budget : float
-        The budget that the router was made with; `settings` has the present one.
+    `first_budget` is the budget that the router was made with; `settings` has the present one.
     """
 
     settings: RouterSettings
     models: list[Model]
     deployment: Deployment | None = None
     failed_stages: int = 0
-    first_budget: float = math.nan
+    first_budget: float | None = None
 
     def __post_init__(self) -> None:
-        if math.isnan(self.first_budget):
+        if self.first_budget is None:
             self.first_budget = float(self.settings.budget)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
-        """Read what `asdict` gave, through JSON.
-
-        Raises
-        ------
-        SnapshotCorruptError
-            If it is something else.
-        """
+        """Read what `asdict` gave, through JSON; anything else is a `SnapshotCorruptError`."""
         try:
             live = stored["deployment"]
             return cls(
@@ -73,13 +56,7 @@ class Facts:
             raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
 
     def apply(self, note: bytes) -> Model | None:
-        """Take over what the note of a command says, but for a model, which is returned.
-
-        Raises
-        ------
-        SnapshotCorruptError
-            If the note cannot be read.
-        """
+        """Take over what the note of a command says, but for a model, which is returned."""
         if not note:
             return None
         try:
@@ -104,19 +81,8 @@ def header(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"fingerprint": FINGERPRINT, "facts": _as_json(facts)}
 
 
-def load(path: str | Path) -> tuple[Facts, bytes]:
-    """Read a snapshot from a file; see `decode`."""
-    return decode(Path(path).read_bytes(), str(path))
-
-
 def decode(data: bytes, source: str) -> tuple[Facts, bytes]:
-    """Read facts and state from a snapshot.
-
-    Raises
-    ------
-    SnapshotVersionError, SnapshotMismatchError, SnapshotCorruptError
-        If it cannot be used.
-    """
+    """Read facts and state from a snapshot; a `SnapshotError` names its source."""
     header, state = snapshot_file.loads(data, source)
     snapshot_file.require_fingerprint(source, FINGERPRINT, header.get("fingerprint"))
     return Facts.from_json(header.get("facts", {})), state

@@ -135,7 +135,7 @@ class StageRouter(Models, Stages, Memory):
         OSError
             If it cannot be read.
         """
-        facts, state = formats.load(path)
+        facts, state = formats.decode(Path(path).read_bytes(), str(path))
         formats.require_settings(str(path), facts, settings)
         around = Surroundings(controller, start_models, decision_log, clock)
         around.check(facts.settings)

@@ -3,7 +3,6 @@
 import logging
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Literal
 
 from stageroute.deployment.plan import StagePlan, make_plan
@@ -149,7 +148,12 @@ class Stages(Part):
         elif ends_by_itself:
             # A strong one would be a cycle through the native half, which nothing collects.
             method = weakref.WeakMethod(self._end_stage_inline)
-            self._control.call_when_due(partial(_call, method))
+
+            def end_stage() -> None:
+                if (bound := method()) is not None:
+                    bound()
+
+            self._control.call_when_due(end_stage)
 
     def _stop_stages(self) -> None:
         if self._controller is not None:
@@ -220,10 +224,3 @@ class Stages(Part):
             if since:
                 logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
             self._infeasible_before[status] = counters[status]
-
-
-def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    """Call a method whose object may be gone."""
-    bound = method()
-    if bound is not None:
-        bound()
