@@ -1,29 +1,89 @@
-"""A journaled router under load, in a process that is there to be killed."""
+"""A journaled router under load, in processes that are there to be killed.
 
+They are forked from a server that has imported everything once, so that a start costs milliseconds
+and not half a second of imports. Forking is sound here, because the server has one thread and has
+opened nothing: no router, journal, database or solver, so that no lock is copied while another
+thread holds it, and no file lock or mapping is shared. Each process checks that.
+"""
+
+import functools
 import json
+import logging
+import multiprocessing
+import os
 import random
+import signal
+import sys
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+from unittest.mock import patch
 
-from killed_processes import report
 from stageroute import FailureEffect, Health, JournalSettings, Model, Price, StageRouter, Tokens
 from stageroute.errors import AlreadyObservedError, JournalFullError
 
+IMPORTED: Final = ["crash_child", "pytest"]
+FORKS: Final = multiprocessing.get_context("forkserver")
+
 WORKERS: Final = 3
 OPEN_DECISIONS: Final = 4096
-PRICED: Final = ("p0", "p1")
+STEADY, CHANGING = PRICED = ("p0", "p1")
+"""Models with prices: one that stays, and one that changes."""
 
 CENT: Final = 2.0**-20
 """Bills are whole multiples of powers of two, so that their sum is exact in any order."""
 
 BILL_PER_TOKEN: Final = 2.0**-26
 """What a token costs at a price level of 1, USD."""
+
+
+def run_and_kill(delay: float, work: Callable[..., object], *arguments: object) -> list[str]:
+    """Let a process work for `delay` seconds; return the lines that it had reported by then."""
+    start_server()
+    reader, writer = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=begin, args=(writer, work, *arguments))
+    process.start()
+    writer.close()
+    timer = threading.Timer(delay, process.kill)
+    timer.start()
+    with open(reader.fileno(), "rb", closefd=False) as pipe:  # a descriptor
+        reported = pipe.read()
+    timer.join()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, reported[-3000:].decode()
+    assert reported.endswith(b"\n") or not reported
+    return reported.decode().splitlines()
+
+
+def report(line: str) -> None:
+    """Write a line in one go: a pipe takes a short one whole or not at all."""
+    os.write(1, f"{line}\n".encode())
+
+
+@functools.cache
+def start_server() -> None:
+    """Start the server, whose only thread is to be its own."""
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with patch.dict(os.environ, one_thread | {"PYTHONPATH": os.pathsep.join(sys.path)}):
+        forkserver.set_forkserver_preload(IMPORTED)
+        forkserver.ensure_running()
+
+
+def begin(pipe: Connection, work: Callable[..., object], *arguments: object) -> None:
+    """Begin to work in the new process, whose reports go to the pipe."""
+    threads = Path(f"/proc/{os.getppid()}/task")
+    assert not threads.exists() or len(list(threads.iterdir())) == 1, "a library has threads"
+    os.dup2(pipe.fileno(), 1)
+    pipe.close()
+    logging.getLogger("stageroute").addHandler(logging.NullHandler())
+    work(*arguments)
 
 
 def price(level: int) -> Price:
@@ -51,14 +111,6 @@ def open_router(path: Path) -> StageRouter:
     )
 
 
-class Pending(NamedTuple):
-    """A decision that waits for feedback."""
-
-    id: int
-    level: int | None
-    """Price level under which it was made, where that is sure and the model has a price."""
-
-
 class Load:
     """Calls a router from several threads and reports each call before and after."""
 
@@ -71,15 +123,6 @@ class Load:
         report(json.dumps([">", "admin", ["open"]]))
         self.router = open_router(path)
         report(json.dumps(["<", "admin", None]))
-        self.levels = {
-            model.name: round(model.price.input / price(1).input)
-            for model in self.router.models
-            if model.price is not None
-        }
-        # Changes of a price that have begun, and that are done: where both are the same before and
-        # after a decision, its price is known.
-        self.begun = dict.fromkeys(PRICED, 0)
-        self.done = dict.fromkeys(PRICED, 0)
 
     def call(self, thread: object, what: Sequence[object], call: Callable[[], object]) -> bool:
         """Report a call, make it, report what came of it, if that is plain."""
@@ -110,7 +153,7 @@ class Load:
     def work(self, thread: int) -> None:
         """Route, and give feedback of all kinds, at once and late."""
         generator = random.Random(f"{self.seed} {thread}")
-        waiting: deque[Pending] = deque()
+        waiting: deque[tuple[int, str]] = deque()
         for number in self.late[thread::WORKERS]:
             self.observe(thread, number, reward=0.5)
         while True:
@@ -118,16 +161,13 @@ class Load:
             if len(waiting) > generator.randrange(60):
                 self.give_feedback(thread, waiting, generator)
 
-    def route(self, thread: int, waiting: deque[Pending]) -> None:
-        """Make a decision; what it was made at is known unless a price changed meanwhile."""
-        before, levels = dict(self.begun), dict(self.levels)
-        is_calm = before == self.done
+    def route(self, thread: int, waiting: deque[tuple[int, str]]) -> None:
+        """Make a decision."""
 
         def decide() -> tuple[int, str]:
             decision = self.router.route()
-            is_sure = is_calm and before == self.begun and decision.model in PRICED
-            waiting.append(Pending(decision.id, levels[decision.model] if is_sure else None))
-            return decision.id, decision.model
+            waiting.append((decision.id, decision.model))
+            return waiting[-1]
 
         self.call(thread, ["route"], decide)
 
@@ -136,17 +176,19 @@ class Load:
         what = ["observe", [(number, feedback)]]
         return self.call(thread, what, partial(self.router.observe, number, **feedback))  # type: ignore[arg-type]
 
-    def give_feedback(self, thread: int, waiting: deque[Pending], generator: random.Random) -> None:
+    def give_feedback(
+        self, thread: int, waiting: deque[tuple[int, str]], generator: random.Random
+    ) -> None:
         """Report an outcome of the oldest decision, or two halves of it, or a batch."""
         router = self.router
-        number, level = waiting.popleft()
+        number, model = waiting.popleft()
         cost = generator.randrange(2000) * CENT
         kind = generator.choices(
             ["both", "apart", "cost", "reward", "error", "refusal", "timeout", "again", "many"],
             [30, 20, 8, 8, 5, 5, 5, 10, 9],
         )[0]
         if kind == "many":
-            batch = [number, *(waiting.popleft().id for _ in range(min(5, len(waiting))))]
+            batch = [number, *(waiting.popleft()[0] for _ in range(min(5, len(waiting))))]
             costs = [generator.randrange(2000) * CENT for _ in batch]
             given = [(k, {"cost": c}) for k, c in zip(batch, costs, strict=True)]
             many = partial(router.observe_many, batch, costs=costs)
@@ -157,9 +199,9 @@ class Load:
             counted = {"reward": 0.0} if kind == "refusal" else {"cost": bill or 0.0}
             fail = partial(router.fail, number, kind, cost=bill)
             self.call(thread, ["fail", [(number, counted)], kind], fail)
-        elif kind == "cost" and level is not None:
+        elif kind == "cost" and model == STEADY:
             tokens = Tokens(generator.randrange(4000), generator.randrange(4000))
-            bill = (tokens.input + tokens.output) * level * BILL_PER_TOKEN
+            bill = (tokens.input + tokens.output) * BILL_PER_TOKEN
             what = ["observe", [(number, {"cost": bill})]]
             self.call(thread, what, partial(router.observe, number, tokens=tokens))
         elif kind == "both":
@@ -192,7 +234,9 @@ class Load:
             kinds = ["price", "budget", "stage", "add", "retire"]
             kind = generator.choices(kinds, [4, 3, 3, 1, 1])[0]
             if kind == "price":
-                self.change_price(thread, generator.choice(PRICED), generator.randrange(1, 9))
+                level = generator.randrange(1, 9)
+                change = partial(router.update_model, CHANGING, price=price(level))
+                self.call(thread, ["price", CHANGING, level], change)
             elif kind == "budget":
                 budget = generator.randrange(1, 3000) * CENT
                 self.call(thread, ["budget", budget], partial(router.set_budget, budget))
@@ -207,17 +251,6 @@ class Load:
                 if self.call(thread, ["retire", name], partial(router.retire_model, name)):
                     del added[0]
             time.sleep(generator.uniform(0.0, 0.006))
-
-    def change_price(self, thread: str, name: str, level: int) -> None:
-        """Change a price, so that other threads can tell at which one they decide."""
-        self.begun[name] += 1
-
-        def change() -> None:
-            self.router.update_model(name, price=price(level))
-            self.levels[name] = level
-
-        self.call(thread, ["price", name, level], change)
-        self.done[name] += 1
 
     def advance(self) -> tuple[int, tuple[str, ...]]:
         """End the stage."""

@@ -27,9 +27,6 @@ from stageroute import (
 from stageroute.errors import StageRouteError
 from stageroute.journal.store import JournalStore
 
-SMALL: Final = {"commit_seconds": 0.002, "compact_bytes": 1 << 15}
-"""A journal that is compacted all the time."""
-
 MODELS: Final = (
     Model("small", 0.6, price=Price(0.2, 0.4), expected_tokens=Tokens(800, 300), max_tokens=8000),
     Model("middle", 0.6, max_cost=0.02, requests_per_minute=900, max_concurrent=12),
@@ -81,7 +78,7 @@ class World:
         return StageRouter(**(settings | changes))
 
     def drive(self, router: StageRouter, queries: int) -> list[Any]:
-        """Let so many queries happen; return everything that can be seen of it."""
+        """Let queries happen; return everything that can be seen of them."""
         seen: list[Any] = []
         for _ in range(queries):
             # Rushes, and pauses in which windows end, cool-downs pass and decisions grow old.
@@ -199,9 +196,9 @@ def everything(router: StageRouter) -> list[Any]:
     ]
 
 
-def small_journal(path: Path, **changes: Any) -> JournalSettings:
+def small_journal(path: Path) -> JournalSettings:
     """Return settings of a journal that is compacted all the time."""
-    return JournalSettings(path, **(SMALL | changes))
+    return JournalSettings(path, commit_seconds=0.002, compact_bytes=1 << 15)
 
 
 @contextmanager

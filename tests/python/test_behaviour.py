@@ -1,36 +1,34 @@
 """The paper's behaviour, on the built-in data set, over seeds."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stageroute import Confidence
+from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
 from stageroute.lab.episodes import Episode, Record, run_episode
+from stageroute.lab.figures import read_figures
+from stageroute.lab.studies.quality import Quality
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.replay.metrics import measure
 from stageroute.workloads import BuiltIn
 
 SEEDS = tuple(range(8))
-
-
-def run(policy: str, limits: Limits, **shape: int) -> list[Record]:
-    """Runs over all seeds, all models from the start."""
-    workload = BuiltIn(num_initial=11)
-    queries, stages = shape.get("num_queries", 36_497), shape.get("num_stages", 33)
-    return [
-        run_episode(Episode(workload, policy, limits, queries, stages, seed))[0] for seed in SEEDS
-    ]
+LIMITS = Limits(0.001)
 
 
 @cache
-def records(policy: str, num_queries: int = 36_497) -> list[Record]:
-    """Runs at b = 0.001, K = T^(1/3)."""
-    stages = round(num_queries ** (1 / 3))
-    return run(policy, Limits(0.001), num_queries=num_queries, num_stages=stages)
+def records(policy: str, queries: int = 36_497, limits: Limits = LIMITS) -> list[Record]:
+    """Runs over all seeds, all models from the start, K = T^(1/3)."""
+    workload, stages = BuiltIn(num_initial=11), round(queries ** (1 / 3))
+    return [
+        run_episode(Episode(workload, policy, limits, queries, stages, seed))[0] for seed in SEEDS
+    ]
 
 
 def test_stageroute_beats_greedy_and_uniform_on_every_seed() -> None:
@@ -56,7 +54,7 @@ def test_the_budget_is_held() -> None:
 
 
 def test_pacing_is_what_holds_it() -> None:
-    unpaced = run("stageroute", Limits(budget=0.0003, pacing_horizon=None))
+    unpaced = records("stageroute", limits=Limits(budget=0.0003, pacing_horizon=None))
     assert np.mean([record.spend for record in unpaced]) > 1.02
 
 
@@ -97,3 +95,24 @@ def test_the_surrogate_of_routerbench(surrogate: OutcomeTable) -> None:
         spend.append(metrics.spend)
     assert np.median(regret) < 0.01
     assert max(spend) <= 1.005
+
+
+@pytest.mark.slow
+def test_decisions_have_not_got_worse(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If this fails, the text says what got worse. Where that is meant, `make baseline`."""
+    pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
+    baseline = root / "tests" / "baselines" / "quality.json"
+    # It is small, and of the present study.
+    assert baseline.stat().st_size < 16_000
+    episodes = Quality().episodes(Quality().settings())
+    assert sum(map(len, read_figures(baseline).rows.values())) == len(episodes) == 192
+    arguments = ["study", "quality", "--workers", "2", "--no-progress", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    status = main(["compare", str(baseline), str(tmp_path)])
+    text = capsys.readouterr().out
+    assert status == 0, text
+    assert "72 comparisons: 0 worse" in text
+    assert "Only before" not in text

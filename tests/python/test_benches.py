@@ -1,4 +1,4 @@
-"""The benches are fair: every rival computes what we compute, and the script runs."""
+"""The benches are fair: every rival computes what we compute, and the scripts run."""
 
 import json
 import sys
@@ -88,27 +88,6 @@ def test_a_rival_computes_what_we_compute(make: Any, tolerance: float, num_model
     assert compared >= steps // 8  # forced visits are ties
 
 
-@pytest.mark.parametrize("make", [NumbaRouter, NumpyHighsRouter])
-def test_moments_agree(make: Any) -> None:
-    workload = make_workload(3)
-    ours, rival = workload.make_router(seed=2), make(workload.settings, 3)
-    for row in workload.by_arm:
-        decision = ours.route()
-        arm = workload.names.index(decision.model)
-        ours.observe(decision, reward=row[arm][0], cost=row[arm][1])
-        rival.observe(arm, *row[arm])
-    states = [ours.state(name) for name in workload.names]
-    for k, kind in enumerate(("reward", "cost")):
-        known = {
-            what: np.array([getattr(state, f"{kind}_{what}") for state in states])
-            for what in ("count", "mean", "variance")
-        }
-        np.testing.assert_array_equal(rival.count[k], known["count"])
-        np.testing.assert_allclose(rival.mean[k], known["mean"], rtol=1e-12)
-        variance = rival.m2[k] / np.maximum(rival.count[k], 1)
-        np.testing.assert_allclose(variance, known["variance"], rtol=1e-9)
-
-
 def test_every_rival_draws_from_its_distribution() -> None:
     workload = make_workload(5)
     settings = workload.settings
@@ -169,55 +148,48 @@ def test_the_plain_mip_is_our_deployment(num_models: int) -> None:
     assert ways == {"lp", "highs"}
 
 
-def test_the_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "ratios.json"
-    assert ratios.main(["--quick", "--json", str(file)]) == 0
-    report = json.loads(file.read_text(encoding="utf-8"))
-    rows = report["rows"]
+def rows_of(
+    script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> list[dict[str, Any]]:
+    """Run a script for its rows, each of which is printed too, under this name."""
+    assert script.main(["--quick", "--json", str(tmp_path / "rows.json")]) == 0
+    rows: list[dict[str, Any]] = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    printed = capsys.readouterr().out
+    assert all(row[name] in printed for row in rows)
+    return rows
+
+
+def test_the_scripts_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_of(ratios, tmp_path, capsys, "what")
     assert {row["what"].split(",")[0] for row in rows} == {
         "step", "LP alone", "replay", "deployment", "two threads",
     }  # fmt: skip
-    printed = capsys.readouterr().out
     for row in rows:
-        assert row["what"] in printed
         assert row["ours"] > 0.0
         assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
         assert (row["reached"] == "") == (row["goal"] is None)
-
-
-def test_the_guarded_script_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "guarded.json"
-    assert guarded.main(["--quick", "--json", str(file)]) == 0
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    rows = rows_of(guarded, tmp_path, capsys, "what")
     assert [row["what"] for row in rows] == [
         "bare", "hard limits", "traffic limits", "journal", "decision log", "everything",
     ]  # fmt: skip
-    printed = capsys.readouterr().out
-    assert all(row["what"] in printed and row["cpu"] > 0.0 for row in rows)
-
-
-def test_the_script_of_many_models_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    assert all(row["cpu"] > 0.0 for row in rows)
+    monkeypatch.setattr(solvers, "QUICK_SIZES", {11: 1})
+    rows = rows_of(solvers, tmp_path, capsys, "kind")
+    assert len(rows) >= 5
+    for row in rows:
+        assert 0.0 < row["native"] <= row["native_worst"]
+        assert 0.0 < row["ratio_min"] <= row["ratio"]
     monkeypatch.setattr(many_models, "COUNTS", (20, 80))
     monkeypatch.setattr(many_models, "ROUNDS", 1)
     many_models.main()
     assert capsys.readouterr().out.startswith("add_model: 20 in 0.0")
 
 
-def test_the_solvers_script_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(solvers, "QUICK_SIZES", {11: 1})
-    file = tmp_path / "solvers.json"
-    assert solvers.main(["--quick", "--json", str(file)]) == 0
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    printed = capsys.readouterr().out
-    assert len(rows) >= 5
-    for row in rows:
-        assert row["kind"] in printed
-        assert 0.0 < row["native"] <= row["native_worst"]
-        assert 0.0 < row["ratio_min"] <= row["ratio"]
+def test_the_bench_of_the_optimisation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    optimisation.main(["--quick"])
+    assert len(capsys.readouterr().out.split("**")[1::2]) == 5
 
 
 def test_to_watch_the_basis_changes_no_decision() -> None:
@@ -231,9 +203,3 @@ def test_to_watch_the_basis_changes_no_decision() -> None:
     # One comparison for each query but the first of each stage, and most bases stay.
     assert len(watched.kept) == 1_500 - 10
     assert 0.8 < np.mean(watched.kept) < 1.0
-
-
-def test_the_bench_of_the_optimisation_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    optimisation.main(["--quick"])
-    tables = capsys.readouterr().out.split("**")[1::2]
-    assert len(tables) == 5

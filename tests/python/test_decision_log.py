@@ -15,7 +15,7 @@ from in_threads import PATIENCE, own_threads, run_threads, wait_until
 from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
-from stageroute.errors import InvalidInputError, RefusedError
+from stageroute.errors import RefusedError
 
 make = partial(router_world.make, models=[Model(name, 0.6) for name in "abcd"], max_deployed=3)
 
@@ -305,22 +305,6 @@ def test_a_router_that_had_no_log_can_have_one(tmp_path: Path, way: str) -> None
     router.route()
     router.close()
     assert memory.ids == [1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"capacity": 0}, r"capacity = 0: must be a whole number of decisions in \[1, 2\*\*24\]"),
-        ({"capacity": 2**24 + 1}, "capacity = 16777217: must be"),
-        ({"capacity": 10.0}, "capacity = 10.0: must be"),
-        ({"seconds": 0.0}, "seconds = 0.0: must be finite and above 0"),
-        ({"seconds": math.nan}, "seconds = nan: must be finite and above 0"),
-        ({"sink": 3}, "sink = 3: must be a path or callable"),
-    ],
-)
-def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        DecisionLog(**({"sink": Memory()} | arguments))
 
 
 def test_a_sink_may_flush_and_is_not_called_within_itself() -> None:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from stageroute.drill.plot import COLOURS
 from stageroute.drill.promises import check, most_in_window
 from stageroute.drill.recovery import (
     Decisions,
+    EventRecovery,
     arrival,
     first_from,
     measure_recovery,
@@ -66,13 +68,10 @@ def broken(outcome: DrillResult) -> set[str]:
     return {promise.name for promise in check(outcome) if not promise.holds}
 
 
-def test_every_promise_holds(outcome: DrillResult) -> None:
+def test_every_promise_holds_and_everything_happens(outcome: DrillResult) -> None:
     assert broken(outcome) == set()
     assert len(outcome.record.attempts) > QUERIES
     assert outcome.record.refusals == []
-
-
-def test_everything_that_should_happen_happens(outcome: DrillResult) -> None:
     happened = Counter(attempt.outcome for attempt in outcome.record.attempts)
     # The shorter the run, the fewer: the router keeps to its own limits, and these are rare.
     assert set(happened) - {"rate_limit"} == {"ok", *FAILURE_RATES}
@@ -104,16 +103,12 @@ def test_a_restart_changes_no_decision(
     assert run_drill(trace).record.attempts == outcome.record.attempts
 
 
-def test_a_hard_limit_that_binds_is_never_broken(trace: Trace) -> None:
-    outcome = run_drill(trace, DrillSettings(hard_limit=1.5))
-    assert broken(outcome) == set()
-    assert {refusal.error for refusal in outcome.record.refusals} == {"HardLimitError"}
-
-
-def test_too_much_traffic_is_refused_for_good_reason(rush: Trace) -> None:
-    outcome = run_drill(rush)
-    assert len(outcome.record.refusals) > 10
-    assert broken(outcome) == set()
+def test_refusals_have_good_reasons(trace: Trace, rush: Trace) -> None:
+    binding = run_drill(trace, DrillSettings(hard_limit=1.5))
+    assert {refusal.error for refusal in binding.record.refusals} == {"HardLimitError"}
+    rushed = run_drill(rush)
+    assert len(rushed.record.refusals) > 10
+    assert broken(binding) == broken(rushed) == set()
 
 
 class Liar(Environment):
@@ -254,46 +249,35 @@ def test_shares_from_here_on() -> None:
     assert first_from(share > 0.5, 1, 5) is None
 
 
-def test_recovery_from_an_outage() -> None:
-    #                0       8         18        28
-    seen = traffic("ababababaabbbbabbbbbbabababa", probes=" " * 14 + "x" * 10)
-    gone, back = outage(event("outage", 8.0, 18.0), seen, horizon=28)
-    assert (gone.queries, gone.seconds) == (2, 2.0)
-    assert "2 requests hit it, then 1 probes" in gone.note
-    # From decision 20 on, two of the next four are its own: 80 % of one half needs two.
-    assert (back.queries, back.seconds) == (2, 2.0)
-    never = outage(event("outage", 8.0, 18.0), traffic("abababab" + "b" * 20), horizon=28)
-    assert (never[0].queries, never[1].queries) == (0, None)
+OUTAGE, LIMITED, CHANGE = event("outage", 8.0, 18.0), event("limit", 5.0, 15.0), event("any", 5.0)
+#                0       8         18        28
+SEEN = traffic("ababababaabbbbabbbbbbabababa", probes=" " * 14 + "x" * 10)
+FADING, RISING = traffic("aaaaaaaaaabbbbbbbbbb"), traffic("bbbbbbbbbbababababababab")
+TRIED = traffic("bbbbbbbbbbaabbbbbbbbbbbb")
 
 
-def test_recovery_from_rate_limiting() -> None:
-    seen = traffic("a" * 20, refused=" " * 6 + "x  x")
-    row = rate_limit(event("rate_limit", 5.0, 15.0), seen)
-    assert (row.queries, row.seconds) == (4, 4.0)
-    assert row.note.startswith("2 of 10 requests refused")
-    assert rate_limit(event("rate_limit", 5.0, 15.0), traffic("a" * 20)).queries == 0
-
-
-def test_recovery_from_a_regression() -> None:
-    seen = traffic("aaaaaaaaaabbbbbbbbbb")
-    row = regression(event("regression", 5.0), seen, oracle=0.0, horizon=20)
-    assert (row.queries, row.seconds) == (5, 5.0)
-    tolerated = regression(event("regression", 5.0), seen, oracle=0.5, horizon=20)
-    assert tolerated.queries == 3
-    assert regression(event("regression", 5.0), seen, oracle=0.0, horizon=10).queries is None
-
-
-def test_recovery_from_an_arrival() -> None:
-    seen = traffic("bbbbbbbbbbababababababab")
-    row = arrival(event("arrival", 5.0), seen, live_at=8, oracle=0.5, horizon=24)
-    assert row.measure == "until it has its steady share"
-    assert (row.queries, row.seconds) == (4, 4.0)
-    tried = traffic("bbbbbbbbbbaabbbbbbbbbbbb")
-    row = arrival(event("arrival", 5.0), tried, live_at=10, oracle=0.0, horizon=24)
-    assert (row.measure, row.queries) == ("until it is rejected", 7)
-    assert "tried 2 times" in row.note
-    row = arrival(event("arrival", 5.0), tried, live_at=None, oracle=0.0, horizon=24)
-    assert (row.measure, row.queries) == ("rejected without a trial", 0)
+@pytest.mark.parametrize(
+    ("rows", "queries", "said"),
+    [
+        # From decision 20 on, two of the next four are its own: 80 % of one half needs two.
+        (outage(OUTAGE, SEEN, 28), [2, 2], "2 requests hit it, then 1 probes"),
+        (outage(OUTAGE, traffic("abababab" + "b" * 20), 28), [0, None], ""),
+        ([rate_limit(LIMITED, traffic("a" * 20, refused=" " * 6 + "x  x"))], [4], "2 of 10 reques"),
+        ([rate_limit(LIMITED, traffic("a" * 20))], [0], ""),
+        ([regression(CHANGE, FADING, 0.0, 20)], [5], ""),
+        ([regression(CHANGE, FADING, 0.5, 20)], [3], ""),
+        ([regression(CHANGE, FADING, 0.0, 10)], [None], ""),
+        ([arrival(CHANGE, RISING, 8, 0.5, 24)], [4], "until it has its steady share"),
+        ([arrival(CHANGE, TRIED, 10, 0.0, 24)], [7], "until it is rejected"),
+        ([arrival(CHANGE, TRIED, 10, 0.0, 24)], [7], "tried 2 times"),
+        ([arrival(CHANGE, TRIED, None, 0.0, 24)], [0], "rejected without a trial"),
+    ],
+)
+def test_recovery(rows: Sequence[EventRecovery], queries: list[int | None], said: str) -> None:
+    assert [row.queries for row in rows] == queries
+    # One decision a second.
+    assert [row.seconds for row in rows] == queries
+    assert said in f"{rows[0].measure}: {rows[0].note}"
 
 
 def test_the_azure_trace(shared_data: Path) -> None:
@@ -304,16 +288,13 @@ def test_the_azure_trace(shared_data: Path) -> None:
     assert all(row.queries is not None for row in measure_recovery(outcome))
 
 
-def test_every_model_has_a_colour() -> None:
-    assert set(COLOURS) == set(FLEET)
-
-
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture, figures_file = tmp_path / "drill.png", tmp_path / "drill.json"
     arguments = ["drill", "--queries", "1500", "--no-progress"]
     assert main([*arguments, "--json", str(figures_file), "--plot", str(picture)]) == 0
     assert "10 of 10 promises held" in capsys.readouterr().out
     assert picture.stat().st_size > 10_000
+    assert set(COLOURS) == set(FLEET)
     written = json.loads(figures_file.read_text())
     assert all(promise["holds"] for promise in written["promises"])
     assert {row["event"]["kind"] for row in written["events"]} >= {"outage", "price"}
@@ -329,40 +310,28 @@ def test_command_fails_when_a_promise_is_broken(
     assert "broken in this drill: bills add up" in captured.err
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD"),
-        ({"hard_limit": -1.0}, "hard_limit = -1.0: must be finite and above 0, in USD"),
-        ({"max_deployed": 1}, r"max_deployed = 1: must be a whole number in \[2, 6\]"),
-        ({"stages": 0}, "stages = 0: must be a whole number, at least 1"),
-        ({"seed": -1}, "seed = -1: must be a whole number"),
-        ({"journal": Path(__file__)}, "is there already: give the path of a journal that is not"),
-    ],
-)
-def test_bad_settings(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        DrillSettings(**changes)
+ONES = np.ones(2, dtype=np.int64)
+two_requests = partial(Trace, "t", seconds=np.arange(2.0), tokens_in=ONES, tokens_out=ONES)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "tokens_out", "message"),
+    ("thing", "arguments", "message"),
     [
-        ([1.0, 0.0], 1, "t_s must be finite and ascending"),
-        ([0.0, 1.0], -1, "tokens_out needs a number of tokens"),
-        ([0.0], 1, "has 1 requests; give at least 2"),
+        (DrillSettings, {"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD"),
+        (DrillSettings, {"hard_limit": -1.0}, "hard_limit = -1.0: must be finite and above 0, in"),
+        (DrillSettings, {"max_deployed": 1}, r"max_deployed = 1: must be a whole .* in \[2, 6\]"),
+        (DrillSettings, {"stages": 0}, "stages = 0: must be a whole number, at least 1"),
+        (DrillSettings, {"seed": -1}, "seed = -1: must be a whole number"),
+        (DrillSettings, {"journal": Path(__file__)}, "give the path of a journal that is not"),
+        (synthetic_trace, {"queries": 1, "seed": 0}, "queries = 1: must be a whole .*, at least 2"),
+        (two_requests, {"seconds": np.array([1.0, 0.0])}, "t_s must be finite and ascending"),
+        (two_requests, {"tokens_out": -ONES}, "tokens_out needs a number of tokens"),
+        (two_requests, {"seconds": np.array([0.0])}, "has 1 requests; give at least 2"),
+        (read_trace, {"path": Path(__file__)}, "must be a parquet file with columns t_s"),
+        (read_trace, {"path": Path("missing")}, "must be a parquet file with columns t_s"),
     ],
 )
-def test_bad_traces(seconds: list[float], tokens_out: int, message: str) -> None:
-    ones = np.ones(len(seconds), dtype=np.int64)
-    with pytest.raises(DatasetError, match=message):
-        Trace("t", np.array(seconds), ones, tokens_out * ones)
-
-
-def test_no_traces(tmp_path: Path) -> None:
-    (tmp_path / "other.parquet").write_bytes(b"no parquet")
-    for name in ("other.parquet", "missing.parquet"):
-        with pytest.raises(DatasetError, match="must be a parquet file with columns t_s"):
-            read_trace(tmp_path / name)
-    with pytest.raises(InvalidInputError, match="queries = 1: must be a whole number, at least 2"):
-        synthetic_trace(1, 0)
+def test_bad_arguments(thing: Any, arguments: dict[str, Any], message: str) -> None:
+    error = DatasetError if thing in {two_requests, read_trace} else InvalidInputError
+    with pytest.raises(error, match=message):
+        thing(**arguments)

@@ -1,8 +1,6 @@
 """What an operator asks of the live models, by name."""
 
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ MODELS = (
 
 
 ONE = (Model("a"),)
-a_model = partial(Model, "a")
 
 
 def constraints_of(fleet: Fleet, **arguments: Any) -> DeploymentConstraints:
@@ -96,35 +93,6 @@ def test_retired_models_ask_for_nothing() -> None:
     assert constraints.pinned == ()
     assert constraints.forbidden == ()
     assert constraints.groups == ((1, 0),)
-
-
-@pytest.mark.parametrize(
-    ("thing", "fields", "message"),
-    [
-        (Fleet, {"memory_gb": 0}, "memory_gb = 0: must be finite and above 0, in GB, or None"),
-        (Fleet, {"memory_gb": math.inf}, "memory_gb = inf: must be finite and above 0"),
-        (Fleet, {"pinned": "small"}, "pinned = 'small': must be a collection of models'"),
-        (Fleet, {"forbidden": 3}, "forbidden = 3: must be a collection of models'"),
-        (Fleet, {"pinned": [""]}, "pinned = '': a model's name must be a string that is not empty"),
-        (Fleet, {"pinned": ["a", "b"], "forbidden": ["b"]}, "pinned = 'b': is forbidden as well"),
-        (Fleet, {"min_providers": 0}, "min_providers = 0: must be a whole number"),
-        (Fleet, {"min_providers": 1.5}, "min_providers = 1.5: must be a whole number"),
-        (Fleet, {"max_changes": -1}, "max_changes = -1: must be a whole number, not negative"),
-        (Fleet, {"max_changes": True}, "max_changes = True: must be a whole number, not negative"),
-        (Fleet, {"groups": [("a", "b")]}, r"groups = \[\('a', 'b'\)\]: must map names of groups"),
-        (Fleet, {"groups": {"": ("a", "b")}}, "groups = '': a group's name must be a string"),
-        (Fleet, {"groups": {"g": "ab"}}, r"groups\['g'\] = 'ab': must be a collection of models'"),
-        (Fleet, {"groups": {"g": ["a", "a"]}}, r"groups\['g'\] = .*: must name at least two"),
-        (a_model, {"provider": ""}, "provider of model 'a' = '': must be a string"),
-        (a_model, {"memory_gb": -1.0}, "memory_gb of model 'a' = -1.0: must be finite and not"),
-        (a_model, {"memory_gb": math.nan}, "memory_gb of model 'a' = nan: must be finite"),
-        (a_model, {"start_cost": -1.0}, "start_cost of model 'a' = -1.0: must be in"),
-        (a_model, {"start_cost": None}, "start_cost of model 'a' = None: must be in"),
-    ],
-)
-def test_bad_fields(thing: Callable[..., object], fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        thing(**fields)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -23,16 +24,7 @@ REMEDY: Final = (
 )
 
 
-class Clock:
-    """A clock that stands still until it is set."""
-
-    now: float = GOLDEN["calls"][0][0]
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def reopen(kind: str, folder: Path, clock: Clock) -> StageRouter:
+def reopen(kind: str, folder: Path, clock: Callable[[], float]) -> StageRouter:
     """Open a copy of a golden file."""
     for path in FOLDER.glob(f"{kind}*"):
         shutil.copy(path, folder)
@@ -59,10 +51,10 @@ def test_golden_files_are_of_this_version_of_the_state() -> None:
 
 @pytest.mark.parametrize("kind", ["snapshot", "closed", "killed"])
 def test_a_router_goes_on_from_what_was_written_then(kind: str, tmp_path: Path) -> None:
-    clock = Clock()
-    with reopen(kind, tmp_path, clock) as router:
+    clock = [GOLDEN["calls"][0][0]]
+    with reopen(kind, tmp_path, lambda: clock[0]) as router:
         for number, (now, name, args, kwargs, answer) in enumerate(GOLDEN["calls"]):
-            clock.now = now
+            clock[0] = now
             found = answer_of(router, name, args, kwargs)
             assert leaves(found) == almost(answer), (number, name, REMEDY)
         end = json.loads(json.dumps(end_to_json(router)))

@@ -2,8 +2,6 @@
 
 import random
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -11,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from journal_ledger import PROGRAM, die, open_journal, records_in
+from journal_ledger import die, open_journal, records_in
 from stageroute.errors import (
     JournalError,
-    JournalLockedError,
     SnapshotCorruptError,
     SnapshotMismatchError,
     SnapshotVersionError,
@@ -26,23 +23,6 @@ from stageroute.journal.recovery import tail_of
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """Read a folder. Not while a journal in it is open: closing its files frees their lock."""
     return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def test_a_second_opener_is_refused_at_once(journal_path: Path) -> None:
-    command = [sys.executable, str(PROGRAM), "open", str(journal_path), "a"]
-    journal, _ = open_journal(journal_path)
-    for _ in range(2):
-        with pytest.raises(JournalLockedError, match="folder/journal is open already, here or in"):
-            open_journal(journal_path)
-        other = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert f"{journal_path} is open already" in other.stdout
-        journal.tail.append(b"still ours")
-        journal.flush()
-    journal.close()
-    # The lock goes with the journal, for other processes too.
-    other = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert other.stdout == ""
-    assert len(records_in(journal_path)) == 2
 
 
 def edit(statement: str, path: Path) -> None:

@@ -14,8 +14,15 @@ from typing import Any
 
 import pytest
 
-from crash_child import OPEN_DECISIONS, PRICED, WORKERS, open_router, price, work_until_killed
-from killed_processes import run_and_kill
+from crash_child import (
+    OPEN_DECISIONS,
+    PRICED,
+    WORKERS,
+    open_router,
+    price,
+    run_and_kill,
+    work_until_killed,
+)
 from stageroute import StageRouter
 from stageroute.errors import AlreadyObservedError, UnknownDecisionError
 
