@@ -67,3 +67,11 @@ def small_table() -> OutcomeTable:
     cost = generator.uniform(0.5, 1.5, (200, 3)) * [0.0001, 0.0005, 0.003]
     task = np.resize(["sums", "poems"], 200)
     return OutcomeTable("small", ("cheap", "middling", "expensive"), reward, cost, task=task)
+
+
+@pytest.fixture
+def small_file(small_table: OutcomeTable, tmp_path: Path) -> Path:
+    """The small table, without its tasks, in a file."""
+    path, table = tmp_path / "small.npz", small_table
+    np.savez(path, models=list(table.models), reward=table.reward, cost=table.cost)
+    return path

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from stageroute.datasets import OutcomeTable, read_table
+from stageroute.datasets import ROUTERBENCH_MODELS, OutcomeTable, read_table
 from stageroute.errors import DatasetError
 
 SMALL: dict[str, list[Any]] = {
@@ -21,27 +23,28 @@ SMALL: dict[str, list[Any]] = {
 }
 
 
-def write(path: Path, columns: dict[str, list[Any]]) -> Path:
-    if path.suffix == ".csv":
+ARRAYS = {"models": np.array(["a", "b"]), "reward": np.zeros((3, 2)), "cost": np.zeros((3, 2))}
+
+
+def write(path: Path, content: bytes | dict[str, Any]) -> Path:
+    """Write bytes, or columns, in the format of the suffix; or the arrays of a .npz file."""
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif path.suffix == ".csv":
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
+            writer.writerow(content)
+            writer.writerows(zip(*content.values(), strict=True))
     elif path.suffix == ".parquet":
-        pa = pytest.importorskip("pyarrow")
-        pq = pytest.importorskip("pyarrow.parquet")
-        pq.write_table(pa.table(columns), path)
+        pq.write_table(pa.table(content), path)
+    elif "reward" in content:
+        np.savez(path, **content)
     else:
-        models = [name[7:] for name in columns if name.startswith("reward:")]
-        arrays: dict[str, Any] = {
-            "models": np.array(models),
-            "reward": np.array([columns[f"reward:{m}"] for m in models]).T,
-            "cost": np.array([columns[f"cost:{m}"] for m in models]).T,
-        }
-        labels: dict[str, Any] = {
-            k: np.array(columns[k]) for k in ("query_id", "eval_name") if k in columns
-        }
-        np.savez(path, **arrays, **labels)
+        models = [name[7:] for name in content if name.startswith("reward:")]
+        arrays = {name: np.array(content[name]) for name in ("query_id", "eval_name")}
+        for kind in ("reward", "cost"):
+            arrays |= {kind: np.array([content[f"{kind}:{model}"] for model in models]).T}
+        write(path, arrays | {"models": np.array(models)})
     return path
 
 
@@ -71,6 +74,7 @@ def test_missing_values_and_both_remedies(tmp_path: Path, suffix: str) -> None:
     columns = SMALL | {"reward:b": [1.0, gap, 0.0], "cost:b": [0.1, gap, 0.2]}
     path = write(tmp_path / f"gap{suffix}", columns)
     refuse(path, "b in 1 row(s)", "row 1")
+    refuse(path, "'zz'", "org/a, b", models=["zz"])
     assert read_table(path, models=["org/a"]).num_rows == 3
     dropped = read_table(path, drop_missing=True, name="dropped")
     assert dropped.name == "dropped"
@@ -79,48 +83,55 @@ def test_missing_values_and_both_remedies(tmp_path: Path, suffix: str) -> None:
     refuse(nothing, "leaves no row", drop_missing=True)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def without(name: str) -> dict[str, Any]:
+    return {key: values for key, values in SMALL.items() if key != name}
+
+
+COLUMNS: list[tuple[dict[str, Any], list[str]]] = [
+    (without("cost:b"), ["reward:b", "cost:b"]),
+    (without("reward:b"), ["cost:b", "reward:b"]),
+    (SMALL | {"reward:b": ["x", "y", "z"]}, ["reward:b", "'x'"]),
+    (SMALL | {"reward:b": [0.0, 1.01, 0.0]}, ["reward of model 'b'", "1.01", "row 1", "q1"]),
+    (SMALL | {"query_id": ["q0", "", "q2"]}, ["query_id", "row 1"]),
+    (SMALL | {"eval_name": ["e", "f", "g" * 1001]}, ["eval_name", "row 2", "1001"]),
+    ({"query_id": ["q"]}, ["at least one model"]),
+]
+CSV = [
+    (b"", ["empty", "header"]),
+    (b"\n\n", ["empty"]),
+    (b"reward:a,cost:a\n", ["no rows"]),
+    (b"reward:a,reward:a,cost:a\n1,1,1\n", ["'reward:a'", "twice"]),
+    (b"reward:a,cost:a\n1,2\n1\n", ["line 3", "1 cells", "2"]),
+    (b'reward:a,cost:a\n1,"2\n', ["line 2", "CSV"]),
+    (b"reward:a,cost:a\n1,2\nhigh,2\n", ["'reward:a'", "line 3", "'high'"]),
+    (b"reward:a,cost:a\n\xff,1\n", ["UTF-8"]),
+]
+NPZ: list[tuple[dict[str, Any], list[str]]] = [
+    (ARRAYS | {"models": np.array([1, 2])}, ["models", "strings"]),
+    (ARRAYS | {"models": np.array([["a", "b"]])}, ["models", "1-D"]),
+    (ARRAYS | {"reward": np.zeros((3, 3))}, ["reward", "(rows, 2)"]),
+    (ARRAYS | {"cost": np.zeros((3, 2), dtype=complex)}, ["cost", "complex"]),
+    (ARRAYS | {"cost": np.zeros((4, 2))}, ["rows"]),
+    (ARRAYS | {"eval_name": np.array(["x"])}, ["eval_name", "3 strings"]),
+    (ARRAYS | {"query_id": np.array([1, 2, 3])}, ["query_id", "strings"]),
+    (ARRAYS | {"weights": np.array([1.0])}, ["weights", "(3,)"]),
+    (ARRAYS | {"reward": np.array([[None, {}]] * 3)}, ["Python objects"]),
+    ({"reward": np.zeros((3, 2)), "cost": np.zeros((3, 2))}, ["'models' is missing"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("drop", "add", "words"),
+    ("suffix", "content", "words"),
     [
-        ("cost:b", {}, ["reward:b", "cost:b"]),
-        ("reward:b", {}, ["cost:b", "reward:b"]),
-        ("", {"reward:b": ["x", "y", "z"]}, ["reward:b", "'x'"]),
-        ("", {"reward:b": [0.0, 1.01, 0.0]}, ["reward of model 'b'", "1.01", "row 1", "q1"]),
-        ("", {"query_id": ["q0", "", "q2"]}, ["query_id", "row 1"]),
-        ("", {"eval_name": ["e", "f", "g" * 1001]}, ["eval_name", "row 2", "1001"]),
+        *((suffix, *row) for suffix in (".csv", ".parquet") for row in COLUMNS),
+        *((".csv", *row) for row in CSV),
+        *((".npz", *row) for row in NPZ),
     ],
 )
-def test_column_refusals(
-    tmp_path: Path, suffix: str, drop: str, add: dict[str, Any], words: list[str]
+def test_refusals(
+    tmp_path: Path, suffix: str, content: bytes | dict[str, Any], words: list[str]
 ) -> None:
-    columns = {k: v for k, v in (SMALL | add).items() if k != drop}
-    refuse(write(tmp_path / f"t{suffix}", columns), *words)
-
-
-def test_no_model_and_unknown_model(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", SMALL)
-    refuse(path, "'zz'", "org/a, b", models=["zz"])
-    refuse(write(tmp_path / "n.csv", {"query_id": ["q"]}), "at least one model")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (b"", ["empty", "header"]),
-        (b"\n\n", ["empty"]),
-        (b"reward:a,cost:a\n", ["no rows"]),
-        (b"reward:a,reward:a,cost:a\n1,1,1\n", ["'reward:a'", "twice"]),
-        (b"reward:a,cost:a\n1,2\n1\n", ["line 3", "1 cells", "2"]),
-        (b'reward:a,cost:a\n1,"2\n', ["line 2", "CSV"]),
-        (b"reward:a,cost:a\n1,2\nhigh,2\n", ["'reward:a'", "line 3", "'high'"]),
-        (b"reward:a,cost:a\n\xff,1\n", ["UTF-8"]),
-    ],
-)
-def test_csv_refusals(tmp_path: Path, text: bytes, words: list[str]) -> None:
-    path = tmp_path / "t.csv"
-    path.write_bytes(text)
-    refuse(path, *words)
+    refuse(write(tmp_path / f"t{suffix}", content), *words)
 
 
 def test_csv_with_byte_order_mark_blank_lines_and_a_huge_prompt(tmp_path: Path) -> None:
@@ -133,50 +144,19 @@ def test_csv_with_byte_order_mark_blank_lines_and_a_huge_prompt(tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
 def test_damaged_binary_files(tmp_path: Path, suffix: str) -> None:
-    whole = write(tmp_path / f"t{suffix}", SMALL).read_bytes()
-    for content in (b"", b"not this format", whole[: len(whole) // 2], whole[:-3]):
-        path = tmp_path / f"cut{suffix}"
-        path.write_bytes(content)
-        refuse(path, "readable")
-
-
-def test_parquet_labels_that_are_not_utf8(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", SMALL)
-    path.write_bytes(path.read_bytes().replace(b"gsm", b"g\xfcm"))
-    refuse(path, "readable")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"models": np.array([1, 2])}, ["models", "strings"]),
-        ({"models": np.array([["a", "b"]])}, ["models", "1-D"]),
-        ({"reward": np.zeros((3, 3))}, ["reward", "(rows, 2)"]),
-        ({"cost": np.zeros((3, 2), dtype=complex)}, ["cost", "complex"]),
-        ({"cost": np.zeros((4, 2))}, ["rows"]),
-        ({"eval_name": np.array(["x"])}, ["eval_name", "3 strings"]),
-        ({"query_id": np.array([1, 2, 3])}, ["query_id", "strings"]),
-        ({"weights": np.array([1.0])}, ["weights", "(3,)"]),
-        ({"reward": np.array([[None, {}]] * 3)}, ["Python objects"]),
-        ({"models": None}, ["'models' is missing"]),
-    ],
-)
-def test_npz_refusals(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
-    arrays: dict[str, Any] = {
-        "models": np.array(["a", "b"]),
-        "reward": np.zeros((3, 2)),
-        "cost": np.zeros((3, 2)),
-    }
-    path = tmp_path / "t.npz"
-    np.savez(path, **{k: v for k, v in (arrays | changes).items() if v is not None})
-    refuse(path, *words)
+    path = write(tmp_path / f"t{suffix}", SMALL)
+    whole = path.read_bytes()
+    damaged = [b"", b"not this format", whole[: len(whole) // 2], whole[:-3]]
+    if suffix == ".parquet":  # labels that are not UTF-8
+        damaged.append(whole.replace(b"gsm", b"g\xfcm"))
+    for content in damaged:
+        refuse(write(path, content), "readable")
 
 
 def test_npz_weights(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {"models": np.array(["a"]), "weights": np.array([3, 1])}
-    path = tmp_path / "t.npz"
-    np.savez(path, reward=np.eye(2)[:, :1], cost=np.ones((2, 1)), **arrays)
-    assert read_table(path).mean_reward().tolist() == [0.75]
+    arrays = ARRAYS | {"reward": np.eye(3)[:, :2], "weights": np.array([3, 1, 4])}
+    path = write(tmp_path / "t.npz", arrays)
+    assert read_table(path).mean_reward().tolist() == [0.375, 0.125]
     ids = write(tmp_path / "w.csv", {"query_id": ["q"], "weight": [1]})
     refuse(path, "holds weights already", weights=ids)
 
@@ -202,20 +182,21 @@ def test_weights_are_matched_by_id(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "weights", "words"),
+    ("content", "ids", "weights", "words"),
     [
-        (["q0", "q1"], [1, 1], ["1 of 3", "'q2'"]),
-        (["q0", "q1", "q2", "q9"], [1, 1, 1, 1], ["not in the table", "'q9'"]),
-        (["q0", "q1", "q1"], [1, 1, 1], ["'q1'", "twice"]),
-        (["q0", "q1", "q2"], [1, "", 1], ["weights", "nan"]),
+        (SMALL, ["q0", "q1"], [1, 1], ["1 of 3", "'q2'"]),
+        (SMALL, ["q0", "q1", "q2", "q9"], [1, 1, 1, 1], ["not in the table", "'q9'"]),
+        (SMALL, ["q0", "q1", "q1"], [1, 1, 1], ["'q1'", "twice"]),
+        (SMALL, ["q0", "q1", "q2"], [1, "", 1], ["weights", "nan"]),
+        (SMALL | {"query_id": ["q0"] * 3}, ["q0"], [1], ["twice"]),
+        (without("query_id"), ["q0"], [1], ["no such column"]),
     ],
 )
 def test_weight_refusals(
-    tmp_path: Path, ids: list[str], weights: list[Any], words: list[str]
+    tmp_path: Path, content: dict[str, Any], ids: list[str], weights: list[Any], words: list[str]
 ) -> None:
-    path = write(tmp_path / "t.csv", SMALL)
-    file = write(tmp_path / "w.csv", {"query_id": ids, "weight": weights})
-    refuse(path, *words, weights=file)
+    path = write(tmp_path / "t.csv", content)
+    refuse(path, *words, weights=write(tmp_path / "w.csv", {"query_id": ids, "weight": weights}))
 
 
 def test_weight_files_that_cannot_be_used(tmp_path: Path) -> None:
@@ -224,28 +205,18 @@ def test_weight_files_that_cannot_be_used(tmp_path: Path) -> None:
     refuse(path, "'weight'", weights=write(tmp_path / "w.csv", {"query_id": ["q0"]}))
     with pytest.raises(DatasetError, match=r"absent\.csv"):
         read_table(path, weights=tmp_path / "absent.csv")
-    bare = write(tmp_path / "bare.csv", {k: SMALL[k] for k in ("reward:b", "cost:b")})
-    refuse(bare, "no such column", weights=tmp_path / "w.csv")
-    twice = write(tmp_path / "twice.csv", SMALL | {"query_id": ["q0", "q0", "q0"]})
-    good = write(tmp_path / "one.csv", {"query_id": ["q0"], "weight": [1]})
-    refuse(twice, "twice", weights=good)
 
 
-def test_routerbench_sample_has_the_published_means(
-    shared_data: Path, surrogate: OutcomeTable
-) -> None:
-    t, folder = surrogate, shared_data / "data" / "routerbench_0shot_11m_sample2224"
-    assert (t.num_rows, t.num_models) == (2_224, 11)
-    with (folder / "full_matrix_means.csv").open(encoding="utf-8") as file:
-        means = {row[""]: row for row in csv.DictReader(file)}
-    assert set(means) == set(t.models)
-    for model, reward, cost in zip(t.models, t.mean_reward(), t.mean_cost(), strict=True):
-        assert f"{reward:.4f}" == f"{float(means[model]['full_reward']):.4f}"
-        assert f"{cost:.6f}" == f"{float(means[model]['full_cost']):.6f}"
+def test_routerbench_sample_has_the_published_means(surrogate: OutcomeTable) -> None:
+    assert (surrogate.num_rows, set(surrogate.models)) == (2_224, set(ROUTERBENCH_MODELS))
+    means = zip(surrogate.models, surrogate.mean_reward(), surrogate.mean_cost(), strict=True)
+    for model, reward, cost in means:
+        published = ROUTERBENCH_MODELS[model]
+        assert f"{reward:.4f}" == f"{published.reward:.4f}"
+        assert f"{cost:.6f}" == f"{published.cost:.6f}"
 
 
 def test_paretobandit(shared_data: Path) -> None:
-    pytest.importorskip("pyarrow")
     path = shared_data / "data" / "paretobandit_4llm" / "paretobandit_4llm.parquet"
     refuse(path, "google/gemini-2.5-flash in 2638 row(s)", "2638 of 6197")
     dropped = read_table(path, drop_missing=True)

@@ -3,6 +3,7 @@
 import _thread
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,56 +64,43 @@ def make_constraints(seed: int, size: int, unit: float) -> DeploymentConstraints
     )
 
 
-def assert_as_good(native: DeploymentSolution, highs: DeploymentSolution, unit: float) -> None:
-    """Compare two answers within the accuracy that HiGHS has."""
-    assert native.status == highs.status
-    if native.status == "optimal":
-        assert native.objective >= highs.objective - 1e-9
-        assert native.objective <= highs.objective + 1e-8
-    elif native.status == "budget_infeasible":
-        assert native.spend == pytest.approx(highs.spend, abs=1e-8 * unit)
-
-
-@pytest.mark.slow
-def test_equals_highs_on_larger_problems() -> None:
-    searched: Counter[str] = Counter()
-    for seed in range(PLAIN):
-        kind, problem = make_problem(seed)
-        native = solve_deployment(*problem, solver="native")
-        if native.solved_by == "lp":
-            continue
-        assert_as_good(native, solve_deployment(*problem), problem[1].max())
-        searched[kind] += 1
-    assert all(searched[kind] > 1 for kind in KINDS)
-
-
-@pytest.mark.slow
-def test_equals_highs_on_larger_problems_with_constraints() -> None:
-    searched: Counter[str] = Counter()
-    for seed in range(CONSTRAINED):
-        _, problem = make_problem(seed)
-        size, unit = problem[1].size, float(problem[1].max())
-        options: dict[str, Any] = {
-            "previous": [0, size // 2, size - 1],
-            "constraints": make_constraints(seed, size, unit),
-        }
-        native, highs = (answer(problem, solver, **options) for solver in ("native", "highs"))
-        if isinstance(native, tuple) or isinstance(highs, tuple):
-            assert native == highs
-            searched["conflict"] += 1
-            continue
-        assert_as_good(native, highs, unit)
-        searched[native.solved_by] += 1
-    assert searched["native_constrained"] > 10
-    assert searched["conflict"] > 0
-
-
 def answer(problem: Problem, solver: str, **options: Any) -> DeploymentSolution | tuple[str, ...]:
     """Solve; where constraints conflict, say which."""
     try:
         return solve_deployment(*problem, solver=solver, **options)
     except DeploymentConflictError as conflict:
         return conflict.constraints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("problems", "is_constrained"), [(100, False), (30, True)])
+def test_equals_highs_on_larger_problems(problems: int, is_constrained: bool) -> None:
+    """Within the accuracy that HiGHS has."""
+    searched: Counter[str] = Counter()
+    for seed in range(problems):
+        kind, problem = make_problem(seed)
+        size, unit = problem[1].size, float(problem[1].max())
+        options: dict[str, Any] = {}
+        if is_constrained:
+            options["previous"] = [0, size // 2, size - 1]
+            options["constraints"] = make_constraints(seed, size, unit)
+        native, highs = (answer(problem, solver, **options) for solver in ("native", "highs"))
+        if isinstance(native, tuple) or isinstance(highs, tuple):
+            assert native == highs
+            searched["conflict"] += 1
+            continue
+        searched[native.solved_by] += 1
+        searched[kind] += native.solved_by == "native"
+        assert native.status == highs.status
+        if native.status == "optimal":
+            assert -1e-9 <= native.objective - highs.objective <= 1e-8
+        elif native.status == "budget_infeasible":
+            assert native.spend == pytest.approx(highs.spend, abs=1e-8 * unit)
+    if is_constrained:
+        assert searched["native_constrained"] > 10
+        assert searched["conflict"] > 0
+    else:
+        assert all(searched[kind] > 1 for kind in KINDS)
 
 
 def test_relaxations_are_answered_alike() -> None:
@@ -129,16 +117,6 @@ def test_relaxations_are_answered_alike() -> None:
         assert native.weights.tolist() == highs.weights.tolist()
         assert (native.objective, native.spend) == (highs.objective, highs.spend)
         assert native.budget_price == highs.budget_price
-
-
-def test_weights_cannot_be_changed() -> None:
-    solution = solve_deployment([0.5], [0.1], [1.0], 1.0, 1, solver="native")
-    assert not solution.weights.flags.writeable
-
-
-def test_more_slots_than_arms() -> None:
-    solution = solve_deployment([0.5, 0.6], [0.1, 0.2], [1.0, 1.0], 1.0, 9, solver="native")
-    assert solution.deployed == (0, 1)
 
 
 def test_a_search_without_a_time_limit_hears_an_interrupt() -> None:
@@ -178,23 +156,15 @@ def test_a_router_deploys_with_the_solver_it_is_told(monkeypatch: pytest.MonkeyP
     assert used == ["highs", "highs", "native", "native"]
 
 
-def test_the_solver_survives_a_snapshot(tmp_path: Path) -> None:
-    path = tmp_path / "snapshot"
-    make_router("native").snapshot(path)
-    again = StageRouter.restore(path, solver="native")
-    assert again.advance_stage().models
-    with pytest.raises(SnapshotMismatchError, match=r"solver: 'native' there, 'highs' here"):
-        StageRouter.restore(path, solver="highs")
-
-
-def test_a_journal_is_for_one_solver(journal_path: Path) -> None:
-    journal = JournalSettings(journal_path)
-    make_router("native", journal).close()
-    with pytest.raises(SnapshotMismatchError, match=r"solver: 'native' there, 'highs' here"):
-        make_router("highs", journal)
-    again = make_router("native", journal)
-    assert again.deployment.models
-    again.close()
+def test_the_solver_survives_snapshots_and_journals(tmp_path: Path, journal_path: Path) -> None:
+    snapshot, journal = tmp_path / "snapshot", JournalSettings(journal_path)
+    with make_router("native", journal) as router:
+        router.snapshot(snapshot)
+    for again in (partial(StageRouter.restore, snapshot), partial(make_router, journal=journal)):
+        with pytest.raises(SnapshotMismatchError, match=r"solver: 'native' there, 'highs' here"):
+            again(solver="highs")
+        with again(solver="native") as same:
+            assert same.advance_stage().models
 
 
 def test_a_router_refuses_an_unknown_solver() -> None:

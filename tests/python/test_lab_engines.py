@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lossy_episodes import DieAt
+from lost_work import DieAt, HoldOn, beginnings
 from stageroute.errors import ClusterError, InvalidInputError, MissingExtraError, WorkerLostError
 from stageroute.lab.engines import local_engine, make_engine
 from stageroute.lab.episodes import Episode, run_episode
@@ -42,27 +42,6 @@ def expected(episodes: list[Episode]) -> dict[str, str]:
     return json_of(local_engine(1), run_episode, episodes)
 
 
-def test_lost_processes_do_not_change_results(
-    tmp_path: Path, episodes: list[Episode], expected: dict[str, str]
-) -> None:
-    work, some = DieAt(tmp_path, "greedy", times=1), episodes[:8]
-    found = json_of(local_engine(2), work, some)
-    assert found == {episode.key(): expected[episode.key()] for episode in some}
-    begun = {episode: len((tmp_path / episode.key()).read_text()) for episode in some}
-    assert all(begun[episode] == 2 for episode in some if episode.policy == "greedy")
-    assert max(begun.values()) == 2
-
-
-def test_an_episode_that_always_ends_its_process_is_named(
-    tmp_path: Path, episodes: list[Episode]
-) -> None:
-    work = DieAt(tmp_path, "greedy", times=99)
-    with pytest.raises(
-        WorkerLostError, match=r"^episode \w+ \(greedy, b = 0\.0003, built-in, seed"
-    ):
-        list(local_engine(2)(work, episodes))
-
-
 def test_engines_by_name() -> None:
     with pytest.raises(InvalidInputError, match="engine = 'dask': must be one of local, ray"):
         make_engine("dask")
@@ -76,24 +55,71 @@ def test_a_missing_ray_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         make_engine("ray")
 
 
-# Below, a real cluster on this machine.
+# Below, real clusters on this machine.
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """Ray, connected to a cluster of two cores; of no use to what must start its own."""
+def ray_here() -> Iterator[Any]:
+    """Ray, in an environment in which its workers import what tests import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        ray = pytest.importorskip("ray", reason="left out: stageroute[ray] is not installed")
-        ray.init(
-            "local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-            object_store_memory=100_000_000, _node_ip_address="127.0.0.1",
-        )  # fmt: skip
-        yield ray
-        ray.shutdown()
+        yield pytest.importorskip("ray", reason="left out: stageroute[ray] is not installed")
+
+
+def wait_until(is_reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not is_reached() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_reached()
+
+
+@pytest.fixture(scope="module")
+def ray(ray_here: Any) -> Iterator[Any]:
+    """Ray, connected to a cluster of two cores; of no use to what must start its own."""
+    ray_here.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        object_store_memory=100_000_000, _node_ip_address="127.0.0.1",
+    )  # fmt: skip
+    yield ray_here
+    ray_here.shutdown()
+
+
+@pytest.fixture(params=["local", "ray"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Two workers here, and two of Ray."""
+    if request.param == "local":
+        return local_engine(2)
+    request.getfixturevalue("ray")
+    return make_engine("ray")
+
+
+def test_workers_that_are_lost_do_not_change_results(
+    engine: Engine, tmp_path: Path, episodes: list[Episode], expected: dict[str, str]
+) -> None:
+    work, some = DieAt(tmp_path, "greedy", times=1), episodes[:8]
+    found = json_of(engine, work, some)
+    assert found == {episode.key(): expected[episode.key()] for episode in some}
+    begun = {episode: len(beginnings(tmp_path / episode.key())) for episode in some}
+    assert all(begun[episode] == 2 for episode in some if episode.policy == "greedy")
+    assert max(begun.values()) == 2
+
+
+def test_an_episode_that_always_ends_its_process_is_named(
+    engine: Engine, tmp_path: Path, episodes: list[Episode]
+) -> None:
+    work = DieAt(tmp_path, "greedy", times=99)
+    message = r"^episode \w+ \(greedy, b = 0\.0003, built-in, seed .* 3 times"
+    with pytest.raises(WorkerLostError, match=message):
+        list(engine(work, episodes[:4]))
+
+
+def test_errors_of_episodes_come_through(engine: Engine, episodes: list[Episode]) -> None:
+    unknown = [replace(episodes[0], policy="oracular")]
+    with pytest.raises(InvalidInputError, match=r"^policy = 'oracular': did you mean"):
+        list(engine(run_episode, unknown))
 
 
 def test_ray_gives_the_same_records(
@@ -104,28 +130,6 @@ def test_ray_gives_the_same_records(
     assert ray.is_initialized()  # a connection that was there is kept
 
 
-def test_ray_workers_that_are_lost_do_not_change_results(
-    ray: Any, tmp_path: Path, episodes: list[Episode], expected: dict[str, str]
-) -> None:
-    work = DieAt(tmp_path, "uniform", times=1)
-    assert json_of(make_engine("ray"), work, episodes) == expected
-    assert (tmp_path / episodes[2].key()).read_text() == ".."
-
-
-def test_an_episode_that_ray_cannot_finish_is_named(
-    ray: Any, tmp_path: Path, episodes: list[Episode]
-) -> None:
-    work = DieAt(tmp_path, "oracle", times=99)
-    with pytest.raises(WorkerLostError, match=r"^episode \w+ \(oracle, .* ended 3 times"):
-        list(make_engine("ray")(work, episodes[:4]))
-
-
-def test_errors_of_episodes_come_through_ray(ray: Any, episodes: list[Episode]) -> None:
-    unknown = [replace(episodes[0], policy="oracular")]
-    with pytest.raises(InvalidInputError, match=r"^policy = 'oracular': did you mean"):
-        list(make_engine("ray")(run_episode, unknown))
-
-
 def test_stopping_early_cancels_what_ray_has_not_done(
     ray: Any, tmp_path: Path, episodes: list[Episode]
 ) -> None:
@@ -133,10 +137,7 @@ def test_stopping_early_cancels_what_ray_has_not_done(
     runs = make_engine("ray")(DieAt(tmp_path, "", times=0), many)
     next(runs)
     runs.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + SECONDS
-    while ray.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert ray.available_resources().get("CPU") == 2
+    wait_until(lambda: ray.available_resources().get("CPU") == 2)
     assert len(list(tmp_path.iterdir())) < 200
 
 
@@ -171,3 +172,29 @@ def test_a_cluster_that_is_not_there_is_said(ray: Any, monkeypatch: pytest.Monke
 def test_workers_are_for_a_cluster_that_is_started(ray: Any) -> None:
     with pytest.raises(InvalidInputError, match="workers = 2: is for a cluster of address 'local'"):
         make_engine("ray", address="auto", workers=2)
+
+
+def test_a_node_that_is_lost_does_not_change_results(
+    ray_here: Any, tmp_path: Path, episodes: list[Episode], expected: dict[str, str]
+) -> None:
+    """The last test: later ones would find its cluster."""
+    from ray.cluster_utils import Cluster
+
+    ray_here.shutdown()
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    ray_here.init(cluster.address, log_to_driver=False)
+    try:
+        other = cluster.add_node(**node)
+        cluster.wait_for_nodes()
+        runs = make_engine("ray")(HoldOn(tmp_path, other.node_id), episodes)
+        finished = [next(runs)]
+        wait_until((tmp_path / "held").exists)
+        cluster.remove_node(other, allow_graceful=False)
+        finished += runs
+    finally:
+        ray_here.shutdown()
+        cluster.shutdown()
+    assert {record.key: repr(record) for record, _ in finished} == expected
+    begun = {len(beginnings(tmp_path / episode.key())) for episode in episodes}
+    assert begun == {1, 2}

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,25 +27,15 @@ from stageroute.lab.study import StudySettings, run_study
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
 POLICIES = ("stageroute", "greedy", "uniform", "oracle")
-STUDY = [
-    "study",
-    "comparison",
-    "--small",
-    "--seeds",
-    "16",
-    "--no-progress",
-    "--policies",
-    *POLICIES,
-]
+STUDY = ["study", "comparison", "--small", "--no-progress", "--policies", *POLICIES]
 EPISODES = 16 * len(POLICIES)
 KILLS = 4
-"""For each number of workers."""
 
 Files = dict[str, bytes]
 
 
 def start(folder: Path, workers: int) -> subprocess.Popen[str]:
-    arguments = [*STUDY, "--out", str(folder), "--workers", str(workers)]
+    arguments = [*STUDY, "--seeds", "16", "--out", str(folder), "--workers", str(workers)]
     return subprocess.Popen(
         [sys.executable, "-m", "stageroute", *arguments],
         stdout=subprocess.PIPE,
@@ -51,6 +43,15 @@ def start(folder: Path, workers: int) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def whole(folder: Path, workers: int) -> Files:
+    """Run the study, or what is left of it, to its end."""
+    process = start(folder, workers)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert not (folder / "finished.jsonl").exists()
+    return results(folder)
 
 
 def finished(folder: Path) -> int:
@@ -73,47 +74,27 @@ def everything(folder: Path) -> Files:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    process = start(folder, workers=1)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert not (folder / "finished.jsonl").exists()
-    return results(folder)
+    return whole(tmp_path_factory.mktemp("undisturbed"), workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path, undisturbed: Files, workers: int) -> None:
+    """The first time before its first episode."""
     generator = random.Random(workers)
     folder = tmp_path / "results"
     kept = []
-    for _ in range(KILLS):
+    for kill in range(KILLS + 1):
         process = start(folder, workers)
         more = finished(folder) + generator.randrange(EPISODES // KILLS)
-        wait_for(process, lambda more=more: finished(folder) > more)  # type: ignore[misc]
-        time.sleep(generator.uniform(0.0, 0.01))
+        wait_for(process, lambda: finished(folder) > more if kill else folder.exists())  # noqa: B023
+        time.sleep(generator.uniform(0.0, 0.01) if kill else 0.0)
         process.kill()
         process.communicate()
         kept.append(finished(folder))
     assert kept == sorted(kept)
     assert len({count for count in kept if 0 < count < EPISODES}) >= 2, kept
-    process = start(folder, workers)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert results(folder) == undisturbed
-
-
-@pytest.mark.slow
-def test_killed_before_its_first_episode_it_begins_anew(tmp_path: Path, undisturbed: Files) -> None:
-    folder = tmp_path / "results"
-    process = start(folder, workers=1)
-    wait_for(process, folder.exists)
-    process.kill()
-    process.communicate()
-    process = start(folder, workers=2)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert results(folder) == undisturbed
+    assert whole(folder, workers) == undisturbed
 
 
 @pytest.mark.slow
@@ -132,9 +113,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     rest = f" of {EPISODES} episodes are kept in {folder}: run it again to go on"
     said = [f"stageroute: interrupted; {count}{rest}" for count in (kept - 1, kept)]
     assert errors.strip() in said
-    process = start(folder, workers=2)
-    process.communicate()
-    assert results(folder) == undisturbed
+    assert whole(folder, workers=2) == undisturbed
 
 
 # Below, a smaller study in this process.
@@ -208,82 +187,75 @@ def test_a_finished_study_does_not_run_again(done: Path, settings: StudySettings
     assert everything(done) == before
 
 
-@pytest.mark.parametrize("position", [0, 2, 4])
-def test_a_damaged_line_is_named(half_done: Path, settings: StudySettings, position: int) -> None:
-    path = half_done / "finished.jsonl"
-    lines = path.read_text().splitlines(keepends=True)
-    lines[position] = lines[position].replace('"policy"', '"polity"')
-    path.write_text("".join(lines) + "torn")
-    before = everything(half_done)
-    with pytest.raises(ResultsError, match=rf"finished\.jsonl, line {position + 1}: .*polic"):
-        run(half_done, settings)
-    assert everything(half_done) == before
+Damage = Callable[[Path], object]
 
 
-def test_an_episode_of_another_study_is_refused(half_done: Path, settings: StudySettings) -> None:
-    path = half_done / "finished.jsonl"
-    line = json.loads(path.read_text().splitlines()[0])
-    line["record"]["key"] = "0123456789"
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    with pytest.raises(ResultsError, match=r"line 6: .*no episode 0123456789"):
-        run(half_done, settings)
+def rewritten(name: str, edit: Callable[[str], str]) -> Damage:
+    return lambda folder: (folder / name).write_text(edit((folder / name).read_text()))
+
+
+def header(**changes: object) -> Damage:
+    return rewritten("study.json", lambda text: json.dumps(json.loads(text) | changes))
+
+
+def line(position: int) -> Damage:
+    def edit(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        lines[position] = lines[position].replace('"policy"', '"polity"')
+        return "".join(lines) + "torn"
+
+    return rewritten("finished.jsonl", edit)
+
+
+def with_line_of_another_study(text: str) -> str:
+    return text + re.sub(r'("key": ?)"\w+"', r'\1"0123456789"', text.splitlines(keepends=True)[0])
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("spoil", "change", "message"),
     [
-        ({"num_queries": 501}, "its settings differs .num_queries: 500 there, 501 now"),
-        ({"seeds": (0, 1)}, r"seeds: \[0, 1, 2\] there, \[0, 1\] now"),
+        *(
+            (line(position), {}, rf"finished\.jsonl, line {position + 1}: .*polic")
+            for position in (0, 2, 4)
+        ),
+        (
+            rewritten("finished.jsonl", with_line_of_another_study),
+            {},
+            "line 6: .*no episode 0123456789",
+        ),
+        *(
+            (header(**{name: value}), {}, rf"its {name} differs \({value!r} there")
+            for name, value in (("version", "0.0.9"), ("format", 1), ("study", "another"))
+        ),
+        (rewritten("study.json", lambda _: ""), {}, r"study\.json"),
+        (rewritten("study.json", lambda _: "[]"), {}, r"study\.json"),
+        (rewritten("study.json", lambda text: text[: len(text) // 2]), {}, r"study\.json"),
+        (lambda folder: (folder / "study.json").unlink(), {}, r"finished\.jsonl"),
+        (Path.exists, {"num_queries": 501}, "settings differs .num_queries: 500 there, 501 now"),
+        (Path.exists, {"seeds": (0, 1)}, r"seeds: \[0, 1, 2\] there, \[0, 1\] now"),
     ],
 )
-def test_other_settings_are_refused(
-    half_done: Path, settings: StudySettings, change: dict[str, object], message: str
+def test_what_does_not_fit_is_refused_and_left_as_it_was(
+    half_done: Path, settings: StudySettings, spoil: Damage, change: dict[str, Any], message: str
 ) -> None:
+    spoil(half_done)
     before = everything(half_done)
     with pytest.raises(ResultsError, match=message):
-        run(half_done, replace(settings, **change))  # type: ignore[arg-type]
+        run(half_done, replace(settings, **change))
     assert everything(half_done) == before
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("version", "0.0.9"), ("format", 1), ("study", "another")]
-)
-def test_another_version_format_or_study_is_refused(
-    half_done: Path, settings: StudySettings, name: str, value: object
+def test_a_foreign_folder_is_refused(
+    tmp_path: Path, settings: StudySettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    header = json.loads((half_done / "study.json").read_text())
-    (half_done / "study.json").write_text(json.dumps(header | {name: value}))
-    before = everything(half_done)
-    with pytest.raises(ResultsError, match=rf"its {name} differs \({value!r} there"):
-        run(half_done, settings)
-    assert everything(half_done) == before
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1, "st'])
-def test_a_damaged_header_is_refused(
-    half_done: Path, settings: StudySettings, content: str
-) -> None:
-    (half_done / "study.json").write_text(content)
-    with pytest.raises(ResultsError, match=r"study\.json"):
-        run(half_done, settings)
-
-
-def test_a_foreign_folder_is_refused(tmp_path: Path, settings: StudySettings) -> None:
     (tmp_path / "thesis.tex").write_text("\\section{}")
     with pytest.raises(ResultsError, match=r"no study\.json but other files \(thesis\.tex\)"):
         run(tmp_path, settings)
+    assert main([*STUDY, "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"stageroute: {tmp_path} holds no study.json")
     assert everything(tmp_path) == {"thesis.tex": b"\\section{}"}
     with pytest.raises(ResultsError, match="cannot be a folder of results"):
         run(tmp_path / "thesis.tex", settings)
-
-
-def test_finished_episodes_without_their_header_are_refused(
-    half_done: Path, settings: StudySettings
-) -> None:
-    (half_done / "study.json").unlink()
-    with pytest.raises(ResultsError, match=r"finished\.jsonl"):
-        run(half_done, settings)
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "empty", "of another study"])
@@ -330,12 +302,6 @@ def test_unfinished_results_cannot_be_read(half_done: Path, tmp_path: Path) -> N
         read_results(half_done)
     with pytest.raises(ResultsError, match="no study ran there"):
         read_results(tmp_path)
-
-
-def test_the_command_reports_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "notes").touch()
-    assert main([*STUDY, "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith(f"stageroute: {tmp_path} holds no study.json")
 
 
 def test_json_has_no_nan(tmp_path: Path, done: Path) -> None:

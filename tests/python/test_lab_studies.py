@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stageroute import solve_routing_lp
 from stageroute.cli import main
@@ -27,55 +29,45 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
 
 Records = Sequence[Record]
+Floats = NDArray[np.float64]
 
 
-def priced(records: Records) -> np.ndarray:
-    return np.array(
-        [
-            100 * (r.total_regret + r.overspend_charge) / (r.oracle_reward * r.num_queries)
-            for r in records
-        ]
-    )
+def each(records: Records, name: str) -> Floats:
+    return np.array([getattr(record, name) or 0.0 for record in records], dtype=np.float64)
 
 
-def in_all(r: Record) -> float:
-    """The regret in rewards, waiting included."""
-    return r.total_regret + r.overspend_charge + (r.waiting_cost or 0.0)
+def priced(records: Records) -> Floats:
+    """Regret in rewards, overspending charged."""
+    return each(records, "total_regret") + each(records, "overspend_charge")
 
 
-def lost(records: Records) -> np.ndarray:
+def percent(records: Records) -> Floats:
+    return 100 * priced(records) / each(records, "oracle_reward") / each(records, "num_queries")
+
+
+def lost(records: Records) -> Floats:
     """The loss in %, against an oracle that does not wait."""
-    return np.array(
-        [
-            100 * in_all(r) / (r.oracle_reward * r.num_queries + (r.waiting_cost or 0.0))
-            for r in records
-        ]
-    )  # fmt: skip
+    waiting = each(records, "waiting_cost")
+    best = each(records, "oracle_reward") * each(records, "num_queries") + waiting
+    return 100 * (priced(records) + waiting) / best
 
-
-def spend(records: Records) -> np.ndarray:
-    return np.array([r.spend for r in records])
-
-
-B = 0.0003
-"""The budget of most small settings."""
 
 BY_HAND: list[tuple[str, str, str, str, dict[str, object], Callable[[Records], str]]] = [
     # study, title, row, column, the records' values, the cell from these records
     ("quality", "stageroute, b = 0.0003", "kl", "regret, %: p90", {"bounds": "kl"},
-     lambda rs: f"{np.quantile([100 * r.regret for r in rs], 0.9):.2f}"),
+     lambda rs: f"{np.quantile(100 * each(rs, 'regret'), 0.9):.2f}"),
     ("quality", "stageroute, b = 0.0003", "paper", "spend / b: worst", {"bounds": "paper"},
-     lambda rs: f"{spend(rs).max():.3f}"),
+     lambda rs: f"{each(rs, 'spend').max():.3f}"),
     ("comparison", "All policies at b = 0.0003", "thompson", "regret, %: mean",
-     {"policy": "thompson"}, lambda rs: f"{np.mean([100 * r.regret for r in rs]):.2f}"),
+     {"policy": "thompson"}, lambda rs: f"{100 * each(rs, 'regret').mean():.2f}"),
     ("comparison", "All policies at b = 0.0003", "greedy", "spend / b: stage",
-     {"policy": "greedy"}, lambda rs: f"{max(r.largest_stage_violation for r in rs):+.1%}"),
+     {"policy": "greedy"}, lambda rs: f"{each(rs, 'largest_stage_violation').max():+.1%}"),
     ("comparison", "All policies at b = 0.0003", "greedy", "starts",
-     {"policy": "greedy"}, lambda rs: f"{np.mean([r.starts for r in rs]):.1f}"),
+     {"policy": "greedy"}, lambda rs: f"{each(rs, 'starts').mean():.1f}"),
     ("scaling", "Regret with K = T^(1/3), needles, a = 1", "1,000", "stageroute",
      {"instance": "needles, a = 1", "rule": "T^(1/3)", "policy": "stageroute",
       "num_queries": 1_000},
-     lambda rs: f"{np.mean([in_all(r) for r in rs]):.0f}"),
+     lambda rs: f"{(priced(rs) + each(rs, 'waiting_cost')).mean():.0f}"),
     ("sweeps", "Over M_max", "3", "greedy: loss %", {"sweep": "M_max", "value": 3, "who": "greedy"},
      lambda rs: f"{lost(rs).mean():.2f}"),
     ("sweeps", "Over K, b = 0.0003", "20", "stageroute: worst",
@@ -85,45 +77,41 @@ BY_HAND: list[tuple[str, str, str, str, dict[str, object], Callable[[Records], s
      lambda rs: f"{np.mean([v > 0.05 for r in rs for v in r.stage_violation]):.0%}"),
     ("checks", "Start, b = 0.0003, stageroute", "no forced visits", "early spend / b: worst",
      {"check": "start", "who": "stageroute", "start": "no forced visits"},
-     lambda rs: f"{max(r.early_spend for r in rs):.2f}"),
+     lambda rs: f"{each(rs, 'early_spend').max():.2f}"),
     ("checks", "Throughput caps", "0.25 / stageroute", "share's excess: worst",
      {"check": "caps", "caps": "0.25", "policy": "stageroute"},
-     lambda rs: f"{max(r.largest_cap_excess for r in rs):+.3f}"),
+     lambda rs: f"{each(rs, 'largest_cap_excess').max():+.3f}"),
     ("gamma", "paper: regret by γ and b", "0.0003", "mean regret, %, at γ: 0.1",
      {"where": FIT, "bounds": "paper", "gamma": 0.1, "nominal": 0.0003},
-     lambda rs: f"{priced(rs).mean():.2f}"),
+     lambda rs: f"{percent(rs).mean():.2f}"),
     ("context", "b = 0.0003", "stageroute-family", "spend / b: mean",
-     {"part": "budgets", "policy": "stageroute-family"}, lambda rs: f"{spend(rs).mean():.3f}"),
+     {"part": "budgets", "policy": "stageroute-family"},
+     lambda rs: f"{each(rs, 'spend').mean():.3f}"),
     ("budget-price", "built-in, paced", "1.05", "λ b of StageRoute: largest",
      {"workload": "built-in", "pacing": "paced", "ratio": 1.05},
      lambda rs: f"{max(r.budget * r.budget_price[-1] for r in rs):.3g}"),
     ("feedback", "Late feedback, b = 0.0003", "200", "bwk: regret %",
-     {"delay": 200, "judge": "exact", "who": "bwk", "budget": B},
-     lambda rs: f"{priced(rs).mean():.2f}"),
+     {"delay": 200, "judge": "exact", "who": "bwk", "budget": 0.0003},
+     lambda rs: f"{percent(rs).mean():.2f}"),
     ("feedback", "Judges that err, b = 0.0003", "flips 20 %, 1,000 late", "linucb: worst",
      {"delay": 1_000, "judge": "flips 20 %", "who": "linucb"},
-     lambda rs: f"{priced(rs).max():.1f}"),
+     lambda rs: f"{percent(rs).max():.1f}"),
     ("pools", "Over the size of the pool", "prices / 100", "tried %",
      {"part": "size", "N": 100, "who": "prices"},
-     lambda rs: f"{np.mean([100 * (r.newcomers_tried or 0.0) for r in rs]):.0f}"),
+     lambda rs: f"{100 * each(rs, 'newcomers_tried').mean():.0f}"),
     ("pools", "Over the slots", "prices / 33 / 20", "regret %",
      {"part": "slots", "K": 33, "M_max": 20, "who": "prices"},
-     lambda rs: f"{priced(rs).mean():.2f}"),
+     lambda rs: f"{percent(rs).mean():.2f}"),
     ("starts", "Start costs, b = 0.0003", "not told / 0.3", "starts",
-     {"level": 0.3, "who": "not told"}, lambda rs: f"{np.mean([r.starts for r in rs]):.1f}"),
+     {"level": 0.3, "who": "not told"}, lambda rs: f"{each(rs, 'starts').mean():.1f}"),
     ("newcomer", "Adoption by policy, b = 0.0003", "thompson", "spend / b",
-     {"sweep": "policy", "value": "thompson"}, lambda rs: f"{spend(rs).mean():.3f}"),
+     {"sweep": "policy", "value": "thompson"}, lambda rs: f"{each(rs, 'spend').mean():.3f}"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("study", "title", "row", "column", "of", "by_hand"), BY_HAND)
 def test_a_cell_is_what_the_records_say(
-    study: str,
-    title: str,
-    row: str,
-    column: str,
-    of: dict[str, object],
-    by_hand: Callable[[Records], str],
+    study: str, title: str, row: str, column: str, of: Any, by_hand: Callable[[Records], str]
 ) -> None:
     results = small_results(study)
     records = results.of(**of)
@@ -182,8 +170,8 @@ def test_curves_are_means_over_the_seeds() -> None:
     results = small_results("starts")
     shown = curve(STUDIES["starts"].summarise(results), "Starts and regret", "not told")
     of = [results.of(who="not told", level=level) for level in results.distinct("level")]
-    np.testing.assert_allclose(shown.x, [np.mean([r.starts for r in rs]) for rs in of])
-    np.testing.assert_allclose(shown.y, [priced(rs).mean() for rs in of])
+    np.testing.assert_allclose(shown.x, [each(rs, "starts").mean() for rs in of])
+    np.testing.assert_allclose(shown.y, [percent(rs).mean() for rs in of])
 
 
 def test_loss_is_learning_and_waiting() -> None:

@@ -8,7 +8,6 @@ import pytest
 from stageroute import Confidence
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream
-from stageroute.errors import InvalidInputError
 from stageroute.lab.episodes import Episode, run_episode
 from stageroute.lab.shares import agreement, mean_shares
 from stageroute.policies import Limits, Policy, Setting, make_policy
@@ -155,12 +154,6 @@ def test_random_arrivals() -> None:
     draws = np.array([workload.stream(8_000, seed).arrivals[4:] for seed in range(200)])
     assert draws.mean() == pytest.approx(1_000, rel=0.05)
     assert workload_from_json(asdict(workload)) == workload
-
-
-@pytest.mark.parametrize("within", [0.0, 1.5, float("nan")])
-def test_random_arrivals_refuse_no_share(within: float) -> None:
-    with pytest.raises(InvalidInputError, match="within"):
-        RandomArrivals(BuiltIn(), within)
 
 
 def test_published_is_stageroute_with_published_settings(small_table: OutcomeTable) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parallel_jobs import Job, do
+from lost_work import Job, beginnings, do
 from stageroute.errors import InvalidInputError, WorkerLostError
 from stageroute.replay.parallel import MOST_LOSSES, in_pieces, run_jobs
 
@@ -31,6 +31,7 @@ def test_every_job_is_done_once(tmp_path: Path, workers: int) -> None:
     assert sorted(number for number, _ in results) == list(range(20))
     assert len({process for _, process in results}) <= workers
     assert (os.getpid() in {process for _, process in results}) == (workers == 1)
+    assert list(run_jobs(partial(do, tmp_path), [], workers)) == []
 
 
 def test_a_job_whose_process_is_lost_runs_again(
@@ -40,7 +41,7 @@ def test_a_job_whose_process_is_lost_runs_again(
     with caplog.at_level(logging.WARNING, "stageroute.replay.parallel"):
         results = list(run_jobs(partial(do, tmp_path), jobs, 2, lambda job: job.number // 6))
     assert sorted(number for number, _ in results) == list(range(12))
-    begun = [len((tmp_path / f"begun-{n}").read_text().splitlines()) for n in range(12)]
+    begun = [len(beginnings(tmp_path / f"{n}")) for n in range(12)]
     assert begun[2] == 2
     assert max(begun) == 2  # also where another job of the same moment was at fault
     assert "what was under way runs again, one by one: Job(number=" in caplog.text
@@ -50,15 +51,12 @@ def test_a_job_that_always_ends_its_process_is_named(tmp_path: Path) -> None:
     jobs = [Job(number, "die" if number == 3 else "answer") for number in range(8)]
     with pytest.raises(WorkerLostError, match=r"Job\(number=3.*3 times"):
         list(run_jobs(partial(do, tmp_path), jobs, 2))
-    assert len((tmp_path / "begun-3").read_text().splitlines()) == MOST_LOSSES
+    assert len(beginnings(tmp_path / "3")) == MOST_LOSSES
 
 
 def test_a_process_killed_from_outside_is_replaced(tmp_path: Path) -> None:
-    killed = []
-    done = []
-    for number, process in run_jobs(
-        partial(do, tmp_path), [Job(number) for number in range(40)], 2
-    ):
+    killed, done, jobs = [], [], [Job(number) for number in range(40)]
+    for number, process in run_jobs(partial(do, tmp_path), jobs, 2):
         done.append(number)
         if len(done) in (5, 20):
             os.kill(process, signal.SIGKILL)
@@ -71,16 +69,16 @@ def test_an_error_of_a_job_is_raised_with_its_traceback(tmp_path: Path) -> None:
     jobs = [Job(0), Job(1, "fail"), *(Job(number) for number in range(2, 9))]
     with pytest.raises(ValueError, match="job 1 fails") as caught:
         list(run_jobs(partial(do, tmp_path), jobs, 2))
-    assert "parallel_jobs.py" in str(caught.value.__cause__)
+    assert "lost_work.py" in str(caught.value.__cause__)
 
 
 def test_stopping_early_ends_the_processes(tmp_path: Path) -> None:
     jobs = [Job(0), Job(1, "wait"), *(Job(number) for number in range(2, 50))]
     runs = run_jobs(partial(do, tmp_path), jobs, 2)
     processes = {next(runs)[1] for _ in range(10)}
-    while not (tmp_path / "begun-1").exists():
+    while not (tmp_path / "1").exists():
         time.sleep(0.01)
-    processes.add(int((tmp_path / "begun-1").read_text()))
+    processes.add(*beginnings(tmp_path / "1"))
     runs.close()  # type: ignore[attr-defined]
     assert len(processes) == 2
     assert all(has_ended(process) for process in processes)
@@ -102,7 +100,3 @@ def test_pieces_keep_together_what_belongs_together() -> None:
 def test_no_workers_are_refused(tmp_path: Path, workers: int) -> None:
     with pytest.raises(InvalidInputError, match=f"workers = {workers}: must be at least 1"):
         list(run_jobs(partial(do, tmp_path), [Job(0)], workers))
-
-
-def test_no_jobs_need_no_process(tmp_path: Path) -> None:
-    assert list(run_jobs(partial(do, tmp_path), [], 2)) == []

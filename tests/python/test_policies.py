@@ -3,14 +3,13 @@
 import math
 from dataclasses import replace
 
-import highspy
 import numpy as np
 import pytest
 
+from other_solver import joint_value
 from stageroute import solve_routing_lp
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream
-from stageroute.errors import InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.policies.oracles.allocation import stage_problems
 from stageroute.replay import ReplayResult, replay
@@ -141,31 +140,16 @@ def test_linucb_learns_which_model_suits_which_task() -> None:
     assert (sighted.arm == good)[5_000:].mean() > 0.98
 
 
-def test_linucb_task_needs_tasks(small_table: OutcomeTable) -> None:
-    stream = draw_stream(replace(small_table, task=None), 0)
-    with pytest.raises(
-        InvalidInputError, match="has no tasks, which the policy 'linucb-task' needs"
-    ):
-        make_policy("linucb-task", Setting(stream, Limits(1.0), 2, 0))
-
-
 def joint_optimum(stream: Stream, limits: Limits, num_stages: int) -> float:
     """Mean reward of the joint LP over all stages, M_max aside, solved as one."""
-    model = highspy.Highs()
-    model.silent()
-    budget_row, objective = [], []
     caps = limits.caps(stream.table.num_models)
-    for problem in stage_problems(stream, num_stages):
-        arms = problem.candidates.tolist()
-        weight = problem.queries / stream.num_queries
-        shares = [model.addVariable(0.0, float(caps[arm])) for arm in arms]
-        model.addConstr(sum(shares) == 1.0)
-        for share, arm in zip(shares, arms, strict=True):
-            budget_row.append(share * (weight * problem.cost[arm] / limits.budget))
-            objective.append(share * (weight * problem.reward[arm]))
-    model.addConstr(sum(budget_row) <= 1.0)
-    model.maximize(sum(objective))
-    return float(model.getObjectiveValue())
+    problems = list(stage_problems(stream, num_stages))
+    most = np.zeros((len(problems), caps.size))
+    for row, problem in zip(most, problems, strict=True):
+        row[problem.candidates] = caps[problem.candidates]
+    weights = np.array([problem.queries for problem in problems]) / stream.num_queries
+    reward, cost = (np.array([getattr(p, of) for p in problems]) for of in ("reward", "cost"))
+    return joint_value(weights, reward, cost, limits.budget, most, 1.0)
 
 
 def planned(name: str, stream: Stream, limits: Limits, num_stages: int) -> tuple[float, float]:

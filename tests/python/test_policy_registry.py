@@ -32,20 +32,16 @@ class Unfinished(Policy):
     def route(self, row):
         return 0, 1.0, 0.0
 
-answer = 42
-"""
-
-HERE = """
-from stageroute.policies import UniformPolicy
-
-class Greedy(UniformPolicy):
-    name = "greedy-for-one"
+class Single(UniformPolicy):
+    name = "single"
 
     def mixture(self, candidates):
         live, probabilities = super().mixture(candidates)
         probabilities[:] = 0.0
         probabilities[live[0]] = 1.0
         return live, probabilities
+
+answer = 42
 """
 
 
@@ -73,14 +69,17 @@ def test_a_policy_of_ones_own_is_made(own_module: str, small_table: OutcomeTable
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("x", "policy = 'x': must be one of stageroute.*litellm-usage; or module:Class"),
+        (
+            "x",
+            "policy = 'x': must be one of stageroute.*paretobandit.*litellm-usage; or module:Class",
+        ),
         ("stagerout", "policy = 'stagerout': did you mean 'stageroute'[?] It must be one of"),
         ("ucb-1", "did you mean 'ucb1'"),
         ("own_polices:Even", "module 'own_polices' cannot be imported .No module.*PYTHONPATH"),
         (":Even", "module '' cannot be imported"),
         ("broken_policies:Even", "cannot be imported .No module named 'there_is_no_such_package'"),
         ("own_policies:Evn", "'own_policies' has no 'Evn'; did you mean own_policies:Even"),
-        ("own_policies:", "has no ''; its policies: UniformPolicy, Even, Unfinished"),
+        ("own_policies:", "has no ''; its policies: UniformPolicy, Even, Unfinished, Single"),
         ("own_policies:answer", "must be a subclass of stageroute.policies.Policy"),
         ("own_policies:Policy", "must be a subclass of"),
         ("own_policies:Unfinished", "the class lacks begin_stage, observe"),
@@ -95,21 +94,13 @@ def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
 def test_the_command_finds_policies_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "policies_here.py").write_text(HERE)
+    (tmp_path / "policies_here.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    options = [
-        "--queries",
-        "100",
-        "--stages",
-        "2",
-        "--initial-models",
-        "11",
-        "--out",
-        "decisions.csv",
-    ]
-    assert main(["replay", "--policy", "policies_here:Greedy", *options]) == 0
-    assert (tmp_path / "decisions.csv").exists()
+    command = ["replay", "--queries", "100", "--stages", "2", "--initial-models", "11"]
+    command += ["--out", "decisions.csv", "--policy"]
+    assert main([*command, "policies_here:Single"]) == 0
+    assert len((tmp_path / "decisions.csv").read_text().splitlines()) == 101
     assert "rule caps broken 2 times: no model serves more" in capsys.readouterr().out
-    assert main(["replay", "--policy", "policies_here:Gredy", *options]) == 1
-    assert "did you mean policies_here:Greedy?" in capsys.readouterr().err
+    assert main([*command, "policies_here:Singel"]) == 1
+    assert "did you mean policies_here:Single?" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Streams, replay, metrics: the native loop against a plain one, figures by their definition."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from stageroute import Confidence, solve_deployment
 from stageroute.config.confidence import CONFIDENCE_FAMILIES
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream, even_arrivals, stage_starts
-from stageroute.errors import InvalidInputError, PolicyError
+from stageroute.errors import PolicyError
 from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.replay.metrics import expected_rewards, measure, oracle_rewards
@@ -25,89 +24,57 @@ def policy_for(name: str, stream: Stream, limits: Limits, num_stages: int, seed:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("family", CONFIDENCE_FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "delay"), [*((f, 0) for f in CONFIDENCE_FAMILIES), ("bernstein", 70)]
+)
 def test_native_replay_equals_step_by_step(
-    small_table: OutcomeTable, policy: str, family: str
+    small_table: OutcomeTable, policy: str, family: str, delay: int
 ) -> None:
-    limits = Limits(0.0008, 2, 0.7, Confidence(family, min_visits=3), use_prices=True)
+    limits = Limits(0.0008, 2, 0.7, Confidence(family, min_visits=3), use_prices=delay == 0)
     stream = draw_stream(
         small_table, 1, num_queries=1_500, num_initial=2, retirements={"middling": 1_200}
     )
-    native = replay(policy_for(policy, stream, limits, 10), stream, 10)
-    steps = replay(policy_for(policy, stream, limits, 10), stream, 10, native=False)
+    if delay:
+        reported = np.clip(small_table.reward + 0.2, 0.0, 1.0)
+        stream = replace(stream, delay=delay, reported_reward=reported)
+    native, steps = (
+        replay(policy_for(policy, stream, limits, 10), stream, 10, native=native)
+        for native in (True, False)
+    )
     assert native.deployments == steps.deployments
     for field in ("arm", "probability", "budget_price", "reward", "cost"):
         np.testing.assert_array_equal(getattr(native, field), getattr(steps, field), field)
     assert native.lp_counts == steps.lp_counts
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
-def test_late_feedback_is_the_same_step_by_step(small_table: OutcomeTable, policy: str) -> None:
-    at_once = draw_stream(small_table, 1, num_queries=1_500, num_initial=2)
-    noisy = np.clip(small_table.reward + 0.2, 0.0, 1.0)
-    stream = replace(at_once, delay=70, reported_reward=noisy)
-    limits = Limits(0.0008, 2, 0.7)
-    native = replay(policy_for(policy, stream, limits, 10), stream, 10)
-    steps = replay(policy_for(policy, stream, limits, 10), stream, 10, native=False)
-    for field in ("arm", "probability", "budget_price", "reward", "cost"):
-        np.testing.assert_array_equal(getattr(native, field), getattr(steps, field), field)
     # What was earned is what counts, whatever was reported.
     earned = small_table.reward[stream.rows, native.arm]
     np.testing.assert_array_equal(native.reward, earned)
 
 
-class CheapestPolicy(Policy):
-    """A policy written in Python: the live candidate that has cost least so far, from the first."""
+class Diary(wrong_policies.EvenPolicy):
+    """Writes down when it hears of which query, and what."""
 
-    name = "cheapest"
+    asked: list[int]
+    heard: list[tuple[int, int, float, float]]
 
-    def __init__(self, num_models: int) -> None:
-        self.total = np.zeros(num_models)
-        self.count = np.zeros(num_models)
-        self.live: tuple[int, ...] = ()
-
-    def begin_stage(self, candidates: np.ndarray) -> tuple[int, ...]:
-        self.live = tuple(candidates.tolist())
-        return self.live
-
-    def route(self, row: int) -> tuple[int, float, float]:
-        mean = self.total / np.maximum(self.count, 1)
-        return min(self.live, key=lambda arm: mean[arm]), 1.0, 0.0
-
-    def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
-        self.total[arm] += cost
-        self.count[arm] += 1
-
-
-class Diary(CheapestPolicy):
-    """Writes down when it hears of which query."""
-
-    def __init__(self, num_models: int) -> None:
-        super().__init__(num_models)
-        self.asked: list[int] = []
-        self.heard: list[tuple[int, int, float]] = []
-
-    def route(self, row: int) -> tuple[int, float, float]:
+    def draw(self, row: int) -> int:
         self.asked.append(row)
-        return super().route(row)
+        return super().draw(row)
 
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
-        self.heard.append((len(self.asked), row, reward))
-        super().observe(row, arm, reward, cost)
+        self.heard.append((len(self.asked), row, reward, cost))
 
 
-def test_feedback_comes_so_many_queries_late(small_table: OutcomeTable) -> None:
-    reported = 1.0 - small_table.reward
+def test_feedback_comes_as_late_as_it_says(small_table: OutcomeTable) -> None:
+    reported, cost = 1.0 - small_table.reward, small_table.cost
     stream = replace(draw_stream(small_table, 0, num_queries=50), delay=7, reported_reward=reported)
-    diary = Diary(3)
+    diary = Diary(Setting(stream, LIMITS, 5, 3))
+    diary.asked, diary.heard = [], []
     result = replay(diary, stream, 5)
     assert diary.asked == stream.rows.tolist()
-    expected = [
-        (t + 8, int(row), float(reported[row, arm]))
-        for t, (row, arm) in enumerate(zip(stream.rows, result.arm, strict=True))
+    assert diary.heard == [
+        (t + 8, row, reported[row, arm], cost[row, arm])
+        for t, (row, arm) in enumerate(zip(stream.rows[:43], result.arm[:43], strict=True))
     ]
-    assert diary.heard == expected[:43]
 
 
 def test_regret_follows_the_means_of_the_time(small_table: OutcomeTable) -> None:
@@ -135,49 +102,21 @@ def test_stages_by_the_clock(small_table: OutcomeTable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("policy", "message"),
     [
-        ({"delay": -1}, "delay = -1: must be a number of queries"),
-        ({"times": np.zeros(3)}, r"times.shape = \(3,\)"),
-        ({"times": -np.arange(200.0)}, "smallest step of times = -1.0: times must be ascending"),
-        ({"reported_reward": np.zeros((2, 2))}, "reported_reward.shape"),
-        ({"regimes": (Regime(1, np.zeros(3), np.zeros(3)),)}, "regimes = .*must start at 0"),
-    ],
-)
-def test_bad_environments(small_table: OutcomeTable, changes: dict[str, Any], message: str) -> None:
-    stream = draw_stream(small_table, 0)
-    with pytest.raises(InvalidInputError, match=message):
-        replace(stream, **changes)
-
-
-def test_a_policy_written_in_python_runs_in_the_same_replay(small_table: OutcomeTable) -> None:
-    stream = draw_stream(small_table, 0, num_queries=900, num_initial=1)
-    result = replay(CheapestPolicy(3), stream, 9)
-    metrics = measure(result, stream, LIMITS)
-    assert metrics.shares[0] > 0.99
-    assert metrics.spend < 0.2
-
-
-@pytest.mark.parametrize(
-    ("policy", "rule", "message"),
-    [
-        (
-            wrong_policies.DeploysWhatIsToCome,
-            "candidates",
-            "stage 0.*expected models of cheap, mid",
-        ),
-        (wrong_policies.ServesByOthers, "live", "expected cheap, seen middling"),
-        (wrong_policies.TellsPercentages, "probability", r"expected \(0, 1\], seen 33.3"),
-        (wrong_policies.TellsNoProbability, "probability", r"expected \(0, 1\], seen nan"),
+        (wrong_policies.DeploysWhatIsToCome, "stage 0.*expected models of cheap, mid"),
+        (wrong_policies.ServesByOthers, "expected cheap, seen middling"),
+        (wrong_policies.TellsPercentages, r"expected \(0, 1\], seen 33.3"),
+        (wrong_policies.TellsNoProbability, r"expected \(0, 1\], seen nan"),
     ],
 )
 def test_what_no_replay_can_mean_ends_it(
-    small_table: OutcomeTable, policy: type[wrong_policies.EvenPolicy], rule: str, message: str
+    small_table: OutcomeTable, policy: type[wrong_policies.EvenPolicy], message: str
 ) -> None:
     stream = draw_stream(small_table, 0, num_queries=300, num_initial=2)
     with pytest.raises(PolicyError, match=message) as caught:
         replay(policy(Setting(stream, LIMITS, 3, 0)), stream, 3)
-    assert caught.value.rule == rule
+    assert caught.value.rule == policy.name
 
 
 @pytest.mark.parametrize(
@@ -260,8 +199,6 @@ def test_weights_decide_how_often_a_row_is_drawn() -> None:
     table = OutcomeTable("t", ("m",), reward, cost, weights=np.array([1.0, 3.0]))
     stream = draw_stream(table, 0, num_queries=40_000)
     assert (stream.rows == 1).mean() == pytest.approx(0.75, abs=0.01)
-    with pytest.raises(InvalidInputError, match="the table has weights"):
-        draw_stream(table, 0, order="shuffled")
 
 
 def test_orders_of_a_stream(small_table: OutcomeTable) -> None:
@@ -281,33 +218,6 @@ def test_order_of_arrival(small_table: OutcomeTable) -> None:
         draw_stream(small_table, seed, arrival_order="shuffled").table.models for seed in range(30)
     }
     assert len(orders) == 6
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"order": "random"}, "order = 'random': must be one of"),
-        ({"num_queries": 0}, "num_queries = 0: must be at least 1"),
-        ({"num_initial": 4}, r"num_initial = 4: must be in \[1, 3\]"),
-        ({"arrival_order": "release"}, "arrival_order = 'release': must be one of"),
-        ({"arrival_order": ("cheap", "expensive")}, "must name each of the table's models once"),
-        ({"retirements": {"x": 3}}, "retirements names 'x'; the table's models are cheap"),
-        ({"retirements": {"cheap": 0}}, "each must be after the model's arrival"),
-    ],
-)
-def test_bad_streams(small_table: OutcomeTable, changes: dict[str, object], message: str) -> None:
-    with pytest.raises(InvalidInputError, match=message):
-        draw_stream(small_table, 0, **changes)  # type: ignore[arg-type]
-
-
-def test_bad_limits(small_table: OutcomeTable) -> None:
-    stream = draw_stream(small_table, 0)
-    with pytest.raises(InvalidInputError, match=r"num_stages = 0: must be in \[1, 200\]"):
-        replay(policy_for("uniform", stream, LIMITS, 0), stream, 0)
-    with pytest.raises(InvalidInputError, match="throughput_cap has 2 elements"):
-        policy_for("uniform", stream, Limits(1.0, throughput_cap=(0.5, 0.5)), 1)
-    with pytest.raises(InvalidInputError, match="policy = 'best': must be one of stageroute"):
-        policy_for("best", stream, LIMITS, 1)
 
 
 def test_stage_starts_are_even_and_arrivals_lie_inside() -> None:

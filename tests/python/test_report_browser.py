@@ -92,38 +92,31 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-def _open(browser: Browser, address: str, width: int, **options: Any) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 800}, **options)
-    page.goto(address)
-    return page
-
-
-@pytest.mark.parametrize("width", [PHONE, TABLET, DESK])
-def test_the_page_loads_itself_alone_without_complaint(
-    browser: Browser, address: str, width: int
-) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    requests, complaints = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    """Open the page as wide as the test asks, and listen to what it does."""
+    shape: tuple[int, Any] = getattr(request, "param", (PHONE, "light"))
+    width, scheme = shape
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    did: list[str] = []
+    page.on("request", lambda request: did.append(request.url))
+    page.on("console", lambda message: did.append(message.text))
+    page.on("pageerror", lambda error: did.append(str(error)))
     page.goto(address, wait_until="networkidle")
+    assert did == [address], "it loads itself alone, without complaint"
+    yield page
     page.close()
-    assert requests == [address]
-    assert complaints == []
 
 
-@pytest.mark.parametrize("width", [PHONE, TABLET, DESK])
-def test_nothing_is_wider_than_the_screen(browser: Browser, address: str, width: int) -> None:
-    page = _open(browser, address, width)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+def width(*widths: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", [(w, "light") for w in widths], indirect=True)
+
+
+@width(PHONE, TABLET, DESK)
+def test_figures_are_whole_and_readable_and_nothing_is_wider_than_the_screen(page: Page) -> None:
+    assert page.viewport_size
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
     assert page.evaluate(OVERFLOWING) == []
-    page.close()
-
-
-@pytest.mark.parametrize("width", [PHONE, TABLET, DESK])
-def test_figures_are_whole_and_readable(browser: Browser, address: str, width: int) -> None:
-    page = _open(browser, address, width)
     figures = page.evaluate(FIGURES)
     assert len(figures) == 8 + 3 + 3
     for figure in figures:
@@ -131,15 +124,12 @@ def test_figures_are_whole_and_readable(browser: Browser, address: str, width: i
         assert figure["width"] > 300
         assert figure["height"] > 60
         assert figure["drawn"] > 5
-        assert figure["covered"] == []
-        assert figure["cut"] == []
+        assert figure["covered"] == figure["cut"] == []
         assert figure["smallest"] >= SMALLEST_DRAWN
     assert min(page.evaluate(FONT_SIZES)) >= SMALLEST_TEXT
-    page.close()
 
 
-def test_headings_tables_and_folds_are_there(browser: Browser, address: str) -> None:
-    page = _open(browser, address, PHONE)
+def test_headings_tables_and_folds_are_there(page: Page) -> None:
     assert page.locator("h1").all_inner_texts() == ["Studies"]
     assert page.locator("section.study > h2").count() == 4
     tables = page.locator("table")
@@ -155,18 +145,17 @@ def test_headings_tables_and_folds_are_there(browser: Browser, address: str) -> 
     assert not command.is_visible()
     page.locator("summary").first.click()
     assert command.is_visible()
-    page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out(browser: Browser, address: str, scheme: str) -> None:
-    page = _open(browser, address, DESK, color_scheme=scheme)
+@pytest.mark.parametrize(
+    ("page", "is_dark"), [((DESK, "light"), False), ((DESK, "dark"), True)], indirect=["page"]
+)
+def test_text_stands_out(page: Page, is_dark: bool) -> None:
     colours = page.evaluate(COLOURS)
     assert len(colours) > 100
-    assert _luminance(colours[0][2]) < 0.1 or scheme == "light"
+    assert (_luminance(colours[0][2]) < 0.1) == is_dark
     weak = {(tag, text) for tag, text, paper in colours if _contrast(text, paper) < CONTRAST}
     assert weak == set()
-    page.close()
 
 
 def _contrast(one: str, other: str) -> float:
@@ -181,8 +170,8 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_paper_shows_everything(browser: Browser, address: str, tmp_path: Path) -> None:
-    page = _open(browser, address, PAPER)
+@width(PAPER)
+def test_paper_shows_everything(page: Page, tmp_path: Path) -> None:
     page.emulate_media(media="print")
     assert page.evaluate(OVERFLOWING) == []
     assert page.evaluate("Math.max(...[...document.querySelectorAll('.scroll')]"
@@ -195,4 +184,3 @@ def test_paper_shows_everything(browser: Browser, address: str, tmp_path: Path) 
     page.pdf(path=path, prefer_css_page_size=True)
     pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", path.read_bytes()))
     assert 4 <= pages <= 30
-    page.close()

@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -32,23 +34,21 @@ from stageroute.workloads import parse_workload
 
 pytestmark = pytest.mark.slow
 
-LIMITS = StudySettings().limits
 SECTIONS = (crowded, scaling, hostile, empty)
+
+
+STUDY = STUDIES["comparison"]
+FULL = STUDY.settings()
+POLICIES = ("stageroute", "greedy", "uniform", "oracle")
+SMALL = replace(STUDY.small(FULL), policies=POLICIES, seeds=(0, 1))
 
 
 @pytest.fixture(scope="module")
 def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small comparison's results."""
     folder = tmp_path_factory.mktemp("studies") / "comparison"
-    study = STUDIES["comparison"]
-    run_study(study, _small(), folder, local_engine(1))
+    run_study(STUDY, SMALL, folder, local_engine(1))
     return folder
-
-
-def _small() -> StudySettings:
-    study = STUDIES["comparison"]
-    policies = ("stageroute", "greedy", "uniform", "oracle")
-    return replace(study.small(study.settings()), policies=policies, seeds=(0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +94,10 @@ def test_names_are_escaped_wherever_they_stand() -> None:
     assert all(HOSTILE in label for label in words)
 
 
-def test_a_page_is_the_same_bytes_every_time() -> None:
+def test_a_page_is_the_same_bytes_every_time_and_stays_small() -> None:
     first = page_of(scaling, hostile)
     with mpl.rc_context({"lines.linewidth": 9.0, "font.size": 30.0, "svg.hashsalt": "other"}):
-        second = to_html([scaling(), hostile()])
-    assert first == second
-
-
-def test_a_full_page_stays_small() -> None:
+        assert to_html([scaling(), hostile()]) == first
     # Two budgets here, three in a full study, which may take 2 MB.
     assert len(page_of(crowded).encode()) < 1.2e6
 
@@ -131,19 +127,20 @@ def test_one_study_has_no_contents_and_several_do() -> None:
     assert one.tags.count("h1") == several.tags.count("h1") == 1
 
 
-def test_tables_keep_their_heads_intervals_and_marks() -> None:
+def test_tables_and_figures_say_everything_in_words() -> None:
     page = page_of(crowded)
     assert page.count('<th colspan="4" scope="colgroup">regret, %</th>') == 2
     assert page.count("-12.34<small>-13.00 to 11.00</small>") == 2 * 200
     assert page.count('class="best"') == 2
-
-
-def test_figures_say_in_words_what_they_show() -> None:
-    labels = Outline(page_of(crowded)).values("aria-label")
+    labels = Outline(page).values("aria-label")
     assert len(labels) == 8
     assert labels[0].startswith("Regret. Lines: reward lost over query. At the end: stageroute -21")
     assert "rival-number-17" not in labels[0]
     assert "Heat map: 11 rows over 33 of stage." in labels[3]
+    # No more than can be listened to.
+    rows = tuple(f"m{k}" for k in range(20))
+    figure = HeatMap("x", "stage", ("1",), rows, tuple([0.05] for _ in rows))
+    assert describe(figure).endswith("and 12 more.")
 
 
 def test_the_lines_in_focus_are_told_apart_without_colour() -> None:
@@ -163,26 +160,16 @@ def test_the_front_holds_what_nothing_beats() -> None:
     assert [point.label for point in front(points)] == ["a", "b"]
 
 
-def test_a_description_names_no_more_than_can_be_listened_to() -> None:
-    rows = tuple(f"m{k}" for k in range(20))
-    figure = HeatMap("x", "stage", ("1",), rows, tuple([0.05] for _ in rows))
-    assert describe(figure).endswith("and 12 more.")
-
-
 # --- the comparison
 
 
 def test_the_comparison_fills_a_page(results: StudyResults) -> None:
-    summary = STUDIES["comparison"].summarise(results)
+    summary = STUDY.summarise(results)
     (part,) = summary.parts
     assert part == "b = 0.0003 USD per query"
     outline = Outline(to_html([Section(summary)]))
     assert outline.tags.count("svg") == 6
     assert {"Who serves: stageroute", "Who serves: oracle"} <= set(outline.texts)
-
-
-def test_marks_and_maps_of_the_comparison(results: StudyResults) -> None:
-    summary = STUDIES["comparison"].summarise(results)
     (table,) = summary.tables
     policies = [row[0] for row in table.rows]
     assert table.best
@@ -201,7 +188,7 @@ def test_marks_and_maps_of_the_comparison(results: StudyResults) -> None:
 
 
 def test_heads_and_marks_in_text(results: StudyResults) -> None:
-    summary = STUDIES["comparison"].summarise(results)
+    summary = STUDY.summarise(results)
     lines = to_text(summary).splitlines()
     heads = next(line for line in lines if "regret, %" in line)
     columns = lines[lines.index(heads) + 1]
@@ -241,15 +228,12 @@ def test_report_says_what_is_wrong(
     assert "no study ran there" in error(tmp_path, "--out", page)
     assert "there is no folder" in error(results_folder, "--out", tmp_path / "none" / "page.html")
     stopped = tmp_path / "stopped"
-    stopped.mkdir()
-    header = json.loads((results_folder / "study.json").read_text(encoding="utf-8"))
-    (stopped / "study.json").write_text(json.dumps(header), encoding="utf-8")
-    assert "its study was not finished" in error(stopped, "--out", page)
-    header["study"] = "another"
-    (stopped / "study.json").write_text(json.dumps(header), encoding="utf-8")
-    table = (results_folder / "episodes.parquet").read_bytes()
-    (stopped / "episodes.parquet").write_bytes(table)
+    shutil.copytree(results_folder, stopped)
+    header = (stopped / "study.json").read_text(encoding="utf-8")
+    (stopped / "study.json").write_text(header.replace('"comparison"', '"another"'), "utf-8")
     assert "study 'another' is none of" in error(stopped, "--out", page)
+    (stopped / "episodes.parquet").unlink()
+    assert "its study was not finished" in error(stopped, "--out", page)
     assert not page.exists()
 
 
@@ -263,41 +247,38 @@ def test_folders_are_found_in_the_order_named(tmp_path: Path) -> None:
         result_folders([tmp_path / "missing"])
 
 
+ASKED: dict[str, Any] = {
+    "use_prices": False,
+    "throughput_cap": (0.5, 0.6),
+    "start_cost": 0.1,
+    "confidence": Confidence("kl", growth=0.0),
+    "drift": Drift(forget_per_stage=0.9),
+}
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        STUDIES["comparison"].settings(),
-        _small(),
-        replace(_small(), budgets=(0.0007, 0.002), policies=("uniform",), num_queries=900),
-        replace(_small(), workload=parse_workload("builtin:num_initial=3")),
-        replace(_small(), seeds=(7, 8), limits=replace(LIMITS, pacing_horizon=None)),
-        replace(
-            _small(),
-            limits=replace(
-                LIMITS,
-                use_prices=False,
-                throughput_cap=(0.5, 0.6),
-                start_cost=0.1,
-                confidence=Confidence("kl", growth=0.0),
-                drift=Drift(forget_per_stage=0.9),
-            ),
-        ),
-        replace(_small(), workload=parse_workload("sota:N=50+outage:at=0.3+noisy:flips=0.1")),
+        FULL,
+        SMALL,
+        replace(SMALL, budgets=(0.0007, 0.002), policies=("uniform",), num_queries=900),
+        replace(SMALL, workload=parse_workload("builtin:num_initial=3")),
+        replace(SMALL, seeds=(7, 8), limits=replace(FULL.limits, pacing_horizon=None)),
+        replace(SMALL, limits=replace(FULL.limits, **ASKED)),
+        replace(SMALL, workload=parse_workload("sota:N=50+outage:at=0.3+noisy:flips=0.1")),
     ],
 )
 def test_the_command_runs_the_same_again(settings: StudySettings) -> None:
     written = json.loads(json.dumps(settings.to_json()))
-    command = command_line(STUDIES["comparison"], StudyResults("comparison", "0", written, []))
+    command = command_line(STUDY, StudyResults("comparison", "0", written, []))
     assert command is not None
-    words = shlex.split(command)
-    assert (words[:3], words[-2:]) == (
-        ["stageroute", "study", "comparison"], ["--out", "FOLDER"],
+    program, study, name, *words, out, folder = shlex.split(command)
+    assert (program, study, name, out, folder) == (
+        "stageroute", "study", "comparison", "--out", "FOLDER",
     )  # fmt: skip
-    again = settings_of(STUDIES["comparison"], words[3:-2])
-    assert json.loads(json.dumps(again.to_json())) == written
+    assert json.loads(json.dumps(settings_of(STUDY, words).to_json())) == written
 
 
 def test_settings_beyond_the_options_have_no_command() -> None:
-    settings = replace(_small(), seeds=(5, 7))
-    written = json.loads(json.dumps(settings.to_json()))
-    assert command_line(STUDIES["comparison"], StudyResults("comparison", "0", written, [])) is None
+    written = json.loads(json.dumps(replace(SMALL, seeds=(5, 7)).to_json()))
+    assert command_line(STUDY, StudyResults("comparison", "0", written, [])) is None

@@ -14,8 +14,8 @@ import pytest
 from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream, draw_stream
-from stageroute.errors import InvalidInputError, MissingExtraError
-from stageroute.policies import POLICIES, RIVALS, Limits, Policy, Setting, make_policy
+from stageroute.errors import MissingExtraError
+from stageroute.policies import RIVALS, Limits, Policy, Setting, make_policy
 from stageroute.policies.rivals.adapting import TaskContexts, best_ranked
 from stageroute.replay import ReplayResult, replay
 
@@ -100,13 +100,6 @@ def test_the_command_says_so(
     output, errors = capsys.readouterr()
     assert output == ""
     assert "the comparison with MABWiser needs mabwiser" in errors
-
-
-def test_names_of_rivals(small_table: OutcomeTable) -> None:
-    assert not set(RIVALS) & set(POLICIES)
-    setting = Setting(draw_stream(small_table, 1), LIMITS, 1, 3)
-    with pytest.raises(InvalidInputError, match=r"'x': must be one of stageroute.*paretobandit"):
-        make_policy("x", setting)
 
 
 def test_the_best_ranked_are_live_and_ties_are_drawn() -> None:

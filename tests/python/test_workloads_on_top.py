@@ -12,7 +12,6 @@ import pytest
 
 from stageroute.datasets.streams import Stream
 from stageroute.datasets.trace import read_trace
-from stageroute.errors import DatasetError, InvalidInputError
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.replay.metrics import measure
@@ -23,14 +22,11 @@ from stageroute.workloads import (
     Changing,
     Clocked,
     Delayed,
-    LargePool,
-    NeedleArrivals,
     Noisy,
     Outage,
     PriceCut,
     SilentRegression,
     SlowDecline,
-    StateOfTheArt,
 )
 
 QUERIES = 4_000
@@ -52,6 +48,7 @@ def outcomes(stream: Stream) -> tuple[Any, Any]:
         (SilentRegression(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.5, 1.0)]),
         (PriceCut(0.2, budget=0.0003), "gpt-4-1106-preview", [(0.5, 1.0, 0.2)]),
         (Outage(0.25, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.0, 1.0), (0.75, 1, 1)]),
+        (Outage(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.0, 1.0)]),
         (
             SlowDecline(0.6, 0.4, 4, budget=0.0003),
             "zero-one-ai/Yi-34B-Chat",
@@ -84,8 +81,8 @@ def test_what_changes_and_when(
     np.testing.assert_array_equal(stream.arrivals, before.arrivals)
 
 
-def test_who_changes() -> None:
-    """The best affordable, the best of the dear, and who stands in where there is none."""
+def test_which_model_changes() -> None:
+    """The best affordable, the best of the others, and which stands in where there is none."""
     stream = base_stream()
     means, arrived = stream.regimes[0], stream.candidates(2_000)
     affordable = arrived[means.cost[arrived] <= np.median(means.cost[arrived])]
@@ -94,23 +91,14 @@ def test_who_changes() -> None:
         assert change.victim(means, arrived) == best
         cheapest = replace(change, budget=1e-9).victim(means, arrived)
         assert cheapest == arrived[np.argmin(means.cost[arrived])]
-    dear = np.setdiff1d(arrived, affordable)
-    assert PriceCut().victim(means, arrived) == dear[np.argmax(means.reward[dear])]
-    dearest = PriceCut(budget=1.0).victim(means, arrived)
-    assert dearest == arrived[np.argmax(means.cost[arrived])]
+    expensive = np.setdiff1d(arrived, affordable)
+    assert PriceCut().victim(means, arrived) == expensive[np.argmax(means.reward[expensive])]
+    most_expensive = PriceCut(budget=1.0).victim(means, arrived)
+    assert most_expensive == arrived[np.argmax(means.cost[arrived])]
     # Only of those that are there.
     early = Changing(BASE, SilentRegression(budget=1.0), at=0.01).stream(QUERIES, 3)
     changed = np.flatnonzero(early.regimes[0].reward != early.regimes[1].reward)
     assert changed.tolist() == [np.argmax(means.reward[:5])]
-
-
-def test_an_outage_ends_and_one_that_lasts_does_not() -> None:
-    ends = Changing(BASE, Outage(0.2), at=0.5).stream(QUERIES, 0)
-    first, _, last = ends.regimes
-    np.testing.assert_array_equal(first.reward, last.reward)
-    assert last.start == 2_800
-    lasts = Changing(BASE, Outage(0.5), at=0.5).stream(QUERIES, 0)
-    assert [regime.start for regime in lasts.regimes] == [0, 2_000]
 
 
 def test_changes_add_up() -> None:
@@ -133,17 +121,10 @@ def test_the_oracle_of_a_changed_stream_has_no_regret_worth_mentioning() -> None
         assert abs(metrics.regret) < 0.01
 
 
-def test_changes_go_below_noise_and_above_orders() -> None:
-    with pytest.raises(InvalidInputError, match="change it first, then add noise"):
-        Changing(Noisy(BASE), Outage()).stream(100, 0)
-    changing = Changing(BASE, Outage())
-    with pytest.raises(InvalidInputError, match="put the change on top"):
-        Adversarial(changing).stream(100, 0)
+def test_changes_go_above_orders_and_delays() -> None:
     stream = Changing(Adversarial(Delayed(BASE, 7)), Outage()).stream(100, 0)
     assert (len(stream.regimes), stream.delay) == (3, 7)
     assert Changing(BASE, Outage()).stream(2, 0).regimes[1].start == 1
-    with pytest.raises(InvalidInputError, match=r"at = 1: must be a query in \[1, 0\]"):
-        Changing(BASE, Outage()).stream(1, 0)
 
 
 def test_bad_luck_first() -> None:
@@ -168,8 +149,6 @@ def test_task_blocks() -> None:
     tasks = stream.table.task[stream.rows]
     assert np.all(tasks[:-1] <= tasks[1:])
     np.testing.assert_array_equal(np.sort(stream.rows), np.sort(BASE.stream(10_000, 3).rows))
-    with pytest.raises(InvalidInputError, match="says of no query to which task"):
-        Adversarial(NeedleArrivals(), "task_blocks").stream(100, 0)
 
 
 @pytest.mark.parametrize(("order", "sign"), [("best_last", 1), ("dear_first", -1)])
@@ -235,8 +214,6 @@ def test_a_generated_clock() -> None:
     assert other is not None
     assert not np.array_equal(one, other)
     assert Clocked(BASE).stream(1, 0).num_queries == 1
-    with pytest.raises(DatasetError, match="must be a parquet file"):
-        Clocked(BASE, "nowhere.parquet").stream(10, 0)
 
 
 def test_a_noisy_judge() -> None:
@@ -273,46 +250,3 @@ def test_a_judge_with_a_favourite_misleads_and_regret_says_so() -> None:
         policy = make_policy("stageroute", Setting(stream, limits, 20, 1))
         regret.append(measure(replay(policy, stream, 20), stream, limits).regret)
     assert regret[1] > regret[0] + 0.02
-
-
-def test_delays_add_up() -> None:
-    assert Delayed(Delayed(BASE, 30), 12).stream(100, 0).delay == 42
-    assert Delayed(BASE, 0).stream(100, 0).delay == 0
-
-
-def test_any_base_will_do() -> None:
-    for base in (StateOfTheArt(num_models=15, num_rows=300), LargePool(60), NeedleArrivals()):
-        workload = Clocked(Delayed(Noisy(Changing(base, SlowDecline())), 5))
-        stream = workload.stream(1_500, 2)
-        assert stream.times is not None
-        assert len(stream.regimes) == 9
-        policy = make_policy("stageroute", Setting(stream, Limits(0.005), 10, 2))
-        assert replay(policy, stream, 10).arm.size == 1_500
-
-
-@pytest.mark.parametrize(
-    ("make", "text"),
-    [
-        (lambda: SilentRegression(1.0), "factor = 1.0: must be in (0, 1)"),
-        (lambda: PriceCut(0.0), "factor = 0.0"),
-        (lambda: SilentRegression(budget=0.0), "budget = 0.0"),
-        (lambda: Outage(0.0), "duration = 0.0"),
-        (lambda: SlowDecline(duration=1.5), "duration = 1.5"),
-        (lambda: SlowDecline(num_steps=0), "num_steps = 0"),
-        (lambda: Changing(BASE, Outage(), at=1.0), "at = 1.0"),
-        (lambda: Changing(BASE, "outage"), "change = 'outage': must be a Change"),  # type: ignore[arg-type]
-        (lambda: Changing("builtin", Outage()), "base = 'builtin'"),  # type: ignore[arg-type]
-        (lambda: Adversarial(BASE, "worst"), "order = 'worst': must be one of bad_luck_first"),
-        (lambda: Adversarial(BASE, share=0.0), "share = 0.0"),
-        (lambda: Clocked(BASE, ""), "trace = ''"),
-        (lambda: Noisy(BASE, -0.1), "noise = -0.1"),
-        (lambda: Noisy(BASE, flips=1.5), "flips = 1.5"),
-        (lambda: Noisy(BASE, bias=-2.0), "bias = -2.0"),
-        (lambda: Noisy(BASE, favourite="gpt-9").stream(10, 0), "favourite = 'gpt-9'"),
-        (lambda: Delayed(BASE, -1), "queries = -1"),
-    ],
-)
-def test_bad_arguments(make: Any, text: str) -> None:
-    with pytest.raises(InvalidInputError) as caught:
-        make()
-    assert text in str(caught.value)

@@ -1,6 +1,9 @@
-"""Policies that each break one rule, and one that breaks none."""
+"""Policies that each break one rule, and some that break none; worker processes import them."""
 
+import os
 import random
+import signal
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,53 +16,74 @@ class EvenPolicy(Policy):
     """A policy of Python alone: the first candidates, drawn alike."""
 
     name = "even"
+    told: float | None = None
+    """The probability that it tells of each draw, where that is not its share."""
+    price = 0.0
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.generator = np.random.default_rng(setting.seed)
         self.live: tuple[int, ...] = ()
 
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
+        return tuple(candidates[: self.setting.limits.max_deployed].tolist())
+
     def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        self.live = tuple(candidates[: self.setting.limits.max_deployed].tolist())
+        self.live = self.choose(candidates)
         return self.live
 
+    def draw(self, row: int) -> int:
+        return int(self.generator.choice(self.live))
+
     def route(self, row: int) -> tuple[int, float, float]:
-        return int(self.generator.choice(self.live)), 1.0 / len(self.live), 0.0
+        told = 1.0 / len(self.live) if self.told is None else self.told
+        return self.draw(row), told, self.price
 
     def observe(self, row: int, arm: int, reward: float, cost: float) -> None:
         pass
 
 
+def telling(rule: str, **told: float) -> type[EvenPolicy]:
+    """Make a policy that breaks the rule by what it tells of its draws."""
+    return type(rule, (EvenPolicy,), {"name": rule, **told})
+
+
+TellsNoProbability = telling("probability", told=float("nan"))
+TellsPercentages = telling("probability", told=100.0 / 3.0)
+TellsZero = telling("probability", told=0.0)
+OverstatesProbability = telling("frequency", told=0.5)
+UnderstatesProbability = telling("frequency", told=0.2)
+HasNoPrice = telling("price", price=float("nan"))
+PaysForSpending = telling("price", price=-1.0)
+HasNoFinitePrice = telling("price", price=float("inf"))
+
+
 class DeploysWhatIsToCome(EvenPolicy):
     name = "candidates"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        live = super().begin_stage(candidates)
-        self.live = (*live[:-1], self.setting.num_models - 1)
-        return self.live
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
+        return (*super().choose(candidates)[:-1], self.setting.num_models - 1)
 
 
-class DeploysNobody(EvenPolicy):
+class DeploysNone(EvenPolicy):
     name = "candidates"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
         return ()
 
 
 class DeploysTwice(EvenPolicy):
     name = "candidates"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        self.live = (int(candidates[0]), int(candidates[0]))
-        return self.live
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
+        return (int(candidates[0]), int(candidates[0]))
 
 
 class ForgetsRetirements(EvenPolicy):
     name = "candidates"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        self.live = self.live or super().begin_stage(candidates)
-        return self.live
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
+        return self.live or super().choose(candidates)
 
 
 class ServesByOthers(EvenPolicy):
@@ -72,16 +96,16 @@ class ServesByOthers(EvenPolicy):
 class DeploysTooMany(EvenPolicy):
     name = "max_deployed"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
-        self.live = tuple(candidates.tolist())
-        return self.live
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
+        return tuple(candidates.tolist())
 
 
 class IgnoresCaps(EvenPolicy):
     name = "caps"
+    told = 1.0
 
-    def route(self, row: int) -> tuple[int, float, float]:
-        return self.live[-1], 1.0, 0.0
+    def draw(self, row: int) -> int:
+        return self.live[-1]
 
 
 class DrawsBeyondCaps(EvenPolicy):
@@ -92,62 +116,14 @@ class DrawsBeyondCaps(EvenPolicy):
         return (self.live[0], 0.9, 0.0) if is_first else (self.live[1], 0.1, 0.0)
 
 
-class TellsNoProbability(EvenPolicy):
-    name = "probability"
-    told = float("nan")
-
-    def route(self, row: int) -> tuple[int, float, float]:
-        return super().route(row)[0], self.told, 0.0
-
-
-class TellsPercentages(TellsNoProbability):
-    told = 100.0 / 3.0
-
-
-class TellsZero(TellsNoProbability):
-    told = 0.0
-
-
-class OverstatesProbability(EvenPolicy):
-    name = "frequency"
-
-    def route(self, row: int) -> tuple[int, float, float]:
-        return super().route(row)[0], 0.5, 0.0
-
-
-class UnderstatesProbability(EvenPolicy):
-    name = "frequency"
-
-    def route(self, row: int) -> tuple[int, float, float]:
-        return super().route(row)[0], 0.2, 0.0
-
-
-class HasNoPrice(EvenPolicy):
-    name = "price"
-    price = float("nan")
-
-    def route(self, row: int) -> tuple[int, float, float]:
-        return *super().route(row)[:2], self.price
-
-
-class PaysForSpending(HasNoPrice):
-    price = -1.0
-
-
-class HasNoFinitePrice(HasNoPrice):
-    price = float("inf")
-
-
 class KnowsTheQuery(EvenPolicy):
     """The best model by the table's outcomes of the very query, within caps."""
 
     name = "outcomes"
 
-    def route(self, row: int) -> tuple[int, float, float]:
-        arm, probability, price = super().route(row)
-        rewards = self.setting.stream.table.reward[row]
-        is_good = rewards[arm] >= 0.5
-        return (arm if is_good else self.live[0]), probability, price
+    def draw(self, row: int) -> int:
+        arm = super().draw(row)
+        return arm if self.setting.stream.table.reward[row, arm] >= 0.5 else self.live[0]
 
 
 class LearnsFromAll(EvenPolicy):
@@ -155,10 +131,10 @@ class LearnsFromAll(EvenPolicy):
 
     name = "outcomes"
 
-    def begin_stage(self, candidates: Arms) -> tuple[int, ...]:
+    def choose(self, candidates: Arms) -> tuple[int, ...]:
         mean = self.setting.stream.table.reward.mean(axis=0)
         best = candidates[np.argsort(-mean[candidates], kind="stable")]
-        return super().begin_stage(np.sort(best[: self.setting.limits.max_deployed]))
+        return super().choose(np.sort(best[: self.setting.limits.max_deployed]))
 
 
 class HasNoSeed(EvenPolicy):
@@ -172,8 +148,8 @@ class HasNoSeed(EvenPolicy):
 class DrawsFromTheGlobalGenerator(EvenPolicy):
     name = "repeatable"
 
-    def route(self, row: int) -> tuple[int, float, float]:
-        return random.choice(self.live), 1.0 / len(self.live), 0.0
+    def draw(self, row: int) -> int:
+        return random.choice(self.live)
 
 
 class DependsOnHashes(EvenPolicy):
@@ -195,17 +171,29 @@ class OtherKernel(UniformPolicy):
         return decision
 
 
+WRONG = (
+    DeploysWhatIsToCome, DeploysNone, DeploysTwice, ForgetsRetirements, ServesByOthers,
+    DeploysTooMany, IgnoresCaps, DrawsBeyondCaps, TellsNoProbability, TellsPercentages, TellsZero,
+    OverstatesProbability, UnderstatesProbability, HasNoPrice, PaysForSpending, HasNoFinitePrice,
+    KnowsTheQuery, LearnsFromAll, HasNoSeed, DrawsFromTheGlobalGenerator, DependsOnHashes,
+    OtherKernel,
+)  # fmt: skip
+"""Each is called by the rule that it breaks."""
+
+
 class Rotates(EvenPolicy):
     """One after the other, without chance: within one query of its share."""
 
+    told = 1.0
     queries = 0
 
-    def route(self, row: int) -> tuple[int, float, float]:
+    def draw(self, row: int) -> int:
         self.queries += 1
-        return self.live[self.queries % len(self.live)], 1.0, 0.0
+        return self.live[self.queries % len(self.live)]
 
 
-class Unsaid(TellsNoProbability):
+class Unsaid(EvenPolicy):
+    told = float("nan")
     exempt: ClassVar = {"probability": "it has none to tell"}
 
 
@@ -218,11 +206,13 @@ class Misspelt(EvenPolicy):
     exempt: ClassVar = {"cap": "no such rule"}
 
 
-WRONG = (
-    DeploysWhatIsToCome, DeploysNobody, DeploysTwice, ForgetsRetirements, ServesByOthers,
-    DeploysTooMany, IgnoresCaps, DrawsBeyondCaps, TellsNoProbability, TellsPercentages, TellsZero,
-    OverstatesProbability, UnderstatesProbability, HasNoPrice, PaysForSpending, HasNoFinitePrice,
-    KnowsTheQuery, LearnsFromAll, HasNoSeed, DrawsFromTheGlobalGenerator, DependsOnHashes,
-    OtherKernel,
-)  # fmt: skip
-"""Each is called by the rule that it breaks."""
+class Interrupting(UniformPolicy):
+    """Counts its runs in a file; has Ctrl-C pressed for its parent process at the twentieth."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        path = Path(os.environ["INTERRUPT"])
+        with path.open("a") as file:
+            file.write(".")
+        if path.stat().st_size == 20:
+            os.kill(os.getppid(), signal.SIGINT)
