@@ -14,7 +14,7 @@ import router_world
 from in_threads import PATIENCE, own_threads, run_threads, wait_until
 from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
-from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
+from stageroute.decision_log.log import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import RefusedError
 
 make = partial(router_world.make, models=[Model(name, 0.6) for name in "abcd"], max_deployed=3)

@@ -24,11 +24,9 @@ from stageroute.drill import (
     run_drill,
     synthetic_trace,
 )
-from stageroute.drill.environment import FAILURE_RATES, Answer
+from stageroute.drill.environment import FAILURE_RATES, Answer, Attempt, KnownLimits
 from stageroute.drill.fleet import FLEET, Event
-from stageroute.drill.ledger import KnownLimits
 from stageroute.drill.plot import COLOURS
-from stageroute.drill.promises import check, most_in_window
 from stageroute.drill.recovery import (
     Decisions,
     EventRecovery,
@@ -40,7 +38,7 @@ from stageroute.drill.recovery import (
     regression,
     share_from_here,
 )
-from stageroute.drill.report import figures
+from stageroute.drill.report import check, figures, most_in_window
 from stageroute.drill.results import DrillRecord, Refusal
 from stageroute.drill.simulation import Simulation
 from stageroute.errors import DatasetError, InvalidInputError
@@ -193,26 +191,38 @@ def test_an_environment_that_knows_no_limit_calls_refusals_groundless(
 
 def test_what_a_model_may_be_sent() -> None:
     told = KnownLimits(FLEET["claude-sonnet-4-5"], Health(max_cooldown=60.0))
+    most = Tokens(50.0, 50.0)
+
+    def send(now: float) -> Attempt:
+        sent = Attempt(0, 0, now, "claude-sonnet-4-5", 1.0, False, 1.0, most, 0.1)
+        told.send(sent)
+        return sent
+
+    def settle(attempt: Attempt, outcome: str, now: float) -> None:
+        attempt.outcome, attempt.tokens = outcome, Tokens(50.0, 0.0)
+        told.settle(attempt, now)
+
     # 120 requests a minute: 3 seconds' worth at once, then 1.9 a second; 16 under way.
-    for _ in range(5):
-        assert told.why_not(100.0, 0.0) == ""
-        told.send(100.0, 0.0)
-    told.send(100.0, 0.0)
+    sent = [send(0.0)]
+    while told.why_not(100.0, 0.0) == "":
+        sent.append(send(0.0))
+    assert len(sent) == 5
+    sent.append(send(0.0))
     assert told.why_not(100.0, 0.0) == "requests"
     assert told.why_not(100.0, 1.0) == ""
     assert told.why_not(30_000.0, 1.0) == "tokens"
-    told.fail(1.0)
+    settle(sent.pop(), "error", 1.0)
     assert told.why_not(100.0, 60.0) == "failed lately"
     assert told.why_not(100.0, 62.0) == "being probed"
-    told.succeed(0.5)
+    settle(sent.pop(), "ok", 62.0)
+    settle(send(62.0), "refusal", 62.0)
     assert told.why_not(100.0, 62.0) == "being probed"
-    told.succeed(1.5)
-    assert told.why_not(100.0, 62.0) == ""
-    for _ in range(10):
-        told.send(100.0, 100.0)
+    settle(send(62.0), "ok", 63.0)
+    assert told.why_not(100.0, 63.0) == ""
+    sent += [send(100.0) for _ in range(12)]
     assert told.why_not(1.0, 200.0) == "concurrency"
-    told.settle(100.0, 50.0, 0.0, 200.0)
-    assert told.why_not(1.0, 200.0) == ""
+    settle(sent.pop(), "timeout", 200.0)
+    assert told.why_not(1.0, 261.0) == "being probed"
     assert told.peak == 16
 
 

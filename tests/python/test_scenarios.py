@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from stageroute.cli import main
-from stageroute.datasets.messages import Messages
-from stageroute.datasets.streams import Stream
+from stageroute.datasets.streams import Messages, Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.engines import local_engine
 from stageroute.lab.episodes import Record

@@ -10,9 +10,8 @@ from stageroute.cli.options import changes_of, read_changes
 from stageroute.cli.output import Json, check_writable, say, show_progress
 from stageroute.datasets.trace import read_trace, synthetic_trace
 from stageroute.drill.plot import save_plot
-from stageroute.drill.promises import check
 from stageroute.drill.recovery import measure_recovery
-from stageroute.drill.report import format_report, to_json
+from stageroute.drill.report import check, format_report, to_json
 from stageroute.drill.results import DrillSettings
 from stageroute.drill.simulation import run_drill
 

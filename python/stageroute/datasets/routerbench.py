@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_whole, require
+from stageroute.checks import whole_in
 from stageroute.datasets.portable import bell, bisect, exp, logistic
 from stageroute.datasets.table import OutcomeTable
 
@@ -90,34 +90,28 @@ FAMILIES: dict[str, int] = {
 }
 
 # Mean characters of prompt and answer; GSM8K and MBPP were asked with the same prompts throughout.
-_GSM8K_CHARS = (1_146, 584)
-_MBPP_CHARS = (97, 910)
-# Mean prompt characters of the rest, where only ratios matter. For "mmlu", "mtbench" and "other"
-# it is what the published overall mean of 2,736 leaves: 3,460.
-_PROMPT_CHARS = {
-    "mmlu": 3_460,
-    "hellaswag": 3_145,
-    "arc-challenge": 2_061,
-    "winogrande": 1_465,
-    "mtbench": 3_460,
-    "other": 3_460,
-}
+GSM8K_CHARS = (1_146, 584)
+MBPP_CHARS = (97, 910)
+# Mean prompt characters of the rest, where only ratios matter. For the others it is what the
+# published overall mean of 2,736 leaves.
+PROMPT_CHARS = {"hellaswag": 3_145, "arc-challenge": 2_061, "winogrande": 1_465}
+OTHER_PROMPT_CHARS = 3_460
 
 # GSM8K is scored in quarters. Of the 84,340 scores strictly between 0 and 1 in the table, nearly
 # all of them GSM8K's, 16 % are 0.5; the rest are 0.25 or 0.75, in the share a model's mean needs.
-_GSM8K_LOW, _GSM8K_MIDDLE, _GSM8K_HIGH = 0.25, 0.5, 0.75
-_GSM8K_MIDDLE_SHARE = 0.16
+GSM8K_LOW, GSM8K_MIDDLE, GSM8K_HIGH = 0.25, 0.5, 0.75
+GSM8K_MIDDLE_SHARE = 0.16
 
 # Chosen: how much a model's reward differs between the families without published means, as a
 # standard deviation of log odds. With it, knowing a query's family is worth about what it is worth
 # on RouterBench's own rows: the best mixture at b = 0.001 and caps of 0.5 earns 0.748.
-_FAMILY_SPREAD = 0.3
-_FAMILY_SEED = 240_312_031  # the families are part of the set, whatever the seed of its rows
+FAMILY_SPREAD = 0.3
+FAMILY_SEED = 240_312_031  # the families are part of the set, whatever the seed of its rows
 
-_DIFFICULTY_SLOPE = 1.95  # chosen: no model answers 3.6 % of the queries
-_LENGTH_SPREAD = 0.45  # chosen: standard deviation of the log cost, shared by all models of a query
-_OWN_SPREAD = 0.2  # chosen: the same, each model on its own
-_GRID = np.linspace(-1, 1, 129)[1::2] * math.sqrt(3)  # 64 midpoints of the difficulty's range
+DIFFICULTY_SLOPE = 1.95  # chosen: no model answers 3.6 % of the queries
+LENGTH_SPREAD = 0.45  # chosen: standard deviation of the log cost, shared by all models of a query
+OWN_SPREAD = 0.2  # chosen: the same, each model on its own
+GRID = np.linspace(-1, 1, 129)[1::2] * math.sqrt(3)  # 64 midpoints of the difficulty's range
 
 
 def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> OutcomeTable:
@@ -145,9 +139,8 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
     InvalidInputError
         ``num_queries`` or ``seed`` breaks its rule.
     """
-    for argument, value, least in (("num_queries", num_queries, 1), ("seed", seed, 0)):
-        ok = is_whole(value) and value >= least
-        require(ok, argument, value, f"must be a whole number, at least {least}")
+    whole_in("[1, inf)")("num_queries", num_queries)
+    whole_in("[0, inf)")("seed", seed)
     rng = np.random.Generator(np.random.PCG64(seed))
     counts = _family_counts(num_queries)
     family = np.repeat(np.arange(len(FAMILIES)), counts)
@@ -160,10 +153,10 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
         if not len(rows):
             continue
         difficulty = _stratified(rng, len(rows))
-        length = _LENGTH_SPREAD * bell(rng, len(rows))
+        length = LENGTH_SPREAD * bell(rng, len(rows))
         for column, model in enumerate(models):
             reward[rows, column] = _rewards(rng, difficulty, name, means[column][name])
-            spread = exp(length + _OWN_SPREAD * bell(rng, len(rows)))
+            spread = exp(length + OWN_SPREAD * bell(rng, len(rows)))
             mean = math.fsum(spread) / len(rows)
             cost[rows, column] = _family_cost(name, model) * spread / mean
     order = rng.permutation(num_queries)
@@ -177,13 +170,12 @@ def routerbench_synthetic(num_queries: int = TOTAL_QUERIES, seed: int = 0) -> Ou
     )
 
 
-def _family_counts(num_queries: int) -> list[int]:
+def _family_counts(num_queries: int) -> NDArray[np.int64]:
     """Rows per family: the published shares, the largest remainders rounded up."""
-    products = [num_queries * size for size in FAMILIES.values()]
-    counts = [product // TOTAL_QUERIES for product in products]
-    by_remainder = sorted(range(len(counts)), key=lambda i: -(products[i] % TOTAL_QUERIES))
-    for index in by_remainder[: num_queries - sum(counts)]:
-        counts[index] += 1
+    sizes = np.array(list(FAMILIES.values()))
+    counts, remainders = np.divmod(num_queries * sizes, TOTAL_QUERIES)
+    largest = np.argsort(-remainders, kind="stable")[: num_queries - counts.sum()]
+    counts[largest] += 1
     return counts
 
 
@@ -193,14 +185,10 @@ def _family_rewards(column: int, model: PublishedModel) -> dict[str, float]:
     others = [name for name in FAMILIES if name not in means]
     sizes = np.array([FAMILIES[name] for name in others])
     left = TOTAL_QUERIES * model.reward - sum(FAMILIES[name] * means[name] for name in means)
-    generator = np.random.Generator(np.random.PCG64(_FAMILY_SEED))
+    generator = np.random.Generator(np.random.PCG64(FAMILY_SEED))
     uniform = generator.random((len(ROUTERBENCH_MODELS), len(others)))[column]
-    tilt = _FAMILY_SPREAD * math.sqrt(3) * (2 * uniform - 1)
-
-    def total(shift: float) -> float:
-        return math.fsum(sizes * logistic(shift + tilt))
-
-    shift = bisect(total, left)
+    tilt = FAMILY_SPREAD * math.sqrt(3) * (2 * uniform - 1)
+    shift = bisect(lambda x: math.fsum(sizes * logistic(x + tilt)), left)
     return means | dict(zip(others, logistic(shift + tilt).tolist(), strict=True))
 
 
@@ -208,14 +196,15 @@ def _family_cost(name: str, model: PublishedModel) -> float:
     """Mean cost of a model in a family, USD; the families add up to the published mean."""
     price = model.output_price_ratio
     gsm8k = model.cost * model.gsm8k_cost_ratio
-    mbpp_length = _MBPP_CHARS[0] + price * _MBPP_CHARS[1]
-    mbpp = gsm8k * mbpp_length / (_GSM8K_CHARS[0] + price * _GSM8K_CHARS[1])
+    mbpp_length = MBPP_CHARS[0] + price * MBPP_CHARS[1]
+    mbpp = gsm8k * mbpp_length / (GSM8K_CHARS[0] + price * GSM8K_CHARS[1])
     published = {GSM8K: gsm8k, MBPP: mbpp}
     if name in published:
         return published[name]
     left = TOTAL_QUERIES * model.cost - FAMILIES[GSM8K] * gsm8k - FAMILIES[MBPP] * mbpp
-    chars = sum(FAMILIES[family] * length for family, length in _PROMPT_CHARS.items())
-    return left * _PROMPT_CHARS[name] / chars
+    lengths = {family: PROMPT_CHARS.get(family, OTHER_PROMPT_CHARS) for family in FAMILIES}
+    chars = sum(FAMILIES[family] * lengths[family] for family in FAMILIES.keys() - published)
+    return left * lengths[name] / chars
 
 
 def _rewards(
@@ -225,23 +214,21 @@ def _rewards(
     if name != GSM8K:
         return _hits(rng, _success_probability(mean, difficulty)).astype(np.float64)
     # mean = low + (high - low) (share of high + half the share of middle)
-    high_share = (mean - _GSM8K_LOW) / (_GSM8K_HIGH - _GSM8K_LOW) - _GSM8K_MIDDLE_SHARE / 2
+    high_share = (mean - GSM8K_LOW) / (GSM8K_HIGH - GSM8K_LOW) - GSM8K_MIDDLE_SHARE / 2
     high = _hits(rng, _success_probability(high_share, difficulty))
-    middle_share = _GSM8K_MIDDLE_SHARE / (1 - high_share)
-    rewards = np.where(high, _GSM8K_HIGH, _GSM8K_LOW)
+    middle_share = GSM8K_MIDDLE_SHARE / (1 - high_share)
+    rewards = np.where(high, GSM8K_HIGH, GSM8K_LOW)
     others = np.flatnonzero(~high)
     middle = _hits(rng, np.full(len(others), middle_share))
-    rewards[others[middle]] = _GSM8K_MIDDLE
+    rewards[others[middle]] = GSM8K_MIDDLE
     return rewards
 
 
 def _success_probability(mean: float, difficulty: FloatArray) -> FloatArray:
     """Logistic in the difficulty, shifted so that its average is `mean`."""
-
-    def average(shift: float) -> float:
-        return math.fsum(logistic(shift - _DIFFICULTY_SLOPE * _GRID)) / len(_GRID)
-
-    return logistic(bisect(average, mean) - _DIFFICULTY_SLOPE * difficulty)
+    on_grid = DIFFICULTY_SLOPE * GRID
+    shift = bisect(lambda x: math.fsum(logistic(x - on_grid)) / len(GRID), mean)
+    return logistic(shift - DIFFICULTY_SLOPE * difficulty)
 
 
 def _hits(rng: np.random.Generator, probability: FloatArray) -> NDArray[np.bool_]:

@@ -1,14 +1,13 @@
-"""Streams of queries drawn from an outcome table, and when each model comes and goes."""
+"""Streams of queries drawn from an outcome table, the lives of models, and how feedback comes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import Final
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import require
-from stageroute.datasets.messages import Messages, PriceChange
 from stageroute.datasets.table import OutcomeTable
 from stageroute.errors import InvalidInputError
 
@@ -19,16 +18,70 @@ NEVER: Final = np.iinfo(np.int64).max
 """Retirement time of a model that stays."""
 
 
+Whole = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class PriceChange(NamedTuple):
+    """A price that policies are told of: a factor of a model's, from a query on."""
+
+    query: int
+    arm: int
+    factor: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Messages:
+    """What becomes known of the queries of a stream, and when; in the order of sending.
+
+    Arrays of shape (n,): a message arrives after the decision on query `at`, before the next one;
+    it is about `query`, and says what `has_reward` and `has_cost` say.
+    """
+
+    at: Whole
+    query: Whole
+    has_reward: Flags
+    has_cost: Flags
+
+    @classmethod
+    def of_all(cls, num_queries: int, delay: int = 0) -> Self:
+        """Return one message for each query, with reward and cost, `delay` queries late."""
+        queries, both = np.arange(num_queries), np.ones(num_queries, dtype=np.bool_)
+        return cls(queries + delay, queries, both, both)
+
+    def arriving(self) -> Self:
+        """Return them in the order of arrival."""
+        return self._taken(np.argsort(self.at, kind="stable"))
+
+    def apart(self, copies: int = 1) -> Self:
+        """Return messages with rewards or costs alone, each a number of times."""
+        whole = self._taken(np.repeat(np.arange(self.at.size), 2 * copies))
+        is_reward = np.tile([True, False], self.at.size * copies)
+        rewards, costs = whole.has_reward & is_reward, whole.has_cost & ~is_reward
+        return replace(whole, has_reward=rewards, has_cost=costs).kept()
+
+    def later(self, delay: Whole | int, *, where: Flags | bool = True) -> Self:
+        """Return messages that come later by a number of queries."""
+        return replace(self, at=self.at + np.where(where, delay, 0))
+
+    def rated(self, is_rated: Flags) -> Self:
+        """Return messages whose rewards come for some queries only, shape (T,)."""
+        return replace(self, has_reward=self.has_reward & is_rated[self.query]).kept()
+
+    def kept(self) -> Self:
+        """Return those that say something."""
+        return self._taken(np.flatnonzero(self.has_reward | self.has_cost))
+
+    def _taken(self, places: NDArray[np.intp]) -> Self:
+        flags = {"has_reward": self.has_reward[places], "has_cost": self.has_cost[places]}
+        return replace(self, at=self.at[places], query=self.query[places], **flags)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Regime:
-    """The true means from a query on, which oracles know and regret is measured by.
+    """The true means from query `start` on, which oracles know and regret is measured by.
 
-    Attributes
-    ----------
-    start : int
-        The first query.
-    reward, cost : ndarray, shape (N,)
-        Mean of every model; USD for costs.
+    `reward` and `cost`, USD, have shape (N,).
     """
 
     start: int
@@ -146,13 +199,7 @@ class Stream:
 
 
 def stage_starts(num_queries: int, num_stages: int) -> NDArray[np.int64]:
-    """Return the first query of each of `num_stages` stages of equal length, up to one query.
-
-    Raises
-    ------
-    InvalidInputError
-        If `num_stages` is not in [1, num_queries].
-    """
+    """Return the first query of each of `num_stages` stages of equal length, up to one query."""
     rule = f"must be in [1, {num_queries}], the number of queries"
     require(1 <= num_stages <= num_queries, "num_stages", num_stages, rule)
     return np.arange(num_stages, dtype=np.int64) * num_queries // num_stages

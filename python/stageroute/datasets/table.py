@@ -67,10 +67,7 @@ class OutcomeTable:
         for name, checked in OPTIONAL.items():
             if getattr(self, name) is not None:
                 fields[name] = checked(name, getattr(self, name), len(reward))
-        _check_missing(reward, cost, models)
-        where = fields.get("query_id")
-        _check_rule("reward", reward, (reward < 0) | (reward > 1), models, where)
-        _check_rule("cost", cost, (cost < 0) | np.isinf(cost), models, where)
+        _check_values(models, reward, cost, fields.get("query_id"))
         # One block: numpy asks for huge pages only above 4 MB, and rows are read at random.
         fields["reward"], fields["cost"] = np.stack((reward, cost))
         for name, value in fields.items():
@@ -207,59 +204,48 @@ def _checked_weights(field: str, values: ArrayLike, rows: int) -> NDArray[np.flo
             f"{field}: {bad.size} bad value(s), first {array[bad[0]]} at row {bad[0]}; "
             "a weight must be finite and not negative"
         )
-    largest = float(array.max())
-    if largest == 0:
+    if not array.any():
         raise DatasetError("weights are all zero; at least one query needs a positive weight")
-    array /= largest  # first to [0, 1], so that the sum cannot overflow
+    array /= array.max()  # first to [0, 1], so that the sum cannot overflow
     array /= math.fsum(array)
     return array
 
 
+# What checks and copies the columns that a table may have, by name, column and number of rows.
 OPTIONAL: Final[dict[str, Callable[[str, Any, int], object]]] = {
     "query_id": checked_labels,
     "task": checked_labels,
     "weights": _checked_weights,
     "prompts": _checked_prompts,
 }
-"""What checks and copies the columns that a table may have, by name, column and number of rows."""
 
 
-def _check_missing(
-    reward: NDArray[np.float64], cost: NDArray[np.float64], models: tuple[str, ...]
-) -> None:
-    missing = np.isnan(reward) | np.isnan(cost)
-    if not missing.any():
-        return
-    counts = zip(models, missing.sum(axis=0), strict=True)
-    which = ", ".join(f"{name} in {count} row(s)" for name, count in counts if count)
-    rows = np.flatnonzero(missing.any(axis=1))
-    raise DatasetError(
-        f"values are missing (NaN): {which}; {rows.size} of {len(missing)} rows are affected, "
-        f"first row {rows[0]}. Pick models without gaps with models=[...], or drop those rows with "
-        "drop_missing=True"
-    )
-
-
-RULES: Final = {
-    "reward": "a reward must be in [0, 1]. Rescale it, for instance score / max_score",
-    "cost": "a cost must be finite and not negative. Correct the value, or leave the model out "
-    "with models=[...]",
-}
-
-
-def _check_rule(
-    field: str,
-    values: NDArray[np.float64],
-    bad: NDArray[np.bool_],
+def _check_values(
     models: tuple[str, ...],
+    reward: NDArray[np.float64],
+    cost: NDArray[np.float64],
     query_id: NDArray[np.str_] | None,
 ) -> None:
-    if not bad.any():
-        return
-    column = int(np.argmax(bad.any(axis=0)))
-    row = int(np.argmax(bad[:, column]))
-    where = f"row {row}" if query_id is None else f"row {row} (query_id {str(query_id[row])!r})"
-    raise DatasetError(
-        f"{field} of model {models[column]!r}: {int(bad[:, column].sum())} bad value(s), first "
-        f"{values[row, column]} at {where}; {RULES[field]}"
-    )
+    missing = np.isnan(reward) | np.isnan(cost)
+    if missing.any():
+        counts = zip(models, missing.sum(axis=0), strict=True)
+        which = ", ".join(f"{name} in {count} row(s)" for name, count in counts if count)
+        rows = np.flatnonzero(missing.any(axis=1))
+        raise DatasetError(
+            f"values are missing (NaN): {which}; {rows.size} of {len(missing)} rows are affected, "
+            f"first row {rows[0]}. Pick models without gaps with models=[...], or drop those rows "
+            "with drop_missing=True"
+        )
+    remedy = "Correct it, or leave the model out with models=[...]"
+    for name, values, above, rule in (
+        ("reward", reward, reward > 1.0, "in [0, 1]. Rescale it, for instance score / max_score"),
+        ("cost", cost, np.isinf(cost), f"finite and not negative. {remedy}"),
+    ):
+        bad = (values < 0.0) | above
+        if bad.any():
+            column, row = np.argwhere(bad.T)[0]
+            where = "" if query_id is None else f" (query_id {str(query_id[row])!r})"
+            raise DatasetError(
+                f"{name} of model {models[column]!r}: {bad[:, column].sum()} bad value(s), first "
+                f"{values[row, column]} at row {row}{where}; a {name} must be {rule}"
+            )

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_whole, require
+from stageroute.checks import whole_in
 from stageroute.datasets.formats import read_parquet
 from stageroute.errors import DatasetError
 
@@ -68,14 +68,9 @@ class Trace:
         InvalidInputError
             If `queries` is below 2.
         """
-        _require_queries(queries)
+        whole_in("[2, inf)")("queries", queries)
         cut = slice(0, queries)
         return Trace(self.name, self.seconds[cut], self.tokens_in[cut], self.tokens_out[cut])
-
-
-def _require_queries(queries: int) -> None:
-    ok = is_whole(queries) and queries >= 2
-    require(ok, "queries", queries, "must be a whole number, at least 2")
 
 
 def read_trace(path: Path) -> Trace:
@@ -115,7 +110,7 @@ def synthetic_trace(queries: int, seed: int) -> Trace:
     A shape and no data: the rate doubles towards the middle and falls again, short bursts lie on
     top, inputs have a median of some 800 tokens with a long tail and answers one of some 150.
     """
-    _require_queries(queries)
+    whole_in("[2, inf)")("queries", queries)
     generator = np.random.default_rng(seed)
     phase = (np.arange(queries) + 0.5) / queries
     wave = 0.75 + 0.6 * np.exp(-(((phase - 0.5) / 0.18) ** 2))

@@ -6,21 +6,113 @@ time. With the probability of every live model in it, a log is fit for off-polic
 """
 
 import logging
+import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from stageroute.checks import is_number, is_whole, require
+import numpy as np
+
+from stageroute.checks import import_extra, number_in, require, whole_in
 from stageroute.config.models import Model
-from stageroute.decision_log.batch import DecisionBatch
-from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
+from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
 
 if TYPE_CHECKING:
     from stageroute._core import Control
 
 logger = logging.getLogger("stageroute")
+
+
+Sink = Callable[[DecisionBatch], object]
+"""Takes batches of decisions, in the order in which they were made."""
+
+
+class JsonLinesSink:
+    """Appends decisions to a file, one JSON object a line; an infinite price is null.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; created where it is missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._path.touch()
+
+    def __call__(self, batch: DecisionBatch, /) -> None:
+        """Append a batch."""
+        lines = batch.to_json_lines()
+        with self._path.open("a+b") as file:
+            # A process that was killed, or a full disk, may have left half a line.
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    lines = b"\n" + lines
+            file.write(lines)
+
+
+class ParquetSink:
+    """Writes each batch to a parquet file of its own in a folder, named by the batch's first id.
+
+    A file gets its name when it is whole, and none that is there is replaced: where a router that
+    was started anew gives the same ids again, a number follows.
+
+    Parameters
+    ----------
+    folder : path-like
+        Created where it is missing.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._arrow = import_extra("pyarrow", "a parquet log", "parquet")
+        self._parquet = import_extra("pyarrow.parquet", "a parquet log", "parquet")
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, batch: DecisionBatch, /) -> None:
+        """Write a batch."""
+        pa, columns = self._arrow, batch.columns
+        names = pa.array(batch.names)
+        ends = np.append(columns["first_arm"], len(columns["live_arm"])).astype(np.int32)
+
+        def each(values: object) -> object:
+            return pa.ListArray.from_arrays(pa.array(ends), values)
+
+        reasons = pa.array(REASONS_OF_BITS, pa.list_(pa.string()))
+        table = pa.table(
+            {
+                "id": columns["id"],
+                "time": columns["time"],
+                "stage": columns["stage"],
+                "model": names.take(pa.array(columns["arm"])),
+                "probability": columns["probability"],
+                "status": pa.array(STATUSES).take(pa.array(columns["status"])),
+                "reasons": reasons.take(pa.array(columns["reasons"])),
+                "budget_price": columns["budget_price"],
+                "paced_budget": columns["paced_budget"],
+                "models": each(names.take(pa.array(columns["live_arm"]))),
+                "probabilities": each(pa.array(columns["live_probability"])),
+                "reward_ucb": each(pa.array(columns["live_reward_ucb"])),
+                "cost_lcb": each(pa.array(columns["live_cost_lcb"])),
+            }
+        )
+        first = f"{int(columns['id'][0]):015d}"
+        # Readers of a folder leave out what begins with a dot.
+        unfinished = self._folder / f".{first}.unfinished"
+        self._parquet.write_table(table, unfinished)
+        path, again = self._folder / f"{first}.parquet", 0
+        while path.exists():
+            again += 1
+            path = self._folder / f"{first}-{again}.parquet"
+        unfinished.rename(path)
 
 
 class LoggedRouter(Protocol):
@@ -53,10 +145,8 @@ class DecisionLog:
     def __init__(
         self, sink: str | Path | Sink, *, capacity: int = 65_536, seconds: float = 0.2
     ) -> None:
-        ok = is_whole(capacity) and 1 <= capacity <= 2**24
-        require(ok, "capacity", capacity, "must be a whole number of decisions in [1, 2**24]")
-        ok = is_number(seconds) and seconds > 0.0
-        require(ok, "seconds", seconds, "must be finite and above 0")
+        whole_in("[1, 2**24]")("capacity", capacity)
+        number_in("(0, inf)")("seconds", seconds)
         if isinstance(sink, str | Path):
             sink = JsonLinesSink(sink) if Path(sink).suffix == ".jsonl" else ParquetSink(sink)
         require(callable(sink), "sink", sink, "must be a path or callable")
@@ -77,13 +167,7 @@ class DecisionLog:
         return self._dropped
 
     def attach(self, router: "LoggedRouter") -> None:
-        """Begin to log a router's decisions; called by the router, once.
-
-        Raises
-        ------
-        InvalidInputError
-            If the log belongs to another router.
-        """
+        """Begin to log a router's decisions; called by the router, once."""
         rule = "this log belongs to another router: make one for each"
         require(self._router is None, "decision_log", self, rule)
         self._router = weakref.ref(router, lambda _: self._stopped.set())
@@ -93,23 +177,8 @@ class DecisionLog:
     def flush(self) -> None:
         """Hand everything that was decided so far to the sink."""
         router = None if self._router is None else self._router()
-        if router is not None:
-            self._drain(router)
-
-    def close(self) -> None:
-        """Flush, and log no further."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.flush()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._seconds):
-            self.flush()
-
-    def _drain(self, router: "LoggedRouter") -> None:
         with self._draining:
-            if self._is_draining:
+            if router is None or self._is_draining:
                 return
             columns = router._control.drain_log()  # noqa: SLF001  # its only reader
             self._dropped += columns["dropped"]
@@ -124,3 +193,14 @@ class DecisionLog:
                 logger.warning("the decision log lost %d decisions: %r", len(batch), error)
             finally:
                 self._is_draining = False
+
+    def close(self) -> None:
+        """Flush, and log no further."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            self.flush()

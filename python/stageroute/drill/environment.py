@@ -1,6 +1,8 @@
 """The world outside the router: providers that answer, fail and refuse, and what they bill.
 
-Nothing here asks the router for anything: this is what the drill's checks compare it with.
+Nothing here asks the router for anything: this is what the drill's checks compare it with. So that
+a refusal can be judged, `KnownLimits` follow the documented rule of `Model`: never more than the
+limit in any 60 seconds, counted by full seconds, of which `burst_seconds` worth may come at once.
 """
 
 import math
@@ -13,9 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.config.models import Price, Tokens
+from stageroute.config.settings import Health
 from stageroute.datasets.trace import Trace
 from stageroute.deployment.solve import solve_deployment
-from stageroute.drill.fleet import FLEET, MOST_OUTPUT, TASKS, THROUGHPUT_CAP, Event, qualities
+from stageroute.drill.fleet import (
+    FLEET,
+    MOST_OUTPUT,
+    TASKS,
+    THROUGHPUT_CAP,
+    DrillModel,
+    Event,
+    qualities,
+)
 
 # Shares of the requests that fail at random, of every model at any time.
 FAILURE_RATES: Final = {"timeout": 0.002, "error": 0.004, "refusal": 0.006}
@@ -27,6 +38,8 @@ CACHED_SHARE: Final = 0.5  # how much of their input then comes from a cache
 MEDIAN_DELAY, DELAY_SPREAD = 40.0, 1.0  # log-normal time from an answer to its reward, seconds
 REWARDED: Final = 0.8  # share of the answers whose reward ever comes
 NOTHING: Final = Tokens(0.0, 0.0)  # billed for what was never served
+SECONDS_COUNTED: Final = 61  # full seconds that any 60 seconds touch
+ROUNDING: Final = 1e-6  # two sums of the same numbers may differ in their last digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,31 @@ class Answer:
     retry_after: float | None = None
     reward: float | None = None
     reward_delay: float = 0.0
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One decision of the router, and what became of it.
+
+    `time` is in seconds from the start. `quality` is the mean reward of the model at the request's
+    task. `most` is what the request may use, and `largest` its bill then, USD. `outcome` is that of
+    `Answer`, or "open" until it is known; `tokens` are what was billed, and `bill` is in USD, at
+    the price of the time of the decision. `reward` stays None until one comes.
+    """
+
+    query: int
+    id: int
+    time: float
+    model: str
+    probability: float
+    is_probe: bool
+    quality: float
+    most: Tokens
+    largest: float
+    outcome: str = "open"
+    tokens: Tokens = NOTHING
+    bill: float = 0.0
+    reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +173,6 @@ class Environment:
         if wait:
             return Answer("rate_limit", 0.2, retry_after=wait)
         provider.accepted.append(now)
-        return self._serve(query, attempt, model)
-
-    def _serve(self, query: int, attempt: int, model: str) -> Answer:
         known, usage, place = FLEET[model], self.usage(query, model), (query, attempt)
         seconds = known.first_token + usage.output / known.tokens_per_second
         seconds = float(seconds * self._pace[place])
@@ -177,3 +212,77 @@ class Environment:
         solution = solve_deployment(reward, cost, share, budget, max_deployed)
         shares = dict(zip(models, map(float, solution.weights), strict=True))
         return Truth(now, shares, solution.objective, solution.spend)
+
+
+class Allowance:
+    """What may be sent of one kind of traffic: a bucket, and a count of the last minute."""
+
+    def __init__(self, per_minute: float, most: float) -> None:
+        self._per_minute, self._most = per_minute, most
+        self._level, self._time = most, 0.0
+        self._sent: dict[int, float] = {}  # by the second
+
+    def at(self, now: float) -> float:
+        """Bring the counts up to date: what may be sent now."""
+        gain = (now - self._time) * self._per_minute / 60.0
+        self._level, self._time = min(self._level + gain, self._most), now
+        first = int(now) - SECONDS_COUNTED + 1
+        self._sent = {second: sum_ for second, sum_ in self._sent.items() if second >= first}
+        return min(self._level, self._per_minute - sum(self._sent.values()))
+
+    def add(self, amount: float, sent: float, now: float) -> None:
+        """Count an amount for the time at which it was sent; a negative one takes back."""
+        self.at(now)
+        self._level = min(self._level - amount, self._most)
+        if int(sent) > int(now) - SECONDS_COUNTED:
+            self._sent[int(sent)] = self._sent.get(int(sent), 0.0) + amount
+
+
+class KnownLimits:
+    """One model's traffic against its limits, and its failures against the health settings."""
+
+    def __init__(self, model: DrillModel, health: Health) -> None:
+        burst = model.to_model().burst_seconds / 60.0
+        requests, tokens = model.requests_per_minute, model.tokens_per_minute
+        self._requests = Allowance(requests, max(requests * burst, 2.0))
+        self._tokens = Allowance(tokens, tokens * burst)
+        self._max_concurrent = model.max_concurrent
+        self._health = health
+        self._failed_at: float | None = None
+        self._under_way = 0
+        self.peak = 0
+
+    def send(self, attempt: Attempt) -> None:
+        """Note an attempt that begins."""
+        self._under_way += 1
+        self.peak = max(self.peak, self._under_way)
+        self._requests.add(1.0, attempt.time, attempt.time)
+        self._tokens.add(sum(attempt.most), attempt.time, attempt.time)
+
+    def settle(self, attempt: Attempt, now: float) -> None:
+        """Note what an attempt used, and whether the model works."""
+        self._under_way -= 1
+        # `fail` takes no tokens: a billed failure counts with all that was set aside for it.
+        if attempt.outcome != "timeout":
+            used = attempt.tokens.input + attempt.tokens.output
+            self._tokens.add(used - sum(attempt.most), attempt.time, now)
+        if attempt.outcome not in {"ok", "refusal"}:
+            self._failed_at = now
+        elif attempt.outcome == "ok" and attempt.time >= (self._failed_at or 0.0):
+            # An answer to what was sent since says that it works again.
+            self._failed_at = None
+
+    def why_not(self, tokens: float, now: float) -> str:
+        """Why a request could not be sent now; empty if it could."""
+        if self._under_way >= self._max_concurrent:
+            return "concurrency"
+        if self._requests.at(now) < 1.0 + ROUNDING:
+            return "requests"
+        if self._tokens.at(now) < tokens + ROUNDING:
+            return "tokens"
+        if self._failed_at is None:
+            return ""
+        if now - self._failed_at <= self._health.max_cooldown:
+            return "failed lately"
+        # After a cool-down one request finds out whether it works; the others wait for its answer.
+        return "being probed" if self._under_way else ""

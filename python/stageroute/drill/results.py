@@ -4,16 +4,15 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_whole, require
-from stageroute.config.models import Tokens
+from stageroute.checks import check_fields, number_in, require, whole_in
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.batch import LoggedDecision
-from stageroute.drill.environment import NOTHING, Truth
+from stageroute.drill.environment import Attempt, Truth
 from stageroute.drill.fleet import INITIAL, Event, clock_hour
 from stageroute.router.state import RouterCounters
 
@@ -29,7 +28,7 @@ class DrillSettings:
     hard_limit : float, optional
         USD per clock hour, above 0; by default 1.05 times what the budget allows in the busiest.
     max_deployed : int, default 4
-        How many models can be live at once.
+        How many models can be live at once, at most those of the start.
     stages : int, default 33
         Into how many stages the trace is divided, counted in queries.
     seed : int, default 0
@@ -43,25 +42,15 @@ class DrillSettings:
         If a field breaks its rule.
     """
 
-    budget: float = 0.0015
-    hard_limit: float | None = None
-    max_deployed: int = 4
-    stages: int = 33
-    seed: int = 0
+    budget: Annotated[float, number_in("(0, inf)", "USD")] = 0.0015
+    hard_limit: Annotated[float | None, number_in("(0, inf)", "USD")] = None
+    max_deployed: Annotated[int, whole_in(f"[2, {len(INITIAL)}]")] = 4
+    stages: Annotated[int, whole_in("[1, inf)")] = 33
+    seed: Annotated[int, whole_in("[0, 2**63)")] = 0
     journal: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("budget", "hard_limit"):
-            value = getattr(self, name)
-            ok = (value is None and name == "hard_limit") or (is_number(value) and value > 0.0)
-            require(ok, name, value, "must be finite and above 0, in USD")
-        ok = is_whole(self.max_deployed) and 2 <= self.max_deployed <= len(INITIAL)
-        rule = f"must be a whole number in [2, {len(INITIAL)}], the models at the start"
-        require(ok, "max_deployed", self.max_deployed, rule)
-        ok = is_whole(self.stages) and self.stages >= 1
-        require(ok, "stages", self.stages, "must be a whole number, at least 1")
-        ok = is_whole(self.seed) and 0 <= self.seed < 2**63
-        require(ok, "seed", self.seed, "must be a whole number in [0, 2**63)")
+        check_fields(self)
         ok = self.journal is None or not self.journal.exists()
         rule = "is there already: give the path of a journal that is not, or remove it"
         require(ok, "journal", str(self.journal), rule)
@@ -72,31 +61,6 @@ class DrillSettings:
             return self.hard_limit
         counts = Counter(map(clock_hour, trace.seconds.tolist()))
         return 1.05 * self.budget * max(counts.values())
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One decision of the router, and what became of it.
-
-    `time` is in seconds from the start. `quality` is the mean reward of the model at the request's
-    task. `most` is what the request may use, and `largest` its bill then, USD. `outcome` is that of
-    `Answer`, or "open" until it is known; `tokens` are what was billed, and `bill` is in USD, at
-    the price of the time of the decision. `reward` stays None until one comes.
-    """
-
-    query: int
-    id: int
-    time: float
-    model: str
-    probability: float
-    is_probe: bool
-    quality: float
-    most: Tokens
-    largest: float
-    outcome: str = "open"
-    tokens: Tokens = NOTHING
-    bill: float = 0.0
-    reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import heapq
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,10 +16,16 @@ from stageroute.config.models import Tokens
 from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.log import DecisionLog
-from stageroute.drill.environment import ATTEMPTS, Answer, Environment
-from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, STARTS, Event, timeline
-from stageroute.drill.ledger import EnvironmentLedger
-from stageroute.drill.results import Attempt, DrillRecord, DrillResult, DrillSettings, Refusal
+from stageroute.drill.environment import (
+    ATTEMPTS,
+    ROUNDING,
+    Answer,
+    Attempt,
+    Environment,
+    KnownLimits,
+)
+from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, STARTS, Event, clock_hour, timeline
+from stageroute.drill.results import DrillRecord, DrillResult, DrillSettings, Refusal
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.router import StageRouter
 
@@ -65,7 +72,11 @@ class Simulation:
         self._present = list(INITIAL)
         self._record = DrillRecord()
         self._generator = np.random.default_rng([settings.seed, 3])
-        self._ledger = EnvironmentLedger(world, settings.hourly_limit(trace), HEALTH)
+        # The environment's own ledger: the limits as told, and by clock hour the bills, and the
+        # largest bills possible of what is under way.
+        self._known = {name: KnownLimits(model, HEALTH) for name, model in FLEET.items()}
+        self._limit = settings.hourly_limit(trace)
+        self._committed: defaultdict[int, float] = defaultdict(float)
         self._router = self._make_router()
 
     def run(self, progress: Callable[[], object]) -> DrillResult:
@@ -84,9 +95,8 @@ class Simulation:
             do()
         counters = self._router.counters
         self._router.close()
-        self._record.peaks = {name: known.peak for name, known in self._ledger.known.items()}
-        limit = self._ledger.limit
-        return DrillResult(trace, self._settings, limit, events, self._record, counters)
+        self._record.peaks = {name: known.peak for name, known in self._known.items()}
+        return DrillResult(trace, self._settings, self._limit, events, self._record, counters)
 
     def clock(self) -> float:
         """Tell the simulated time, seconds since 1970."""
@@ -105,7 +115,7 @@ class Simulation:
             max_deployed=settings.max_deployed,
             pacing_horizon=min(max(queries / PACED_PARTS, 50.0), 500.0),
             drift=Drift(forget_per_stage=0.9, change_test=ChangeTest()),
-            hard_limits=[HardLimit(self._ledger.limit, "hour")],
+            hard_limits=[HardLimit(self._limit, "hour")],
             health=HEALTH,
             on_lost_slot="redeploy",
             stage_queries=max(queries // settings.stages, 1),
@@ -188,11 +198,7 @@ class Simulation:
         try:
             decision = router.route(allowed=allowed, tokens=most[:2])
         except (RefusedError, NoModelError) as error:
-            # Judged by what the environment knows, and by nothing that the router says.
-            live = [name for name in router.deployment.models if name in self._present]
-            why = self._ledger.why_not(live, failed, most, now)
-            # With nothing live, nothing explains the refusal of what somebody could serve.
-            why = why or dict.fromkeys(self._present, "")
+            why = self._why_not(most, failed)
             self._record.refusals.append(Refusal(query, now, type(error).__name__, why))
             return
         if watched is not None and not decision.reasons:
@@ -210,7 +216,8 @@ class Simulation:
             largest=world.bill(model, most),
         )
         self._record.attempts.append(note)
-        self._ledger.send(note)
+        self._known[model].send(note)
+        self._committed[clock_hour(now)] += note.largest
         answer = world.call(query, len(failed), model, now)
         # At the price of now, whatever it will be when the answer comes.
         bill = world.bill(model, answer.tokens)
@@ -219,7 +226,8 @@ class Simulation:
     def _take(self, note: Attempt, answer: Answer, bill: float, tried: tuple[str, ...]) -> None:
         """Tell the router what an attempt brought; its reward, if any, comes later."""
         note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
-        self._ledger.settle(note, self._now)
+        self._known[note.model].settle(note, self._now)
+        self._committed[clock_hour(note.time)] += bill - note.largest
         if answer.outcome != "ok":
             cost = bill if answer.outcome == "timeout" else None
             self._router.fail(note.id, answer.outcome, cost=cost, retry_after=answer.retry_after)
@@ -247,6 +255,21 @@ class Simulation:
         with suppress(AlreadyObservedError, ExpiredDecisionError):
             self._router.observe(note.id, reward=reward)
             note.reward = reward
+
+    def _why_not(self, most: Tokens, failed: tuple[str, ...]) -> dict[str, str]:
+        """Judge a refusal by what the environment knows, and by nothing that the router says."""
+        room = self._limit - self._committed[clock_hour(self._now)]
+        live = [name for name in self._router.deployment.models if name in self._present]
+        why = {}
+        for name in live:
+            if name in failed:
+                why[name] = "failed this request"
+            elif self._world.bill(name, most) > room - ROUNDING:
+                why[name] = "money"
+            else:
+                why[name] = self._known[name].why_not(sum(most), self._now)
+        # With nothing live, nothing explains the refusal of what somebody could serve.
+        return why or dict.fromkeys(self._present, "")
 
     def _watch(self) -> tuple[float, dict[str, float]] | None:
         """Look at what the routing LP is about to be given, shortly after a change of price."""

@@ -44,30 +44,14 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sample:
-    """Decisions with a known outcome, n of them, over N models.
+    """Decisions with a known outcome, n of them, over N models; shape (n, N) if not said."""
 
-    Attributes
-    ----------
-    outcome : ndarray, shape (n,)
-        y: rewards, or costs in USD.
-    logging : ndarray, shape (n, N)
-        p, the log's probabilities.
-    inverse : ndarray, shape (n, N)
-        1 / p at the model that served, clipped if asked for; else 0.
-    target : ndarray, shape (n, N)
-        v π / Σ v: sums to 1 over all decisions and models.
-    expected : ndarray, shape (n, N)
-        q, from outcomes before each decision alone.
-    group : ndarray of int, shape (n,)
-        The group of each decision, counted from 0.
-    """
-
-    outcome: Floats
-    logging: Floats
-    inverse: Floats
-    target: Floats
-    expected: Floats
-    group: Index
+    outcome: Floats  # y: rewards, or costs in USD, shape (n,)
+    logging: Floats  # p, the log's probabilities
+    inverse: Floats  # 1 / p at the model that served, clipped if asked for; else 0
+    target: Floats  # v π / Σ v: sums to 1 over all decisions and models
+    expected: Floats  # q, from outcomes before each decision alone
+    group: Index  # of each decision, counted from 0, shape (n,)
 
     @property
     def is_drawable(self) -> NDArray[np.bool_]:

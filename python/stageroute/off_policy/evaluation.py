@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute.checks import is_number, require
+from stageroute.checks import number_in
 from stageroute.errors import OverlapError
 from stageroute.off_policy.data import LoggedData
 from stageroute.off_policy.estimators import ESTIMATORS, Sample, estimate, running_means
@@ -125,9 +125,9 @@ def evaluate(
     OverlapError
         If the target uses a model (in a group) that the log has no outcome of.
     """
-    require(is_number(level) and 0.0 < level < 1.0, "level", level, "must be in (0, 1)")
-    ok = clip is None or (is_number(clip) and clip > 0.0)
-    require(ok, "clip", clip, "must be finite and above 0, or None")
+    number_in("(0, 1)")("level", level)
+    if clip is not None:
+        number_in("(0, inf)")("clip", clip, ", or None")
     target = as_target(data, policy)
     metrics = [_evaluate_metric(data, target, metric, level, clip) for metric in ("reward", "cost")]
     return Evaluation(target.name, target.first, target.mixture, level, clip, *metrics)
@@ -141,8 +141,13 @@ def _evaluate_metric(
     rows = np.flatnonzero(is_considered & ~np.isnan(outcome))
     if not rows.size:
         return None
-    sample, ratio = _make_sample(data, target, outcome, rows, clip)
-    _require_overlap(data, target, metric, sample, rows)
+    # π / p of the models that served.
+    chosen = rows, data.arm[rows]
+    ratio = target.probabilities[chosen] / data.probabilities[chosen]
+    sample = _make_sample(
+        data, target, outcome, rows, ratio if clip is None else ratio.clip(max=clip)
+    )
+    _require_overlap(data, target, metric, sample)
     half_width = NormalDist().inv_cdf(0.5 + level / 2.0)
     estimates = {}
     for estimator in ESTIMATORS:
@@ -164,43 +169,39 @@ def _evaluate_metric(
 
 
 def _make_sample(
-    data: LoggedData, target: Target, outcome: Floats, rows: NDArray[np.intp], clip: float | None
-) -> tuple[Sample, Floats]:
-    """Return the sample, and π / p of the models that served."""
+    data: LoggedData, target: Target, outcome: Floats, rows: NDArray[np.intp], ratio: Floats
+) -> Sample:
+    """Take the decisions whose outcome is known; `ratio` is π / p, clipped if asked for."""
     is_chosen = data.arm[:, None] == np.arange(len(data.models))
-    names = np.zeros(len(data)) if data.group is None else data.group
-    group = np.unique(names, return_inverse=True)[1]
-    logging, policy = data.probabilities[rows], target.probabilities[rows]
-    chosen = np.arange(rows.size), data.arm[rows]
-    ratio = policy[chosen] / logging[chosen]
-    cut = ratio if clip is None else np.minimum(ratio, clip)
-    inverse = np.zeros_like(logging)
-    inverse[chosen] = np.divide(cut, policy[chosen], out=np.zeros(rows.size), where=ratio > 0.0)
+    group = np.zeros(len(data), dtype=np.intp)
+    if data.group is not None:
+        group = np.unique(data.group, return_inverse=True)[1]
+    policy = target.probabilities[rows]
+    inverse = np.zeros_like(policy)
+    np.divide(ratio[:, None], policy, out=inverse, where=is_chosen[rows] & (policy > 0.0))
     weights = np.ones(rows.size) if data.weights is None else data.weights[rows]
-    sample = Sample(
+    return Sample(
         outcome=outcome[rows],
-        logging=logging,
+        logging=data.probabilities[rows],
         inverse=inverse,
         target=policy * (weights / weights.sum())[:, None],
         expected=running_means(outcome, is_chosen, group)[rows],
         group=group[rows],
     )
-    return sample, ratio
 
 
-def _require_overlap(
-    data: LoggedData, target: Target, metric: str, sample: Sample, rows: NDArray[np.intp]
-) -> None:
-    is_missing = (sample.by_cell(sample.target) > 0.0) & (sample.by_cell(sample.inverse) == 0.0)
+def _require_overlap(data: LoggedData, target: Target, metric: str, sample: Sample) -> None:
+    masses = sample.by_cell(sample.target)
+    is_missing = (masses > 0.0) & (sample.by_cell(sample.inverse) == 0.0)
     if not is_missing.any():
         return
-    mass = float(sample.by_cell(sample.target)[is_missing].sum())
+    mass = float(masses[is_missing].sum())
     missing = tuple(data.models[arm] for arm in np.flatnonzero(is_missing.any(axis=0)))
     where = "" if data.group is None else " in some group: use coarser groups, or"
     raise OverlapError(
         f"target {target.name}: {mass:.1%} of its traffic goes to {', '.join(missing)}, of which "
-        f"none of the {rows.size:,} decisions has a {metric}{where or ':'} leave out these models, "
-        "or log with exploration",
+        f"none of the {sample.outcome.size:,} decisions has a {metric}{where or ':'} leave out "
+        "these models, or log with exploration",
         missing,
         mass,
     )
@@ -242,7 +243,7 @@ def _is_off(sample: Sample) -> NDArray[np.bool_]:
     """Whether the weights of each model miss the mean that its probabilities give them."""
     drawable = sample.is_drawable
     difference = (sample.target * (sample.inverse - drawable)).sum(axis=0)
-    inverse = np.divide(1.0, sample.logging, out=np.ones_like(sample.logging), where=drawable)
+    inverse = 1.0 / np.where(drawable, sample.logging, 1.0)
     variance = (np.square(sample.target) * (inverse - 1.0)).sum(axis=0)
     is_off: NDArray[np.bool_] = np.square(difference) > WEIGHTS_OFF**2 * variance + ROUNDING
     return is_off

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import number_in, require, whole_in
 from stageroute.deployment.solve import solve_deployment
 from stageroute.errors import InvalidInputError
 from stageroute.off_policy.data import SUM_TOLERANCE, LoggedData, checked_distributions
@@ -66,8 +66,13 @@ def as_target(
         require(made_for == shape, "policy", policy.name, f"is for data of shape {made_for}")
         return policy
     if isinstance(policy, Mapping):
-        shares = _checked_mixture(data, policy)
-        rows = np.broadcast_to(shares, (len(data), shares.size))
+        shares = np.zeros(len(data.models))
+        for model, share in policy.items():
+            number_in("[0, inf)")(f"mixture[{model!r}]", share)
+            shares[_index(data, model, "mixture")] = share
+        ok = abs(shares.sum() - 1.0) <= SUM_TOLERANCE
+        require(ok, "mixture", policy, f"sums to {shares.sum():g}, not to 1")
+        rows = np.broadcast_to(shares, shape)
         label = ",".join(f"{model}={share:g}" for model, share in policy.items())
         return Target(name or label, rows, 0, dict(policy))
     values = policy(data) if callable(policy) else policy
@@ -111,16 +116,13 @@ def best_mixture(
         If an argument breaks its rule, or no mixture of the models with at least 30 rewards and
         costs in the first part is within budget and caps.
     """
-    ok = is_number(budget) and budget > 0.0
-    require(ok, "budget", budget, "must be finite and above 0, in USD per query")
-    ok = is_number(throughput_cap) and 0.0 < throughput_cap <= 1.0
-    require(ok, "throughput_cap", throughput_cap, "must be in (0, 1]")
-    ok = max_deployed is None or (is_whole(max_deployed) and max_deployed >= 1)
-    require(ok, "max_deployed", max_deployed, "must be a whole number of at least 1, or None")
-    ok = is_number(chosen_from) and 0.0 < chosen_from < 1.0
-    require(ok, "chosen_from", chosen_from, "must be in (0, 1)")
+    number_in("(0, inf)", "USD per query")("budget", budget)
+    number_in("(0, 1]")("throughput_cap", throughput_cap)
+    number_in("(0, 1)")("chosen_from", chosen_from)
+    if max_deployed is not None:
+        whole_in("[1, inf)")("max_deployed", max_deployed, ", or None")
     first = int(chosen_from * len(data))
-    reward, cost = _means(data, data.reward, first), _means(data, data.cost, first)
+    reward, cost = (_means(data, outcome, first) for outcome in (data.reward, data.cost))
     arms = np.array([_index(data, name, "live") for name in live or data.models], dtype=np.intp)
     candidates = arms[~np.isnan(reward[arms] + cost[arms])]
     considered = f"{candidates.size} models with {ENOUGH} rewards and costs in {first:,} decisions"
@@ -145,22 +147,10 @@ def best_mixture(
 
 def _means(data: LoggedData, outcome: Floats, end: int) -> Floats:
     """Average the outcomes before `end` of each model, shape (N,); NaN where there are too few."""
-    is_known = ~np.isnan(outcome[:end])
-    arm, known = data.arm[:end][is_known], outcome[:end][is_known]
-    counts = np.bincount(arm, minlength=len(data.models))
-    totals = np.bincount(arm, known, minlength=len(data.models))
+    rows = np.flatnonzero(~np.isnan(outcome[:end]))
+    counts = np.bincount(data.arm[rows], minlength=len(data.models))
+    totals = np.bincount(data.arm[rows], outcome[rows], minlength=len(data.models))
     return np.where(counts >= ENOUGH, totals / np.maximum(counts, 1), np.nan)
-
-
-def _checked_mixture(data: LoggedData, mixture: Mapping[str, float]) -> Floats:
-    shares = np.zeros(len(data.models))
-    for name, share in mixture.items():
-        ok = is_number(share) and share >= 0.0
-        require(ok, f"mixture[{name!r}]", share, "must be finite and not negative")
-        shares[_index(data, name, "mixture")] = share
-    total = float(shares.sum())
-    require(abs(total - 1.0) <= SUM_TOLERANCE, "mixture", mixture, f"sums to {total:g}, not to 1")
-    return shares
 
 
 def _index(data: LoggedData, name: str, argument: str) -> int:

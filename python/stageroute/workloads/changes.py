@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from stageroute.checks import check_fields, must, require
 from stageroute.datasets import OutcomeTable
-from stageroute.datasets.messages import PriceChange
-from stageroute.datasets.streams import Regime, Stream
+from stageroute.datasets.streams import PriceChange, Regime, Stream
 from stageroute.errors import InvalidInputError
 from stageroute.workloads.base import Count, OnTop, Positive, Share, is_inner
 

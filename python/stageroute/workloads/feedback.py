@@ -6,9 +6,8 @@ from typing import Annotated, Final
 import numpy as np
 
 from stageroute.checks import is_number, must, one_of, require
-from stageroute.datasets.messages import Messages
 from stageroute.datasets.portable import bell
-from stageroute.datasets.streams import Stream
+from stageroute.datasets.streams import Messages, Stream
 from stageroute.workloads.base import Count, NotNegative, OnTop
 
 NOISE_STREAM: Final = 0x6E6F
