@@ -13,7 +13,7 @@ from stageroute.datasets.streams import Regime, Stream, draw_stream, even_arriva
 from stageroute.errors import PolicyError
 from stageroute.policies import POLICIES, Limits, Policy, Setting, make_policy
 from stageroute.replay import replay
-from stageroute.replay.metrics import expected_rewards, measure, oracle_rewards
+from stageroute.replay.metrics import expected_outcomes, measure, oracle_parts
 
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
 
@@ -83,13 +83,13 @@ def test_regret_follows_the_means_of_the_time(small_table: OutcomeTable) -> None
     swapped = replace(stream, regimes=(first, Regime(45, first.reward[::-1], first.cost[::-1])))
     limits = Limits(1.0, 1, 1.0)
     starts = swapped.stage_starts(4)
-    best = oracle_rewards(swapped, limits, starts)
+    best = oracle_parts(swapped, limits, starts).rewards()
     np.testing.assert_allclose(best, first.reward.max())
     result = replay(policy_for("oracle", swapped, limits, 4), swapped, 4)
     # At query 45 the means are swapped; the oracle redeploys at the boundary, at query 50.
     good = int(np.argmax(first.reward))
     assert result.arm.tolist() == [good] * 50 + [2 - good] * 50
-    expected = expected_rewards(swapped, result.arm)
+    expected, _ = expected_outcomes(swapped, result.arm)
     lost = first.reward.max() - first.reward[2 - good]
     np.testing.assert_allclose(best - expected, [0.0] * 45 + [lost] * 5 + [0.0] * 50)
 
@@ -191,7 +191,7 @@ def test_the_oracle_has_no_regret_and_keeps_to_the_budget(small_table: OutcomeTa
     metrics = measure(result, stream, limits)
     assert abs(metrics.regret) < 0.01
     assert metrics.spend == pytest.approx(1.0, abs=0.02)
-    assert oracle_rewards(stream, limits, result.stage_starts).shape == (50_000,)
+    assert oracle_parts(stream, limits, result.stage_starts).rewards().shape == (50_000,)
 
 
 def test_weights_decide_how_often_a_row_is_drawn() -> None:

@@ -10,14 +10,16 @@ from stageroute.datasets.routerbench import ROUTERBENCH_MODELS
 from stageroute.errors import DatasetError
 from stageroute.workloads import LargePool, StateOfTheArt
 from stageroute.workloads.market import (
+    FAMILY_SHARES,
+    FAMILY_SPREAD,
     FITTED,
     MEAN_TOKENS,
     REFERENCE_RATING,
     draw_suite,
     fit_market,
     quality,
+    suite_table,
 )
-from stageroute.workloads.outcomes import FAMILY_SHARES, FAMILY_SPREAD, suite_table
 from stageroute.workloads.public_lists import PublicLists, read_public_lists
 from stageroute.workloads.sota import dated_arrivals
 

@@ -277,3 +277,31 @@ class HighsSolver:
     def _check(status: Any, call: str) -> None:
         if status == highspy.HighsStatus.kError:
             raise SolverError(f"HiGHS refused {call}")
+
+
+def maximise(gain: Floats, rows: Floats, least: Floats, most: Floats) -> tuple[Floats, Floats]:
+    """Return the x >= 0 of the largest gain·x for which rows x is in [least, most], and the duals.
+
+    Raises
+    ------
+    SolverError
+        If HiGHS found no optimum.
+    """
+    highs, model = highspy.Highs(), highspy.HighsLp()
+    highs.setOptionValue("output_flag", False)  # noqa: FBT003
+    model.num_row_, model.num_col_ = rows.shape
+    model.sense_, model.col_cost_ = highspy.ObjSense.kMaximize, gain
+    model.col_lower_, model.col_upper_ = np.zeros(gain.size), np.full(gain.size, np.inf)
+    model.row_lower_, model.row_upper_ = least, most
+    at_row, at_column = np.nonzero(rows)
+    matrix = model.a_matrix_
+    matrix.format_ = highspy.MatrixFormat.kRowwise
+    matrix.start_ = np.searchsorted(at_row, np.arange(len(rows) + 1))
+    matrix.index_, matrix.value_ = at_column.astype(np.int32), rows[at_row, at_column]
+    highs.passModel(model)
+    highs.run()
+    status = highs.getModelStatus()
+    if status != highspy.HighsModelStatus.kOptimal:
+        raise SolverError(f"the LP has no optimum: {highs.modelStatusToString(status)}")
+    solution = highs.getSolution()
+    return np.array(solution.col_value), np.array(solution.row_dual)

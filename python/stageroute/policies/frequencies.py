@@ -21,13 +21,7 @@ RULE: Final = "frequency"
 
 
 def check_frequencies(setting: Setting, make: Callable[[Setting], Policy]) -> None:
-    """Check the first decision under many seeds, and many decisions without feedback between them.
-
-    Raises
-    ------
-    PolicyError
-        If decisions are drawn otherwise than reported.
-    """
+    """Check first decisions under many seeds, and many decisions without feedback between."""
     _check_seeds(setting, make)
     _check_draws(setting, make)
 

@@ -1,14 +1,12 @@
 """What a replay amounts to: regret against the stage oracle, reward, spend, adherence, shares."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.datasets.streams import Regime, Stream
+from stageroute.datasets.streams import Stream
 from stageroute.policies import Limits
-from stageroute.policies.base import Arms
 from stageroute.policies.driver import ReplayResult
 from stageroute.policies.optimum import optimum, relaxed_price
 
@@ -22,21 +20,19 @@ RUNNING_SPEND_FROM = 1_000
 class OracleParts:
     """What an oracle earns, in parts of the stream during which its mixture is the same.
 
-    Attributes
-    ----------
-    starts, lengths : ndarray of int64, shape (P,)
-        The first query of each part, and its number of queries.
-    reward : ndarray, shape (P,)
-        Expected reward of a query.
-    budget_price : ndarray, shape (P,)
-        Dual price of the budget over all candidates, M_max apart, reward per USD; infinite where
-        no mixture meets it.
+    For each part, shape (P,): its first query, its number of queries, the expected reward of a
+    query, and the budget's dual price over all candidates, M_max apart, reward per USD; infinite
+    where no mixture meets the budget.
     """
 
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     reward: Floats
     budget_price: Floats
+
+    def rewards(self) -> Floats:
+        """Return the expected reward of every query, shape (T,)."""
+        return np.repeat(self.reward, self.lengths)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,17 +107,10 @@ def oracle_parts(
     *,
     redeploys_at_once: bool = False,
 ) -> OracleParts:
-    """Return what the stage oracle earns.
+    """Return what the stage oracle earns, where stages start at `starts`, shape (K,).
 
-    Parameters
-    ----------
-    stream : Stream
-    limits : Limits
-    starts : ndarray of int64, shape (K,)
-        The first query of each stage.
-    redeploys_at_once : bool, default False
-        Whether it also redeploys the moment a model arrives or retires, which no policy can. In any
-        case it knows a change of the means at once.
+    It knows a change of the means at once; where it `redeploys_at_once`, which no policy can, it
+    also deploys anew the moment a model arrives or retires.
     """
     changes = [regime.start for regime in stream.regimes]
     lives = np.concatenate([stream.arrivals, stream.retirements])
@@ -136,23 +125,13 @@ def oracle_parts(
         candidates = stream.candidates(start if redeploys_at_once else stage)
         problem = regime.start, candidates.tobytes()
         if problem not in known:
-            known[problem] = _value_and_price(candidates, regime, limits)
+            means = candidates, regime.reward, regime.cost, limits
+            _, mixture = optimum(*means)
+            known[problem] = float(regime.reward @ mixture), relaxed_price(*means)
         values.append(known[problem])
     reward, price = np.array(values).T
     lengths = np.diff([*parts, stream.num_queries])
     return OracleParts(parts, lengths, reward, price)
-
-
-def _value_and_price(candidates: Arms, regime: Regime, limits: Limits) -> tuple[float, float]:
-    _, mixture = optimum(candidates, regime.reward, regime.cost, limits)
-    price = relaxed_price(candidates, regime.reward, regime.cost, limits)
-    return float(regime.reward @ mixture), price
-
-
-def oracle_rewards(stream: Stream, limits: Limits, starts: NDArray[np.int64]) -> Floats:
-    """Return the stage oracle's expected reward on each query, shape (T,)."""
-    parts = oracle_parts(stream, limits, starts)
-    return np.repeat(parts.reward, parts.lengths)
 
 
 def waiting_cost(stream: Stream, limits: Limits, num_stages: int) -> float:
@@ -167,21 +146,13 @@ def waiting_cost(stream: Stream, limits: Limits, num_stages: int) -> float:
     return float(at_once.reward @ at_once.lengths - staged.reward @ staged.lengths)
 
 
-def expected_rewards(stream: Stream, arm: NDArray[np.uint32]) -> Floats:
-    """Return the mean reward of the model that served each query, shape (T,)."""
-    return _means([regime.reward for regime in stream.regimes], stream, arm)
-
-
-def expected_costs(stream: Stream, arm: NDArray[np.uint32]) -> Floats:
-    """Return the mean cost of the model that served each query, shape (T,), USD."""
-    return _means([regime.cost for regime in stream.regimes], stream, arm)
-
-
-def _means(means: Sequence[Floats], stream: Stream, arm: NDArray[np.uint32]) -> Floats:
-    expected = means[0][arm]
-    for regime, later in zip(stream.regimes[1:], means[1:], strict=True):
-        expected[regime.start :] = later[arm[regime.start :]]
-    return expected
+def expected_outcomes(stream: Stream, arm: NDArray[np.uint32]) -> tuple[Floats, Floats]:
+    """Return mean reward and cost, USD, of the model that served each query, each of shape (T,)."""
+    reward, cost = np.empty(arm.size), np.empty(arm.size)
+    for regime in stream.regimes:
+        later = slice(regime.start, None)
+        reward[later], cost[later] = regime.reward[arm[later]], regime.cost[arm[later]]
+    return reward, cost
 
 
 def _overspend_charge(parts: OracleParts, expected_cost: Floats, budget: float) -> float:
@@ -197,8 +168,9 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     queries = np.arange(1, stream.num_queries + 1)
     lengths = np.diff([*starts, stream.num_queries])
     parts = oracle_parts(stream, limits, starts)
-    oracle = np.repeat(parts.reward, parts.lengths)
-    lost = oracle - expected_rewards(stream, result.arm)
+    oracle = parts.rewards()
+    expected_reward, expected_cost = expected_outcomes(stream, result.arm)
+    lost = oracle - expected_reward
     cumulative_regret = np.cumsum(lost)
     after = slice(stream.regimes[1].start, None) if len(stream.regimes) > 1 else None
     start_costs = np.zeros(stream.num_queries)
@@ -214,9 +186,7 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
         cumulative_regret=cumulative_regret,
         regret=float(cumulative_regret[-1] / oracle.sum()),
         regret_after=None if after is None else float(lost[after].sum() / oracle[after].sum()),
-        overspend_charge=_overspend_charge(
-            parts, expected_costs(stream, result.arm) + start_costs, limits.budget
-        ),
+        overspend_charge=_overspend_charge(parts, expected_cost + start_costs, limits.budget),
         oracle_reward=float(oracle.mean()),
         reward=float(result.reward.mean()),
         spend=float(running_spend[-1]),

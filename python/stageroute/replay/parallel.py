@@ -121,19 +121,11 @@ def _blame(jobs: Sequence[object], suspects: Sequence[int], losses: Counter[int]
 
 
 def in_pieces(
-    jobs: Sequence[Job],
-    workers: int,
-    together: Callable[[Job], object] | None = None,
+    jobs: Sequence[Job], workers: int, together: Callable[[Job], object] | None = None
 ) -> list[list[int]]:
     """Cut jobs into runs of numbers, in order, so that what belongs together stays together.
 
-    Parameters
-    ----------
-    jobs : sequence
-    workers : int
-        How many share them; pieces are short enough for all to have several.
-    together : callable, optional
-        See `run_jobs`; without it every job is a piece.
+    Pieces are short enough for all workers to have several; without `together` each is one job.
     """
     if together is None:
         return [[number] for number in range(len(jobs))]

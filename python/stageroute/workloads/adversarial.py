@@ -26,7 +26,6 @@ class Adversarial(OnTop):
 
     Parameters
     ----------
-    base : Workload
     order : str
         - ``"bad_luck_first"``: the queries on which good models did worst against poor ones come
           first. A learner that trusts early samples is locked out of the good ones.

@@ -36,7 +36,6 @@ class RandomArrivals(OnTop):
 
     Parameters
     ----------
-    base : Workload
     within : float, default 1.0
         The share of the stream in which all of them come, in (0, 1]; the smaller, the faster.
     """
@@ -137,7 +136,6 @@ class Clocked(OnTop):
 
     Parameters
     ----------
-    base : Workload
     trace : str, optional
         A parquet file with the column ``t_s``, as `read_trace` reads it; a generated hour-like
         stream by default (`synthetic_trace`).

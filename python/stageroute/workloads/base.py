@@ -93,6 +93,10 @@ class Workload(ABC):
 class OnTop(Workload):
     """A workload on top of another, its base: it draws from that and makes something of it.
 
+    Parameters
+    ----------
+    base : Workload
+
     Attributes
     ----------
     said : str

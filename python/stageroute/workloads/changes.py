@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Change(ABC):
         median of the models that are there.
     """
 
+    hits_affordable: ClassVar[bool] = True
     budget: Positive | None = field(default=None, kw_only=True)
     kind: str = field(init=False, repr=False)
 
@@ -46,19 +47,20 @@ class Change(ABC):
         check_fields(self)
 
     def victim(self, means: Regime, arrived: Arms) -> int:
-        """Choose the model: of highest mean reward among the affordable; else the cheapest."""
+        """Choose the model: of highest mean reward among the affordable; else the cheapest.
+
+        Where it does not hit the affordable: the best of the others; else the most expensive.
+        """
         cost = means.cost[arrived]
-        chosen = arrived[cost <= self._affordable(cost)]
+        limit = float(np.median(cost)) if self.budget is None else self.budget
+        chosen = arrived[(cost <= limit) == self.hits_affordable]
         if chosen.size == 0:
-            return int(arrived[np.argmin(cost)])
+            return int(arrived[np.argmin(cost) if self.hits_affordable else np.argmax(cost)])
         return int(chosen[np.argmax(means.reward[chosen])])
 
     @abstractmethod
     def steps(self) -> tuple[Step, ...]:
         """Return what happens, in order; the first step comes at once."""
-
-    def _affordable(self, cost: NDArray[np.float64]) -> float:
-        return float(np.median(cost)) if self.budget is None else self.budget
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,9 @@ class PriceCut(Change):
         What is left of its costs, in (0, 1).
     """
 
+    hits_affordable = False
     factor: Left = 0.1
     kind: str = field(default="price_cut", init=False, repr=False)
-
-    def victim(self, means: Regime, arrived: Arms) -> int:
-        """Choose the best model that is not affordable; else the most expensive one."""
-        cost = means.cost[arrived]
-        chosen = arrived[cost > self._affordable(cost)]
-        if chosen.size == 0:
-            return int(arrived[np.argmax(cost)])
-        return int(chosen[np.argmax(means.reward[chosen])])
 
     def steps(self) -> tuple[Step, ...]:
         """Cheaper, and it stays so."""
@@ -161,7 +156,6 @@ class Changing(OnTop):
 
     Parameters
     ----------
-    base : Workload
     change : Change
         What happens, and to which of the models that have arrived.
     at : float, default 0.5

@@ -30,7 +30,6 @@ class Noisy(OnTop):
 
     Parameters
     ----------
-    base : Workload
     noise : float, default 0.1
         Standard deviation of bell-shaped noise on every reported reward, which is clipped to
         [0, 1], so that rewards near the ends are reported nearer to the middle.
@@ -75,7 +74,6 @@ class Delayed(OnTop):
 
     Parameters
     ----------
-    base : Workload
     queries : int, default 200
         How many, on top of the base's own delay.
     what : {"both", "costs"}
@@ -109,7 +107,6 @@ class Sparse(OnTop):
 
     Parameters
     ----------
-    base : Workload
     share : float, default 0.1
         Of the queries, drawn at random, in [0, 1]; the same whatever is decided.
     """
@@ -130,7 +127,6 @@ class Repeated(OnTop):
 
     Parameters
     ----------
-    base : Workload
     copies : int, default 2
         Of each message.
     window : int, default 200

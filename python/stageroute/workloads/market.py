@@ -1,5 +1,6 @@
-"""A market of language models: when they come out, how good they are, what they cost."""
+"""A market of language models: when they come out, how good they are, what they cost and bring."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import is_whole, require
+from stageroute.datasets import OutcomeTable
 from stageroute.datasets.portable import bell, exp, logistic
 
 Floats = NDArray[np.float64]
@@ -26,6 +28,29 @@ trace of 2023."""
 CENTRE_YEAR: Final = 1.4
 CENTRE_RATING: Final = 1_250.0
 
+FAMILY_SHARES: Final = {
+    "chat": 0.30,
+    "coding": 0.25,
+    "knowledge": 0.20,
+    "writing": 0.15,
+    "mathematics": 0.10,
+}
+"""Families of tasks, with their share of the queries: chosen."""
+
+FAMILY_SPREAD: Final = 0.56
+"""Standard deviation, over models, of the log odds of success in a family less those overall. It is
+0.52 for GSM8K and 0.60 for MBPP over RouterBench's 11 models (`ROUTERBENCH_MODELS`); for a
+specialised benchmark of editing code, Aider's polyglot, against the Arena's rating it is 1.0."""
+
+LENGTH_SPREAD: Final = 0.68
+OWN_SPREAD: Final = 0.2
+"""Standard deviations of the log cost: shared by all models of a query, and each model's own.
+Together 0.71, as of list costs of the conversations of the Azure LLM inference trace of 2023 where
+output is four times as expensive as input; how it is divided is chosen."""
+
+OUTCOME_STREAM: Final = 0x6F75
+"""Keeps the draws of outcomes apart from those of models."""
+
 
 def quality(rating: Floats) -> Floats:
     """Return the quality of models by their rating.
@@ -40,15 +65,8 @@ def quality(rating: Floats) -> Floats:
 class Suite:
     """Models in order of release.
 
-    Attributes
-    ----------
-    names : tuple of str
-    years : ndarray, shape (N,)
-        Release, in years after 8 May 2023, ascending.
-    rating : ndarray, shape (N,)
-        Elo-like.
-    cost : ndarray, shape (N,)
-        USD for a query of `MEAN_TOKENS`.
+    For each its name, its release in years after 8 May 2023, ascending, its Elo-like rating, and
+    what a query of `MEAN_TOKENS` costs, USD.
     """
 
     names: tuple[str, ...]
@@ -106,42 +124,27 @@ powers of ten a year is what the price of a given quality fell by."""
 def fit_market(suite: Suite) -> Market:
     """Fit a market to models by least squares."""
     years, points = suite.years - CENTRE_YEAR, (suite.rating - CENTRE_RATING) / 100.0
-    rating, rating_spread = _regression(suite.rating, years)
-    cost, cost_spread = _regression(np.log10(suite.cost), years, points)
+    level, trend, spread = _regression(suite.rating, years)
+    base, fall, slope, noise = _regression(np.log10(suite.cost), years, points)
+    cost_range = float(suite.cost.min()), float(suite.cost.max())
     first, low, middle, high, last = np.quantile(suite.years, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
-    return Market(
-        release_years=(first, low, middle, high, last),
-        rating_level=rating[0],
-        rating_trend=rating[1],
-        rating_spread=rating_spread,
-        cost_level=cost[0],
-        cost_trend=cost[1],
-        cost_slope=cost[2],
-        cost_spread=cost_spread,
-        cost_range=(float(suite.cost.min()), float(suite.cost.max())),
-    )
+    release = first, low, middle, high, last
+    return Market(release, level, trend, spread, base, fall, slope, noise, cost_range)
 
 
-def _regression(values: Floats, *regressors: Floats) -> tuple[list[float], float]:
-    """Coefficients, intercept first, and the residuals' standard deviation."""
+def _regression(values: Floats, *regressors: Floats) -> list[float]:
+    """Coefficients, intercept first, and then the residuals' standard deviation."""
     design = np.column_stack([np.ones(values.size), *regressors])
     coefficients, *_ = np.linalg.lstsq(design, values)
     residuals = values - design @ coefficients
     degrees = max(1, values.size - design.shape[1])
-    return coefficients.tolist(), float(np.sqrt(residuals @ residuals / degrees))
+    return [*coefficients.tolist(), float(np.sqrt(residuals @ residuals / degrees))]
 
 
 def draw_suite(num_models: int, seed: int, market: Market = FITTED) -> Suite:
     """Draw models from a market, the same on every platform.
 
-    Parameters
-    ----------
-    num_models : int
-        N, at least 1.
-    seed : int
-        Not negative.
-    market : Market
-        Noise is bell-shaped and within 3.5 standard deviations; costs are kept in `cost_range`.
+    Noise is bell-shaped and within 3.5 standard deviations; costs are kept in `cost_range`.
     """
     ok = is_whole(num_models) and num_models >= 1
     require(ok, "num_models", num_models, "must be a whole number, at least 1")
@@ -150,11 +153,61 @@ def draw_suite(num_models: int, seed: int, market: Market = FITTED) -> Suite:
     years = np.interp(order, [0.0, 0.25, 0.5, 0.75, 1.0], market.release_years)
     since = years - CENTRE_YEAR
     rating = market.rating_level + market.rating_trend * since
-    rating = rating + market.rating_spread * bell(generator, num_models)
+    rating += market.rating_spread * bell(generator, num_models)
     power = market.cost_level + market.cost_trend * since
-    power = power + market.cost_slope * (rating - CENTRE_RATING) / 100.0
-    power = power + market.cost_spread * bell(generator, num_models)
+    power += market.cost_slope * (rating - CENTRE_RATING) / 100.0
+    power += market.cost_spread * bell(generator, num_models)
     cost = np.clip(exp(LN10 * power), *market.cost_range)
     digits = len(str(num_models - 1))
     names = tuple(f"model-{k:0{digits}d}" for k in range(num_models))
     return Suite(names, years, rating, cost)
+
+
+def suite_table(suite: Suite, num_rows: int, grades: int, seed: int, name: str) -> OutcomeTable:
+    """Generate outcomes of a suite's models, the same on every platform.
+
+    A reward is the mean of `grades` - 1 Bernoulli draws with the model's quality in the query's
+    family; a cost is log-normal around the model's price, and long queries are long for all models.
+    Families have their shares of the rows, up to one row.
+    """
+    generator = np.random.Generator(np.random.PCG64([seed, OUTCOME_STREAM]))
+    qualities = _family_qualities(suite, generator)
+    edges = np.cumsum(list(FAMILY_SHARES.values())) * num_rows
+    family = np.searchsorted(edges[:-1], np.arange(num_rows) + 0.5)
+    generator.shuffle(family)
+    reward = np.empty((num_rows, len(suite.names)))
+    cost = np.empty_like(reward)
+    length = LENGTH_SPREAD * bell(generator, num_rows)
+    mean_cost = suite.cost / (_mean_exp(LENGTH_SPREAD) * _mean_exp(OWN_SPREAD))
+    for row in range(num_rows):  # one at a time: a large pool is as large as memory should hold
+        chance = qualities[family[row]]
+        wins = sum(generator.random(chance.size) < chance for _ in range(grades - 1))
+        reward[row] = wins / (grades - 1)
+        own = OWN_SPREAD * bell(generator, chance.size)
+        cost[row] = mean_cost * exp(length[row] + own)
+    tasks = np.array(list(FAMILY_SHARES), dtype=np.str_)[family]
+    return OutcomeTable(name, suite.names, reward, cost, task=tasks)
+
+
+def _family_qualities(suite: Suite, generator: np.random.Generator) -> Floats:
+    """Draw how good each model is in each family, shape (families, N).
+
+    Weighted by the families' shares they are the model's quality.
+    """
+    overall = quality(suite.rating)
+    tilt = [FAMILY_SPREAD * bell(generator, overall.size) for _ in FAMILY_SHARES]
+    low, high = np.full(overall.size, -20.0), np.full(overall.size, 20.0)
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        mean = np.zeros(overall.size)
+        for share, own in zip(FAMILY_SHARES.values(), tilt, strict=True):
+            mean += share * logistic(middle + own)
+        low = np.where(mean < overall, middle, low)
+        high = np.where(mean < overall, high, middle)
+    return np.array([logistic((low + high) / 2.0 + own) for own in tilt])
+
+
+def _mean_exp(spread: float) -> float:
+    """Mean of `exp(spread * bell(...))`: of four uniforms, each of width sqrt(3)."""
+    half = spread * math.sqrt(3.0) / 2.0
+    return (math.sinh(half) / half) ** 4

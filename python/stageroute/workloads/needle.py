@@ -94,12 +94,7 @@ class NeedleArrivals(Workload):
     def regret_floor(self, num_queries: int, throughput_cap: float = 1.0) -> float:
         """Return a regret that no learner can stay below on average over seeds; see the class.
 
-        Parameters
-        ----------
-        num_queries : int
-            T.
-        throughput_cap : float
-            α. The floor is 0 where the caps force the learner to find the needle anyway.
+        It is 0 where the cap α forces the learner to find the needle anyway.
         """
         batches, n, gap = self.num_stages(num_queries), self.models_per_batch, self.gap(num_queries)
         length = num_queries / batches

@@ -3,9 +3,8 @@
 import csv
 import datetime as dt
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -24,16 +23,10 @@ NOT_ITS_OWN_PRICE: Final = frozenset({"gemini-exp-1206"})
 on the board, listed at the price of one released half a year later."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PublicLists:
-    """What could be made of the lists.
+class PublicLists(NamedTuple):
+    """Models with a price and a rating, in order of first appearance.
 
-    Attributes
-    ----------
-    suite : Suite
-        Models with a price and a rating, in order of first appearance.
-    num_listed, num_priced : int
-        Models that appeared on the board, and those of them with a price.
+    And how many models appeared on the board, and how many of them have a price.
     """
 
     suite: Suite

@@ -13,8 +13,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream, even_arrivals
 from stageroute.errors import InvalidInputError
 from stageroute.workloads.base import Count, NotNegative, Several, Workload, check_draw
-from stageroute.workloads.market import Suite, draw_suite
-from stageroute.workloads.outcomes import suite_table
+from stageroute.workloads.market import Suite, draw_suite, suite_table
 from stageroute.workloads.public_lists import read_public_lists
 
 DEFAULT_MODELS: Final = 50

@@ -1,49 +1,47 @@
 """Upper bounds for routing with context: oracles that know the means of each family or task.
 
 They deploy what the stage oracle deploys, which knows no context, so that they show what context is
-worth to routing alone.
+worth to routing alone. With contexts f of share w_f their mixture is the optimum of one LP:
+
+    max  Σ_f w_f Σ_m μ_fm p_fm    s.t.  Σ_f w_f Σ_m c_fm p_fm <= b,   Σ_f w_f p_fm <= α_m,
+                                        Σ_m p_fm = 1,   p_fm >= 0
+
+Money and each model's share of the traffic are shared by all contexts, so that expensive models
+serve where they bring most. With one context it is the routing LP.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stageroute._core import solve_routing_lp
+from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
+from stageroute.deployment.highs import maximise
 from stageroute.errors import InvalidInputError
-from stageroute.policies.base import Arms, Floats, Limits, Policy, Setting
+from stageroute.policies.base import Arms, Floats, Limits, Policy, Setting, Variants
 from stageroute.policies.optimum import optimum
-from stageroute.policies.oracles.joint_lp import cheapest_spend, joint_optimum
 from stageroute.policies.ours.contexts import families
 
 ORACLE: Final = 0x0AC1E
 """Tells an oracle's randomness from the stream's, whose seed is the same."""
 
+ROOM: Final = 1e-3
+"""Relative: by so much caps and budget are loosened where they leave no room."""
+
 
 def context_means(
     table: OutcomeTable, labels: NDArray[np.str_]
 ) -> tuple[NDArray[np.intp], Floats, Floats, Floats]:
-    """Return what a table says of each context.
+    """Return what a table says of each context, given the context of each row, shape (rows,).
 
-    Parameters
-    ----------
-    table : OutcomeTable
-    labels : ndarray of str, shape (rows,)
-        The context of each row.
-
-    Returns
-    -------
-    context : ndarray of int, shape (rows,)
-        The number of each row's context.
-    weights : ndarray, shape (F,)
-        Share of each context.
-    reward, cost : ndarray, shape (F, N)
-        Weighted means of every model in each context; USD for costs.
+    That is the number of each row's context, shape (rows,), the share of each context, shape (F,),
+    and the weighted means of every model's reward and cost, USD, in each context, shape (F, N).
     """
     _, context = np.unique(labels, return_inverse=True)
     rows = np.full(table.num_rows, 1.0 / table.num_rows) if table.weights is None else table.weights
@@ -57,8 +55,66 @@ def context_means(
     return context.astype(np.intp), share, means(table.reward), means(table.cost)
 
 
-ROOM: Final = 1e-3
-"""Relative: by so much caps and budget are loosened where they leave no room."""
+class JointOptimum(NamedTuple):
+    """The optimum of the joint LP.
+
+    Its distribution over the models in each context, shape (F, M), its mean reward, and the duals:
+    of the budget, reward per USD, and of the models' caps, shape (M,), reward.
+    """
+
+    probabilities: Floats
+    reward: float
+    budget_price: float
+    cap_prices: Floats
+
+
+def joint_optimum(
+    weights: Floats, reward: Floats, cost: Floats, caps: Floats, budget: float
+) -> JointOptimum:
+    """Solve the joint LP.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (F,)
+        Share of each context among the queries; positive, sums to 1.
+    reward, cost : ndarray, shape (F, M)
+        Means of every model in every context; USD for costs.
+    caps : ndarray, shape (M,)
+        Largest share of the traffic of each model.
+    budget : float
+        USD per query.
+
+    Raises
+    ------
+    InvalidInputError
+        If caps and budget leave no room for a mixture that is the same in every context.
+    """
+    contexts, models = reward.shape
+    require(caps.sum() > 1.0, "sum of the caps", caps.sum(), "must be above 1")
+    least = cheapest_spend(weights @ cost, caps)
+    require(least < budget, "cost of the cheapest mixture", least, "must be below the budget")
+    # Variables w_f p_fm; costs in budgets.
+    each = np.repeat(np.eye(contexts), models, axis=1)
+    rows = np.vstack([each, cost.ravel() / budget, np.tile(np.eye(models), contexts)])
+    most = np.concatenate([weights, [1.0], caps])
+    least_of = np.concatenate([weights, np.full(1 + models, -np.inf)])
+    served, prices = maximise(reward.ravel(), rows, least_of, most)
+    shares = served.reshape(contexts, models)
+    return JointOptimum(
+        probabilities=shares / shares.sum(axis=1, keepdims=True),
+        reward=float(reward.ravel() @ served),
+        budget_price=float(prices[contexts]) / budget,
+        cap_prices=prices[contexts + 1 :],
+    )
+
+
+def cheapest_spend(cost: Floats, caps: Floats) -> float:
+    """Return what the cheapest mixture costs that is the same in every context, USD per query."""
+    left, total = 1.0, 0.0
+    for model in np.argsort(cost).tolist():
+        share = min(left, float(caps[model]))
+        left, total = left - share, total + share * float(cost[model])
+    return total
 
 
 class ContextOraclePolicy(Policy):
@@ -113,17 +169,14 @@ class ContextOraclePolicy(Policy):
 
 
 class FamilyOraclePolicy(ContextOraclePolicy):
-    """Knows the means of every family of tasks."""
+    """Knows the means of every family of tasks.
+
+    Under the name ``…-own-budget`` every family keeps to the budget and the caps on its own.
+    """
 
     name = "oracle-family"
+    variants: ClassVar[Variants] = {"oracle-family-own-budget": {"shares_budget": False}}
     labels = staticmethod(families)
-
-
-class OwnBudgetFamilyOraclePolicy(FamilyOraclePolicy):
-    """The same where every family keeps to the budget and the caps on its own."""
-
-    name = "oracle-family-own-budget"
-    shares_budget = False
 
 
 class TaskOraclePolicy(ContextOraclePolicy):
@@ -155,8 +208,7 @@ def _mixtures(
         return np.array([solve_routing_lp(*row, caps, limits.budget).probabilities for row in rows])
     drawn = weights > 0
     mixtures = np.full(reward.shape, 1.0 / len(live))
-    # The method needs room within caps and budget; where money is too short, it gets what the
-    # cheapest mixture costs.
+    # Where money is too short, the LP gets what the cheapest mixture costs.
     caps *= max(1.0, (1.0 + ROOM) / caps.sum())
     budget = max(limits.budget, (1.0 + ROOM) * cheapest_spend(weights @ cost, caps))
     joint = joint_optimum(weights[drawn], reward[drawn], cost[drawn], caps, budget)

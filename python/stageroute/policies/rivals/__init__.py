@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 _FOLDER: Final = "stageroute.policies.rivals"
+_UCB1: Final = {"algorithm": "ucb1"}
+_LINUCB: Final = {"algorithm": "linucb"}
 _AFFORDABLE: Final = {"affordable_only": True}
 
 RIVAL_CLASSES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = MappingProxyType(
@@ -18,12 +20,12 @@ RIVAL_CLASSES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = MappingProxy
             ("paretobandit", "paretobandit:ParetoBanditPolicy", {}),
             ("paretobandit-tasks", "paretobandit:ParetoBanditPolicy", {"knows_task": True}),
             ("paretobandit-all", "paretobandit:UncappedParetoBanditPolicy", {}),
-            ("mabwiser-ucb1", "mabwiser:Ucb1MabwiserPolicy", {}),
+            ("mabwiser-ucb1", "mabwiser:MabwiserPolicy", _UCB1),
             ("mabwiser-thompson", "mabwiser:ThompsonMabwiserPolicy", {}),
-            ("mabwiser-linucb", "mabwiser:LinUcbMabwiserPolicy", {}),
-            ("mabwiser-ucb1-affordable", "mabwiser:Ucb1MabwiserPolicy", _AFFORDABLE),
+            ("mabwiser-linucb", "mabwiser:MabwiserPolicy", _LINUCB),
+            ("mabwiser-ucb1-affordable", "mabwiser:MabwiserPolicy", _UCB1 | _AFFORDABLE),
             ("mabwiser-thompson-affordable", "mabwiser:ThompsonMabwiserPolicy", _AFFORDABLE),
-            ("mabwiser-linucb-affordable", "mabwiser:LinUcbMabwiserPolicy", _AFFORDABLE),
+            ("mabwiser-linucb-affordable", "mabwiser:MabwiserPolicy", _LINUCB | _AFFORDABLE),
             ("litellm-shuffle", "litellm:ShuffleLitellmPolicy", {}),
             ("litellm-cost", "litellm:CostLitellmPolicy", {}),
             ("litellm-usage", "litellm:UsageLitellmPolicy", {}),

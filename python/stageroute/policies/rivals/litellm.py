@@ -1,25 +1,8 @@
 """LiteLLM's router (PyPI ``litellm``) in the comparison, through `litellm.Router`, offline.
 
-Settings, each after its own documentation (docs.litellm.ai/docs/routing):
-
-- ``simple-shuffle`` ("recommended for production") with ``weight`` set to the throughput cap: the
-  share of traffic that a model is meant to get.
-- ``cost-based-routing`` with ``input_cost_per_token`` and ``output_cost_per_token`` from the list
-  price. It is asked by `Router.select`, which picks without calling a model.
-- ``usage-based-routing-v2``, the newer one of two: the model with the fewest tokens in the current
-  minute. Usage reaches it through the `log_success_event` of its strategy, the call that LiteLLM
-  makes after a completion.
-- No ``rpm`` or ``tpm`` limits: they count wall-clock minutes, and a replay has none. So no cap on a
-  share of traffic can be expressed. What was counted in earlier stages is flushed at a boundary, as
-  its minute would long be over; else a newcomer would get all traffic until it has caught up.
-- ``LITELLM_LOCAL_MODEL_COST_MAP`` keeps it from fetching its list of prices, and
-  ``LITELLM_MODE=PRODUCTION`` from reading a ``.env`` file.
-
-A table knows costs, not tokens: a model is priced so that its mean query uses `USUAL_TOKENS`.
-
-It ranks candidates by price (cost-based) or not at all, and never learns from rewards. Shuffles
-and ties are drawn from Python's global generator, which is seeded at the first stage. Usage is
-forgotten at every wall-clock minute: decisions of ``litellm-usage`` after one differ between runs.
+``docs/rivals.md`` says why it is set so. A table knows costs, not tokens: a model is priced so that
+its mean query uses `USUAL_TOKENS`. What was counted in earlier stages is flushed at a boundary, as
+its minute would long be over; else a newcomer would get all traffic until it has caught up.
 """
 
 import asyncio

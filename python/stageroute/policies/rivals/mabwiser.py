@@ -1,25 +1,7 @@
 """MABWiser (PyPI ``mabwiser``) in the comparison, through `mabwiser.mab.MAB` alone.
 
-Settings, each after its own documentation:
-
-- ``UCB1(alpha=1)``, ``LinUCB(alpha=1.0, l2_lambda=1.0)``: the defaults of
-  `mabwiser.mab.LearningPolicy`. With rewards in [0, 1] the first is UCB1 as published (Auer,
-  Cesa-Bianchi & Fischer 2002).
-- ``ThompsonSampling(binarizer)``: it asks for a binarizer where rewards are not 0 or 1. Ours draws
-  success with probability equal to the reward, as Agrawal & Goyal (2012, algorithm 2) do: a
-  threshold would change the means.
-- `MAB` predicts only after `fit`, and UCB1 never tries an arm without data (its expectation is 0):
-  its maintainers advise a phase of data collection (github.com/fidelity/mabwiser/issues/64). A
-  live model from which no reward has come yet is therefore served before any other, in turn.
-- `partial_fit` after every reward, as it comes. LinUCB's copies and inverts matrices of every arm,
-  1 to 3 ms a call: it gets rewards in batches of `LINUCB_BATCH`, as `mabwiser.simulator.Simulator`
-  (``batch_size``) does in online learning.
-- `predict` takes the arm of highest expectation; among the live models that is the highest of
-  `predict_expectations`.
-- LinUCB's context is the query's task, one-hot, or a constant for a table without tasks.
-
-It knows no costs: the budget is ignored. With `affordable_only` it gets only models whose list
-price is within the budget (the cheapest one if none is), as a user with a budget would do.
+``docs/rivals.md`` says why it is set so. It knows no costs, and ignores the budget unless it gets
+`affordable_only` models: those whose list price is within it, the cheapest one if none is.
 """
 
 from collections import deque
@@ -33,11 +15,14 @@ from stageroute.policies.base import Arms, Floats, Policy, Setting
 from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, TaskContexts, best_ranked
 
 LINUCB_BATCH: Final = 20
-"""Rewards between two updates of LinUCB, of 36,497 in an episode."""
+"""Rewards between two updates of LinUCB, of 36,497 in an episode; one takes 1 to 3 ms."""
 
 
 class MabwiserPolicy(Policy):
     """`mabwiser.mab.MAB` over all models that have arrived; the live ones serve.
+
+    A live model from which no reward has come yet is served before any other, in turn: UCB1 never
+    tries an arm without data.
 
     Raises
     ------
@@ -93,6 +78,7 @@ class MabwiserPolicy(Policy):
         return MAB(arms, policies[self.algorithm](), seed=self._seed)
 
     def _is_success(self, arm: int, reward: float) -> bool:  # noqa: ARG002
+        # Agrawal & Goyal (2012), algorithm 2: a threshold would change the means.
         return bool(self._success.random() < reward)
 
     def _scores(self, candidates: Arms) -> Floats:
@@ -144,14 +130,8 @@ class MabwiserPolicy(Policy):
         return (np.stack([self._contexts.of_row(row) for row in rows]),)
 
 
-class Ucb1MabwiserPolicy(MabwiserPolicy):
-    """UCB1."""
-
-    algorithm = "ucb1"
-
-
 class ThompsonMabwiserPolicy(MabwiserPolicy):
-    """Thompson sampling."""
+    """Its probabilities are not told."""
 
     algorithm = "thompson"
     exempt = MappingProxyType(
@@ -161,9 +141,3 @@ class ThompsonMabwiserPolicy(MabwiserPolicy):
             "frequency": "it does not tell its probabilities",
         }
     )
-
-
-class LinUcbMabwiserPolicy(MabwiserPolicy):
-    """LinUCB."""
-
-    algorithm = "linucb"

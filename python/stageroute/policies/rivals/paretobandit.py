@@ -1,23 +1,8 @@
 """ParetoBandit (PyPI ``paretobandit``) in the comparison, through its public interface alone.
 
-Settings, each after its own documentation or its own experiments:
-
-- ``priors="none"``: "recommended when using entirely custom model portfolios".
-- ``alpha = ExplorationRate.BALANCED`` (1.0): "moderate exploration for cold-start scenarios". Its
-  defaults are tuned for rich contexts and warm starts; with them it settles on the first model
-  that earns anything.
-- ``forgetting_factor=1.0`` ("stationary"), and its default of 0.997 where drift is handled.
-- ``BudgetPacer(target_avg_spend_usd=b)`` with its defaults, and ``cost_penalty=0.0``: what all its
-  experiments with a pacer use.
-- The context is the bias alone, or the query's task, one-hot, with the bias at the end, where its
-  feature vectors have it (``FeatureService.bias_index``).
-- Token prices put `TOKENS_PER_QUERY` tokens into a mean query: at the magnitude of list prices, and
-  within the range of prices that it is set up for.
-- The cost of a query is put into `RoutingLog.cost_usd` before its feedback, as its experiments do.
-- A model is withdrawn and offered again by taking its entry out of `BanditRouter.registry` and
-  putting it back: what `route` chooses from is the registry, and what was learnt is kept elsewhere.
-
-It has no cap on live models and none on traffic.
+``docs/rivals.md`` says why it is set so. A model is withdrawn and offered again by taking its entry
+out of `BanditRouter.registry` and putting it back: what `route` chooses from is the registry, and
+what was learnt is kept elsewhere.
 """
 
 import logging
@@ -32,6 +17,7 @@ from stageroute.policies.base import Arms, Floats, Message, Policy, Setting
 from stageroute.policies.rivals.adapting import UNBOUND, UNKNOWN, TaskContexts
 
 TOKENS_PER_QUERY: Final = 200.0
+"""Of a mean query: within the range of prices that it is set up for."""
 
 
 class ParetoBanditPolicy(Policy):
