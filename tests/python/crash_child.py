@@ -114,15 +114,15 @@ def open_router(path: Path) -> StageRouter:
 class Load:
     """Calls a router from several threads and reports each call before and after."""
 
-    def __init__(self, seed: int, late: Sequence[int]) -> None:
+    def __init__(self, path: Path, seed: int, late: Sequence[int]) -> None:
         self.seed = seed
         self.late = late
-
-    def open(self, path: Path) -> None:
-        """Make the router, or go on."""
         report(json.dumps([">", "admin", ["open"]]))
         self.router = open_router(path)
         report(json.dumps(["<", "admin", None]))
+        for number in range(WORKERS):
+            threading.Thread(target=guard, args=(self.work, number)).start()
+        threading.Thread(target=guard, args=(self.administer, "admin")).start()
 
     def call(self, thread: object, what: Sequence[object], call: Callable[[], object]) -> bool:
         """Report a call, make it, report what came of it, if that is plain."""
@@ -135,20 +135,6 @@ class Load:
             return False
         report(json.dumps(["<", thread, result], default=lambda _: None))
         return True
-
-    def run(self) -> None:
-        """Start all threads."""
-        for number in range(WORKERS):
-            threading.Thread(target=self.guard, args=(self.work, number)).start()
-        threading.Thread(target=self.guard, args=(self.administer, "admin")).start()
-
-    def guard(self, function: Callable[[Any], None], argument: object) -> None:
-        """Report what should not have happened."""
-        try:
-            function(argument)
-        except BaseException:
-            report(json.dumps(["!", str(argument), traceback.format_exc()[-3000:]]))
-            raise
 
     def work(self, thread: int) -> None:
         """Route, and give feedback of all kinds, at once and late."""
@@ -258,8 +244,15 @@ class Load:
         return deployment.stage, deployment.models
 
 
+def guard(function: Callable[..., object], *arguments: Any) -> None:
+    """Report what should not have happened."""
+    try:
+        function(*arguments)
+    except BaseException:
+        report(json.dumps(["!", "", traceback.format_exc()[-3000:]]))
+        raise
+
+
 def work_until_killed(path: Path, seed: int, late: Sequence[int]) -> None:
     """Open the router, or go on, and call it from several threads."""
-    load = Load(seed, late)
-    load.guard(load.open, path)
-    load.run()
+    guard(Load, path, seed, late)

@@ -58,15 +58,6 @@ def test_pacing_is_what_holds_it() -> None:
     assert np.mean([record.spend for record in unpaced]) > 1.02
 
 
-def unlucky_table() -> OutcomeTable:
-    """The best model fails on the first row and on no other that matters; the others are steady."""
-    generator = np.random.default_rng(11)
-    rows = 20_000
-    reward = (generator.random((rows, 2)) < [0.9, 0.5]).astype(float)
-    reward[:3, 0] = 0.0
-    return OutcomeTable("unlucky start", ("best", "steady"), reward, np.full((rows, 2), 0.001))
-
-
 @pytest.mark.parametrize(
     ("confidence", "is_locked_out"),
     [
@@ -76,7 +67,12 @@ def unlucky_table() -> OutcomeTable:
     ],
 )
 def test_an_unlucky_start(confidence: Confidence, is_locked_out: bool) -> None:
-    table = unlucky_table()
+    # The best model fails on the first rows and hardly ever after; the other one is steady.
+    generator = np.random.default_rng(11)
+    reward = (generator.random((20_000, 2)) < [0.9, 0.5]).astype(float)
+    reward[:3, 0] = 0.0
+    cost = np.full((20_000, 2), 0.001)
+    table = OutcomeTable("unlucky start", ("best", "steady"), reward, cost)
     limits = Limits(budget=0.002, max_deployed=2, throughput_cap=1.0, confidence=confidence)
     stream = draw_stream(table, 0, order="in_order")
     policy = make_policy("stageroute", Setting(stream, limits, 27, 0))

@@ -16,16 +16,6 @@ from stageroute.router.state import RouterCounters
 FACTS = _core.FACTS
 
 
-def test_failures_do_by_default_what_their_documentation_says() -> None:
-    """A timeout may have been billed; only a query that never ran is known to be free."""
-    assert {
-        "timeout": FailureEffect(None, "expected", "failure"),
-        "rate_limit": FailureEffect(None, "nothing", "cool_down"),
-        "refusal": FailureEffect(0.0, "open", "none"),
-        "error": FailureEffect(None, "nothing", "failure"),
-    } == FAILURES
-
-
 def test_a_timeout_is_billed_as_expected_unless_it_is_set_otherwise() -> None:
     model = Model("a", expected_cost=0.0005)
     for failures, billed in ((None, 0.0005), ({"timeout": FAILURES["error"]}, 0.0)):

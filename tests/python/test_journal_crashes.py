@@ -9,43 +9,26 @@ from typing import Any
 
 import pytest
 
-from journal_ledger import (
-    PROGRAM,
-    Ledger,
-    die,
-    open_journal,
-    records_in,
-    total_in,
-)
+from journal_ledger import PROGRAM, Ledger, die, open_journal, records_in, total_in
 from stageroute.errors import JournalLockedError
 from stageroute.journal import recovery
-from stageroute.journal.recovery import Recovered
+from stageroute.journal.recovery import Recovered, tail_of
 from stageroute.journal.store import JournalStore
-
-
-@pytest.fixture
-def torn(journal_path: Path) -> tuple[Path, int, int]:
-    """A journal with two committed and three other records: its files, and the last record."""
-    journal, _ = open_journal(journal_path)
-    for record in (b"one", b"two", b"three", b"four"):
-        journal.tail.append(record)
-        if record == b"two":
-            journal.flush()
-    _, offset = journal.tail.head()
-    last = b"the fifth record, of 30 bytes."
-    journal.tail.append(last)
-    die(journal)
-    return journal_path, 4096 + offset, 16 + len(last)
 
 
 @pytest.mark.parametrize("change", [lambda byte: byte ^ 1, lambda _: 0, lambda _: 255])
 def test_a_record_torn_at_any_byte_is_cut_and_reported(
-    torn: tuple[Path, int, int],
-    change: Callable[[int], int],
-    caplog: pytest.LogCaptureFixture,
+    journal_path: Path, change: Callable[[int], int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path, offset, size = torn
-    tail = Path(f"{path}-tail")
+    last = b"the fifth record, of 30 bytes."
+    journal, _ = open_journal(journal_path)
+    for record in (b"one", b"two", b"three", b"four", last):
+        offset = 4096 + journal.tail.head()[1]
+        journal.tail.append(record)
+        if record == b"two":
+            journal.flush()
+    die(journal)
+    size, tail = 16 + len(last), tail_of(journal_path)
     whole = tail.read_bytes()
     reports = 0
     for start, only in itertools.product(range(size), (True, False)):
@@ -56,7 +39,7 @@ def test_a_record_torn_at_any_byte_is_cut_and_reported(
             continue
         tail.write_bytes(data)
         caplog.clear()
-        journal, recovered = open_journal(path)
+        journal, recovered = open_journal(journal_path)
         assert list(recovered.records()) == [b"one", b"two", b"three", b"four"]
         # With another number it is not the record that was begun: there is no trace of it.
         torn_seq = int.from_bytes(data[offset + 8 : offset + 16], "little")
@@ -65,23 +48,22 @@ def test_a_record_torn_at_any_byte_is_cut_and_reported(
         if recovered.torn is not None:
             reports += 1
             assert recovered.torn.seq == 5
-            assert f"journal {path}: record 5 (" in caplog.text
+            assert f"journal {journal_path}: record 5 (" in caplog.text
             # Its size is what it claimed, unless its head is torn too.
             assert recovered.torn.size == 48 or start < 16
         assert journal.tail.append(b"again") == 5
         die(journal)
     assert reports > 30
     tail.write_bytes(whole)
-    assert len(records_in(path)) == 5
+    assert len(records_in(journal_path)) == 5
 
 
 class DeathError(BaseException):
     """The process ends here."""
 
 
-def live_until(statement: int, path: Path) -> tuple[int, bool]:
-    """Commit and compact, until death before this statement of SQL; return the records appended."""
-    ledger = Ledger(path, tail_bytes=1 << 12)
+def live_until(statement: int, ledger: Ledger) -> bool:
+    """Commit and compact, until death before this statement of SQL; return whether it came."""
     journal, store = ledger.journal, ledger.journal._store
     execute, count = store._execute, itertools.count()
 
@@ -108,20 +90,20 @@ def live_until(statement: int, path: Path) -> tuple[int, bool]:
         journal.flush()
         ledger.append("a")
         journal.flush()
-        is_dead = False
     except DeathError:
-        is_dead = True
-    die(journal)
-    return ledger.total, is_dead
+        return True
+    return False
 
 
 def test_death_before_any_statement(tmp_path: Path) -> None:
-    for statement in itertools.count():
+    is_dead, statement = True, 0
+    while is_dead:
         path = tmp_path / f"{statement}"
-        total, is_dead = live_until(statement, path)
-        assert total_in(path) == total
-        if not is_dead:
-            break
+        ledger = Ledger(path, tail_bytes=1 << 12)
+        is_dead = live_until(statement, ledger)
+        die(ledger.journal)
+        assert total_in(path) == ledger.total
+        statement += 1
     assert statement > 30
 
 

@@ -44,15 +44,10 @@ def draw_log(seed: int, queries: int = 600, *, zeros: bool = False) -> LoggedDat
     return LoggedData(MODELS, arm, probabilities, reward, cost)
 
 
-def on_reward(data: LoggedData, policy: Any, **options: Any) -> MetricEvaluation:
-    found = evaluate(data, policy, **options).reward
-    assert found
-    return found
-
-
-def on_cost(data: LoggedData, policy: Any) -> MetricEvaluation:
-    found = evaluate(data, policy).cost
-    assert found
+def on(data: LoggedData, policy: Any, metric: str = "reward", **options: Any) -> MetricEvaluation:
+    """Evaluate a policy on one metric."""
+    found = getattr(evaluate(data, policy, **options), metric)
+    assert isinstance(found, MetricEvaluation)
     return found
 
 
@@ -109,7 +104,7 @@ def test_estimates_are_what_is_documented(estimator: str, case: str) -> None:
         group = generator.choice(["x", "y"], 120)
         data = replace(data, group=group, weights=generator.uniform(0.5, 2.0, 120))
     policy = generator.dirichlet(np.ones(3), 120)
-    estimate = on_reward(data, policy).estimates[estimator]
+    estimate = on(data, policy).estimates[estimator]
     value, error = by_loops(data, policy, estimator)
     assert estimate.value == pytest.approx(value, rel=1e-10)
     assert estimate.standard_error == pytest.approx(error, rel=1e-10)
@@ -124,7 +119,7 @@ def test_with_full_overlap_ips_is_the_mean_of_the_textbook() -> None:
     for policy in (free, np.tile(SHARES, (len(data), 1)), data.probabilities):
         ratio = policy[rows, data.arm] / data.probabilities[rows, data.arm]
         scores = ratio * data.cost
-        found = on_cost(data, lambda _: policy)  # noqa: B023  # called here
+        found = on(data, lambda _: policy, "cost")  # noqa: B023  # called here
         ips = found.estimates["ips"]
         assert ips.value == pytest.approx(scores.mean(), rel=1e-12)
         assert ips.standard_error == pytest.approx(scores.std() / np.sqrt(len(data)), rel=1e-9)
@@ -164,7 +159,7 @@ def test_intervals_cover_the_truth_and_errors_centre_at_0(kind: str) -> None:
         logs = [draw_log(seed, 500, zeros=kind == "zeros") for seed in range(seeds)]
     errors = np.zeros((len(ESTIMATORS), seeds, 2))
     for seed, data in enumerate(logs):
-        for k, estimate in enumerate(on_reward(data, MIXTURE).estimates.values()):
+        for k, estimate in enumerate(on(data, MIXTURE).estimates.values()):
             errors[k, seed] = estimate.value - truth, estimate.standard_error
     for name, (error, spread) in zip(ESTIMATORS, errors.transpose(0, 2, 1), strict=True):
         covered = np.mean(np.abs(error) <= 1.959964 * spread)
@@ -210,8 +205,8 @@ def test_dr_knows_groups() -> None:
     data = draw_log(7, 4_000)
     group = generator.choice(["hard", "easy"], len(data))
     reward = np.where(group == "easy", 0.9, 0.1)
-    plain = on_reward(replace(data, reward=reward), MIXTURE)
-    knowing = on_reward(replace(data, reward=reward, group=group), MIXTURE)
+    plain = on(replace(data, reward=reward), MIXTURE)
+    knowing = on(replace(data, reward=reward, group=group), MIXTURE)
     with_groups = knowing.estimates["dr"].standard_error
     assert with_groups < 0.9 * plain.estimates["dr"].standard_error
     # What remains is which queries the log happened to have.
@@ -221,7 +216,7 @@ def test_dr_knows_groups() -> None:
 def test_clipping_trades_variance_for_a_bias_and_says_so() -> None:
     data = draw_log(8, 2_000)
     target = {"a": 0.1, "b": 0.1, "c": 0.8}
-    free, clipped = on_reward(data, target), on_reward(data, target, clip=1.5)
+    free, clipped = on(data, target), on(data, target, clip=1.5)
     assert clipped.estimates["ips"].value < free.estimates["ips"].value
     assert clipped.estimates["ips"].standard_error < free.estimates["ips"].standard_error
     assert clipped.clipped > 0.1
@@ -238,11 +233,11 @@ def test_decisions_without_an_outcome_are_left_out_and_counted() -> None:
     part = LoggedData(
         MODELS, data.arm[kept], data.probabilities[kept], data.reward[kept], data.cost[kept]
     )
-    some = on_reward(sparse, MIXTURE)
-    assert some.estimates == on_reward(part, MIXTURE).estimates
+    some = on(sparse, MIXTURE)
+    assert some.estimates == on(part, MIXTURE).estimates
     assert (some.decisions, some.without_outcome) == (300, 600)
     assert any("600 decisions without a reward are left out" in note for note in some.notes)
-    assert on_cost(sparse, MIXTURE).without_outcome == 0
+    assert on(sparse, MIXTURE, "cost").without_outcome == 0
     nothing = evaluate(replace(data, reward=np.full(900, np.nan)), MIXTURE)
     assert nothing.reward is None
     assert nothing.cost
@@ -252,9 +247,9 @@ def test_outcomes_missing_for_one_model_are_noticed() -> None:
     data = draw_log(10, 3_000)
     is_missing = (data.arm == 2) & (np.random.default_rng(0).random(3_000) < 0.5)
     sparse = replace(data, reward=np.where(is_missing, np.nan, data.reward))
-    found = on_reward(sparse, MIXTURE)
+    found = on(sparse, MIXTURE)
     assert any("c served more, or less, often" in note for note in found.notes)
-    assert on_cost(sparse, MIXTURE).notes == ()
+    assert on(sparse, MIXTURE, "cost").notes == ()
     assert found.estimates["snips"].value == pytest.approx(SHARES @ REWARD, abs=0.05)
 
 
@@ -269,7 +264,7 @@ def test_no_number_where_the_log_says_nothing() -> None:
     # Live once, and drawn: there is a number, and what it is worth.
     some = np.array([*data.arm[1:], 2])
     rows = np.array([*probabilities[1:], [0.3, 0.3, 0.4]])
-    found = on_reward(LoggedData(MODELS, some, rows, np.ones(100), np.ones(100)), MIXTURE)
+    found = on(LoggedData(MODELS, some, rows, np.ones(100), np.ones(100)), MIXTURE)
     assert found.carried == pytest.approx(0.3 * 0.99)
     assert any("30% of the target's traffic is where the log could not" in n for n in found.notes)
     assert any("fewer than 30 outcomes of c (1)" in note for note in found.notes)
@@ -293,8 +288,8 @@ def test_the_best_mixture_is_chosen_and_judged_apart() -> None:
     shares = solve_routing_lp(reward, cost, np.full(3, 0.6), 0.003).probabilities
     assert target.first == 2_000
     np.testing.assert_allclose(target.probabilities, np.tile(shares, (4_000, 1)))
-    assert on_reward(data, target).decisions == 2_000
-    assert on_cost(data, target).estimates["dr"].value == pytest.approx(0.003, rel=0.2)
+    assert on(data, target).decisions == 2_000
+    assert on(data, target, "cost").estimates["dr"].value == pytest.approx(0.003, rel=0.2)
     # Outcomes of the second half choose nothing.
     other = replace(data, reward=np.where(np.arange(4_000) < 2_000, data.reward, 0.5))
     assert best_mixture(other, 0.003, throughput_cap=0.6).mixture == target.mixture

@@ -164,6 +164,8 @@ def test_a_retired_model_serves_no_more_and_still_learns() -> None:
     assert decision.model not in router.advance_stage().models
     with pytest.raises(UnknownModelError, match="has retired already"):
         router.retire_model(decision.model)
+    with pytest.raises(UnknownModelError, match=r"name = 'x': no such model.*knows a, b, c"):
+        router.state("x")
 
 
 def test_retiring_every_model() -> None:
@@ -176,11 +178,6 @@ def test_retiring_every_model() -> None:
     router.add_model("b")
     assert router.advance_stage().models == ("b",)
     assert router.route().model == "b"
-
-
-def test_unknown_model_names_the_known_ones() -> None:
-    with pytest.raises(UnknownModelError, match=r"name = 'x': no such model.*knows a, b, c"):
-        make().state("x")
 
 
 def test_a_failed_boundary_keeps_the_old_set(

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
 import router_world
@@ -20,6 +19,7 @@ from in_threads import own_threads, run_threads, wait_until
 from stageroute import Decision, HardLimit, Model, Price, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.log import DecisionLog
+from stageroute.drill.report import most_in_window
 from stageroute.errors import (
     HardLimitError,
     NoModelError,
@@ -81,13 +81,6 @@ LIMITED = (
 )
 
 
-def most_in_a_minute(times: "np.ndarray[Any, Any]", amounts: "np.ndarray[Any, Any]") -> int:
-    """Return the largest sum over all windows of 60 seconds, both ends included."""
-    sums = np.concatenate([[0], np.cumsum(amounts)])
-    first = np.searchsorted(times, times - 60.0, side="left")
-    return int((sums[1:] - sums[first]).max())
-
-
 def most_at_once(served: list[Served]) -> int:
     """Return the largest number of queries under way, by the order of things."""
     events = sorted([(s.sent, 1) for s in served] + [(s.done, -1) for s in served])
@@ -97,9 +90,9 @@ def most_at_once(served: list[Served]) -> int:
 def check_limits(model: Model, served: list[Served], times: dict[int, float]) -> None:
     """Check a model's limits, and that they were limits: that it came near one of them."""
     served.sort(key=lambda s: times[s.id])
-    when = np.array([times[s.id] for s in served])
-    ones, tokens = np.ones(len(served), dtype=np.int64), np.array([s.tokens for s in served])
-    most = [most_in_a_minute(when, ones), most_in_a_minute(when, tokens), most_at_once(served)]
+    when, tokens = [times[s.id] for s in served], [s.tokens for s in served]
+    requests = most_in_window(when, [1.0] * len(when), 60.0)
+    most = [requests, most_in_window(when, tokens, 60.0), most_at_once(served)]
     limits = [model.requests_per_minute, model.tokens_per_minute, model.max_concurrent]
     print(f"{model.name}: {most} of {limits}")
     shares = [much / limit for much, limit in zip(most, limits, strict=True) if limit is not None]

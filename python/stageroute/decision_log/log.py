@@ -136,8 +136,8 @@ class DecisionLog:
         A file ending in ``.jsonl``, a folder for parquet files, or a function of a
         `DecisionBatch`; it is called from the log's thread and may be slow.
     capacity : int, default 65536
-        Decisions that the router keeps until they are taken away, in [1, 2**24]; more are dropped
-        and counted.
+        Decisions that the router keeps until they are taken away, in [1, 2**24]; fewer where more
+        than 16 models are live. Others are dropped and counted.
     seconds : float, default 0.2
         Time between two batches, above 0.
     """
