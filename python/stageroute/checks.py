@@ -136,10 +136,11 @@ def _checks(cls: type) -> dict[str, tuple[list[Check], bool]]:
 
 def import_extra(module: str, what: str, extra: str) -> Any:
     """Import a module of an optional dependency; without it, say what needs it and its extra."""
+    package = module.partition(".")[0]
     try:
+        import_module(package)
         return import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
         raise MissingExtraError(
             f"{what} needs {package}: pip install 'stageroute[{extra}]'"
         ) from error

@@ -19,7 +19,7 @@ def small_results(name: str) -> StudyResults:
     """Return the results of a study's small setting; two seeds will do here."""
     study = STUDIES[name]
     num_queries = 3_000 if name == "scaling" else 1_200
-    settings = replace(study.small(study.settings()), seeds=(0, 1), num_queries=num_queries)
+    settings = replace(study.small, seeds=(0, 1), num_queries=num_queries)
     with TemporaryDirectory() as folder:
         return run_study(study, settings, Path(folder) / name, local_engine(1))
 
@@ -36,18 +36,12 @@ def table(summary: Summary, title: str) -> Table:
     return next(table for table in summary.tables if table.title.startswith(title))
 
 
-def heads(table: Table) -> list[str]:
-    """Return the heads of columns, each with the one above it."""
-    above = [text for text, span in table.heads for _ in range(span)] or [""] * len(table.columns)
-    return [f"{a}: {b}" if a else b for a, b in zip(above, table.columns, strict=True)]
-
-
 def cell(summary: Summary, title: str, row: str, column: str) -> str:
     """Return a cell by title, beginning of its row and head; "a / b" are two cells of a row."""
     found = table(summary, title)
     wanted = tuple(row.split(" / "))
     (cells,) = (cells for cells in found.rows if cells[: len(wanted)] == wanted)
-    return cells[heads(found).index(column)]
+    return cells[found.full_columns().index(column)]
 
 
 def curve(summary: Summary, title: str, label: str) -> Curve:

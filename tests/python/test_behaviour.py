@@ -12,7 +12,7 @@ from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
 from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.lab.figures import read_figures
-from stageroute.lab.studies.quality import Quality
+from stageroute.lab.studies import STUDIES
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import replay
 from stageroute.replay.metrics import measure
@@ -102,7 +102,8 @@ def test_decisions_have_not_got_worse(
     baseline = root / "tests" / "baselines" / "quality.json"
     # It is small, and of the present study.
     assert baseline.stat().st_size < 16_000
-    episodes = Quality().episodes(Quality().settings())
+    study = STUDIES["quality"]
+    episodes = study.episodes(study.full)
     assert sum(map(len, read_figures(baseline).rows.values())) == len(episodes) == 192
     arguments = ["study", "quality", "--workers", "2", "--no-progress", "--out", str(tmp_path)]
     assert main(arguments) == 0

@@ -14,12 +14,12 @@ from stageroute.cli import main
 from stageroute.cli.compare import EXIT_WORSE, to_text
 from stageroute.config.confidence import Confidence
 from stageroute.errors import MissingExtraError, ResultsError
-from stageroute.lab.compare import MEASURES, compare
+from stageroute.lab.compare import compare
 from stageroute.lab.engines import local_engine
-from stageroute.lab.figures import FIGURES, Figures, Row, read_figures, write_figures
+from stageroute.lab.figures import FIGURES, MEASURES, Figures, Row, read_figures, write_figures
 from stageroute.lab.results import StudyResults, read_results
-from stageroute.lab.significance import holm, least_paired_p, paired_p_values, unpaired_p_values
-from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.statistics import holm, least_paired_p, paired_p_values, unpaired_p_values
+from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import StudySettings, run_study
 
 NORMAL = (0.02, 1.0, 1.05, 0.6, 0.2, 10.0)
@@ -173,17 +173,16 @@ def test_scipy_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def settings() -> StudySettings:
-    study = Comparison()
     return replace(
-        study.settings(), policies=("stageroute",), budgets=(0.0003, 0.001), num_queries=4_000,
-        num_stages=10, seeds=tuple(range(14)),
+        STUDIES["comparison"].full, policies=("stageroute",), budgets=(0.0003, 0.001),
+        num_queries=4_000, num_stages=10, seeds=tuple(range(14)),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, settings: StudySettings) -> Path:
     folder = tmp_path_factory.mktemp("run") / "results"
-    run_study(Comparison(), settings, folder, local_engine(1))
+    run_study(STUDIES["comparison"], settings, folder, local_engine(1))
     return folder
 
 
@@ -193,7 +192,7 @@ def test_a_weakened_policy_is_worse(
 ) -> None:
     weakened = replace(settings.limits, confidence=Confidence(gamma=10.0 * Confidence().gamma))
     weak = replace(settings, limits=weakened)
-    run_study(Comparison(), weak, tmp_path / "weak", local_engine(1))
+    run_study(STUDIES["comparison"], weak, tmp_path / "weak", local_engine(1))
     out = tmp_path / "out.json"
     arguments = ["compare", str(run), str(tmp_path / "weak"), "--json", str(out)]
     assert main(arguments) == EXIT_WORSE == 3
@@ -215,7 +214,7 @@ def test_other_seeds_are_not_worse(
     run: Path, settings: StudySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = replace(settings, seeds=tuple(range(20, 34)))
-    run_study(Comparison(), other, tmp_path / "other", local_engine(1))
+    run_study(STUDIES["comparison"], other, tmp_path / "other", local_engine(1))
     assert main(["compare", str(run), str(tmp_path / "other")]) == 0
     text = capsys.readouterr().out
     assert "12 comparisons: 0 worse, 0 better" in text

@@ -15,7 +15,7 @@ from lost_work import DieAt, HoldOn, beginnings
 from stageroute.errors import ClusterError, InvalidInputError, MissingExtraError, WorkerLostError
 from stageroute.lab.engines import local_engine, make_engine
 from stageroute.lab.episodes import Episode, run_episode
-from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import Engine
 
 pytestmark = pytest.mark.slow
@@ -28,8 +28,8 @@ SECONDS = 120
 
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
-    study = Comparison()
-    small = replace(study.small(study.settings()), policies=POLICIES, seeds=tuple(range(6)))
+    study = STUDIES["comparison"]
+    small = replace(study.small, policies=POLICIES, seeds=tuple(range(6)))
     return study.episodes(replace(small, num_queries=400, num_stages=3))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stageroute.cli import main
-from stageroute.lab.compare import MEASURES
+from stageroute.lab.figures import MEASURES
 from stageroute.lab.studies import STUDIES
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stageroute.datasets.streams import Stream
-from stageroute.lab.adoption import adoption
 from stageroute.lab.episodes import Episode, Record, run_episode
+from stageroute.lab.shares import adoption
 from stageroute.policies import Limits, RewardPrior, Setting, make_policy
 from stageroute.replay import ReplayResult, replay
 from stageroute.workloads import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stageroute.errors import InvalidInputError
-from stageroute.lab.power_law import fit_power_law
+from stageroute.lab.statistics import fit_power_law
 from stageroute.lab.studies.scaling import lengths, num_seeds
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from stageroute.errors import ResultsError
 from stageroute.lab.engines import local_engine
 from stageroute.lab.results import read_results
 from stageroute.lab.results_folder import open_results
-from stageroute.lab.studies.comparison import Comparison
+from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import StudySettings, run_study
 
 pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
@@ -121,13 +121,11 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
 
 @pytest.fixture(scope="module")
 def settings() -> StudySettings:
-    study = Comparison()
-    small = study.small(study.settings())
-    return replace(small, policies=POLICIES, num_queries=500, num_stages=3)
+    return replace(STUDIES["comparison"].small, policies=POLICIES, num_queries=500, num_stages=3)
 
 
 def run(folder: Path, settings: StudySettings) -> Files:
-    run_study(Comparison(), settings, folder, local_engine(1))
+    run_study(STUDIES["comparison"], settings, folder, local_engine(1))
     return results(folder)
 
 
@@ -149,7 +147,7 @@ def half_done(tmp_path: Path, settings: StudySettings) -> Path:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(Comparison(), settings, folder, local_engine(1), stop)
+        run_study(STUDIES["comparison"], settings, folder, local_engine(1), stop)
     assert finished(folder) == 5
     return folder
 
@@ -183,7 +181,7 @@ def test_a_finished_study_does_not_run_again(done: Path, settings: StudySettings
     def refuse(*_: object) -> None:
         pytest.fail("an episode ran again")
 
-    run_study(Comparison(), settings, done, refuse)  # type: ignore[arg-type]
+    run_study(STUDIES["comparison"], settings, done, refuse)  # type: ignore[arg-type]
     assert everything(done) == before
 
 
@@ -286,7 +284,7 @@ def test_damaged_results_are_refused(
 
 
 def test_two_processes_cannot_work_on_one_folder(tmp_path: Path, settings: StudySettings) -> None:
-    study = Comparison()
+    study = STUDIES["comparison"]
     episodes = study.episodes(settings)
     with (
         open_results(tmp_path, study.name, settings.to_json(), episodes),

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from stageroute import solve_routing_lp
 from stageroute.cli import main
 from stageroute.lab.episodes import Record
-from stageroute.lab.results import read_results
-from stageroute.lab.runs import runs_of, select
+from stageroute.lab.figures import Figures
+from stageroute.lab.results import read_results, select
 from stageroute.lab.shares import agreement
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.studies.budget_price import infinite_share, price_bound
 from stageroute.lab.studies.context import able
-from stageroute.lab.studies.gamma_rules import FIT, Grid, derived_gamma, law
+from stageroute.lab.studies.gamma import FIT, Grid, derived_gamma, law
 from stageroute.lab.summary import HeatMap, LineFigure
 from stageroute.workloads import BuiltIn
-from study_cases import cell, changed, curve, heads, small_results, table
+from study_cases import cell, changed, curve, small_results, table
 
 pytestmark = pytest.mark.slow
 
@@ -122,12 +122,14 @@ def test_a_cell_is_what_the_records_say(
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_a_study_shows_is_well_formed(name: str) -> None:
-    summary = STUDIES[name].summarise(small_results(name))
+    results = small_results(name)
+    assert Figures.of(results).rows  # no two episodes of a seed have the same place
+    summary = STUDIES[name].summarise(results)
     assert summary.tables
     for shown in summary.tables:
         assert shown.rows
         assert {len(row) for row in shown.rows} == {len(shown.columns)}
-        assert len(set(heads(shown))) == len(shown.columns)
+        assert len(set(shown.full_columns())) == len(shown.columns)
         assert "nan" not in {cell for row in shown.rows for cell in row}
     for figure in summary.figures:
         if isinstance(figure, LineFigure):
@@ -250,7 +252,7 @@ def test_a_law_of_gamma_is_found_where_there_is_one() -> None:
 
 
 def test_the_law_of_gamma_has_an_interval() -> None:
-    runs = select(runs_of(small_results("gamma")), {"where": FIT, "bounds": "bernstein"})
+    runs = select(small_results("gamma").runs(), {"where": FIT, "bounds": "bernstein"})
     grid = Grid.of(runs)
     assert grid.regret.shape == (2, 2, 3)
     slope, _ = law(grid)
@@ -326,7 +328,7 @@ def test_prices_are_shown_in_rewards_per_budget() -> None:
     assert cell(summary, "Over all workloads", "paced", "largest λ b") == "7"
     assert cell(summary, "Over all workloads", "paced", "infinite") == "1.0%"
     assert cell(summary, "built-in, paced", "1.05", "λ b of StageRoute: p99") == "0.3"
-    run = runs_of(small_results("budget-price"))[0]
+    run = small_results("budget-price").runs()[0]
     counts = json.dumps({"throttled": 3, "budget_infeasible": 9})
     changed_run = replace(run, record=replace(run.record, lp_counts=counts))
     assert infinite_share(changed_run) == 12 / run.record.num_queries

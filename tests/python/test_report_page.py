@@ -38,9 +38,9 @@ SECTIONS = (crowded, scaling, hostile, empty)
 
 
 STUDY = STUDIES["comparison"]
-FULL = STUDY.settings()
+FULL = STUDY.full
 POLICIES = ("stageroute", "greedy", "uniform", "oracle")
-SMALL = replace(STUDY.small(FULL), policies=POLICIES, seeds=(0, 1))
+SMALL = replace(STUDY.small, policies=POLICIES, seeds=(0, 1))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from stageroute.datasets.streams import Messages, Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.engines import local_engine
 from stageroute.lab.episodes import Record
-from stageroute.lab.studies.scenarios import DRIFT, SCENARIOS, Scenarios, ScenarioSettings
+from stageroute.lab.studies import STUDIES
+from stageroute.lab.studies.scenarios import DRIFT, SCENARIOS, ScenarioSettings
 from stageroute.lab.study import run_study
 from stageroute.policies import Limits, Setting, StageRoutePolicy, make_policy
 from stageroute.policies.base import Message
@@ -134,9 +135,9 @@ STEADY = tuple(name for name, scenario in SCENARIOS.items() if scenario.spend_go
 
 @cache
 def records(scenarios: tuple[str, ...]) -> dict[str, list[Record]]:
-    study = Scenarios()
+    study = STUDIES["scenarios"]
     settings = ScenarioSettings(
-        scenarios=scenarios, budgets=(BUDGET,), seeds=(0, 1), limits=study.settings().limits
+        scenarios=scenarios, budgets=(BUDGET,), seeds=(0, 1), limits=study.full.limits
     )
     results = run_study(study, settings, None, local_engine(2))
     return {name: results.of(scenario=name) for name in scenarios}
@@ -259,9 +260,9 @@ def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_paretobandit_itself() -> None:
     pytest.importorskip("pareto_bandit", reason="left out: stageroute[rivals] is not installed")
-    study = Scenarios()
+    study = STUDIES["scenarios"]
     settings = replace(
-        study.settings(), policies=("paretobandit-all",), budgets=(0.001,), seeds=(0,),
+        study.full, policies=("paretobandit-all",), budgets=(0.001,), seeds=(0,),
         num_queries=1_500, num_stages=5,
     )  # fmt: skip
     results = run_study(study, settings, None, local_engine(1))

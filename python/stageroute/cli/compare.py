@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from stageroute.cli.output import Json, check_writable, say
-from stageroute.lab.compare import MEASURES, SIGNIFICANCE, Difference, RunComparison
+from stageroute.lab.compare import SIGNIFICANCE, Difference, RunComparison
 from stageroute.lab.compare import compare as compare_figures
-from stageroute.lab.figures import read_figures
+from stageroute.lab.figures import MEASURES, read_figures
 from stageroute.tables import format_table
 
 EXIT_WORSE: Final = 3

@@ -1,6 +1,7 @@
 """``stageroute replay``: one policy on one stream, every decision written down."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +48,7 @@ def replay(
     check_writable(out)
     settings = options.change(StudySettings())
     stream = settings.workload.stream(settings.num_queries, seed)
-    limits, stages = settings.at_budget(budget), settings.num_stages
+    limits, stages = replace(settings.limits, budget=budget), settings.num_stages
     made = make_policy(policy, Setting(stream, limits, stages, seed))
     result = replay_stream(made, stream, stages, limits=limits)
     _write_decisions(out, stream, result)

@@ -6,8 +6,7 @@ from pathlib import Path
 from stageroute.cli.output import check_writable
 from stageroute.cli.settings import command_line
 from stageroute.errors import ResultsError
-from stageroute.lab.page.page import Section, to_html
-from stageroute.lab.page.settings import settings_rows
+from stageroute.lab.page.page import Section, settings_rows, to_html
 from stageroute.lab.results import STUDY, StudyResults, read_results
 from stageroute.lab.studies import STUDIES
 

@@ -111,9 +111,7 @@ class StudyOptions(StreamOptions):
 
     def of(self, study: Study) -> StudySettings:
         """Return the study's own settings, with what the options change."""
-        settings = study.settings()
-        if self.small:
-            settings = study.small(settings)
+        settings = study.small if self.small else study.full
         count = len(settings.seeds) if self.seeds is None else self.seeds
         seeds = tuple(range(self.first_seed, self.first_seed + count))
         return replace(self.change(settings), seeds=seeds, **read_changes(self.comparison))
@@ -159,10 +157,8 @@ def settings_of(study: Study, words: Sequence[str]) -> StudySettings:
 
 def command_line(study: Study, results: StudyResults) -> str | None:
     """Return the command that runs a study again; None where options do not say its settings."""
-    wanted, settings, words = results.settings, study.settings(), []
-    if wanted["is_small"]:
-        settings = study.small(settings)
-        words.append("--small")
+    wanted = results.settings
+    settings, words = (study.small, ["--small"]) if wanted["is_small"] else (study.full, [])
     words += _differences(_plain(settings), wanted)
     try:
         if _plain(settings_of(study, words)) != wanted:

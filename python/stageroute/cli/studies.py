@@ -12,7 +12,7 @@ from stageroute.cli.output import Json, check_writable, say, show_progress
 from stageroute.cli.settings import NOTHING, StudyOptions
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
-from stageroute.lab.page.picture import save_plot
+from stageroute.lab.page.drawing import save_plot
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.studies.scenarios import ScenarioSettings
 from stageroute.lab.study import Study, StudySettings, run_study

@@ -1,20 +1,14 @@
 """What is measured of a run, and what a table's cell says of several."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from stageroute.lab.declared import Cell
-from stageroute.lab.intervals import Floats, bands, mean_interval, median_interval
-from stageroute.lab.runs import Run, Runs, group
+from stageroute.lab.results import Key, Run, Runs, by
+from stageroute.lab.statistics import Floats, PowerLaw, covering, fit_power_law, interval_of
 from stageroute.lab.summary import Point
-
-__all__ = [
-    "REGRET_COLUMNS", "REGRET_NOTE", "band", "cell", "column", "interval", "key", "learning",
-    "loss", "mean", "median", "plain_regret", "points", "priced", "quantile", "regret", "stages",
-    "timed", "tried", "typical", "waiting", "waiting_cost", "worst",
-]  # fmt: skip
 
 Of = str | Callable[[Run], Any]
 """A field of the record, or what is worked out of a run: a number, or an array of numbers."""
@@ -25,8 +19,7 @@ Of = str | Callable[[Run], Any]
 
 def regret(run: Run) -> float:
     """Return the regret against the stage oracle, % of its reward, overspending charged."""
-    record = run.record
-    return 100.0 * (priced(run) / (record.oracle_reward * record.num_queries))
+    return 100.0 * (priced(run) / (run.record.oracle_reward * run.record.num_queries))
 
 
 def plain_regret(run: Run) -> float:
@@ -39,22 +32,22 @@ def priced(run: Run) -> float:
     return run.record.total_regret + run.record.overspend_charge
 
 
+def in_all(run: Run) -> float:
+    """Return the regret in rewards: overspending charged, and waiting for stage boundaries."""
+    return priced(run) + _waiting_cost(run)
+
+
 def waiting(run: Run) -> float:
-    """Return what waiting for stage boundaries costs, % of the oracle that does not wait.
+    """Return what waiting for boundaries costs, % of the oracle that redeploys at every arrival.
 
     NaN where it was not worked out.
     """
-    return 100.0 * (waiting_cost(run) / _available(run))
+    return 100.0 * (_waiting_cost(run) / _available(run))
 
 
 def loss(run: Run) -> float:
-    """Return what was lost in all, % of the oracle that redeploys at every arrival.
-
-    Waiting for stage boundaries counts, unlike in the regret against the stage oracle, and so does
-    money that was spent beyond the budget, at the oracle's price. NaN where the cost of waiting was
-    not worked out.
-    """
-    return 100.0 * ((priced(run) + waiting_cost(run)) / _available(run))
+    """Return what was lost in all, % of the oracle that redeploys at every arrival."""
+    return 100.0 * (in_all(run) / _available(run))
 
 
 def learning(run: Run) -> float:
@@ -62,21 +55,39 @@ def learning(run: Run) -> float:
     return loss(run) - waiting(run)
 
 
-def tried(run: Run) -> float:
-    """Return the share of the models that arrived which served a query, in %."""
-    return 100.0 * (run.record.newcomers_tried or 0.0)
+def lp_share(*statuses: str) -> Callable[[Run], float]:
+    """Return what gives the part of the LPs of these statuses, %; NaN for a policy without any."""
+
+    def share(run: Run) -> float:
+        counts = run.record.lp_status_counts
+        if not counts:
+            return float("nan")
+        return 100.0 * sum(counts[status] for status in statuses) / sum(counts.values())
+
+    return share
 
 
-def waiting_cost(run: Run) -> float:
-    """Return what waiting for stage boundaries costs, in rewards; NaN where not worked out."""
+def time(name: str) -> Callable[[Run], float]:
+    """Return what gives a time; NaN where none were kept."""
+    return lambda run: run.timing.get(name, float("nan"))
+
+
+def _waiting_cost(run: Run) -> float:
     return float("nan") if run.record.waiting_cost is None else run.record.waiting_cost
 
 
 def _available(run: Run) -> float:
-    return run.record.oracle_reward * run.record.num_queries + waiting_cost(run)
+    return run.record.oracle_reward * run.record.num_queries + _waiting_cost(run)
 
 
 # ---- of several ---------------------------------------------------------------------------------
+
+
+class Says(Protocol):
+    """What makes a cell of a figure of the runs; `form` formats the number."""
+
+    def __call__(self, of: Of, form: str = ".2f") -> Cell:
+        """Return the cell."""
 
 
 def column(runs: Runs, of: Of) -> Floats:
@@ -86,8 +97,13 @@ def column(runs: Runs, of: Of) -> Floats:
 
 
 def cell(of: Callable[[Runs], float], form: str) -> Cell:
-    """Return what formats a figure of several runs."""
-    return lambda runs: format(of(runs), form)
+    """Return what formats a figure of several runs; a dash where it is NaN."""
+
+    def say(runs: Runs) -> str:
+        found = of(runs)
+        return format(found, form) if found == found else "-"
+
+    return say
 
 
 def key(name: str, form: str = "") -> Cell:
@@ -95,44 +111,43 @@ def key(name: str, form: str = "") -> Cell:
     return lambda runs: format(runs[0][name], form)
 
 
-def mean(of: Of, form: str = ".2f") -> Cell:
-    """Return what formats the mean."""
-    return cell(lambda runs: float(column(runs, of).mean()), form)
+def _statistic(statistic: Callable[[Floats], Any]) -> Says:
+    return lambda of, form=".2f": cell(lambda runs: float(statistic(column(runs, of))), form)
 
 
-def median(of: Of, form: str = ".2f") -> Cell:
-    """Return what formats the median."""
-    return cell(lambda runs: float(np.median(column(runs, of))), form)
+mean, median = _statistic(np.mean), _statistic(np.median)
+least, worst = _statistic(np.min), _statistic(np.max)
 
 
 def quantile(of: Of, share: float, form: str = ".2f") -> Cell:
     """Return what formats a quantile."""
-    return cell(lambda runs: float(np.quantile(column(runs, of), share)), form)
+    return _statistic(lambda found: np.quantile(found, share))(of, form)
 
 
-def worst(of: Of, form: str = ".2f") -> Cell:
-    """Return what formats the largest."""
-    return cell(lambda runs: float(column(runs, of).max()), form)
+def quantiles(of: Of) -> dict[str, Cell]:
+    """Return columns of the median, the 90th percentile and the largest."""
+    return {"median": median(of), "p90": quantile(of, 0.9), "worst": worst(of)}
 
 
-def interval(of: Of, digits: int = 2) -> Cell:
-    """Return what formats the mean with the interval that covers it."""
-    return lambda runs: mean_interval(column(runs, of)).text(digits)
+def interval(of: Of, digits: int = 2, statistic: Callable[..., Any] = np.mean) -> Cell:
+    """Return what formats the mean, or another statistic, with the interval that covers it."""
+    return lambda runs: interval_of(statistic, column(runs, of)).text(digits)
 
 
-def typical(of: Of, digits: int = 2) -> Cell:
-    """Return what formats the median with the interval that covers it."""
-    return lambda runs: median_interval(column(runs, of)).text(digits)
+def power_law(runs: Runs, size: Key, of: Of) -> PowerLaw | None:
+    """Fit a power law to a figure of runs over their sizes; None for fewer than two sizes too."""
+    groups = by(runs, size)
+    if len(groups) < 2:
+        return None
+    return fit_power_law([*groups], [column(members, of) for members in groups.values()])
 
 
-def timed(
-    name: str, form: str, of_all: Callable[[Sequence[float]], Any] = np.median, *, each: str = ""
-) -> Cell:
-    """Return what formats a time, over the runs and for `each`; a dash where none were kept."""
+def exponent(size: Key, of: Of) -> Cell:
+    """Return what formats the exponent of a figure's growth; a dash where there is none."""
 
     def say(runs: Runs) -> str:
-        found = [run.timing[name] / (run[each] if each else 1) for run in runs if run.timing]
-        return format(of_all(found), form) if found else "-"
+        law = power_law(runs, size, of)
+        return "-" if law is None else law.exponent.text()
 
     return say
 
@@ -143,13 +158,18 @@ def stages(runs: Runs) -> Floats:
 
 
 def band(of: Of) -> Callable[[Runs], tuple[Floats, Floats, Floats]]:
-    """Return what gives the mean and the ends of the interval that covers it."""
-    return lambda runs: bands(column(runs, of))
+    """Return what gives the mean and the ends of the interval that covers it, point by point."""
+
+    def show(runs: Runs) -> tuple[Floats, Floats, Floats]:
+        found = column(runs, of)
+        return np.mean(found, axis=0), *covering(np.mean, found)
+
+    return show
 
 
 def points(
     runs: Runs,
-    by: str,
+    of: str,
     x: Of,
     y: Of,
     focus: Collection[str] | None = None,
@@ -157,8 +177,8 @@ def points(
 ) -> tuple[Point, ...]:
     """Return a point for each value of a key: means with the intervals that cover them."""
     found = []
-    for (value,), members in group(runs, by).items():
-        at, height = mean_interval(column(members, x)), mean_interval(column(members, y))
+    for value, members in by(runs, of).items():
+        at, height = (interval_of(np.mean, column(members, axis)) for axis in (x, y))
         found.append(
             Point(
                 label(value), at.value, height.value, (at.low, at.high), (height.low, height.high),
@@ -172,6 +192,11 @@ REGRET_COLUMNS: Final[Mapping[str, Cell]] = {
     "regret %": interval(regret),
     "worst": worst(regret, ".1f"),
     "spend / b": mean("spend", ".3f"),
+}
+
+RUNNING_COLUMNS: Final[Mapping[str, Cell]] = {
+    "median": median("worst_running_spend", ".3f"),
+    "worst": worst("worst_running_spend", ".3f"),
 }
 
 REGRET_NOTE: Final = (

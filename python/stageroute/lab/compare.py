@@ -10,18 +10,18 @@ where the runs share seeds; an interval that covers it with 95 % (bootstrap over
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stageroute.errors import ResultsError
-from stageroute.lab.figures import Figures, Row
-from stageroute.lab.intervals import covering
+from stageroute.lab.figures import MEASURES, Figures, Measure, Row
 from stageroute.lab.results import differences
-from stageroute.lab.significance import (
+from stageroute.lab.statistics import (
+    Floats,
+    covering,
     difference_of_means,
     holm,
     least_paired_p,
@@ -29,104 +29,34 @@ from stageroute.lab.significance import (
     unpaired_p_values,
 )
 
-__all__ = ["MEASURES", "SIGNIFICANCE", "Difference", "Measure", "RunComparison", "compare"]
-
 FORMAT: Final = 1
 """Of the JSON."""
 
 SIGNIFICANCE: Final = 0.05
 """Probability of calling anything worse or better where nothing changed."""
 
-Floats = NDArray[np.float64]
-
-
-def _as_it_is(values: Floats) -> Floats:
-    return values
-
-
-def _above_budget(values: Floats) -> Floats:
-    return np.maximum(values - 1.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How a figure is judged.
-
-    Parameters
-    ----------
-    name : str
-        How reports call it.
-    tolerance : float
-        A smaller difference of its mean is of no practical relevance.
-    sign : {1, -1}
-        Of a change for the worse.
-    of : callable
-        What of the figure is judged.
-    """
-
-    name: str
-    tolerance: float
-    sign: int = 1
-    of: Callable[[Floats], Floats] = _as_it_is
-
-
-MEASURES: Final = (
-    Measure("regret", 0.002),
-    Measure("spend above b", 0.005, of=_above_budget),
-    Measure("worst running spend above b", 0.02, of=_above_budget),
-    Measure("reward", 0.002, sign=-1),
-    Measure("largest stage violation", 0.05),
-    Measure("starts", 2.0),
-)
-"""One for each of `FIGURES`. To spend less than b is neither better nor worse: reward tells."""
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of a row, before and after.
-
-    Attributes
-    ----------
-    row : Row
-    figure : str
-        Name of its measure.
-    before, after : float
-        Means over the seeds.
-    low, high : float
-        What covers the difference of the means (after - before) with 95 %.
-    p_value : float
-        Corrected for all comparisons.
-    seeds : int
-        How many are in common; 0 where the two samples were compared as such.
-    verdict : {"worse", "better", "same", "unclear"}
-    """
+    """A figure of a row, before and after."""
 
     row: Row
-    figure: str
-    before: float
+    figure: str  # name of its measure
+    before: float  # mean over the seeds
     after: float
-    low: float
+    low: float  # what covers the difference of the means (after - before) with 95 %
     high: float
-    p_value: float
-    seeds: int
-    verdict: str
+    p_value: float  # corrected for all comparisons
+    seeds: int  # how many are in common; 0 where the two samples were compared as such
+    verdict: str  # worse, better, same, unclear
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RunComparison:
-    """What changed between two runs.
+    """What changed between two runs."""
 
-    Attributes
-    ----------
-    settings : tuple of (str, value, value)
-        Name, before and after of what the runs differ in, version and study included.
-    only_before, only_after : tuple of Row
-        Rows that exist in one of them.
-    changes : tuple of Difference
-    """
-
-    settings: tuple[tuple[str, Any, Any], ...]
-    only_before: tuple[Row, ...]
+    settings: tuple[tuple[str, Any, Any], ...]  # what the runs differ in: name, before, after
+    only_before: tuple[Row, ...]  # rows that exist in one of them
     only_after: tuple[Row, ...]
     changes: tuple[Difference, ...]
 
@@ -166,35 +96,33 @@ class _Sample:
 
 
 def compare(before: Figures, after: Figures) -> RunComparison:
-    """Compare two runs row by row.
-
-    Raises
-    ------
-    ResultsError
-        If they have no row in common.
-    """
+    """Compare two runs row by row; a `ResultsError` says that they have no row in common."""
     common = [row for row in before.rows if row in after.rows]
     if not common:
         raise ResultsError("the two have no row (workload, cell, budget, policy) in common")
     samples = [_sample(row, before.rows[row], after.rows[row]) for row in common]
     p_values = iter(holm(_p_values(samples)))
+    old, new = (
+        {"study": run.study, "version": run.version} | run.settings for run in (before, after)
+    )
     return RunComparison(
-        settings=tuple(differences(_header(before), _header(after))),
+        settings=tuple(differences(old, new)),
         only_before=tuple(row for row in before.rows if row not in after.rows),
         only_after=tuple(row for row in after.rows if row not in before.rows),
         changes=tuple(change for sample in samples for change in _changes(sample, p_values)),
     )
 
 
-def _header(run: Figures) -> dict[str, Any]:
-    return {"study": run.study, "version": run.version} | run.settings
-
-
 def _sample(row: Row, before: dict[int, Any], after: dict[int, Any]) -> _Sample:
     seeds = [seed for seed in before if seed in after]
-    old = _measures([before[seed] for seed in seeds or before])
-    new = _measures([after[seed] for seed in seeds or after])
-    return _Sample(row, old, new, len(seeds))
+    old, new = ([of[seed] for seed in seeds or of] for of in (before, after))
+    return _Sample(row, _measures(old), _measures(new), len(seeds))
+
+
+def _measures(values: list[tuple[float, ...]]) -> Floats:
+    found = np.array(values, dtype=np.float64)
+    is_above = [measure.is_above_budget for measure in MEASURES]
+    return np.where(is_above, np.maximum(found - 1.0, 0.0), found)
 
 
 def _p_values(samples: list[_Sample]) -> list[float]:
@@ -210,36 +138,22 @@ def _p_values(samples: list[_Sample]) -> list[float]:
     return [float(p_value) for p_value in found.ravel()]
 
 
-def _measures(values: list[tuple[float, ...]]) -> Floats:
-    columns = np.array(values, dtype=np.float64).T
-    return np.stack([m.of(column) for m, column in zip(MEASURES, columns, strict=True)], axis=1)
-
-
 def _changes(sample: _Sample, p_values: Iterator[float]) -> Iterator[Difference]:
     if sample.seeds:
-        low, high = covering(np.mean, sample.after - sample.before)
+        ends = covering(np.mean, sample.after - sample.before)
     else:
-        low, high = covering(difference_of_means, sample.after, sample.before)
+        ends = covering(difference_of_means, sample.after, sample.before)
     for number, measure in enumerate(MEASURES):
         before, after = (float(x[:, number].mean()) for x in (sample.before, sample.after))
-        interval, p_value = (float(low[number]), float(high[number])), next(p_values)
+        low, high = (float(end[number]) for end in ends)
+        p_value = next(p_values)
+        verdict = _verdict(measure, after - before, max(abs(low), abs(high)), p_value)
         yield Difference(
-            row=sample.row,
-            figure=measure.name,
-            before=before,
-            after=after,
-            low=interval[0],
-            high=interval[1],
-            p_value=p_value,
-            seeds=sample.seeds,
-            verdict=_verdict(measure, after - before, interval, p_value),
+            sample.row, measure.name, before, after, low, high, p_value, sample.seeds, verdict
         )
 
 
-def _verdict(
-    measure: Measure, difference: float, interval: tuple[float, float], p_value: float
-) -> str:
+def _verdict(measure: Measure, difference: float, farthest: float, p_value: float) -> str:
     if p_value <= SIGNIFICANCE and abs(difference) > measure.tolerance:
         return "worse" if measure.sign * difference > 0.0 else "better"
-    is_within = max(map(abs, interval)) <= measure.tolerance
-    return "same" if is_within else "unclear"
+    return "same" if farthest <= measure.tolerance else "unclear"

@@ -6,20 +6,15 @@ column heads are formats: `{budget:g}` stands for what the part is by, `{part}` 
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields
 from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
 
-from stageroute.lab.intervals import Floats
-from stageroute.lab.results import StudyResults
-from stageroute.lab.runs import Key, Runs, Where, group, runs_of, select, values
-from stageroute.lab.summary import Curve, Figure, LineFigure, Summary, Table
-
-__all__ = [
-    "Best", "Cell", "Columns", "Curves", "Each", "LinesOf", "Part", "Scope", "TableOf", "summarise",
-]  # fmt: skip
+from stageroute.lab.results import Key, Runs, Where, by, group, select
+from stageroute.lab.statistics import Floats
+from stageroute.lab.summary import Axes, Curve, Figure, LineFigure, Table
 
 Shown = Table | Figure
 Cell = Callable[[Runs], str]
@@ -43,26 +38,13 @@ Show = Callable[[Scope], Iterable[Shown]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is shown of some runs.
+    """What is shown of some runs."""
 
-    Parameters
-    ----------
-    heading : str
-        A format; "" keeps that of the part around it.
-    shows : sequence of callable
-    by : tuple of str
-        Shown once for each combination of values of these.
-    where : mapping, optional
-        Conditions on the runs.
-    when : callable, optional
-        Whether there is anything to show of the runs.
-    """
-
-    heading: str
+    heading: str  # a format; "" keeps that of the part around it
     shows: Sequence[Show]
-    by: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()  # shown once for each combination of values of these
     where: Where = field(default_factory=dict)
-    when: Callable[[Runs], bool] = bool
+    when: Callable[[Runs], bool] = bool  # whether there is anything to show of the runs
 
     def __call__(self, scope: Scope) -> list[Shown]:
         """Return the tables and figures."""
@@ -73,22 +55,6 @@ class Part:
             if self.when(runs):
                 shown += [item for show in self.shows for item in show(inner)]
         return shown
-
-
-def summarise(title: str, question: str, parts: Sequence[Part], results: StudyResults) -> Summary:
-    """Evaluate the declarations of a study.
-
-    A note that an earlier table has is not repeated.
-    """
-    runs = runs_of(results)
-    scope = Scope(runs, {"seeds": len(values(runs, "seed")), "workload": runs[0]["workload"]})
-    shown: list[Shown] = []
-    notes: set[str] = set()
-    for item in (item for part in parts for item in part(scope)):
-        is_said = isinstance(item, Table) and item.note in notes
-        shown.append(replace(item, note="") if is_said else item)
-        notes.add(item.note)
-    return Summary(scope.text(title), question, tuple(shown))
 
 
 # ---- tables -------------------------------------------------------------------------------------
@@ -108,13 +74,13 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Columns of the runs with each value of a key, under that value; `label` formats it.
+    """Columns of the runs with each value of a key; `label` formats it.
 
-    A single cell stands in a column that has the value for its head.
+    They stand under that value; a column without a head has it for its head.
     """
 
     key: Key
-    columns: Cell | Mapping[str, Cell]
+    columns: Mapping[str, Cell]
     label: str = "{}"
 
 
@@ -124,20 +90,17 @@ Columns = Mapping[str, Cell | Mapping[str, Cell] | Each]
 
 @dataclass(frozen=True, slots=True)
 class TableOf:
-    """A table with a row for each combination of values of `rows`.
-
-    `able` says which rows can have the best cells.
-    """
+    """A table with a row for each combination of values of `rows`, if there are runs for it."""
 
     title: str
     rows: tuple[Key, ...]
     columns: Columns
     note: str = ""
     where: Where = field(default_factory=dict)
-    able: Callable[[Runs], bool] = lambda _: True
+    able: Callable[[Runs], bool] = lambda _: True  # which rows can have the best cells
 
     def __call__(self, scope: Scope) -> list[Table]:
-        """Return the table, if there are runs for it."""
+        """Return the table."""
         runs = select(scope.runs, self.where)
         if not runs:
             return []
@@ -148,25 +111,19 @@ class TableOf:
         spans = tuple((text, len(list(same))) for text, same in groupby(above))
         return [
             Table(
-                title=scope.text(self.title),
-                columns=tuple(map(scope.text, heads)),
-                rows=rows,
-                note=scope.text(self.note),
-                heads=spans if any(above) else (),
-                best=_best(rows, cells, able),
-                part=scope.part,
+                scope.text(self.title), tuple(map(scope.text, heads)), rows, scope.text(self.note),
+                spans if any(above) else (), _best(rows, cells, able), scope.part,
             )
-        ]
+        ]  # fmt: skip
 
 
 def _flat(columns: Columns, runs: Runs) -> Iterator[tuple[str, str, Cell]]:
     """Yield the head above each column, its own, and its cells."""
     for head, what in columns.items():
         if isinstance(what, Each):
-            for (value,) in group(runs, what.key):
-                label, one = what.label.format(value), what.columns
-                nested = one.items() if isinstance(one, Mapping) else [("", one)]
-                for inner, cell in nested:
+            for value in by(runs, what.key):
+                label = what.label.format(value)
+                for inner, cell in what.columns.items():
                     names = (label, inner) if inner else ("", label)
                     yield *names, _of_value(what.key, value, cell)
         elif isinstance(what, Mapping):
@@ -178,7 +135,7 @@ def _flat(columns: Columns, runs: Runs) -> Iterator[tuple[str, str, Cell]]:
 
 def _of_value(key: Key, value: object, cell: Cell) -> Cell:
     def of_value(runs: Runs) -> str:
-        found = group(runs, key).get((value,))
+        found = by(runs, key).get(value)
         return cell(found) if found else "-"
 
     return of_value
@@ -199,15 +156,15 @@ def _best(
 
 # ---- curves -------------------------------------------------------------------------------------
 
-Line = Callable[[Runs], Any]
-"""The height of a point, or of all points: alone, or with the ends of what covers it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Curves of a figure, one for each value of `by`; `label` formats it."""
+    """Curves of a figure, one for each value of `by`; `label` formats it.
 
-    y: Line
+    `y` is the height of a point, or of all points: alone, or with the ends of what covers it.
+    """
+
+    y: Callable[[Runs], Any]
     by: Key = lambda _: ""
     label: str = "{}"
     where: Where = field(default_factory=dict)
@@ -215,44 +172,22 @@ class Curves:
     detail: Callable[[Runs], str] = lambda _: ""
 
 
-@dataclass(frozen=True, slots=True)
-class LinesOf:
-    """A figure of curves; those without a finite value are left out.
+@dataclass(frozen=True, eq=False, slots=True)
+class LinesOf(Axes):
+    """A figure of curves, if there are runs for it; those without a finite value are left out."""
 
-    Parameters
-    ----------
-    title, x_label, y_label : str
-    curves : sequence of Curves
-    over : str or callable, optional
-        What has a point of every curve for each of its values. Without it `x` and the curves' `y`
-        give all points at once.
-    x : callable, optional
-        Where points are, from their runs; by default at the value of `over`.
-    focus : callable, optional
-        The labels that are in focus, from all runs of the figure.
-    more : callable, optional
-        Further curves, from those that there are.
-    log_x, log_y, level, y_range, note
-        As in `LineFigure`.
-    """
-
-    title: str
-    x_label: str
-    y_label: str
     curves: Sequence[Curves]
+    _: KW_ONLY
+    # What has a point of every curve for each of its values. Without it `x` and the curves' `y`
+    # give all points at once.
     over: Key | None = None
-    x: Callable[[Runs], Any] | None = None
+    x: Callable[[Runs], Any] | None = None  # where points are; by default at the value of `over`
     where: Where = field(default_factory=dict)
-    focus: Callable[[Runs], Collection[str]] | None = None
-    more: Callable[[Sequence[Curve]], Sequence[Curve]] | None = None
-    log_x: bool = False
-    log_y: bool = False
-    level: float | None = None
-    y_range: tuple[float, float] | None = None
-    note: str = ""
+    focus: Callable[[Runs], Collection[str]] | None = None  # the labels in focus, from all runs
+    more: Callable[[Sequence[Curve]], Sequence[Curve]] = lambda _: ()  # from those that there are
 
     def __call__(self, scope: Scope) -> list[LineFigure]:
-        """Return the figure, if there are runs for it."""
+        """Return the figure."""
         runs = select(scope.runs, self.where)
         if not runs:
             return []
@@ -260,34 +195,25 @@ class LinesOf:
         curves = [
             self._curve(of, of.label.format(value), members, focus)
             for of in self.curves
-            for (value,), members in group(select(runs, of.where), of.by).items()
+            for value, members in by(select(runs, of.where), of.by).items()
         ]
         drawn = [curve for curve in curves if np.isfinite(curve.y).any()]
-        return [
-            LineFigure(
-                scope.text(self.title), scope.text(self.x_label), self.y_label,
-                (*drawn, *(self.more(drawn) if self.more else ())),
-                log_x=self.log_x, log_y=self.log_y, level=self.level, y_range=self.y_range,
-                note=scope.text(self.note), part=scope.part,
-            )
-        ]  # fmt: skip
+        texts = {name: scope.text(getattr(self, name)) for name in ("title", "x_label", "note")}
+        axes = {of.name: getattr(self, of.name) for of in fields(Axes)} | texts
+        return [LineFigure(**axes | {"part": scope.part}, curves=(*drawn, *self.more(drawn)))]
 
     def _curve(self, of: Curves, label: str, runs: Runs, focus: Collection[str] | None) -> Curve:
-        points = {(None,): runs} if self.over is None else group(runs, self.over)
-        x = [self.x(members) if self.x else value for (value,), members in points.items()]
+        points = {None: runs} if self.over is None else by(runs, self.over)
+        x: list[Any] = [self.x(members) if self.x else value for value, members in points.items()]
         parts = [_parts(of.y(members)) for members in points.values()]
         mean, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
         has_band = bool(np.isfinite(low).any())
         return Curve(
-            label,
-            np.concatenate([np.atleast_1d(np.asarray(at, dtype=np.float64)) for at in x]),
-            mean,
-            low if has_band else None,
-            high if has_band else None,
-            is_reference=of.is_reference,
-            in_focus=focus is None or label in focus,
+            label, np.hstack(x).astype(np.float64), mean,
+            low if has_band else None, high if has_band else None,
+            is_reference=of.is_reference, in_focus=focus is None or label in focus,
             detail=of.detail(runs),
-        )
+        )  # fmt: skip
 
 
 def _parts(found: Any) -> tuple[Floats, Floats, Floats]:

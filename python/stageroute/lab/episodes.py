@@ -2,80 +2,75 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stageroute.config.confidence import Confidence
 from stageroute.datasets.streams import Stream
-from stageroute.lab.traces import (
-    changed_models,
-    first_live,
-    largest_cap_excess,
-    newcomers_tried,
-    stage_live,
-    stage_shares,
-)
 from stageroute.policies import Limits, Setting, make_policy
 from stageroute.replay import ReplayResult, replay
 from stageroute.replay.metrics import RUNNING_SPEND_FROM, ReplayMetrics, measure, waiting_cost
 from stageroute.workloads import Workload
 
-__all__ = ["Episode", "Record", "run_episode"]
-
-CURVE_POINTS = 100
+CURVE_POINTS: Final = 100
 """How many points of each curve are kept."""
 
-MOST_MODELS_LISTED = 64
+MOST_MODELS_LISTED: Final = 64
 """Figures of single models are kept for pools up to this size."""
 
-WAITING_UP_TO = 1_000
+WAITING_UP_TO: Final = 1_000
 """The waiting cost is worked out for pools up to this size; it takes a deployment per arrival."""
 
-PRICE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+CAP_WINDOW: Final = 1_000
+"""Queries in each of the windows in which shares are held against the throughput caps."""
+
+PRICE_QUANTILES: Final = (0.5, 0.9, 0.99, 1.0)
 """Of the budget's price over the queries; the last one is its largest value."""
 
-AS_MEASURED = (
+AS_MEASURED: Final = (
     "regret", "regret_after", "overspend_charge", "oracle_reward", "reward", "spend", "spend_after",
     "worst_running_spend", "start_spend",
 )  # fmt: skip
 """Fields of a record that are those of `ReplayMetrics`."""
 
-Cell = tuple[tuple[str, float | str], ...]
+IN_LIMITS: Final = frozenset(field.name for field in fields(Limits))
+IN_CONFIDENCE: Final = frozenset(field.name for field in fields(Confidence))
+
+Value = float | str
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One policy on one stream, as plain values.
-
-    Parameters
-    ----------
-    workload : Workload
-    policy : str
-        A name that `make_policy` knows.
-    limits : Limits
-    num_queries, num_stages : int
-        T and K.
-    seed : int
-        Of the stream and of the policy.
-    cell : tuple of (str, number or str)
-        What the study varies: which cell of its tables the episode belongs to.
-    """
+    """One policy on one stream, as plain values."""
 
     workload: Workload
-    policy: str
+    policy: str  # a name that `make_policy` knows
     limits: Limits
-    num_queries: int
-    num_stages: int
-    seed: int
-    cell: Cell = ()
+    num_queries: int  # T
+    num_stages: int  # K
+    seed: int  # of the stream and of the policy
+    cell: tuple[tuple[str, Value], ...] = ()  # what the study varies: where its tables have it
 
     def __str__(self) -> str:
-        """Name it for people."""
         where = f"b = {self.limits.budget:g}, {self.workload.label}, seed {self.seed}"
         cell = "".join(f", {name} = {value}" for name, value in self.cell)
         return f"episode {self.key()} ({self.policy}, {where}{cell})"
+
+    def but(self, cell: Mapping[str, Value] = MappingProxyType({}), **changes: Any) -> Self:
+        """Return it with more in its cell, and other values of fields, limits or their bounds."""
+        limits = {name: changes.pop(name) for name in [*changes] if name in IN_LIMITS}
+        bounds = {name: changes.pop(name) for name in [*changes] if name in IN_CONFIDENCE}
+        changed = replace(self, **{"cell": (*self.cell, *cell.items()), **changes})
+        if bounds:
+            limits["confidence"] = replace(changed.limits.confidence, **bounds)
+        return replace(changed, limits=replace(changed.limits, **limits))
 
     @property
     def stream(self) -> tuple[Workload, int, int]:
@@ -84,15 +79,7 @@ class Episode:
 
     def to_json(self) -> dict[str, Any]:
         """Return the episode as plain JSON values."""
-        return {
-            "workload": asdict(self.workload),
-            "policy": self.policy,
-            "limits": asdict(self.limits),
-            "num_queries": self.num_queries,
-            "num_stages": self.num_stages,
-            "seed": self.seed,
-            "cell": dict(self.cell),
-        }
+        return asdict(self) | {"cell": dict(self.cell)}
 
     def key(self) -> str:
         """Return what names this episode in results: the same for the same description."""
@@ -106,112 +93,59 @@ class Record:
 
     Fields that are not described are as in `ReplayMetrics`. Lists by model are empty for pools of
     more than 64 models.
-
-    Attributes
-    ----------
-    key : str
-        Of the episode.
-    workload : str
-        The workload's label.
-    cell : str
-        What the study varies, as JSON.
-    oracle_reward : float
-        The stage oracle's mean expected reward.
-    total_regret : float
-        Its total expected reward less the policy's.
-    waiting_cost : float or None
-        What the stage oracle loses in all because arrivals wait for a boundary; None for pools of
-        more than 1,000 models.
-    early_spend : float
-        Spend over the first 1,000 queries (all of them, for shorter streams) / budget so far.
-    largest_cap_excess : float
-        The largest share of a model less its throughput cap, over the stream's windows of 1,000
-        queries; chance alone makes it positive.
-    largest_probability_excess : float
-        The largest probability with which a model was drawn, less its cap.
-    budget_price : list of float
-        Median, 90th and 99th percentile and maximum over the queries where it is finite, reward
-        per USD; empty where it never is.
-    lp_counts : str
-        LPs by status, as JSON.
-    feedback_counts : str
-        What became of feedback, and the bill in USD, by the policy's own books, as JSON.
-    over : str
-        How often each rule of a comparison was broken, as JSON; see `ReplayResult`.
-    newcomers_tried : float or None
-        Share of the models that arrived after the start which served a query; None where none did
-        arrive.
-    models : list of str
-        In order of arrival.
-    caps : list of float
-        Throughput caps.
-    arrivals : list of int
-        The query from which each model can be deployed.
-    changed : list of str
-        Models whose means change on the way.
-    first_live : list of int
-        The query at which each model first became live; -1 for never.
-    stage_starts : list of int
-        The first query of each stage.
-    stage_shares : list of float
-        Share of each model in each stage, stage by stage.
-    stage_live : list of int
-        Whether each model was live in each stage, 1 or 0, stage by stage.
     """
 
-    key: str
-    workload: str
+    key: str  # of the episode
+    workload: str  # its label
     policy: str
     budget: float
     seed: int
     num_queries: int
     num_stages: int
-    cell: str
+    cell: str  # what the study varies, as JSON
     regret: float
     regret_after: float | None
-    total_regret: float
+    total_regret: float  # the stage oracle's total expected reward less the policy's
     overspend_charge: float
+    # What the stage oracle loses in all because arrivals wait for a boundary; None for pools of
+    # more than 1,000 models.
     waiting_cost: float | None
-    oracle_reward: float
+    oracle_reward: float  # the stage oracle's mean expected reward
     reward: float
     spend: float
     spend_after: float | None
-    early_spend: float
+    early_spend: float  # over the first 1,000 queries, or all if fewer / budget so far
     worst_running_spend: float
+    # The largest share of a model less its throughput cap, over the stream's windows of 1,000
+    # queries; chance alone makes it positive.
     largest_cap_excess: float
-    largest_probability_excess: float
+    largest_probability_excess: float  # largest probability that a model was drawn with, less cap
     largest_stage_violation: float
     starts: int
     start_spend: float
-    newcomers_tried: float | None
-    lp_counts: str
-    feedback_counts: str
-    over: str
-    budget_price: list[float]
-    models: list[str]
+    newcomers_tried: float | None  # share of the later models that served a query; None without any
+    lp_counts: str  # LPs by status, as JSON
+    feedback_counts: str  # what became of feedback, and the bill in USD, by the policy, as JSON
+    over: str  # how often each rule of a comparison was broken, as JSON; see `ReplayResult`
+    budget_price: list[float]  # `PRICE_QUANTILES` where finite, reward per USD; empty where nowhere
+    models: list[str]  # in order of arrival
     caps: list[float]
-    arrivals: list[int]
-    changed: list[str]
-    first_live: list[int]
+    arrivals: list[int]  # the query from which each model can be deployed
+    changed: list[str]  # models whose means change on the way
+    first_live: list[int]  # the query at which each model first became live; -1 for never
     shares: list[float]
-    stage_starts: list[int]
+    stage_starts: list[int]  # the first query of each stage
     stage_violation: list[float]
     stage_budget_price: list[float]
-    stage_shares: list[float]
-    stage_live: list[int]
+    stage_shares: list[float]  # of each model in each stage, stage by stage
+    stage_live: list[int]  # whether each model was live in each stage, 1 or 0, stage by stage
     curve_queries: list[int]
     cumulative_regret: list[float]
     running_spend: list[float]
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Rebuild a record from plain values.
-
-        Raises
-        ------
-        KeyError
-            If a field is missing.
-        """
+        """Rebuild a record from plain values; a `KeyError` names a field that is missing."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def to_json(self) -> dict[str, Any]:
@@ -238,15 +172,7 @@ def _draw(workload: Workload, num_queries: int, seed: int) -> Stream:
 
 
 def run_episode(episode: Episode) -> tuple[Record, dict[str, float]]:
-    """Run an episode.
-
-    Returns
-    -------
-    record : Record
-    timing : dict of str to float
-        Nanoseconds for each query and milliseconds for all deployments: not part of the record,
-        since no two runs take the same time.
-    """
+    """Run an episode; return its record and how long it took, which is never the same."""
     stream = _draw(*episode.stream)
     limits = episode.limits
     setting = Setting(stream, limits, episode.num_stages, episode.seed)
@@ -263,11 +189,17 @@ def run_episode(episode: Episode) -> tuple[Record, dict[str, float]]:
 def _record(
     episode: Episode, stream: Stream, result: ReplayResult, metrics: ReplayMetrics
 ) -> Record:
-    is_listed = stream.table.num_models <= MOST_MODELS_LISTED
-    limits = episode.limits
+    limits, num_queries, starts = episode.limits, stream.num_queries, result.stage_starts
     caps = limits.caps(stream.table.num_models)
-    at = np.unique(np.linspace(0, stream.num_queries - 1, CURVE_POINTS).astype(np.int64))
+    at = np.unique(np.linspace(0, num_queries - 1, CURVE_POINTS).astype(np.int64))
     prices = result.budget_price[np.isfinite(result.budget_price)]
+    window = min(CAP_WINDOW, num_queries)
+    windows = _shares(result, np.full(num_queries // window, window), caps.size)
+    is_later, (means, *later) = stream.arrivals > 0, stream.regimes
+    changes = [(new.reward != means.reward) | (new.cost != means.cost) for new in later]
+    unpriced = Limits(
+        limits.budget, limits.max_deployed, limits.throughput_cap, solver=limits.solver
+    )
     return Record(
         key=episode.key(),
         workload=episode.workload.label,
@@ -279,38 +211,53 @@ def _record(
         cell=json.dumps(dict(episode.cell)),
         **{name: getattr(metrics, name) for name in AS_MEASURED},
         total_regret=float(metrics.cumulative_regret[-1]),
-        waiting_cost=_waiting_cost(
-            episode.workload,
-            episode.num_queries,
-            episode.seed,
-            episode.num_stages,
-            Limits(limits.budget, limits.max_deployed, limits.throughput_cap, solver=limits.solver),
-        ),
-        early_spend=float(metrics.running_spend[min(RUNNING_SPEND_FROM, stream.num_queries) - 1]),
-        largest_cap_excess=largest_cap_excess(result, caps),
+        waiting_cost=_waiting_cost(*episode.stream, episode.num_stages, unpriced),
+        early_spend=float(metrics.running_spend[min(RUNNING_SPEND_FROM, num_queries) - 1]),
+        largest_cap_excess=float((windows - caps).max()),
         largest_probability_excess=float((result.probability - caps[result.arm]).max()),
         largest_stage_violation=float(metrics.stage_violation.max()),
         starts=int(result.num_started().sum()),
-        newcomers_tried=newcomers_tried(stream, result),
+        newcomers_tried=float((metrics.shares[is_later] > 0).mean()) if is_later.any() else None,
         lp_counts=json.dumps(result.lp_counts),
         feedback_counts=json.dumps(result.feedback_counts),
         over=json.dumps(metrics.over),
         budget_price=np.quantile(prices, PRICE_QUANTILES).tolist() if prices.size else [],
-        models=list(stream.table.models) if is_listed else [],
-        caps=caps.tolist() if is_listed else [],
-        arrivals=stream.arrivals.tolist() if is_listed else [],
-        changed=[stream.table.models[arm] for arm in changed_models(stream)],
-        first_live=first_live(stream, result).tolist() if is_listed else [],
-        shares=metrics.shares.tolist() if is_listed else [],
-        stage_starts=result.stage_starts.tolist(),
+        changed=[stream.table.models[arm] for arm in np.flatnonzero(np.any(changes, axis=0))],
+        stage_starts=starts.tolist(),
         stage_violation=metrics.stage_violation.tolist(),
         stage_budget_price=metrics.stage_budget_price.tolist(),
-        stage_shares=stage_shares(stream, result).ravel().tolist() if is_listed else [],
-        stage_live=stage_live(stream, result).ravel().tolist() if is_listed else [],
         curve_queries=(at + 1).tolist(),
         cumulative_regret=metrics.cumulative_regret[at].tolist(),
         running_spend=metrics.running_spend[at].tolist(),
+        **_by_model(stream, result, metrics, caps),
     )
+
+
+def _by_model(
+    stream: Stream, result: ReplayResult, metrics: ReplayMetrics, caps: Floats
+) -> dict[str, Any]:
+    """Return what a record lists by model; nothing where there are too many."""
+    names = "models", "caps", "arrivals", "first_live", "shares", "stage_shares", "stage_live"
+    if caps.size > MOST_MODELS_LISTED:
+        return {name: [] for name in names}
+    live = np.zeros((len(result.deployments), caps.size), dtype=np.int64)
+    for stage, models in enumerate(result.deployments):
+        live[stage, list(models)] = 1
+    first_live = np.where(live.any(axis=0), result.stage_starts[live.argmax(axis=0)], -1)
+    lengths = np.diff([*result.stage_starts, stream.num_queries])
+    in_stages = _shares(result, lengths, caps.size)
+    found = caps, stream.arrivals, first_live, metrics.shares, in_stages.ravel(), live.ravel()
+    lists = [list(stream.table.models), *(array.tolist() for array in found)]
+    return dict(zip(names, lists, strict=True))
+
+
+def _shares(result: ReplayResult, lengths: NDArray[np.int64], num_models: int) -> Floats:
+    """Return the share of each model in parts of the stream, shape (parts, N)."""
+    part = np.repeat(np.arange(lengths.size), lengths)
+    counts = np.bincount(
+        part * num_models + result.arm[: part.size], minlength=lengths.size * num_models
+    )
+    return counts.reshape(lengths.size, num_models) / lengths[:, None]
 
 
 @lru_cache(maxsize=1)

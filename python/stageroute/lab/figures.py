@@ -10,17 +10,29 @@ from stageroute.errors import ResultsError
 from stageroute.files import replacing
 from stageroute.lab.results import FORMAT, StudyResults, read_json, read_results
 
-__all__ = ["FIGURES", "Figures", "Row", "read_figures", "write_figures"]
 
-FIGURES: Final = (
-    "regret",
-    "spend",
-    "worst_running_spend",
-    "reward",
-    "largest_stage_violation",
-    "starts",
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure of an episode, and how it is judged."""
+
+    name: str  # how reports call it
+    field: str  # of a record
+    tolerance: float  # a smaller difference of its mean is of no practical relevance
+    sign: int = 1  # of a change for the worse
+    is_above_budget: bool = False  # whether only what exceeds 1 is judged
+
+
+MEASURES: Final = (
+    Measure("regret", "regret", 0.002),
+    Measure("spend above b", "spend", 0.005, is_above_budget=True),
+    Measure("worst running spend above b", "worst_running_spend", 0.02, is_above_budget=True),
+    Measure("reward", "reward", 0.002, sign=-1),
+    Measure("largest stage violation", "largest_stage_violation", 0.05),
+    Measure("starts", "starts", 2.0),
 )
-"""Fields of a record."""
+"""To spend less than b is neither better nor worse: reward tells."""
+
+FIGURES: Final = tuple(measure.field for measure in MEASURES)
 
 DIGITS: Final = 5
 """Significant digits that are kept in a file: far more than a comparison can tell apart."""
@@ -44,16 +56,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Figures:
-    """The figures of a study.
-
-    Parameters
-    ----------
-    study, version : str
-    settings : dict
-        What it ran under.
-    rows : dict of Row to dict of int to tuple of float
-        By row and seed.
-    """
+    """The figures of a study, by row and seed, and the settings that it ran under."""
 
     study: str
     version: str
@@ -63,37 +66,14 @@ class Figures:
     @classmethod
     def of(cls, results: StudyResults) -> "Figures":
         """Take them from results."""
-        episodes = (record.to_json() for record in results.records)
-        rows = _by_row(episodes)
+        rows = _by_row(record.to_json() for record in results.records)
         return cls(results.study, results.version, results.settings, rows)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, figures to five significant digits."""
-        rows = [
-            row._asdict()
-            | {"seeds": list(seeds)}
-            | {
-                name: [float(f"{values[k]:.{DIGITS}g}") for values in seeds.values()]
-                for k, name in enumerate(FIGURES)
-            }
-            for row, seeds in self.rows.items()
-        ]
-        return {
-            "format": FORMAT,
-            "study": self.study,
-            "version": self.version,
-            "settings": self.settings,
-            "rows": rows,
-        }
 
 
 def read_figures(path: Path) -> Figures:
     """Read them from a folder of results, or from a file of ``--figures`` or ``--json``.
 
-    Raises
-    ------
-    ResultsError
-        If it is none of these, or the same row has two episodes with the same seed.
+    A `ResultsError` says that it is none of these, or the same row has two episodes with a seed.
     """
     if path.is_dir():
         return Figures.of(read_results(path))
@@ -114,12 +94,17 @@ def read_figures(path: Path) -> Figures:
 
 
 def write_figures(path: Path, results: StudyResults) -> None:
-    """Write what `read_figures` reads, one line for each row."""
-    values = Figures.of(results).to_json()
-    rows = ",\n".join(json.dumps(row) for row in values.pop("rows"))
-    head = json.dumps(values)[:-1]
+    """Write what `read_figures` reads, one line for each row, to five significant digits."""
+    lines = []
+    for row, seeds in Figures.of(results).rows.items():
+        columns = zip(FIGURES, zip(*seeds.values(), strict=True), strict=True)
+        short = {name: [float(f"{x:.{DIGITS}g}") for x in column] for name, column in columns}
+        lines.append(json.dumps(row._asdict() | {"seeds": list(seeds)} | short))
+    names = "study", "version", "settings"
+    head = {"format": FORMAT} | {name: getattr(results, name) for name in names}
+    rows = ",\n".join(lines)
     with replacing(path) as new:
-        new.write_text(f'{head}, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
+        new.write_text(f'{json.dumps(head)[:-1]}, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def _row(values: dict[str, Any]) -> Row:

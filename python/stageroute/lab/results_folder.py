@@ -31,8 +31,6 @@ try:
 except ImportError:  # Windows: nothing guards against two processes on one folder
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["ResultsFolder", "open_results"]
-
 
 @contextmanager
 def open_results(
@@ -40,25 +38,12 @@ def open_results(
 ) -> Iterator["ResultsFolder"]:
     """Begin with a folder of results, or go on with it; no other process can, meanwhile.
 
-    Parameters
-    ----------
-    path : Path
-        Made where it does not exist.
-    study : str
-    settings : dict
-        Plain values that fix the study's episodes.
-    episodes : sequence of Episode
-        All of the study's.
-
-    Raises
-    ------
-    ResultsError
-        If the folder holds something else (another study, this one under other settings or of
-        another version, other files), is damaged, or is in use. It was not changed.
-    InvalidInputError
-        If two episodes are the same.
+    It is made where it does not exist. `settings` are plain values that fix the study's episodes.
+    A `ResultsError` says that the folder holds something else (another study, this one under other
+    settings or of another version, other files), is damaged, or is in use. It was not changed.
     """
-    keys = [episode.key() for episode in episodes]
+    described = [episode.to_json() | {"key": episode.key()} for episode in episodes]
+    keys = [values["key"] for values in described]
     if len(set(keys)) < len(keys):
         raise InvalidInputError(f"study {study!r}: two of its episodes are the same")
     header = {
@@ -66,9 +51,7 @@ def open_results(
         "study": study,
         "version": __version__,
         "settings": settings,
-        "episodes": [
-            episode.to_json() | {"key": key} for key, episode in zip(keys, episodes, strict=True)
-        ],
+        "episodes": described,
     }
     _prepare(path)
     with _locked(path):
@@ -80,38 +63,22 @@ def open_results(
 
 
 class ResultsFolder:
-    """The folder of a study that runs; see `open_results`.
-
-    Parameters
-    ----------
-    path : Path
-    keys : sequence of str
-        Of all episodes, in the order of the study.
-    """
+    """The folder of a study that runs, with the keys of its episodes; see `open_results`."""
 
     def __init__(self, path: Path, keys: Sequence[str]) -> None:
         self._path = path
         self._keys = tuple(keys)
-        self._records: dict[str, Record] = {}
-        self._timings: dict[str, Timing] = {}
         if (path / EPISODES).exists():
-            self._records = {record.key: record for record in read_results(path).records}
-            return
-        for record, timing in _read_finished(path / FINISHED, set(keys)):
-            self._records[record.key], self._timings[record.key] = record, timing
-
-    @property
-    def finished(self) -> frozenset[str]:
-        """Keys of the episodes that need not run again."""
-        return frozenset(self._records)
+            found = [(record, Timing()) for record in read_results(path).records]
+        else:
+            found = _read_finished(path / FINISHED, set(keys))
+        self.finished = {record.key: (record, timing) for record, timing in found}
+        """What need not run again, by key."""
 
     def add(self, record: Record, timing: Timing) -> None:
         """Write down a finished episode, so that it survives the end of this process.
 
-        Raises
-        ------
-        ResultsError
-            If it cannot be written; what was written before is kept.
+        A `ResultsError` says that it cannot be written; what was written before is kept.
         """
         line = json.dumps({"record": record.to_json(), "timing": timing})
         try:
@@ -122,24 +89,22 @@ class ResultsFolder:
                 f"{self._path / FINISHED}: cannot be written: {error}; what is finished is kept: "
                 "run the study again to go on"
             ) from None
-        self._records[record.key], self._timings[record.key] = record, timing
+        self.finished[record.key] = record, timing
 
     def complete(self) -> StudyResults:
         """Write the results, in the order of the study.
 
-        Raises
-        ------
-        ResultsError
-            If an episode is missing, or the results cannot be written.
+        A `ResultsError` says that an episode is missing, or the results cannot be written.
         """
-        missing = len(self._keys) - len(self._records)
+        missing = len(self._keys) - len(self.finished)
         if missing:
             raise ResultsError(f"{self._path}: {missing} episodes are not finished; run it again")
         try:
             # What is finished goes last: until then, this can be done again from it.
             if not (self._path / EPISODES).exists():
-                write_json(self._path / TIMINGS, {key: self._timings[key] for key in self._keys})
-                write_table(self._path / EPISODES, [self._records[key] for key in self._keys])
+                found = [self.finished[key] for key in self._keys]
+                write_json(self._path / TIMINGS, {record.key: timing for record, timing in found})
+                write_table(self._path / EPISODES, [record for record, _ in found])
             (self._path / FINISHED).unlink(missing_ok=True)
         except OSError as error:
             raise ResultsError(f"{self._path}: cannot be written: {error}") from None
@@ -183,10 +148,9 @@ def _require_same(path: Path, header: dict[str, Any]) -> None:
     kept = read_json(path / STUDY)
     for name in header:
         if kept.get(name) != header[name]:
-            changes = _changes(kept.get(name), header[name])
             raise ResultsError(
-                f"{path} holds results of another run: its {name} differs{changes}; "
-                "name another folder, or remove this one"
+                f"{path} holds results of another run: its {name} differs"
+                f"{_changes(kept.get(name), header[name])}; name another folder, or remove this one"
             )
 
 
@@ -196,7 +160,7 @@ def _changes(kept: Any, wanted: Any) -> str:
     if not isinstance(kept, dict):
         return f" ({kept!r} there, {wanted!r} now)"
     found = differences(kept, wanted)
-    return " (" + "; ".join(f"{name}: {old!r} there, {new!r} now" for name, old, new in found) + ")"
+    return f" ({'; '.join(f'{name}: {old!r} there, {new!r} now' for name, old, new in found)})"
 
 
 def _read_finished(path: Path, keys: set[str]) -> list[tuple[Record, Timing]]:

@@ -1,25 +1,23 @@
 """What a study is, and how one is run."""
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from stageroute._core import __version__
 from stageroute.checks import require
-from stageroute.lab.declared import Part, summarise
+from stageroute.lab.declared import Part, Scope
 from stageroute.lab.episodes import Episode, Record, run_episode
-from stageroute.lab.results import StudyResults
+from stageroute.lab.results import StudyResults, Timing, values
 from stageroute.lab.results_folder import open_results
-from stageroute.lab.summary import Summary
+from stageroute.lab.summary import Figure, Summary, Table
 from stageroute.policies import Limits
 from stageroute.workloads import BuiltIn, Workload
 
-__all__ = ["Engine", "Study", "StudySettings", "run_study"]
-
-Finished = tuple[Record, dict[str, float]]
+Finished = tuple[Record, Timing]
 Engine = Callable[[Callable[[Episode], Finished], Sequence[Episode]], Iterator[Finished]]
 """Runs a function over episodes somewhere; yields what comes back, in any order."""
 
@@ -63,57 +61,72 @@ class StudySettings:
             value = getattr(self, argument)
             require(len(value) > 0, argument, value, "must name at least one")
 
-    def at_budget(self, budget: float) -> Limits:
-        """Return the limits with another budget."""
-        return replace(self.limits, budget=budget)
-
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {
-            "workload": asdict(self.workload),
-            "limits": asdict(self.limits),
-        }
+        return asdict(self)
 
 
-class Study(ABC):
-    """A question, the episodes that answer it, and the tables and figures that sum them up.
+Varied = Callable[[Episode, StudySettings], Iterable[Episode]]
+"""The episodes of a study with the seed, and budget, of an episode of StageRoute as it is usual."""
 
-    Attributes
-    ----------
-    name : str
-        How the command line calls it.
-    title, question : str
-    full : StudySettings
-        The full setting.
-    parts : sequence of Part
-        The tables and figures, as declarations.
-    """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    question: ClassVar[str]
-    full: ClassVar[StudySettings] = StudySettings()
-    parts: ClassVar[Sequence[Part]]
+def every_policy(base: Episode, settings: StudySettings) -> Iterator[Episode]:
+    """Yield an episode of every policy."""
+    for policy in settings.policies:
+        yield base.but(policy=policy)
 
-    def small(self, settings: StudySettings) -> StudySettings:
-        """Return the setting for tests: a few seconds on one core."""
-        return replace(
-            settings, is_small=True, budgets=settings.budgets[:1], seeds=settings.seeds[:3],
+
+def nothing(_base: Episode, _settings: StudySettings) -> Iterable[Episode]:
+    """Return no episode."""
+    return ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Study:
+    """A question, the episodes that answer it, and the tables and figures that sum them up."""
+
+    name: str  # how the command line calls it
+    title: str
+    question: str
+    parts: Sequence[Part]
+    full: StudySettings = field(default_factory=StudySettings)
+    at_each_budget: Varied = every_policy
+    once: Varied = nothing  # for each seed, at the budget of the limits
+    if_small: Mapping[str, Any] = field(default_factory=dict)  # what is special in `small`
+
+    @property
+    def small(self) -> StudySettings:
+        """The setting for tests: a few seconds on one core."""
+        usual = replace(
+            self.full, is_small=True, budgets=self.full.budgets[:1], seeds=self.full.seeds[:3],
             num_queries=2_000, num_stages=10,
         )  # fmt: skip
+        return replace(usual, **self.if_small)
 
-    def settings(self) -> StudySettings:
-        """Return the full setting."""
-        return self.full
-
-    @abstractmethod
     def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return all episodes, those on the same stream next to each other."""
+        """Return all episodes, seed by seed, those on the same stream next to each other."""
+        found: dict[object, list[Episode]] = {}
+        for seed in settings.seeds:
+            base = Episode(
+                settings.workload, "stageroute", settings.limits, settings.num_queries,
+                settings.num_stages, seed,
+            )  # fmt: skip
+            varied = [self.at_each_budget(base.but(budget=b), settings) for b in settings.budgets]
+            for episode in chain(*varied, self.once(base, settings)):
+                found.setdefault(episode.stream, []).append(episode)
+        return list(chain(*found.values()))
 
     def summarise(self, results: StudyResults) -> Summary:
-        """Sum up the records."""
-        return summarise(self.title, self.question, self.parts, results)
+        """Evaluate the declarations; a note that an earlier table has is not repeated."""
+        runs = results.runs()
+        scope = Scope(runs, {"seeds": len(values(runs, "seed")), "workload": runs[0]["workload"]})
+        shown: list[Table | Figure] = []
+        notes: set[str] = set()
+        for item in (item for part in self.parts for item in part(scope)):
+            is_said = isinstance(item, Table) and item.note in notes
+            shown.append(replace(item, note="") if is_said else item)
+            notes.add(item.note)
+        return Summary(scope.text(self.title), self.question, tuple(shown))
 
 
 def run_study(
@@ -125,22 +138,9 @@ def run_study(
 ) -> StudyResults:
     """Run what is missing of a study, and write its results.
 
-    Parameters
-    ----------
-    study : Study
-    settings : StudySettings
-    folder : Path or None
-        Where results are kept, and resumed from. Without one they are kept in memory; an interrupt
-        then returns the records that are there, if there are any.
-    engine : callable
-        See `stageroute.lab.engines`.
-    on_finished : callable, optional
-        Called with the number of episodes that are finished and of all, first at the start.
-
-    Raises
-    ------
-    ResultsError
-        If the folder holds something else, or another process works on it.
+    The folder is where they are kept, and resumed from; see `open_results`. Without one they are
+    kept in memory; an interrupt then returns the records that are there, if there are any.
+    `on_finished` is called with the number of episodes that are finished and of all.
     """
     episodes = study.episodes(settings)
     if folder is None:
@@ -170,8 +170,8 @@ def _run_in_memory(
     except KeyboardInterrupt:
         if not done:
             raise
-    keys = [key for key in (episode.key() for episode in episodes) if key in done]
+    found = [done[key] for key in (episode.key() for episode in episodes) if key in done]
     return StudyResults(
         study.name, __version__, json.loads(json.dumps(settings.to_json())),
-        [done[key][0] for key in keys], {key: done[key][1] for key in keys},
+        [record for record, _ in found], {record.key: timing for record, timing in found},
     )  # fmt: skip

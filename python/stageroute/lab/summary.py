@@ -5,39 +5,47 @@ curves or points, those that are not `in_focus` are drawn in grey, behind the ot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Curve",
-    "Figure",
-    "HeatMap",
-    "LineFigure",
-    "Point",
-    "PointFigure",
-    "Summary",
-    "Table",
-]
-
 Numbers = Sequence[float] | NDArray[np.float64]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under column heads; numbers are formatted already.
-
-    `heads` are headings over several columns, from the left: text and how many columns. `best` are
-    the cells that deserve a mark: row and column, from 0.
-    """
+    """Rows of text under column heads; numbers are formatted already."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
-    heads: tuple[tuple[str, int], ...] = ()
-    best: frozenset[tuple[int, int]] = frozenset()
+    heads: tuple[tuple[str, int], ...] = ()  # over several columns, from the left: text, how many
+    best: frozenset[tuple[int, int]] = frozenset()  # cells to mark: row and column, from 0
+    part: str = ""
+
+    def full_columns(self) -> list[str]:
+        """Return the columns' heads, each with the one above it."""
+        above = [text for text, span in self.heads for _ in range(span)]
+        pairs = zip(above or [""] * len(self.columns), self.columns, strict=True)
+        return [f"{head}: {column}" if head else column for head, column in pairs]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Axes:
+    """What figures with two axes have in common."""
+
+    title: str
+    x_label: str
+    y_label: str
+    _: KW_ONLY
+    log_x: bool = False
+    log_y: bool = False
+    level: float | None = None  # of a horizontal line to compare with
+    y_range: Range | None = None  # what is shown where a few would squeeze the others
+    note: str = ""
     part: str = ""
 
 
@@ -59,23 +67,11 @@ class Curve:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LineFigure:
-    """Curves over one axis; `level` is a horizontal line to compare with.
+@dataclass(frozen=True, eq=False, slots=True)
+class LineFigure(Axes):
+    """Curves over one axis."""
 
-    `y_range` is what is shown where a few curves would squeeze the others.
-    """
-
-    title: str
-    x_label: str
-    y_label: str
     curves: tuple[Curve, ...]
-    log_x: bool = False
-    log_y: bool = False
-    level: float | None = None
-    note: str = ""
-    y_range: tuple[float, float] | None = None
-    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,38 +81,28 @@ class Point:
     label: str
     x: float
     y: float
-    x_range: tuple[float, float] | None = None
-    y_range: tuple[float, float] | None = None
+    x_range: Range | None = None
+    y_range: Range | None = None
     in_focus: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PointFigure:
+@dataclass(frozen=True, eq=False, slots=True)
+class PointFigure(Axes):
     """Labelled points; `front` joins those that no other beats on both axes (more y, less x).
 
-    `upright` is a vertical line to compare with. `x_range` and `y_range` are what is shown where a
-    few points would squeeze the others; those outside stand at the edge.
+    `upright` is a vertical line to compare with. Points outside the ranges stand at the edge.
     """
 
-    title: str
-    x_label: str
-    y_label: str
     points: tuple[Point, ...]
-    log_x: bool = False
+    _: KW_ONLY
     front: bool = False
     upright: float | None = None
-    note: str = ""
-    x_range: tuple[float, float] | None = None
-    y_range: tuple[float, float] | None = None
-    part: str = ""
+    x_range: Range | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HeatMap:
-    """Values in [0, `top`] over columns and rows; NaN where there can be none.
-
-    `value_label` says what the values are.
-    """
+    """Values in [0, `top`] over columns and rows; NaN where there can be none."""
 
     title: str
     x_label: str

@@ -7,8 +7,6 @@ from stageroute.lab.summary import Summary, Table
 from stageroute.tables import format_table
 from stageroute.workloads import workload_from_json
 
-__all__ = ["settings_text", "to_markdown", "to_text"]
-
 
 def settings_text(results: StudyResults) -> str:
     """Return the most important settings that a study ran under."""
@@ -46,22 +44,13 @@ def to_markdown(summary: Summary) -> str:
     parts = [f"## {summary.title}", summary.question]
     for table in summary.tables:
         rule = "|".join(["---"] * len(table.columns))
-        lines = [_row(_full_columns(table)), f"|{rule}|", *map(_row, _marked_rows(table))]
+        lines = [_row(table.full_columns()), f"|{rule}|", *map(_row, _marked_rows(table))]
         parts += [f"**{table.title}**", "\n".join(lines), *_note(table)]
     return "\n\n".join(parts) + "\n"
 
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _full_columns(table: Table) -> list[str]:
-    """Return the columns' heads, each with the one above it."""
-    above = [text for text, span in table.heads for _ in range(span)] or [""] * len(table.columns)
-    return [
-        f"{head}: {column}" if head else column
-        for head, column in zip(above, table.columns, strict=True)
-    ]
 
 
 def _marked_rows(table: Table) -> list[list[str]]:

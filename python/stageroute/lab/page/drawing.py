@@ -1,23 +1,24 @@
-"""A figure of a study as SVG that can stand in a page: the same bytes every time."""
+"""Figures of a study: as SVG that can stand in a page, the same bytes every time; as a picture."""
 
 import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from stageroute.errors import MissingExtraError
+from stageroute.checks import import_extra
+from stageroute.errors import ResultsError
 from stageroute.lab.summary import Curve, Figure, HeatMap, LineFigure, Point, PointFigure, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
     from matplotlib.figure import SubFigure
-
-__all__ = ["draw", "draw_lines", "front", "house_style", "looks"]
 
 WIDTH: Final = 345.0
 """Of a figure, in CSS pixels where it is not scaled: the column of a telephone."""
@@ -59,34 +60,18 @@ def looks(summary: Summary) -> Looks:
 
 
 def draw(figure: Figure, looks: Looks, name: str) -> str:
-    """Draw a figure.
+    """Return a figure as an ``svg`` element for a page of HTML; "" where it holds no value.
 
-    Parameters
-    ----------
-    figure : LineFigure, PointFigure or HeatMap
-    looks : dict of str to int
-        By label, for what is in focus.
-    name : str
-        Of the figure in its page: what its identifiers are made of.
-
-    Returns
-    -------
-    str
-        An ``svg`` element for a page of HTML. Empty where the figure holds no value.
-
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib or textalloc is not installed.
+    Its identifiers are made of `name`, which is that of the figure in its page.
     """
     if not _has_values(figure):
         return ""
-    with house_style(name) as new_canvas:
+    with _house_style(name) as new_canvas:
         canvas = new_canvas(figsize=(WIDTH / 72.0, HEIGHT / 72.0))
         if isinstance(figure, HeatMap):
             _draw_map(canvas, figure)
         elif isinstance(figure, LineFigure):
-            draw_lines(canvas, figure, looks)
+            _draw_lines(canvas, figure, looks)
         else:
             _draw_points(canvas, figure, looks)
         file = io.StringIO()
@@ -96,26 +81,39 @@ def draw(figure: Figure, looks: Looks, name: str) -> str:
     return re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
 
 
+def save_plot(summary: Summary, path: Path) -> None:
+    """Draw every figure with curves into one file, two in a row."""
+    figures = [figure for figure in summary.figures if isinstance(figure, LineFigure)]
+    if not figures:
+        raise ResultsError(f"{summary.title}: there are no curves to draw")
+    rows = -(-len(figures) // 2)
+    with _house_style("curves") as new_canvas:
+        canvas = new_canvas(figsize=(2.1 * WIDTH / 72.0, 1.4 * rows * HEIGHT / 72.0))
+        places = canvas.subfigures(rows, 2, squeeze=False).ravel()
+        for place, figure in zip(places, figures, strict=False):
+            place.suptitle(figure.title, x=0.01, ha="left", weight="bold")
+            _draw_lines(place, figure, looks(summary))
+        canvas.savefig(path, dpi=144, transparent=False)
+
+
 @contextmanager
-def house_style(name: str) -> Iterator["type[Canvas]"]:
+def _house_style(name: str) -> Iterator["type[Canvas]"]:
     """Draw in the page's style, whatever a matplotlibrc says; gives the class of figures."""
-    try:
-        from matplotlib import style
-        from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise MissingExtraError("figures need matplotlib: pip install 'stageroute[lab]'") from error
+    style, figure = (
+        import_extra(f"matplotlib.{module}", "a figure", "lab") for module in ("style", "figure")
+    )
     with (
         as_file(files(__package__) / "figures.mplstyle") as sheet,
         style.context(["default", sheet, {"svg.hashsalt": name}]),
     ):
-        yield Canvas
+        yield figure.Figure
 
 
 def _has_values(figure: Figure) -> bool:
     if isinstance(figure, PointFigure):
         return bool(figure.points)
     rows = figure.values if isinstance(figure, HeatMap) else [curve.y for curve in figure.curves]
-    return any(np.isfinite(np.asarray(row, dtype=np.float64)).any() for row in rows)
+    return any(np.isfinite(row).any() for row in rows)
 
 
 def _look(number: int) -> dict[str, Any]:
@@ -129,29 +127,22 @@ def _look(number: int) -> dict[str, Any]:
 # ---- lines --------------------------------------------------------------------------------------
 
 
-def draw_lines(canvas: "Canvas | SubFigure", figure: LineFigure, looks: Looks) -> None:
+def _draw_lines(canvas: "Canvas | SubFigure", figure: LineFigure, looks: Looks) -> None:
     """Draw curves with their bands, those in focus on top."""
-    axes = canvas.subplots()
-    num_references = 0
+    axes, lines = canvas.subplots(), cycle(REFERENCE_LINES)
     for number, curve in enumerate(figure.curves):
         if curve.is_reference:
-            line = REFERENCE_LINES[num_references % len(REFERENCE_LINES)]
-            look, num_references = REFERENCE | {"linestyle": line}, num_references + 1
+            look = REFERENCE | {"linestyle": next(lines)}
         else:
             look = _look(looks[curve.label]) if curve.in_focus else GREY
         _draw_curve(axes, curve, look, above=-0.01 * number)
-    if figure.level is not None:
-        axes.axhline(figure.level, **LEVEL)
-    _scale(axes, "x", figure.x_label, is_log=figure.log_x)
-    _scale(axes, "y", figure.y_label, is_log=figure.log_y)
-    axes.set_ylim(figure.y_range)
+    _scale(axes, figure)
     _explain(canvas)
 
 
 def _draw_curve(axes: "Axes", curve: Curve, look: dict[str, Any], above: float) -> None:
     is_grey = not curve.in_focus
-    is_point = np.isfinite(np.asarray(curve.y, dtype=np.float64)).sum() == 1
-    marker = look.get("marker", "o") if is_point else ""
+    marker = look.get("marker", "o") if np.isfinite(curve.y).sum() == 1 else ""
     label = f"{curve.label}: {curve.detail}" if curve.detail else curve.label
     axes.plot(
         curve.x, curve.y, **look | {"marker": marker}, zorder=(2.0 if is_grey else 3.0) + above,
@@ -164,20 +155,25 @@ def _draw_curve(axes: "Axes", curve: Curve, look: dict[str, Any], above: float) 
         )  # fmt: skip
 
 
-def _scale(axes: "Axes", side: Literal["x", "y"], label: str, *, is_log: bool) -> None:
-    """Set scale, ticks and label of one side; y is named above it, to be read without turning."""
+def _scale(axes: "Axes", figure: LineFigure | PointFigure) -> None:
+    """Set both scales; y is named above its axis, to be read without turning."""
+    if figure.level is not None:
+        axes.axhline(figure.level, **LEVEL)
+    axes.set_xlabel(figure.x_label, loc="right")
+    axes.set_title(figure.y_label)
+    _set_ticks(axes, "x", is_log=figure.log_x)
+    _set_ticks(axes, "y", is_log=figure.log_y)
+    axes.set_ylim(figure.y_range)
+
+
+def _set_ticks(axes: "Axes", side: Literal["x", "y"], *, is_log: bool) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     axis = axes.xaxis if side == "x" else axes.yaxis
-    if side == "x":
-        axes.set_xlabel(label, loc="right")
-    else:
-        axes.set_title(label)
     if not is_log:
         axis.set_major_locator(MaxNLocator(4))
     else:
-        points = [np.asarray(line.get_data()[side == "y"], dtype=np.float64) for line in axes.lines]
-        found = np.concatenate(points)
+        found = np.concatenate([line.get_data()[side == "y"] for line in axes.lines])
         low, high = np.nanmin(found), np.nanmax(found)
         if low > 0.0:
             getattr(axes, f"set_{side}scale")("log")
@@ -225,11 +221,10 @@ def _draw_points(canvas: "Canvas", figure: PointFigure, looks: Looks) -> None:
     xs, ys = ([getattr(point, name) for point in figure.points] for name in "xy")
     axes.margins(0.08)
     axes.plot(xs, ys, linestyle="", marker="")  # room for all, but where a range says otherwise
-    _scale(axes, "x", figure.x_label, is_log=figure.log_x)
-    _scale(axes, "y", figure.y_label, is_log=False)
-    axes.set(xlim=figure.x_range, ylim=figure.y_range)
+    _scale(axes, figure)
+    axes.set_xlim(figure.x_range)
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    at = [(min(max(x, left), right), min(max(y, low), high)) for x, y in zip(xs, ys, strict=True)]
+    at = list(zip(np.clip(xs, left, right), np.clip(ys, low, high), strict=True))
     if figure.upright is not None:
         axes.axvline(figure.upright, **LEVEL)
     if figure.front:
@@ -260,17 +255,13 @@ def _draw_point(
 
 def _name_points(canvas: "Canvas", figure: PointFigure, at: list[tuple[float, float]]) -> None:
     """Write the names of points that are not in focus beside them, where there is room."""
-    try:
-        from textalloc import allocate
-    except ImportError as error:
-        raise MissingExtraError("figures need textalloc: pip install 'stageroute[lab]'") from error
     (axes,) = canvas.axes
     named = [k for k, point in enumerate(figure.points) if not point.in_focus]
     if not named:
         return
     x, y = zip(*at, strict=True)
     lines = [line for line in axes.lines if np.size(line.get_xdata()) > 1 and not line.get_marker()]
-    allocate(
+    import_extra("textalloc", "a figure", "lab").allocate(
         axes, [x[k] for k in named], [y[k] for k in named],
         [figure.points[k].label for k in named], x_scatter=list(x), y_scatter=list(y),
         textsize=10.5, textcolor="#59636e", linecolor=GREY["color"], linewidth=0.6,
@@ -288,10 +279,8 @@ def _draw_map(canvas: "Canvas", figure: HeatMap) -> None:
 
     canvas.set_figheight((60.0 + 3 * LINE + LINE * len(figure.rows)) / 72.0)
     axes = canvas.subplots()
-    values = np.array([np.asarray(row, dtype=np.float64) for row in figure.values])
-    image = axes.imshow(
-        values, vmin=0.0, vmax=figure.top, cmap=colormaps["Blues"].with_extremes(bad="#e1e5e9")
-    )
+    colours = colormaps["Blues"].with_extremes(bad="#e1e5e9")
+    image = axes.imshow(np.array(figure.values), vmin=0.0, vmax=figure.top, cmap=colours)
     axes.set_yticks(range(len(figure.rows)), [_row_name(row) for row in figure.rows])
     step = -(-len(figure.columns) // 7)
     ticks = range(0, len(figure.columns), step)

@@ -13,19 +13,14 @@ from stageroute.lab.columns import (
     plain_regret,
     points,
     quantile,
-    typical,
     worst,
 )
 from stageroute.lab.declared import Best, Cell, Curves, LinesOf, Part, Scope, TableOf
-from stageroute.lab.episodes import Episode
-from stageroute.lab.runs import Run, Runs, group
+from stageroute.lab.results import Run, Runs, by
 from stageroute.lab.shares import agreement, share_over_caps, who_serves
-from stageroute.lab.studies.episode import episode
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import HeatMap, PointFigure, Table
 from stageroute.policies import POLICIES
-
-__all__ = ["Comparison"]
 
 WITHIN_BUDGET: Final = 1.01
 """A policy keeps to the budget if its mean spend / b over the seeds is no more."""
@@ -69,19 +64,13 @@ def _keeps_to_limits(runs: Runs) -> bool:
 
 def _ranked(runs: Runs) -> list[str]:
     """Return the policies that keep to budget and caps, least mean regret first."""
-    regret = {
-        policy: float(column(found, "regret").mean())
-        for (policy,), found in group(runs, "policy").items()
-        if _keeps_to_limits(found)
-    }
-    return sorted(regret, key=lambda policy: regret[policy])
+    kept = {policy: of for policy, of in by(runs, "policy").items() if _keeps_to_limits(of)}
+    return sorted(kept, key=lambda policy: column(kept[policy], "regret").mean())
 
 
 def _in_focus(runs: Runs) -> list[str]:
     """Return the policies that figures show in colour; not those that do as StageRoute does."""
-    regret = {
-        policy: column(of, "regret").tolist() for (policy,), of in group(runs, "policy").items()
-    }
+    regret = {policy: column(of, "regret").tolist() for policy, of in by(runs, "policy").items()}
     rivals = [policy for policy in _ranked(runs) if regret[policy] != regret.get(OURS)]
     return [OURS, "oracle", *rivals[:RIVALS_IN_FOCUS]]
 
@@ -103,7 +92,7 @@ def _table(scope: Scope) -> list[Table]:
             "policy": key("policy"),
             "regret, %": {
                 "mean": Best("least", interval(plain_regret)),
-                "median": Best("least", typical(plain_regret)),
+                "median": Best("least", interval(plain_regret, statistic=np.median)),
                 "p90": Best("least", quantile(plain_regret, 0.9)),
                 "worst": Best("least", worst(plain_regret)),
                 "more than the best": _more_than(best) if best else lambda _: "-",
@@ -127,8 +116,8 @@ def _reward_against_cost(scope: Scope) -> list[PointFigure]:
     best = max(point.y for point in found)
     return [
         PointFigure(
-            "Reward against cost", "spend / b", "mean reward", found,
-            front=True, upright=1.0, part=scope.part, x_range=(0.8, 1.2),
+            "Reward against cost", "spend / b", "mean reward", found, front=True, upright=1.0,
+            part=scope.part, x_range=(0.8, 1.2),
             y_range=(NEAR_BEST * best, best + 0.1 * (1.0 - NEAR_BEST) * best),
             note="Up and to the left is better; right of the upright line is over budget. The "
             "line joins policies that none beats in both. Crosses cover the means with 95 %. "
@@ -153,44 +142,26 @@ def _agreement(runs: Runs) -> str:
     return f"{order} Shares agree with the oracle's on {100 * common:.0f} % of the traffic."
 
 
-class Comparison(Study):
-    """All policies on the same streams, at several budgets."""
+REGRET: Final = LinesOf(
+    "Cumulative regret", "query", "expected reward lost against the oracle",
+    (Curves(band("cumulative_regret"), "policy"),),
+    x=lambda runs: runs[0].record.curve_queries, focus=_in_focus, log_y=True,
+    note="Lower is better; logarithmic but about 0. Lines are means over {seeds} seeds, bands "
+    "cover them with 95 %. A line that flattens has learned.",
+)  # fmt: skip
 
-    name = "comparison"
-    title = "Comparison of policies"
-    question = "Which policy loses least against the stage oracle, and which keeps to the budget?"
-    full = StudySettings(policies=tuple(POLICIES))
+SPEND: Final = LinesOf(
+    "Spend against the budget", "query", "spend so far / budget so far",
+    (Curves(band("running_spend"), "policy"),),
+    x=lambda runs: runs[0].record.curve_queries, focus=_in_focus, level=1.0, y_range=(0.5, 1.5),
+    note="At 1 all of the budget is spent, above it more than was allowed.",
+)  # fmt: skip
 
-    parts = (
-        Part(
-            "b = {budget:g} USD per query", by=("budget",),
-            shows=(
-                _table,
-                LinesOf(
-                    "Cumulative regret", "query", "expected reward lost against the oracle",
-                    (Curves(band("cumulative_regret"), "policy"),),
-                    x=lambda runs: runs[0].record.curve_queries, focus=_in_focus, log_y=True,
-                    note="Lower is better; logarithmic but about 0. Lines are means over {seeds} "
-                    "seeds, bands cover them with 95 %. A line that flattens has learned.",
-                ),
-                LinesOf(
-                    "Spend against the budget", "query", "spend so far / budget so far",
-                    (Curves(band("running_spend"), "policy"),),
-                    x=lambda runs: runs[0].record.curve_queries, focus=_in_focus,
-                    level=1.0, y_range=(0.5, 1.5),
-                    note="At 1 all of the budget is spent, above it more than was allowed.",
-                ),
-                _reward_against_cost,
-                _maps,
-            ),
-        ),
-    )  # fmt: skip
+SHOWS: Final = _table, REGRET, SPEND, _reward_against_cost, _maps
 
-    def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every policy at every budget on the stream of every seed."""
-        return [
-            episode(settings, policy, settings.at_budget(budget), seed)
-            for seed in settings.seeds
-            for budget in settings.budgets
-            for policy in settings.policies
-        ]
+STUDY: Final = Study(
+    "comparison", "Comparison of policies",
+    "Which policy loses least against the stage oracle, and which keeps to the budget?",
+    (Part("b = {budget:g} USD per query", SHOWS, by=("budget",)),),
+    StudySettings(policies=tuple(POLICIES)),
+)  # fmt: skip

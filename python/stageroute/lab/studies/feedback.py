@@ -1,37 +1,30 @@
 """Feedback that is late, or comes from a judge that errs."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
 from stageroute.lab.columns import REGRET_COLUMNS, REGRET_NOTE, band, key, regret
 from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
-from stageroute.lab.runs import Runs
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.results import Runs
 from stageroute.lab.study import Study, StudySettings
 from stageroute.policies import RewardPrior
-from stageroute.workloads import BuiltIn, Delayed, Noisy, Workload
-
-__all__ = ["DELAYS", "Feedback"]
+from stageroute.workloads import BuiltIn, Delayed, Noisy
 
 DELAYS: Final = (0, 50, 200, 1_000, 5_000)
 """In queries."""
 
-EXACT: Final = "exact"
-
 OURS: Final = "stageroute"
-TOLD: Final = "stageroute with scores"
 SCORES: Final = RewardPrior("scores", error=0.05, weight=100)
 """What StageRoute is told in the second of its two entries."""
 
+EXACT: Final = "exact"
 FLIPS: Final = "flips 20 %"
 """The judge that also comes with a delay, of 1,000 queries."""
 
 FAVOURITE: Final = "gpt-3.5-turbo-1106"
 """Of the judge that has one; a model that costs as much as others and is no better."""
-
 
 JUDGES: Final[Mapping[str, Mapping[str, Any]]] = {
     EXACT: {},
@@ -49,62 +42,58 @@ def _judge(runs: Runs) -> str:
     return f"{judge}, {delay:,} late" if delay else str(judge)
 
 
-class Feedback(Study):
-    """Late rewards and costs, judges that err, and both."""
+LATE: Final = TableOf(
+    "Late feedback, {part}", ("delay",),
+    {"delay, queries": key("delay", ","), "": Each("who", REGRET_COLUMNS)},
+    REGRET_NOTE, where={"judge": EXACT},
+)  # fmt: skip
 
-    name = "feedback"
-    title = "Late and wrong feedback"
-    question = "What do late and wrong rewards cost, in reward and in money?"
+WRONG: Final = TableOf(
+    "Judges that err, {part}", ("delay", "judge"),
+    {"judge": _judge, "": Each("who", REGRET_COLUMNS)},
+    REGRET_NOTE, where=lambda run: run["judge"] != EXACT or run["delay"] == 0,
+)  # fmt: skip
 
-    full = StudySettings(
+OVER_DELAY: Final = LinesOf(
+    "Regret over delay, {part}", "queries until feedback comes", "regret, %",
+    (Curves(band(regret), "who"),), over="delay", where={"judge": EXACT}, log_x=True,
+)  # fmt: skip
+
+EARLY: Final = LinesOf(
+    "Early spend over delay, {part}", "queries until feedback comes",
+    "spend over the first 1,000 queries / b", (Curves(band("early_spend"), "who"),),
+    over="delay", where={"judge": EXACT}, log_x=True, level=1.0,
+)  # fmt: skip
+
+
+def _every_feedback(base: Episode, settings: StudySettings) -> Iterator[Episode]:
+    """Yield every policy under every delay and every judge."""
+    delays, judges = [*DELAYS], [*JUDGES]
+    if settings.is_small:
+        delays, judges = delays[::2], judges[::3]
+    late = [(delay, EXACT) for delay in delays]
+    wrong = [(0, judge) for judge in judges if judge != EXACT]
+    for delay, judge in (*late, *wrong, (1_000, FLIPS)):
+        workload = base.workload
+        if judge != EXACT:
+            workload = Noisy(workload, **{"noise": 0.0, **JUDGES[judge]})
+        heard = base.but(
+            {"delay": delay, "judge": judge},
+            workload=Delayed(workload, delay) if delay else workload,
+        )
+        for policy in settings.policies:
+            yield heard.but({"who": policy}, policy=policy)
+        if OURS in settings.policies:
+            yield heard.but({"who": f"{OURS} with scores"}, policy=OURS, reward_prior=SCORES)
+
+
+STUDY: Final = Study(
+    "feedback", "Late and wrong feedback",
+    "What do late and wrong rewards cost, in reward and in money?",
+    (Part("b = {budget:g}", (LATE, WRONG, OVER_DELAY, EARLY), by=("budget",)),),
+    StudySettings(
         workload=BuiltIn(arrival_order=RELEASE_ORDER), budgets=(0.0003, 0.001),
-        policies=("stageroute", "thompson", "linucb", "bwk"), seeds=tuple(range(12)),
-    )  # fmt: skip
-
-    late = TableOf(
-        "Late feedback, {part}", ("delay",),
-        {"delay, queries": key("delay", ","), "": Each("who", REGRET_COLUMNS)},
-        REGRET_NOTE, where={"judge": EXACT},
-    )  # fmt: skip
-    wrong = TableOf(
-        "Judges that err, {part}", ("delay", "judge"),
-        {"judge": _judge, "": Each("who", REGRET_COLUMNS)},
-        REGRET_NOTE, where=lambda run: run["judge"] != EXACT or run["delay"] == 0,
-    )  # fmt: skip
-    over_delay = LinesOf(
-        "Regret over delay, {part}", "queries until feedback comes", "regret, %",
-        (Curves(band(regret), "who"),), over="delay", where={"judge": EXACT}, log_x=True,
-    )  # fmt: skip
-    early = LinesOf(
-        "Early spend over delay, {part}", "queries until feedback comes",
-        "spend over the first 1,000 queries / b", (Curves(band("early_spend"), "who"),),
-        over="delay", where={"judge": EXACT}, log_x=True, level=1.0,
-    )  # fmt: skip
-    parts = (Part("b = {budget:g}", (late, wrong, over_delay, early), by=("budget",)),)
-
-    def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every policy under every delay and every judge, on the streams of every seed."""
-        everyone = [(policy, policy, None) for policy in settings.policies]
-        told = [(TOLD, OURS, SCORES)] if OURS in settings.policies else []
-        return [
-            episode(
-                settings, policy, replace(settings.at_budget(budget), reward_prior=prior), seed,
-                (("delay", delay), ("judge", judge), ("who", who)),
-                workload=_workload(settings.workload, delay, judge),
-            )
-            for seed in settings.seeds
-            for delay, judge in _cells(is_small=settings.is_small)
-            for budget in settings.budgets
-            for who, policy, prior in (*everyone, *told)
-        ]  # fmt: skip
-
-
-def _workload(base: Workload, delay: int, judge: str) -> Workload:
-    judged = base if judge == EXACT else Noisy(base, **{"noise": 0.0, **JUDGES[judge]})
-    return Delayed(judged, delay) if delay else judged
-
-
-def _cells(*, is_small: bool) -> list[tuple[int, str]]:
-    delays, judges = (DELAYS[::2], [*JUDGES][::3]) if is_small else (DELAYS, [*JUDGES])
-    alone = [(0, judge) for judge in judges if judge != EXACT]
-    return [*((delay, EXACT) for delay in delays), *alone, (1_000, FLIPS)]
+        policies=(OURS, "thompson", "linucb", "bwk"), seeds=tuple(range(12)),
+    ),
+    _every_feedback,
+)  # fmt: skip

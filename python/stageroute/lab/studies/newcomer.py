@@ -1,28 +1,24 @@
 """How long a better newcomer waits before it serves what it should."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from stageroute.config.confidence import Confidence
-from stageroute.lab.adoption import Adoption, adoption
 from stageroute.lab.columns import REGRET_COLUMNS, key, mean
 from stageroute.lab.declared import Cell, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
-from stageroute.lab.runs import Run, Runs, group
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.results import Run, Runs, by
+from stageroute.lab.shares import Adoption, adoption
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Curve, LineFigure
 from stageroute.workloads import BetterNewcomer, BuiltIn
 from stageroute.workloads.arrivals import NEWCOMER
 
-__all__ = ["Newcomer"]
-
 ORACLE: Final = "oracle"
-OURS: Final = "stageroute"
 
 POLICY, STAGES, BOUNDS, ADVANTAGE = "policy", "K", "bounds", "advantage"
 
@@ -34,29 +30,22 @@ NOTE: Final = (
     "overspending charged, over the whole stream."
 )
 
+BOUNDS_TRIED: Final = {
+    "bernstein, γ = 0.03": Confidence(gamma=0.03),
+    "bernstein, γ = 0.15": Confidence(),
+    "bernstein, γ = 1": Confidence(gamma=1.0),
+    "paper, γ = 0.1": Confidence("paper"),
+    "kl, γ = 1": Confidence("kl"),
+    "hoeffding, γ = 1": Confidence("hoeffding"),
+}
 
-@dataclass(frozen=True)
-class Variant:
-    """One of the settings that are compared; the others are as usual."""
-
-    sweep: str
-    label: str
-    policy: str = OURS
-    num_stages: int | None = None
-    confidence: Confidence | None = None
-    advantage: float | None = None
-
-
-VARIANTS: Final = (
-    *(Variant(STAGES, str(k), num_stages=k) for k in (10, 33, 100, 400)),
-    Variant(BOUNDS, "bernstein, γ = 0.03", confidence=Confidence(gamma=0.03)),
-    Variant(BOUNDS, "bernstein, γ = 0.15", confidence=Confidence()),
-    Variant(BOUNDS, "bernstein, γ = 1", confidence=Confidence(gamma=1.0)),
-    Variant(BOUNDS, "paper, γ = 0.1", confidence=Confidence("paper")),
-    Variant(BOUNDS, "kl, γ = 1", confidence=Confidence("kl")),
-    Variant(BOUNDS, "hoeffding, γ = 1", confidence=Confidence("hoeffding")),
-    *(Variant(ADVANTAGE, f"{a:g}", advantage=a) for a in (0.02, 0.05, 0.1, 0.2)),
+VARIANTS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
+    *((STAGES, str(k), {"num_stages": k}) for k in (10, 33, 100, 400)),
+    *((BOUNDS, label, {"confidence": bounds}) for label, bounds in BOUNDS_TRIED.items()),
+    *((ADVANTAGE, f"{a:g}", {ADVANTAGE: a}) for a in (0.02, 0.05, 0.1, 0.2)),
 )
+"""What is varied, how it is called, and what differs from the usual."""
+
 SMALL_VARIANTS: Final = (VARIANTS[0], VARIANTS[7], VARIANTS[13])
 
 
@@ -80,7 +69,7 @@ def _settled(scope: Scope) -> list[LineFigure]:
     """Show in how many streams the newcomer has settled, over the queries since its arrival."""
     times = {
         value: np.sort([_adoption(run).settled for run in runs])
-        for (value,), runs in group(scope.runs, "value").items()
+        for value, runs in by(scope.runs, "value").items()
     }
     last = max(time[np.isfinite(time)].max(initial=1.0) for time in times.values())
     grid = np.linspace(0.0, last, 100)
@@ -99,84 +88,49 @@ def _settled(scope: Scope) -> list[LineFigure]:
     ]  # fmt: skip
 
 
-class Newcomer(Study):
-    """A better model arrives in the first half of the stream."""
+TABLE: Final = TableOf(
+    "Adoption by {sweep}, {part}", ("value",),
+    {
+        "{sweep}": key("value"),
+        "live": _queries("live"),
+        "in use": _queries("used"),
+        "settled": _queries("settled"),
+        "settled in": mean(lambda run: _adoption(run).settled < inf, ".0%"),
+        "traffic %": mean(lambda run: 100 * _adoption(run).traffic, ".0f"),
+        **REGRET_COLUMNS,
+    },
+    NOTE,
+)  # fmt: skip
 
-    name = "newcomer"
-    title = "A better newcomer"
-    question = "How long does a better newcomer wait until it serves what it should?"
 
-    full = StudySettings(
+def _every_variant(base: Episode, settings: StudySettings) -> Iterator[Episode]:
+    """Yield every variant, and the oracle on the same stages of the same stream, once."""
+    policies = [(POLICY, policy, {"policy": policy}) for policy in settings.policies]
+    few, oracles = settings.is_small, []
+    for sweep, value, usual in (
+        *(policies[::2] if few else policies), *(SMALL_VARIANTS if few else VARIANTS),
+    ):  # fmt: skip
+        changes, workload = dict(usual), base.workload
+        if (advantage := changes.pop(ADVANTAGE, None)) and isinstance(workload, BetterNewcomer):
+            workload = replace(workload, advantage=advantage)
+        episode = base.but({"sweep": sweep, "value": value}, workload=workload, **changes)
+        yield episode
+        known = replace(episode, policy=ORACLE, limits=base.limits, cell=())
+        oracles.append(known.but({"sweep": ORACLE, "value": ORACLE}))
+    yield from dict.fromkeys(oracles)
+
+
+SHOWN: Final = Part(
+    "b = {budget:g}", (TABLE, _settled), by=("budget", "sweep"),
+    where=lambda run: run["sweep"] != ORACLE,
+)  # fmt: skip
+
+STUDY: Final = Study(
+    "newcomer", "A better newcomer",
+    "How long does a better newcomer wait until it serves what it should?", (SHOWN,),
+    StudySettings(
         workload=BetterNewcomer(BuiltIn(num_initial=11), advantage=0.1), budgets=(0.0003, 0.001),
-        policies=(OURS, "stageroute-published", "thompson", "ucb1", "greedy"),
-    )  # fmt: skip
-
-    table = TableOf(
-        "Adoption by {sweep}, {part}", ("value",),
-        {
-            "{sweep}": key("value"),
-            "live": _queries("live"),
-            "in use": _queries("used"),
-            "settled": _queries("settled"),
-            "settled in": mean(lambda run: _adoption(run).settled < inf, ".0%"),
-            "traffic %": mean(lambda run: 100 * _adoption(run).traffic, ".0f"),
-            **REGRET_COLUMNS,
-        },
-        NOTE,
-    )  # fmt: skip
-    parts = (
-        Part(
-            "b = {budget:g}", (table, _settled), by=("budget", "sweep"),
-            where=lambda run: run["sweep"] != ORACLE,
-        ),
-    )  # fmt: skip
-
-    def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every variant, and the oracle on the same stages of the same stream."""
-        variants = _variants(settings)
-        return [
-            found
-            for seed in settings.seeds
-            for budget in settings.budgets
-            for found in [
-                *(_episode(settings, variant, budget, seed) for variant in variants),
-                *_oracles(settings, variants, budget, seed),
-            ]
-        ]
-
-
-def _variants(settings: StudySettings) -> list[Variant]:
-    policies = [Variant(POLICY, policy, policy=policy) for policy in settings.policies]
-    if settings.is_small:
-        return [*policies[::2], *SMALL_VARIANTS]
-    return [*policies, *VARIANTS]
-
-
-def _episode(settings: StudySettings, variant: Variant, budget: float, seed: int) -> Episode:
-    limits = settings.at_budget(budget)
-    workload = settings.workload
-    if variant.advantage is not None and isinstance(workload, BetterNewcomer):
-        workload = replace(workload, advantage=variant.advantage)
-    return episode(
-        settings, variant.policy,
-        replace(limits, confidence=variant.confidence or limits.confidence),
-        seed,
-        (("sweep", variant.sweep), ("value", variant.label)),
-        workload=workload,
-        num_stages=variant.num_stages,
-    )  # fmt: skip
-
-
-def _oracles(
-    settings: StudySettings, variants: Sequence[Variant], budget: float, seed: int
-) -> list[Episode]:
-    """Return the oracle once for each length of stages and each newcomer."""
-    cell = (("sweep", ORACLE), ("value", ORACLE))
-    found = [
-        replace(
-            _episode(settings, variant, budget, seed),
-            policy=ORACLE, limits=settings.at_budget(budget), cell=cell,
-        )
-        for variant in variants
-    ]  # fmt: skip
-    return list(dict.fromkeys(found))
+        policies=("stageroute", "stageroute-published", "thompson", "ucb1", "greedy"),
+    ),
+    _every_variant,
+)  # fmt: skip

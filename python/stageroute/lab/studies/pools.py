@@ -11,25 +11,23 @@ from stageroute.lab.columns import (
     interval,
     key,
     mean,
+    median,
     points,
     regret,
-    timed,
-    tried,
+    time,
 )
 from stageroute.lab.declared import Curves, LinesOf, Part, Scope, TableOf
-from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.studies.episode import changed, episode
+from stageroute.lab.episodes import Episode, Value
+from stageroute.lab.results import Run
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import PointFigure
 from stageroute.policies import Limits, RewardPrior
 from stageroute.workloads import LargePool
 
-__all__ = ["Pools"]
-
 SIZE, KNOWLEDGE, SLOTS = "size", "knowledge", "slots"
 """Parts of the study."""
 
-OURS, SHORTLIST = "stageroute", "stageroute-shortlist"
+SHORTLIST: Final = "stageroute-shortlist"
 
 SUITES: Final = 5
 """How many pools there are of each size."""
@@ -43,7 +41,6 @@ HUGE_SEEDS: Final = 2
 
 SLOT_VALUES: Final = ((33, 4), (33, 20), (100, 4), (100, 20), (400, 4), (400, 20))
 """K and M_max."""
-
 
 Changes = Mapping[str, Any]
 """What a contestant has in place of a limit; `policy` too."""
@@ -85,10 +82,13 @@ NOTE: Final = (
     "one stage boundary, new models added included, native solver. Times are those of this run."
 )
 
-COLUMNS: Final = {**REGRET_COLUMNS, "tried %": mean(tried, ".0f")}
+COLUMNS: Final = {
+    **REGRET_COLUMNS,
+    "tried %": mean(lambda run: 100.0 * (run.record.newcomers_tried or 0.0), ".0f"),
+}
 
 
-def _knowledge(scope: Scope) -> list[PointFigure]:
+def _told(scope: Scope) -> list[PointFigure]:
     return [
         PointFigure(
             "What it is told, and what it makes of the budget", "spend / b",
@@ -107,97 +107,82 @@ def _short(who: str) -> str:
     return short.replace("and quality from them", "quality by price")
 
 
-class Pools(Study):
-    """Sizes of the pool, what is known of its models, and how many slots there are."""
+def _of_a_stage(run: Run) -> float:
+    return time("milliseconds_deploying")(run) / run.record.num_stages
 
-    name = "pools"
-    title = "Large pools"
-    question = "What happens with more candidates than can ever be tried, and what helps?"
 
-    full = StudySettings(
+OF_SIZE: Final = TableOf(
+    "Over the size of the pool", ("N", "who"),
+    {
+        "told, or policy": key("who"),
+        "N": key("N", ","),
+        "b": key("budget", "g"),
+        **COLUMNS,
+        "ns / query": median(time("nanoseconds_per_query"), ",.0f"),
+        "ms / deployment": median(_of_a_stage, ".3g"),
+    },
+    NOTE,
+)  # fmt: skip
+
+OVER_SIZE: Final = LinesOf(
+    "Regret over the size of the pool", "models", "regret, %", (Curves(band(regret), "who"),),
+    over="N", log_x=True,
+    note="The largest pool has twice the budget: its first models are expensive.",
+)  # fmt: skip
+
+OF_WHAT_IS_KNOWN: Final = TableOf(
+    "Over what is known of {N:,} models", ("who",),
+    {"told": key("who"), **COLUMNS, "starts": interval("starts", 0)},
+)  # fmt: skip
+
+OF_SLOTS: Final = TableOf(
+    "Over the slots that stages offer", ("K", "M_max", "who"),
+    {
+        "told": key("who"),
+        "K": key("K"),
+        "M_max": key("M_max"),
+        "slots": lambda runs: f"{runs[0]['K'] * runs[0]['M_max']:,}",
+        **COLUMNS,
+    },
+)  # fmt: skip
+
+
+def _every_pool(base: Episode, settings: StudySettings) -> Iterator[Episode]:
+    """Yield every contestant at every size, everything known, and every number of slots."""
+    own, seed, few = base.workload, base.seed, settings.is_small
+    pool = replace(own if isinstance(own, LargePool) else LargePool(), suite=seed % SUITES)
+    plain = base.but(workload=pool, reward_prior=None, use_prices=True, initial_reward_ucb=1.0)
+    size = pool.num_models
+
+    for n in SIZES[:2] if few else SIZES:
+        of_size = plain.but({"part": SIZE, "N": n}, workload=replace(pool, num_models=n))
+        if n == HUGE:
+            of_size = of_size.but(budget=HUGE_BUDGET)
+        for who in [*OF_SIZES][::2] if few else OF_SIZES:
+            is_quick = seed < HUGE_SEEDS and OF_SIZES[who].get("policy") != SHORTLIST
+            if n < HUGE or is_quick:
+                yield of_size.but({"who": who}, **OF_SIZES[who])
+    for who in [*OF_KNOWLEDGE][::3] if few else OF_KNOWLEDGE:
+        yield plain.but({"part": KNOWLEDGE, "N": size, "who": who}, **OF_KNOWLEDGE[who])
+    for stages, slots in SLOT_VALUES[:2] if few else SLOT_VALUES:
+        cell: dict[str, Value] = {"part": SLOTS, "N": size, "K": stages, "M_max": slots}
+        of_slots = plain.but(cell, num_stages=stages, max_deployed=slots)
+        for who in (PLAIN, TOLD):
+            yield of_slots.but({"who": who}, **OF_SIZES[who])
+
+
+STUDY: Final = Study(
+    "pools", "Large pools",
+    "What happens with more candidates than can ever be tried, and what helps?",
+    (
+        Part("Size of the pool", (OF_SIZE, OVER_SIZE), where={"part": SIZE}),
+        Part("What is known", (OF_WHAT_IS_KNOWN, _told), by=("N",), where={"part": KNOWLEDGE}),
+        Part("Slots", (OF_SLOTS,), where={"part": SLOTS}),
+    ),
+    StudySettings(
         workload=LargePool(1_000), budgets=(0.003,), seeds=tuple(range(8)),
         limits=Limits(budget=0.003, use_prices=True, solver="native"),
-    )  # fmt: skip
-
-    of_size = TableOf(
-        "Over the size of the pool", ("N", "who"),
-        {
-            "told, or policy": key("who"),
-            "N": key("N", ","),
-            "b": key("budget", "g"),
-            **COLUMNS,
-            "ns / query": timed("nanoseconds_per_query", ",.0f"),
-            "ms / deployment": timed("milliseconds_deploying", ".3g", each="num_stages"),
-        },
-        NOTE,
-    )  # fmt: skip
-    over_size = LinesOf(
-        "Regret over the size of the pool", "models", "regret, %", (Curves(band(regret), "who"),),
-        over="N", log_x=True,
-        note="The largest pool has twice the budget: its first models are expensive.",
-    )  # fmt: skip
-    of_knowledge = TableOf(
-        "Over what is known of {N:,} models", ("who",),
-        {"told": key("who"), **COLUMNS, "starts": interval("starts", 0)},
-    )  # fmt: skip
-    of_slots = TableOf(
-        "Over the slots that stages offer", ("K", "M_max", "who"),
-        {
-            "told": key("who"),
-            "K": key("K"),
-            "M_max": key("M_max"),
-            "slots": lambda runs: f"{runs[0]['K'] * runs[0]['M_max']:,}",
-            **COLUMNS,
-        },
-    )  # fmt: skip
-    parts = (
-        Part("Size of the pool", (of_size, over_size), where={"part": SIZE}),
-        Part("What is known", (of_knowledge, _knowledge), by=("N",), where={"part": KNOWLEDGE}),
-        Part("Slots", (of_slots,), where={"part": SLOTS}),
-    )
-
-    def small(self, settings: StudySettings) -> StudySettings:
-        """Return the setting for tests, with a smaller pool."""
-        return replace(super().small(settings), workload=LargePool(100), seeds=settings.seeds[:2])
-
-    def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every contestant at every size, everything known, and every number of slots."""
-        episodes = [
-            found
-            for seed in settings.seeds
-            for budget in settings.budgets
-            for found in _at(settings, budget, seed)
-        ]
-        # Episodes of the same pool follow each other.
-        return sorted(episodes, key=lambda one: (one.seed, dict(one.cell)["N"]))
-
-
-def _at(settings: StudySettings, budget: float, seed: int) -> Iterator[Episode]:
-    """Yield what runs at a budget with a seed."""
-    own = settings.workload
-    pool = replace(own if isinstance(own, LargePool) else LargePool(), suite=seed % SUITES)
-    is_small, num_models = settings.is_small, pool.num_models
-
-    def one(size: int, cell: Cell, changes: Changes, num_stages: int | None = None) -> Episode:
-        limits = settings.at_budget(HUGE_BUDGET if size == HUGE and cell[0][1] == SIZE else budget)
-        rest = {"reward_prior": None, "use_prices": True, "initial_reward_ucb": 1.0, **changes}
-        policy = rest.pop("policy", OURS)
-        return episode(
-            settings, policy, changed(limits, **rest), seed, cell,
-            workload=replace(pool, num_models=size), num_stages=num_stages,
-        )  # fmt: skip
-
-    for size in SIZES[:2] if is_small else SIZES:
-        for who in [*OF_SIZES][::2] if is_small else OF_SIZES:
-            is_quick = seed < HUGE_SEEDS and OF_SIZES[who].get("policy") != SHORTLIST
-            if size < HUGE or is_quick:
-                yield one(size, (("part", SIZE), ("N", size), ("who", who)), OF_SIZES[who])
-    for who in [*OF_KNOWLEDGE][::3] if is_small else OF_KNOWLEDGE:
-        cell = (("part", KNOWLEDGE), ("N", num_models), ("who", who))
-        yield one(num_models, cell, OF_KNOWLEDGE[who])
-    for stages, slots in SLOT_VALUES[:2] if is_small else SLOT_VALUES:
-        for who in (PLAIN, TOLD):
-            cell = (("part", SLOTS), ("N", num_models), ("who", who))
-            slots_of = (("K", stages), ("M_max", slots))
-            changes = {**OF_SIZES[who], "max_deployed": slots}
-            yield one(num_models, (*cell, *slots_of), changes, num_stages=stages)
+    ),
+    _every_pool,
+    if_small={"workload": LargePool(100), "seeds": (0, 1)},
+)  # fmt: skip

@@ -1,24 +1,29 @@
 """How regret grows with the number of queries, against the T^(2/3) of the theory."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import band, cell, interval, key, mean, priced, waiting_cost
+from stageroute.lab.columns import (
+    band,
+    cell,
+    exponent,
+    in_all,
+    interval,
+    key,
+    mean,
+    power_law,
+    priced,
+)
 from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
-from stageroute.lab.episodes import Cell, Episode
-from stageroute.lab.power_law import exponent, law_of
-from stageroute.lab.runs import Run, Runs, values
-from stageroute.lab.studies.episode import episode
+from stageroute.lab.episodes import Episode
+from stageroute.lab.results import Run, Runs, values
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import Curve
-from stageroute.workloads import BuiltIn, NeedleArrivals, RandomArrivals, Workload
-
-__all__ = ["Scaling"]
+from stageroute.workloads import BuiltIn, NeedleArrivals, RandomArrivals
 
 CUBE_ROOT, SQUARE_ROOT, FIXED = "T^(1/3)", "T^(1/2)", "fixed"
 """Rules for K."""
@@ -38,16 +43,6 @@ LARGEST_NEEDLE: Final = 1_000_000
 """Needles with T^(1/2) stages end here: a boundary takes milliseconds where models are many."""
 
 
-@dataclass(frozen=True)
-class Instance:
-    """What the regret is measured on."""
-
-    label: str
-    workload: Workload
-    throughput_cap: float | None = None
-    rules: tuple[str, ...] = (CUBE_ROOT, SQUARE_ROOT, FIXED)
-
-
 NOTE: Final = (
     "Exponents x of T^x, by least squares through the logarithms of the mean over seeds; in "
     "brackets what covers them with 95 %. Learning: total regret of expected rewards against the "
@@ -57,11 +52,6 @@ NOTE: Final = (
     "can avoid it. In all: learning, money priced, and waiting, which is what the theory bounds. "
     "A dash: not positive somewhere, so that there is no exponent."
 )
-
-
-def in_all(run: Run) -> float:
-    """Return the regret in rewards: learning, money priced, and waiting."""
-    return priced(run) + waiting_cost(run)
 
 
 def _rule(run: Run) -> str:
@@ -79,7 +69,7 @@ def _positive(of: str | Callable[[Run], float]) -> Callable[[Runs], Any]:
 
 
 def _power(runs: Runs) -> str:
-    law = law_of(runs, "num_queries", in_all)
+    law = power_law(runs, "num_queries", in_all)
     return "" if law is None else f"T^{law.exponent.value:.2f}"
 
 
@@ -119,7 +109,7 @@ REGRET: Final = TableOf(
         "T": key("num_queries", ","),
         "K": key("num_stages"),
         "seeds": lambda runs: str(len(values(runs, "seed"))),
-        "": Each("policy", interval(in_all, 0)),
+        "": Each("policy", {"": interval(in_all, 0)}),
         "of it waiting": mean("waiting_cost", ".0f"),
         "lower bound": lambda runs: f"{x:.0f}" if (x := runs[0].cell.get("lower bound")) else "-",
     },
@@ -146,53 +136,12 @@ MADE_OF: Final = LinesOf(
 )  # fmt: skip
 
 
-class Scaling(Study):
-    """Streams of 1,000 to 10,000,000 queries, with K following T by several rules."""
+OF_PARTS: Final = Part(
+    "", (Part("", (MADE_OF,), by=("policy",)),), where=lambda run: run["policy"] != GUESSING,
+    when=lambda runs: len(values(runs, "rule")) > 1,
+)  # fmt: skip
 
-    name = "scaling"
-    title = "Scaling of regret"
-    question = "Does regret grow as T^(2/3), and what of it does?"
-
-    full = StudySettings(
-        workload=BuiltIn(arrival_order=RELEASE_ORDER), budgets=(0.001,), num_queries=10_000_000,
-        policies=("stageroute", "stageroute-published", THEORY, GUESSING),
-    )  # fmt: skip
-
-    of_parts = Part(
-        "", (Part("", (MADE_OF,), by=("policy",)),), where=lambda run: run["policy"] != GUESSING,
-        when=lambda runs: len(values(runs, "rule")) > 1,
-    )  # fmt: skip
-    shows = _exponents(SMALLEST), _exponents(ASYMPTOTIC_FROM), REGRET, IN_ALL, of_parts
-    parts = (Part("{instance}", shows, by=("instance",)),)
-
-    def small(self, settings: StudySettings) -> StudySettings:
-        """Return the setting for tests."""
-        return replace(super().small(settings), num_queries=10_000, num_stages=33)
-
-    def episodes(self, settings: StudySettings) -> list[Episode]:
-        """Return every policy under every rule for K, the long streams first."""
-        return [
-            episode(
-                settings, policy,
-                replace(
-                    settings.at_budget(budget),
-                    throughput_cap=instance.throughput_cap or settings.limits.throughput_cap,
-                ),
-                seed,
-                (("instance", instance.label), ("rule", rule), *floor(instance, num_queries)),
-                workload=instance.workload,
-                num_queries=num_queries,
-                num_stages=num_stages(rule, num_queries, settings.num_stages),
-            )
-            for num_queries in reversed(lengths(settings.num_queries))
-            for budget in settings.budgets
-            for instance in instances(settings, budget)
-            for seed in settings.seeds[: num_seeds(num_queries)]
-            for rule in instance.rules
-            if num_queries <= longest(instance, rule)
-            for policy in settings.policies
-            if rule == CUBE_ROOT or policy not in ONE_RULE
-        ]  # fmt: skip
+SHOWS: Final = _exponents(SMALLEST), _exponents(ASYMPTOTIC_FROM), REGRET, IN_ALL, OF_PARTS
 
 
 def lengths(longest_stream: int) -> list[int]:
@@ -214,28 +163,45 @@ def num_stages(rule: str, num_queries: int, fixed: int) -> int:
     return round(math.pow(num_queries, power))
 
 
-def floor(instance: Instance, num_queries: int) -> Cell:
-    """Return the regret that no learner can stay below on average, where there is such a bound."""
-    if not isinstance(instance.workload, NeedleArrivals):
-        return ()
-    return (("lower bound", instance.workload.regret_floor(num_queries)),)
+def _every_length(base: Episode, settings: StudySettings) -> Iterator[Episode]:
+    """Yield every policy under every rule for K, the long streams first."""
+    for num_queries in reversed(lengths(settings.num_queries)):
+        if base.seed not in settings.seeds[: num_seeds(num_queries)]:
+            continue
+        of_length = base.but({"T": num_queries}, num_queries=num_queries)
+        for instance, rules in _instances(of_length):
+            for rule in rules:
+                stages = num_stages(rule, num_queries, settings.num_stages)
+                for policy in settings.policies:
+                    if rule == CUBE_ROOT or policy not in ONE_RULE:
+                        yield instance.but({"rule": rule}, policy=policy, num_stages=stages)
 
 
-def longest(instance: Instance, rule: str) -> float:
-    """Return the T up to which the instance is run under the rule."""
-    is_slow = isinstance(instance.workload, NeedleArrivals) and rule == SQUARE_ROOT
-    return LARGEST_NEEDLE if is_slow else math.inf
+def _instances(base: Episode) -> Iterator[tuple[Episode, tuple[str, ...]]]:
+    """Yield what regret is measured on: random arrivals, and needles that are hard to find.
 
-
-def instances(settings: StudySettings, budget: float) -> list[Instance]:
-    """Return the settings' workload with random arrivals, and needles that are hard to find.
-
-    Needles need caps of 1, where nothing but learning finds them. At a = 1 a needle can just be
-    told from the others within its batch; at a = 1/4, where the lower bound holds, it hardly can.
+    With the rules for K. Needles need caps of 1, where nothing but learning finds them. At a = 1 a
+    needle can just be told from the others within its batch; at a = 1/4, where the lower bound
+    holds, it hardly can.
     """
-    stochastic = RandomArrivals(settings.workload)
-    return [
-        Instance(f"{stochastic.label}, b = {budget:g}", stochastic),
-        Instance("needles, a = 0.25", NeedleArrivals(), 1.0, (CUBE_ROOT, SQUARE_ROOT)),
-        Instance("needles, a = 1", NeedleArrivals(advantage=1.0), 1.0, (CUBE_ROOT,)),
-    ]
+    random = RandomArrivals(base.workload)
+    label = f"{random.label}, b = {base.limits.budget:g}"
+    yield base.but({"instance": label}, workload=random), (CUBE_ROOT, SQUARE_ROOT, FIXED)
+    for advantage, rules in ((0.25, (CUBE_ROOT, SQUARE_ROOT)), (1.0, (CUBE_ROOT,))):
+        needles = NeedleArrivals(advantage=advantage)
+        label, floor = f"needles, a = {advantage:g}", needles.regret_floor(base.num_queries)
+        hidden = base.but({"instance": label, "lower bound": floor}, workload=needles)
+        is_slow = base.num_queries > LARGEST_NEEDLE
+        yield hidden.but(throughput_cap=1.0), rules[:1] if is_slow else rules
+
+
+STUDY: Final = Study(
+    "scaling", "Scaling of regret", "Does regret grow as T^(2/3), and what of it does?",
+    (Part("{instance}", SHOWS, by=("instance",)),),
+    StudySettings(
+        workload=BuiltIn(arrival_order=RELEASE_ORDER), budgets=(0.001,), num_queries=10_000_000,
+        policies=("stageroute", "stageroute-published", THEORY, GUESSING),
+    ),
+    _every_length,
+    if_small={"num_queries": 10_000, "num_stages": 33},
+)  # fmt: skip
