@@ -56,7 +56,7 @@ WORKLOADS = [
     (lambda: NeedleArrivals(cost=NAN), "cost = nan"),
     (lambda: NeedleArrivals(advantage=5.0).stream(100, 0), "gap = 2.2"),
     (lambda: NeedleArrivals().table(), "needle arrivals have no table of their own"),
-    (lambda: StateOfTheArt(num_models=0), "num_models = 0: must be a whole number in [1, 10,000]"),
+    (lambda: StateOfTheArt(num_models=0), "num_models = 0: must be a whole number in [1, 10000]"),
     (lambda: StateOfTheArt("lists", num_models=3), "num_models = 3: the lists in `folder`"),
     (lambda: StateOfTheArt(grades=1), "grades = 1"),
     (lambda: StateOfTheArt(num_rows=0), "num_rows = 0"),
@@ -83,7 +83,7 @@ ON_TOP = [
     (lambda: Adversarial(BASE, share=0.0), "share = 0.0"),
     (
         lambda: Adversarial(NeedleArrivals(), "task_blocks").stream(9, 0),
-        "of no query to which task",
+        "has no tasks, which order = 'task_blocks' needs",
     ),
     (lambda: Clocked(BASE, ""), "trace = ''"),
     (lambda: Noisy(BASE, -0.1), "noise = -0.1"),
@@ -139,7 +139,7 @@ STREAMS = [
     (partial(replace, STREAM, regimes=(Regime(1, *np.zeros((2, 3))),)), "must start at 0"),
     (partial(replace, TABLE, prompts=("one",)), "prompts must be 200 strings"),
 ] + [
-    (partial(routerbench_synthetic, *arguments), "must be a whole number, at least")
+    (partial(routerbench_synthetic, *arguments), "must be a whole number, ")
     for arguments in ((0, 0), (-1, 0), (1.5, 0), (True, 0), (5, -1), (5, None), (5, "0"))
 ]
 

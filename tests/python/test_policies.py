@@ -11,7 +11,7 @@ from stageroute import solve_routing_lp
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream, draw_stream
 from stageroute.policies import Limits, Setting, make_policy
-from stageroute.policies.oracles.allocation import stage_problems
+from stageroute.policies.oracles.stage import stage_problems
 from stageroute.replay import ReplayResult, replay
 from stageroute.replay.metrics import expected_outcomes
 

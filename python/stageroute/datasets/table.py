@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stageroute.errors import DatasetError
+from stageroute.errors import DatasetError, InvalidInputError
 
 MAX_LABEL_CHARS = 1_000  # a label array takes 4 bytes per character of its longest label
 
@@ -84,6 +84,15 @@ class OutcomeTable:
     def num_models(self) -> int:
         """Number of models."""
         return len(self.models)
+
+    def required_task(self, by: str) -> NDArray[np.str_]:
+        """Return the task of each row, which something needs, as the error says."""
+        if self.task is None:
+            raise InvalidInputError(
+                f"table {self.name!r} has no tasks, which {by} needs; give it a task for each row "
+                "(the column eval_name of a file)"
+            )
+        return self.task
 
     def mean_reward(self) -> NDArray[np.float64]:
         """Weighted mean reward of each model, shape (models,), in [0, 1]."""

@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stageroute._core import FACTS, Kernel
-from stageroute.checks import is_number, is_whole, require
+from stageroute.checks import check_fields, number_in, whole_in
 from stageroute.config.confidence import Confidence
 from stageroute.config.models import Model
 from stageroute.config.settings import Drift
@@ -63,25 +63,20 @@ class Limits:
         What StageRoute does about a world that changes; nothing by default.
     """
 
-    budget: float
+    budget: Annotated[float, number_in("(0, inf)", "USD per query")]
     max_deployed: int = 4
     throughput_cap: float | tuple[float, ...] = 0.5
     confidence: Confidence = field(default_factory=Confidence)
     pacing_horizon: float | None = FACTS["pacing"]["horizon"]
     use_prices: bool = False
     solver: str = "highs"
-    start_cost: float = 0.0
-    start_stages: int = 1
+    start_cost: Annotated[float, number_in("[0, inf)", "USD")] = 0.0
+    start_stages: Annotated[int, whole_in("[1, inf)")] = 1
     reward_prior: RewardPrior | None = None
     drift: Drift = field(default_factory=Drift)
 
     def __post_init__(self) -> None:
-        ok = is_number(self.budget) and self.budget > 0
-        require(ok, "budget", self.budget, "must be finite and above 0, in USD per query")
-        ok = is_number(self.start_cost) and self.start_cost >= 0.0
-        require(ok, "start_cost", self.start_cost, "must be finite and not negative, in USD")
-        ok = is_whole(self.start_stages) and self.start_stages >= 1
-        require(ok, "start_stages", self.start_stages, "must be a whole number, at least 1")
+        check_fields(self)
 
     def caps(self, num_models: int) -> Floats:
         """One cap for each model; caps for another number of models are refused."""
@@ -167,23 +162,15 @@ class Setting:
 
 
 class Message(NamedTuple):
-    """What becomes known of a decision at one time.
-
-    Attributes
-    ----------
-    query : int
-        Which one, from 0.
-    row, arm : int
-        The query's row of the table, and the column that served it.
-    reward, cost : float or None
-        What the message says; at least one of them. USD for costs.
-    """
+    """What becomes known of a decision at one time."""
 
     query: int
+    """Which one, from 0."""
     row: int
     arm: int
     reward: float | None
     cost: float | None
+    """USD; a message says at least one of the two."""
 
 
 class Policy(ABC):
@@ -223,15 +210,10 @@ class Policy(ABC):
         """Learn what `arm` brought on the query of that row, in the order of the decisions."""
 
     def hear(self, message: Message) -> None:
-        """Learn what becomes known of a decision.
+        """Learn what becomes known of a decision; `InvalidInputError` if it cannot be told so.
 
         For policies that can be told late, in parts, more than once and out of order; others are
         told reward and cost at once, in the order of the decisions.
-
-        Raises
-        ------
-        InvalidInputError
-            If this policy cannot be told so.
         """
         _, row, arm, reward, cost = message
         if reward is None or cost is None:
@@ -274,8 +256,10 @@ class KernelPolicy(Policy):
 class MixturePolicy(KernelPolicy):
     """A policy that routes by a fixed distribution in each stage."""
 
-    def __init__(self, num_models: int, seed: int) -> None:
-        self.kernel = Kernel("mixture", {"arms": num_models, "seed": seed})
+    def __init__(self, setting: Setting, seed: int | None = None) -> None:
+        self._stream, self._limits = setting.stream, setting.limits
+        own = {"arms": setting.num_models, "seed": setting.seed if seed is None else seed}
+        self.kernel = Kernel("mixture", own)
 
     @abstractmethod
     def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:

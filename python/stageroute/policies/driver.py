@@ -23,10 +23,8 @@ class ReplayResult:
 
     Attributes
     ----------
-    arm : ndarray of uint32, shape (T,)
-        The column that served each query.
-    probability, budget_price : ndarray, shape (T,)
-        With what probability it was drawn; the budget's dual price, reward per USD.
+    arm, probability, budget_price : ndarray, shape (T,)
+        The column that served each query, with what probability, and money's price, reward per USD.
     reward, cost : ndarray, shape (T,)
         The outcome, USD for costs.
     stage_starts : ndarray of int64, shape (K,)
@@ -74,13 +72,10 @@ def replay(
     limits: Limits | None = None,
     native: bool = True,
 ) -> ReplayResult:
-    """Replay a stream; feedback comes as the stream says.
+    """Replay a stream through a fresh policy; feedback comes as the stream says.
 
     Parameters
     ----------
-    policy : Policy
-        A fresh one: it learns while it is replayed.
-    stream : Stream
     num_stages : int
         K; see `Stream.stage_starts`.
     limits : Limits, optional

@@ -1,12 +1,12 @@
 """What is known of the quality of models before they are tried."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_number, is_whole, require, require_one_of
+from stageroute.checks import check_fields, number_in, one_of, whole_in
 from stageroute.datasets.portable import bell
 from stageroute.datasets.streams import Stream
 
@@ -33,16 +33,12 @@ class RewardPrior:
         How many observations they are worth.
     """
 
-    source: str = "scores"
-    error: float = 0.05
-    weight: int = 20
+    source: Annotated[str, one_of(SOURCES)] = "scores"
+    error: Annotated[float, number_in("[0, inf)")] = 0.05
+    weight: Annotated[int, whole_in("[1, inf)", "observations")] = 20
 
     def __post_init__(self) -> None:
-        require_one_of("source", self.source, SOURCES)
-        ok = is_number(self.error) and self.error >= 0.0
-        require(ok, "error", self.error, "must be finite and not negative")
-        ok = is_whole(self.weight) and self.weight >= 1
-        require(ok, "weight", self.weight, "must be a whole number of observations, at least 1")
+        check_fields(self)
 
     def expected_rewards(self, stream: Stream, seed: int) -> NDArray[np.float64]:
         """Return the expected reward of each model, shape (N,), in [0, 1]."""

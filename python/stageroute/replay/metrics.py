@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.datasets.streams import Stream
-from stageroute.policies import Limits
+from stageroute.policies.base import Floats, Limits
 from stageroute.policies.driver import ReplayResult
 from stageroute.policies.optimum import optimum, relaxed_price
-
-Floats = NDArray[np.float64]
 
 RUNNING_SPEND_FROM = 1_000
 """The running spend is judged from this query on; before it, a few expensive visits dominate."""
@@ -155,13 +153,6 @@ def expected_outcomes(stream: Stream, arm: NDArray[np.uint32]) -> tuple[Floats, 
     return reward, cost
 
 
-def _overspend_charge(parts: OracleParts, expected_cost: Floats, budget: float) -> float:
-    spend = np.add.reduceat(expected_cost, parts.starts)
-    # Where the oracle cannot meet the budget either, money has no price.
-    price = np.where(np.isfinite(parts.budget_price), parts.budget_price, 0.0)
-    return max(0.0, float(price @ (spend - budget * parts.lengths)))
-
-
 def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetrics:
     """Compute the figures of a replay."""
     starts, num_models = result.stage_starts, stream.table.num_models
@@ -176,6 +167,10 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
     start_costs = np.zeros(stream.num_queries)
     start_costs[starts] = limits.start_cost * result.num_started()
     cost = result.cost + start_costs
+    # Where the oracle cannot meet the budget either, money has no price.
+    oracle_price = np.where(np.isfinite(parts.budget_price), parts.budget_price, 0.0)
+    beyond = np.add.reduceat(expected_cost + start_costs, parts.starts)
+    beyond -= limits.budget * parts.lengths
     running_spend = np.cumsum(cost) / (limits.budget * queries)
     stage_spend = np.add.reduceat(cost, starts) / lengths
     deployed = np.bincount(np.concatenate(result.deployments), minlength=num_models)
@@ -186,7 +181,7 @@ def measure(result: ReplayResult, stream: Stream, limits: Limits) -> ReplayMetri
         cumulative_regret=cumulative_regret,
         regret=float(cumulative_regret[-1] / oracle.sum()),
         regret_after=None if after is None else float(lost[after].sum() / oracle[after].sum()),
-        overspend_charge=_overspend_charge(parts, expected_cost + start_costs, limits.budget),
+        overspend_charge=max(0.0, float(oracle_price @ beyond)),
         oracle_reward=float(oracle.mean()),
         reward=float(result.reward.mean()),
         spend=float(running_spend[-1]),

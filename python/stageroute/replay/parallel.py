@@ -48,27 +48,18 @@ def run_jobs(
     workers: int | None = None,
     together: Callable[[Job], object] | None = None,
 ) -> Iterator[Result]:
-    """Run ``work(job)`` for every job; yield results as they come, in any order.
+    """Run ``work(job)``, which can be imported, for every job; yield results in any order.
+
+    There are as many workers as cores by default; with one, everything runs here. Jobs in a row for
+    which `together` returns the same value have something to share: they run one after the other in
+    the same process where that leaves enough for the others.
 
     Where a process ends in the middle of its jobs (killed, out of memory), all are replaced; the
     jobs that were under way run again one by one, so that the one at fault can be named, and a
     warning is logged.
 
-    Parameters
-    ----------
-    work : callable
-        Other processes must be able to import it.
-    jobs : sequence
-    workers : int, optional
-        Processes; as many as there are cores by default. With one, everything runs here.
-    together : callable, optional
-        Jobs in a row for which it returns the same value run one after the other in the same
-        process where that leaves enough for the others, since they have something to share.
-
     Raises
     ------
-    InvalidInputError
-        If `workers` is below 1.
     WorkerLostError
         If one job ended its process three times.
     """

@@ -75,11 +75,8 @@ def _by_luck(stream: Stream, share: float) -> NDArray[np.intp]:
 
 
 def _by_task(stream: Stream) -> NDArray[np.intp]:
-    if stream.table.task is None:
-        raise InvalidInputError(
-            "order = 'task_blocks': the base's table says of no query to which task it belongs"
-        )
-    _, number = np.unique(stream.table.task, return_inverse=True)
+    labels = stream.table.required_task("order = 'task_blocks'")
+    _, number = np.unique(labels, return_inverse=True)
     return np.argsort(number[stream.rows], kind="stable")
 
 

@@ -12,7 +12,7 @@ from stageroute.checks import is_number, is_text, must, require
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream
 from stageroute.datasets.trace import Trace, read_trace, synthetic_trace
-from stageroute.workloads.base import OnTop, Share, is_inner
+from stageroute.workloads.base import Inner, OnTop, Share
 
 NEWCOMER: Final = "newcomer"
 """The better newcomer's name."""
@@ -79,9 +79,7 @@ class BetterNewcomer(OnTop):
         that stages of all lengths are hit alike.
     """
 
-    advantage: Annotated[
-        float, must(is_inner, "must be a difference of mean rewards, in (0, 1)")
-    ] = 0.1
+    advantage: Inner = 0.1
     earliest: float = 0.2
     latest: float = 0.4
     said = "a newcomer {advantage:g} better"
@@ -146,7 +144,7 @@ class Clocked(OnTop):
     than enough, as many as needed are drawn at random, by the seed: the shape of the load stays.
     """
 
-    trace: Annotated[str, must(is_text, "must name a file, or be None")] | None = None
+    trace: Annotated[str, must(is_text, "must name a file")] | None = None
     said = "clocked"
     kind: str = field(default="clocked", init=False)
 

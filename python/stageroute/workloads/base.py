@@ -2,32 +2,21 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from stageroute.checks import check_fields, is_number, is_whole, must, require
+from stageroute.checks import check_fields, must, number_in, whole_in
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream
 
 NUM_INITIAL = 5
 """Models at the start of a stream, or fewer where a table has fewer."""
 
-Count = Annotated[int, must(lambda n: is_whole(n) and n >= 1, "must be a whole number, at least 1")]
-Several = Annotated[
-    int, must(lambda n: is_whole(n) and n >= 2, "must be a whole number, at least 2")
-]
-NotNegative = Annotated[
-    int, must(lambda n: is_whole(n) and n >= 0, "must be a whole number, not negative")
-]
-Positive = Annotated[float, must(lambda x: is_number(x) and x > 0, "must be a positive number")]
-Share = Annotated[
-    float,
-    must(lambda x: is_number(x) and 0 < x <= 1, "must be in (0, 1]: a share of the stream"),
-]
-
-
-def is_inner(share: Any) -> bool:
-    """Whether it is a number in (0, 1)."""
-    return is_number(share) and 0 < share < 1
+Count = Annotated[int, whole_in("[1, inf)")]
+Several = Annotated[int, whole_in("[2, inf)")]
+NotNegative = Annotated[int, whole_in("[0, inf)")]
+Positive = Annotated[float, number_in("(0, inf)")]
+Share = Annotated[float, number_in("(0, 1]", "shares of the stream")]
+Inner = Annotated[float, number_in("(0, 1)")]
 
 
 @dataclass(frozen=True)
@@ -132,6 +121,5 @@ class OnTop(Workload):
 
 def check_draw(num_queries: int, seed: int) -> None:
     """Check the arguments of `Workload.stream`."""
-    ok = is_whole(num_queries) and num_queries >= 1
-    require(ok, "num_queries", num_queries, "must be a whole number, at least 1")
-    require(is_whole(seed) and seed >= 0, "seed", seed, "must be a whole number, not negative")
+    whole_in("[1, inf)")("num_queries", num_queries)
+    whole_in("[0, inf)")("seed", seed)

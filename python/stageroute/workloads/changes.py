@@ -12,7 +12,7 @@ from stageroute.checks import check_fields, must, require
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import PriceChange, Regime, Stream
 from stageroute.errors import InvalidInputError
-from stageroute.workloads.base import Count, OnTop, Positive, Share, is_inner
+from stageroute.workloads.base import Count, Inner, OnTop, Positive, Share
 
 Arms = NDArray[np.intp]
 
@@ -23,9 +23,6 @@ class Step(NamedTuple):
     after: float
     reward: float = 1.0
     cost: float = 1.0
-
-
-Left = Annotated[float, must(is_inner, "must be in (0, 1): what is left")]
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class SilentRegression(Change):
         What is left of its rewards, in (0, 1).
     """
 
-    factor: Left = 0.5
+    factor: Inner = 0.5
     kind: str = field(default="regression", init=False, repr=False)
 
     def steps(self) -> tuple[Step, ...]:
@@ -92,7 +89,7 @@ class PriceCut(Change):
     """
 
     hits_affordable = False
-    factor: Left = 0.1
+    factor: Inner = 0.1
     kind: str = field(default="price_cut", init=False, repr=False)
 
     def steps(self) -> tuple[Step, ...]:
@@ -134,7 +131,7 @@ class SlowDecline(Change):
         Regimes that it goes through, at equal distances.
     """
 
-    factor: Left = 0.5
+    factor: Inner = 0.5
     duration: Share = 0.4
     num_steps: Count = 8
     kind: str = field(default="decline", init=False, repr=False)
@@ -165,7 +162,7 @@ class Changing(OnTop):
     """
 
     change: Annotated[Change, must(lambda x: isinstance(x, Change), "must be a Change")]
-    at: Annotated[float, must(is_inner, "must be in (0, 1): a share of the stream")] = 0.5
+    at: Inner = 0.5
     is_announced: bool = False
     said = "{change.kind}"
     kind: str = field(default="changing", init=False)

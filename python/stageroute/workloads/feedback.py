@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import numpy as np
 
-from stageroute.checks import is_number, must, one_of, require
+from stageroute.checks import number_in, one_of, require
 from stageroute.datasets.portable import bell
 from stageroute.datasets.streams import Messages, Stream
 from stageroute.workloads.base import Count, NotNegative, OnTop
@@ -16,9 +16,7 @@ FEEDBACK_STREAM: Final = 0x5EED
 
 WHAT_IS_LATE: Final = ("both", "costs")
 
-Portion = Annotated[
-    float, must(lambda x: is_number(x) and 0 <= x <= 1, "must be in [0, 1]: a share of the queries")
-]
+Portion = Annotated[float, number_in("[0, 1]")]
 
 
 @dataclass(frozen=True)
@@ -41,13 +39,9 @@ class Noisy(OnTop):
         The one model that the bias is for; by default it is for all.
     """
 
-    noise: Annotated[
-        float, must(lambda x: is_number(x) and x >= 0, "must be a number, not negative")
-    ] = 0.1
+    noise: Annotated[float, number_in("[0, inf)")] = 0.1
     flips: Portion = 0.0
-    bias: Annotated[float, must(lambda x: is_number(x) and -1 <= x <= 1, "must be in [-1, 1]")] = (
-        0.0
-    )
+    bias: Annotated[float, number_in("[-1, 1]")] = 0.0
     favourite: str | None = None
     said = "noisy"
     kind: str = field(default="noisy", init=False)
@@ -58,13 +52,12 @@ class Noisy(OnTop):
         if self.favourite is not None:
             known = ", ".join(models)
             require(self.favourite in models, "favourite", self.favourite, f"must be of {known}")
-        is_biased = [self.favourite in (None, name) for name in models]
         generator = np.random.default_rng([seed, NOISE_STREAM])
         told = stream.told_reward()
         flipped = np.where(generator.random(told.shape) < self.flips, 1.0 - told, told)
-        for column, biased in enumerate(is_biased):
+        for column, name in enumerate(models):
             noise = self.noise * bell(generator, table.num_rows)
-            flipped[:, column] += noise + self.bias * biased
+            flipped[:, column] += noise + self.bias * (self.favourite in (None, name))
         return replace(stream, reported_reward=np.clip(flipped, 0.0, 1.0))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_whole, require
+from stageroute.checks import whole_in
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.portable import bell, exp, logistic
 
@@ -146,8 +146,7 @@ def draw_suite(num_models: int, seed: int, market: Market = FITTED) -> Suite:
 
     Noise is bell-shaped and within 3.5 standard deviations; costs are kept in `cost_range`.
     """
-    ok = is_whole(num_models) and num_models >= 1
-    require(ok, "num_models", num_models, "must be a whole number, at least 1")
+    whole_in("[1, inf)")("num_models", num_models)
     generator = np.random.Generator(np.random.PCG64(seed))
     order = (np.arange(num_models) + 0.5) / num_models
     years = np.interp(order, [0.0, 0.25, 0.5, 0.75, 1.0], market.release_years)

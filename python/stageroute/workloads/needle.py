@@ -72,12 +72,8 @@ class NeedleArrivals(Workload):
     num_batches: Count | None = None
     advantage: Positive = 0.25
     cost: Positive = 0.0005
+    label = "needle arrivals"
     kind: str = field(default="needle", init=False)
-
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return "needle arrivals"
 
     def num_stages(self, num_queries: int) -> int:
         """Return K, the number of batches of a stream of T queries."""

@@ -63,48 +63,42 @@ def read_public_lists(folder: str | Path) -> PublicLists:
         raise DatasetError(f"{folder}: does not hold the lists as published: {error!r}") from error
 
 
-Prices = dict[str, tuple[float, float]]
+Prices = dict[str, tuple[float, ...]]
 """USD per token of input and of output, by name."""
 
 
 def _catalog_prices(path: Path) -> Prices:
     entries: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    fields = "input_token_price", "output_token_price"
     return {
-        entry["model_api_name"].lower(): (
-            float(entry["input_token_price"]) / 1e6,
-            float(entry["output_token_price"]) / 1e6,
-        )
+        entry["model_api_name"].lower(): tuple(float(entry[field]) / 1e6 for field in fields)
         for entry in entries
-        if entry["input_token_price"] and entry["output_token_price"]
+        if all(entry[field] for field in fields)
     }
 
 
 def _list_prices(path: Path) -> Prices:
     entries: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    pairs = {
-        name.lower(): (entry.get("input_cost_per_token"), entry.get("output_cost_per_token"))
+    fields = "input_cost_per_token", "output_cost_per_token"
+    return {
+        name.lower(): tuple(float(entry[field]) for field in fields)
         for name, entry in entries.items()
-        if entry.get("mode") == "chat"
+        if entry.get("mode") == "chat" and all(entry.get(field) for field in fields)
     }
-    return {name: (float(i), float(o)) for name, (i, o) in pairs.items() if i and o}
 
 
 def _joined(board: list[dict[str, str]], prices: Prices) -> PublicLists:
     last_day = max(row["last_seen"] for row in board)
-    priced = [
-        row
-        for row in board
-        if row["model"].lower() in prices and row["model"].lower() not in NOT_ITS_OWN_PRICE
-    ]
+    prices = {name: usd for name, usd in prices.items() if name not in NOT_ITS_OWN_PRICE}
+    priced = [row for row in board if row["model"].lower() in prices]
     kept = [row for row in priced if row["last_seen"] == last_day]
     kept.sort(key=lambda row: row["first_seen_on_arena"])  # stable: the board's order within a day
     days = [dt.date.fromisoformat(row["first_seen_on_arena"]) - FIRST_DAY for row in kept]
-    tokens_in, tokens_out = MEAN_TOKENS
-    usd = [prices[row["model"].lower()] for row in kept]
+    inputs, outputs = np.array([prices[row["model"].lower()] for row in kept]).T
     suite = Suite(
         tuple(row["model"] for row in kept),
         np.array([day.days for day in days]) / DAYS_PER_YEAR,
         np.array([float(row["last_rating"]) for row in kept]),
-        np.array([tokens_in * i + tokens_out * o for i, o in usd]),
+        MEAN_TOKENS[0] * inputs + MEAN_TOKENS[1] * outputs,
     )
     return PublicLists(suite, len(board), len(priced))

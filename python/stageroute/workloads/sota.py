@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import is_whole, must
+from stageroute.checks import whole_in
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import NEVER, Stream, even_arrivals
 from stageroute.errors import InvalidInputError
@@ -23,13 +23,7 @@ MAX_MODELS: Final = 10_000
 MAX_CELLS: Final = 6_000_000
 """Rows × models of a large pool: 96 MB of rewards and costs."""
 
-NumModels = Annotated[
-    int,
-    must(
-        lambda n: is_whole(n) and 1 <= n <= MAX_MODELS,
-        f"must be a whole number in [1, {MAX_MODELS:,}]",
-    ),
-]
+NumModels = Annotated[int, whole_in(f"[1, {MAX_MODELS}]")]
 
 
 class _FromSuite(Workload):
@@ -37,13 +31,7 @@ class _FromSuite(Workload):
 
     @abstractmethod
     def models(self) -> Suite:
-        """Return the models, in order of release.
-
-        Raises
-        ------
-        DatasetError
-            If a folder does not hold the public lists.
-        """
+        """Return the models, in order of release."""
 
     @abstractmethod
     def _arrivals(self, num_queries: int) -> NDArray[np.int64]: ...

@@ -61,12 +61,8 @@ class BuiltIn(_FromTable):
     What `stageroute bench` runs without a file, stream for stream. See `_FromTable` for parameters.
     """
 
+    label = "built-in"
     kind: str = field(default="builtin", init=False)
-
-    @property
-    def label(self) -> str:
-        """A few words, for tables of results."""
-        return "built-in"
 
     def table(self) -> OutcomeTable:
         """Return the built-in set."""

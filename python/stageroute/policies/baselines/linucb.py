@@ -7,7 +7,6 @@ import numpy as np
 
 from stageroute._core import Kernel
 from stageroute.datasets import OutcomeTable
-from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Arms, Floats, KernelPolicy, Setting
 from stageroute.policies.baselines.knapsacks import LARGEST_BILL
 
@@ -76,12 +75,8 @@ class TaskLinUcbPolicy(LinUcbPolicy):
 
     @staticmethod
     def _features(table: OutcomeTable) -> Floats:
-        if table.task is None:
-            raise InvalidInputError(
-                f"table {table.name!r} has no tasks, which the policy 'linucb-task' needs; "
-                "give the table a task for each row, or use 'linucb'"
-            )
-        tasks, task = np.unique(table.task, return_inverse=True)
+        labels = table.required_task("the policy 'linucb-task'")
+        tasks, task = np.unique(labels, return_inverse=True)
         return np.hstack([np.ones((table.num_rows, 1)), np.eye(tasks.size)[task]])
 
 

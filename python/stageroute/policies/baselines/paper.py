@@ -39,14 +39,13 @@ class UniformPolicy(MixturePolicy):
 
     def __init__(self, setting: Setting) -> None:
         set_seed, route_seed = np.random.SeedSequence(setting.seed).generate_state(2, np.uint64)
-        super().__init__(setting.num_models, int(route_seed))
+        super().__init__(setting, int(route_seed))
         self._caps = setting.caps()
-        self._max_deployed = setting.limits.max_deployed
         self._generator = np.random.default_rng(set_seed)
 
     def mixture(self, candidates: Arms) -> tuple[tuple[int, ...], Floats]:
         """Draw the live set."""
-        size = min(self._max_deployed, candidates.size)
+        size = min(self._limits.max_deployed, candidates.size)
         live = np.sort(self._generator.choice(candidates, size=size, replace=False))
         probabilities = np.zeros(self._caps.size)
         probabilities[live] = even_within_caps(self._caps[live])

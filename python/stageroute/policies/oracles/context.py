@@ -71,23 +71,10 @@ class JointOptimum(NamedTuple):
 def joint_optimum(
     weights: Floats, reward: Floats, cost: Floats, caps: Floats, budget: float
 ) -> JointOptimum:
-    """Solve the joint LP.
+    """Solve the LP of all contexts, given what `context_means` returns of them, but of no weight 0.
 
-    Parameters
-    ----------
-    weights : ndarray, shape (F,)
-        Share of each context among the queries; positive, sums to 1.
-    reward, cost : ndarray, shape (F, M)
-        Means of every model in every context; USD for costs.
-    caps : ndarray, shape (M,)
-        Largest share of the traffic of each model.
-    budget : float
-        USD per query.
-
-    Raises
-    ------
-    InvalidInputError
-        If caps and budget leave no room for a mixture that is the same in every context.
+    `caps` are the models' largest shares of the traffic, the budget is in USD per query. They must
+    leave room for a mixture that is the same in every context.
     """
     contexts, models = reward.shape
     require(caps.sum() > 1.0, "sum of the caps", caps.sum(), "must be above 1")
@@ -187,8 +174,7 @@ class TaskOraclePolicy(ContextOraclePolicy):
     @staticmethod
     def labels(table: OutcomeTable) -> NDArray[np.str_]:
         """Return the task of each row."""
-        families(table)  # says so if there are no tasks
-        return np.asarray(table.task)
+        return table.required_task("routing by task")
 
 
 @lru_cache(maxsize=256)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from stageroute._core import Kernel
 from stageroute.checks import require
 from stageroute.datasets import OutcomeTable
-from stageroute.errors import InvalidInputError
 from stageroute.policies.base import Floats, Setting, Variants
 from stageroute.policies.optimum import OptimumPolicy
 
@@ -48,18 +47,8 @@ def families(table: OutcomeTable) -> NDArray[np.str_]:
     ``mmlu-anatomy`` and ``mmlu-virology`` are ``mmlu``. A beginning makes a family where at least
     two tasks share it; other tasks are families of their own. Families with less than half a
     percent of the queries are put together.
-
-    Raises
-    ------
-    InvalidInputError
-        If the table has no tasks.
     """
-    if table.task is None:
-        raise InvalidInputError(
-            f"table {table.name!r} has no tasks, which routing by task needs; give it a task for "
-            "each row (the column eval_name of a file)"
-        )
-    tasks = table.task.tolist()
+    tasks = table.required_task("routing by task").tolist()
     begins = {task: re.split(r"[-/]", task, maxsplit=1)[0] for task in dict.fromkeys(tasks)}
     shared = Counter(begins.values())
     family = np.array([begins[task] if shared[begins[task]] > 1 else task for task in tasks])
@@ -91,11 +80,6 @@ def prompt_features(table: OutcomeTable) -> Floats:
     Words and pairs of words are hashed, weighted by how rare they are (TF-IDF; Spärck Jones 1972)
     and reduced to the directions in which prompts differ most (latent semantic analysis; Deerwester
     et al. 1990), with the length. Outcomes are not looked at.
-
-    Raises
-    ------
-    InvalidInputError
-        If a row has no prompt.
     """
     given = sum(map(bool, table.prompts or ()))
     require(

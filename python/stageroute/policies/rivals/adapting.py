@@ -45,11 +45,6 @@ class TaskContexts:
             self.of_task[:, names.size :] = 1.0
         self._seen = np.zeros(len(self.of_task))
 
-    @property
-    def dimension(self) -> int:
-        """Number of features."""
-        return self.of_task.shape[1]
-
     def of_row(self, row: int) -> Floats:
         """Return the context of a row of the table, shape (dimension,)."""
         context: Floats = self.of_task[self._task[row]]

@@ -67,7 +67,7 @@ class ParetoBanditPolicy(Policy):
         handles_drift = self._setting.limits.drift != Drift()
         self.router = BanditRouter.create(
             model_registry={self._setting.names[arm]: self._price(arm) for arm in arms},
-            feature_service=FeatureService.for_precomputed(self._contexts.dimension),
+            feature_service=FeatureService.for_precomputed(self._contexts.of_task.shape[1]),
             priors="none",
             alpha=ExplorationRate.BALANCED,
             forgetting_factor=BEST_K3_HPARAMS["forgetting_factor"] if handles_drift else 1.0,
