@@ -1,11 +1,12 @@
 """Fixtures that many tests share."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stageroute.cli import main
 from stageroute.datasets import OutcomeTable, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,3 +76,16 @@ def small_file(small_table: OutcomeTable, tmp_path: Path) -> Path:
     path, table = tmp_path / "small.npz", small_table
     np.savez(path, models=list(table.models), reward=table.reward, cost=table.cost)
     return path
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Run the command in this process; check its status, return what it wrote and its errors."""
+
+    def run(*arguments: object, status: int = 0) -> tuple[str, str]:
+        found = main([str(argument) for argument in arguments])
+        output, errors = capsys.readouterr()
+        assert found == status, errors
+        return output, errors
+
+    return run

@@ -1,4 +1,4 @@
-"""Small deployment problems with constraints, and brute force over all their live sets."""
+"""Deployment problems: small ones with brute force over all their live sets, and larger ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from stageroute.config.constraints import DeploymentConstraints
 from stageroute.errors import DeploymentConflictError
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Problem = tuple[Floats, Floats, Floats, float, int]
 Rule = Callable[[frozenset[int]], bool]
 
 
@@ -219,4 +220,49 @@ def jittered(case: Case, seed: int) -> Case:
             start_cost=None if c.start_cost is None else jitter(c.start_cost),
             memory=None if c.memory is None else jitter(c.memory),
         ),
+    )
+
+
+KINDS = ("spread", "tight", "small caps", "ties", "near ties")
+
+
+def make_problem(seed: int) -> tuple[str, Problem]:
+    """Build a problem of 50 to 300 arms in which the number of live arms tends to matter."""
+    rng = np.random.default_rng(seed)
+    kind = KINDS[seed % len(KINDS)]
+    size, slots = int(rng.integers(50, 301)), int(rng.integers(3, 13))
+    unit = float(rng.choice([1.0, 1e-3, 1e-6]))
+    quality = rng.random(size)
+    reward = np.clip(0.3 + 0.6 * quality + rng.normal(0.0, 0.05, size), 0.0, 1.0)
+    cost = 10.0 ** (2.0 * quality - 1.3 + rng.normal(0.0, 0.2, size))
+    cap = np.minimum(rng.uniform(0.9 / slots, 1.5 / slots, size), 1.0)
+    budget = float(rng.choice([0.1, 0.3, 1.0]))
+    if kind == "tight":
+        cap = np.minimum(rng.uniform(0.8 / slots, 1.1 / slots, size), 1.0)
+    elif kind == "small caps":
+        cap = 10.0 ** -rng.uniform(0.0, 2.0, size)
+    elif kind == "ties":
+        reward, cost = rng.choice([0.25, 0.5, 0.75, 1.0], size), rng.choice([0.25, 0.5, 1.0], size)
+        cap = rng.choice([0.8, 1.0, 1.2], size) / slots
+    elif kind == "near ties":
+        reward = 0.5 + 1e-5 * rng.random(size)
+        cost = 1.0 + 1e-3 * rng.normal(0.0, 1.0, size)
+        cap, budget = rng.uniform(0.8 / slots, 1.1 / slots, size), 1.0
+    return kind, (reward, unit * cost, cap, unit * budget, slots)
+
+
+def make_constraints(seed: int, size: int, unit: float) -> DeploymentConstraints:
+    """Ask some of everything that an operator can ask."""
+    rng = np.random.default_rng(seed)
+    asks = rng.random(6) < 0.35
+    members = rng.permutation(size)
+    return DeploymentConstraints(
+        start_cost=0.05 * unit * rng.random(size) if asks[0] else None,
+        memory=rng.choice([8.0, 16.0, 24.0, 40.0, 80.0], size) if asks[1] else None,
+        memory_capacity=float(rng.choice([60, 120, 240])) if asks[1] else None,
+        pinned=tuple(members[:2].tolist()) if asks[2] else (),
+        provider=tuple("abcdef"[k] for k in rng.integers(0, 6, size)) if asks[3] else None,
+        min_providers=int(rng.choice([2, 3])) if asks[3] else 1,
+        groups=(tuple(members[1:11].tolist()), tuple(members[11:20].tolist())) if asks[4] else (),
+        max_changes=int(rng.integers(1, 4)) if asks[5] else None,
     )

@@ -5,103 +5,76 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stageroute import __version__
-from stageroute.cli import main
 
-QUICK = ["--queries", "1500", "--stages", "5", "--seeds", "2", "--no-progress"]
+Cli = Callable[..., tuple[str, str]]
+QUICK = ["--queries", "1500", "--stages", "5", "--seeds", "2", "--no-progress", "--workers", "1"]
 
 
 @pytest.mark.slow
-def test_bench_prints_figures_and_writes_json_and_a_picture(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = tmp_path / "o.json", tmp_path / "o.png"
-    arguments = ["bench", *QUICK, "--budget", "0.0005", "0.002", "--workers", "1"]
-    assert main([*arguments, "--json", str(files[0]), "--plot", str(files[1])]) == 0
-    text, errors = capsys.readouterr()
+def test_bench_prints_figures_and_writes_json_and_a_picture(cli: Cli, tmp_path: Path) -> None:
+    numbers, picture = tmp_path / "o.json", tmp_path / "o.png"
+    budgets = ["--budget", "0.0005", "0.002"]
+    text, errors = cli("bench", *QUICK, *budgets, "--json", numbers, "--plot", picture)
     assert errors == ""
     for expected in ("b = 0.0005", "b = 0.002", "stageroute", "uniform", "K = 5", "T = 1,500"):
         assert expected in text
-    result = json.loads(files[0].read_text())
-    assert result["version"] == __version__
-    assert result["format"] == 2
+    result = json.loads(numbers.read_text())
+    assert (result["version"], result["format"]) == (__version__, 2)
     assert len(result["episodes"]) == 2 * 4 * 2
     episode = result["episodes"][0]
     assert episode["policy"] == "stageroute"
     assert sum(json.loads(episode["lp_counts"]).values()) == 1_500
     assert sum(episode["shares"]) == pytest.approx(1.0)
-    assert files[1].read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
-def test_figures_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
-    results = []
-    for workers in ("1", "2"):
-        path = tmp_path / f"{workers}.json"
-        assert main(["bench", *QUICK, "--workers", workers, "--json", str(path)]) == 0
-        results.append(path.read_bytes())
-    assert results[0] == results[1]
-
-
-def test_json_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", *QUICK, "--workers", "1", "--budget", "0.001", "--json", "-"]) == 0
-    output, errors = capsys.readouterr()
-    assert len(json.loads(output)["episodes"]) == 4 * 2
-    assert "regret, %" in errors
-
-
-@pytest.mark.slow
-def test_bench_with_another_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_with_another_solver_and_json_to_standard_output(cli: Cli) -> None:
     # Uniform routing has no use for the solver: its regret is measured against an oracle that has.
     regrets = []
     for solver in ("highs", "native"):
-        path = tmp_path / f"{solver}.json"
         # Caps that four live models can hardly meet, so that the number of live models matters.
         limits = ["--max-deployed", "3", "--throughput-cap", "0.36", "--solver", solver]
-        assert main(["bench", *QUICK, *limits, "--workers", "1", "--json", str(path)]) == 0
-        assert f"solver {solver};" in capsys.readouterr().out
-        result = json.loads(path.read_text())
+        output, errors = cli("bench", *QUICK, *limits, "--json", "-")
+        assert "regret, %" in errors
+        assert f"solver {solver};" in errors
+        result = json.loads(output)
         assert result["settings"]["limits"]["solver"] == solver
         regrets.append([e["regret"] for e in result["episodes"] if e["policy"] == "uniform"])
     assert regrets[0] == pytest.approx(regrets[1], abs=1e-8)
 
 
-def test_bench_over_a_table_of_ones_own(
-    small_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["bench", "--data", str(small_file), *QUICK, "--workers", "1", "--max-deployed"]
-    options = ["3", "--order", "in_order", "--arrival-order", "expensive,cheap,middling"]
-    learner = ["--confidence", "paper", "--gamma", "0.1", "--min-visits", "0", "--prices", "known"]
-    assert main([*arguments, *options, *learner, "--pacing-horizon", "off"]) == 0
-    text = capsys.readouterr().out
+def test_bench_over_a_table_of_ones_own(cli: Cli, small_file: Path) -> None:
+    options = ["--max-deployed", "3", "--order", "in_order", "--pacing-horizon", "off"]
+    options += ["--arrival-order", "expensive,cheap,middling", "--prices", "known"]
+    options += ["--confidence", "paper", "--gamma", "0.1", "--min-visits", "0"]
+    text, _ = cli("bench", "--data", small_file, *QUICK, *options)
     assert "paper (gamma 0.1, growth 0, 0 forced visits), pacing = off, prices known" in text
     assert "middling" in text
 
 
 @pytest.mark.slow
-def test_the_surrogate_of_routerbench(
-    shared_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_surrogate_of_routerbench(cli: Cli, shared_data: Path) -> None:
     folder = shared_data / "data" / "routerbench_0shot_11m_sample2224"
-    arguments = [
-        "bench", "--data", str(folder / "routerbench_0shot_11m_sample2224.parquet"),
-        "--weights", str(folder / "balance_weights.parquet"), *QUICK, "--workers", "1",
-    ]  # fmt: skip
-    assert main(arguments) == 0
-    assert "gpt-4-1106-preview" in capsys.readouterr().out
+    table, weights = folder / f"{folder.name}.parquet", folder / "balance_weights.parquet"
+    text, _ = cli("bench", "--data", table, "--weights", weights, *QUICK)
+    assert "gpt-4-1106-preview" in text
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])
-def test_replay_writes_every_decision(small_file: Path, tmp_path: Path, suffix: str) -> None:
+def test_replay_writes_every_decision(
+    cli: Cli, small_file: Path, tmp_path: Path, suffix: str
+) -> None:
     out = tmp_path / f"decisions{suffix}"
-    arguments = ["replay", "--data", str(small_file), "--queries", "300", "--stages", "3"]
-    options = ["--max-deployed", "2", "--retire", "expensive=100"]
-    assert main([*arguments, *options, "--out", str(out)]) == 0
+    options = ["--queries", "300", "--stages", "3", "--max-deployed", "2"]
+    cli("replay", "--data", small_file, *options, "--retire", "expensive=100", "--out", out)
     if suffix == ".npz":
         columns = dict(np.load(out))
         models, stages = columns["model"].tolist(), columns["stage"].tolist()
@@ -123,7 +96,7 @@ def test_replay_writes_every_decision(small_file: Path, tmp_path: Path, suffix: 
         (["bench", "--weights", "w.csv"], "--weights belongs to a table: give --data too"),
         (["bench", "--workload", "sota", "--data", "x.csv"], "--data: is for a table"),
         (["bench", "--json", "absent/o.json"], "there is no folder absent"),
-        (["bench", "--gamma", "0"], "gamma = 0.0: must be above 0"),
+        (["bench", "--gamma", "0"], "gamma = 0.0: must be finite and above 0"),
         (["bench", "--seeds", "0"], "seeds = (): must name at least one"),
         (["bench", "--stages", "0"], "num_stages = 0: must be in [1, 1500]"),
         (["bench", "--models", "gpt-9"], "gpt-9"),
@@ -133,13 +106,11 @@ def test_replay_writes_every_decision(small_file: Path, tmp_path: Path, suffix: 
         (["replay", "--out", "o.txt"], "--out = o.txt: must end in .csv or .npz"),
     ],
 )
-def test_errors_are_one_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_one_line(cli: Cli, arguments: list[str], message: str) -> None:
     command, rest = arguments[0], arguments[1:]
     quick = ["--queries", "1500"] + (["--workers", "1"] if command == "bench" else [])
-    assert main([command, *quick, *rest]) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    _, errors = cli(command, *quick, *rest, status=1)
+    error = errors.strip().splitlines()[-1]
     assert error.startswith("stageroute: ")
     assert message in error
 
@@ -155,28 +126,22 @@ def test_errors_are_one_line(
         (["study", "comparisons", "--out", "o"], "comparison"),
     ],
 )
-def test_wrong_usage(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert message in " ".join(line.strip("│ ") for line in lines)
+def test_wrong_usage(cli: Cli, arguments: list[str], message: str) -> None:
+    _, errors = cli(*arguments, status=2)
+    assert message in unboxed(errors)
 
 
-def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == f"stageroute {__version__}"
+def unboxed(text: str) -> str:
+    return " ".join(line.strip("│ ") for line in text.splitlines())
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version")[0].strip() == f"stageroute {__version__}"
     for command in ("bench", "replay", "scenarios", "study", "compare", "report", "evaluate",
                     "drill"):  # fmt: skip
-        assert main([command, "--help"]) == 0
-        assert f"Usage: stageroute {command}" in capsys.readouterr().out
-
-
-def test_names_defaults_and_meanings_are_those_of_the_settings(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["bench", "--help"]) == 0
-    text = " ".join(line.strip("│ ") for line in capsys.readouterr().out.splitlines())
+        assert f"Usage: stageroute {command}" in cli(command, "--help")[0]
+    # Names, defaults and meanings are those of the settings.
+    text = unboxed(cli("bench", "--help")[0])
     for expected in ("--pacing-horizon", "[default: 500.0]", "[default: known]", "--initial-models",
                      "How many models can be live at once.", "[default: native]"):  # fmt: skip
         assert expected in text

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 
 import stageroute
 from stageroute import Fleet, StageRouter, _core
+from stageroute.cli import main
+from stageroute.lab.figures import MEASURES
+from stageroute.lab.studies import STUDIES
 from stageroute.policies import check_policy
 
+COMMANDS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -95,3 +100,26 @@ def test_make_says_in_one_line_that_cargo_is_missing(tmp_path: Path, target: str
     assert done.returncode != 0
     message = "cargo is missing: install Rust (rustup, stable) and open a new shell"
     assert done.stdout.strip() == message
+
+
+@pytest.mark.slow
+def test_every_command_of_the_lab_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
+    monkeypatch.chdir(tmp_path)
+    lines = "\n".join(COMMANDS.findall((ROOT / "docs" / "lab.md").read_text())).splitlines()
+    assert lines
+    for line in filter(None, lines):
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "stageroute"
+        assert main([*arguments, *(["--workers", "1"] if arguments[0] == "study" else [])]) == 0
+    assert "0 worse, 0 better" in capsys.readouterr().out
+
+
+def test_the_lab_lists_all_studies_and_figures() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| [^|]*\? ?[^|]*\|$", page, re.MULTILINE)
+    assert set(rows) == set(STUDIES)
+    for measure in MEASURES:
+        assert re.search(rf"^\| {measure.name}[^|]*\| {measure.tolerance:g} \|", page, re.MULTILINE)

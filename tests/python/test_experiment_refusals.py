@@ -10,8 +10,11 @@ import pytest
 from stageroute.datasets import OutcomeTable, routerbench_synthetic
 from stageroute.datasets.streams import Regime, draw_stream
 from stageroute.errors import DatasetError, InvalidInputError
+from stageroute.lab.statistics import fit_power_law
 from stageroute.lab.studies.scenarios import ScenarioSettings
 from stageroute.policies import Limits, RewardPrior, Setting, make_policy
+from stageroute.policies.oracles.context import joint_optimum
+from stageroute.policies.ours.contexts import family_features, prompt_features
 from stageroute.replay import replay
 from stageroute.workloads import (
     Adversarial,
@@ -43,6 +46,7 @@ TABLE = OutcomeTable("small", MODELS, np.full((200, 3), 0.5), np.full((200, 3), 
 WEIGHTED = replace(TABLE, weights=np.arange(1.0, 201.0))
 STREAM = draw_stream(TABLE, 0)
 LIMITS = Limits(0.001)
+ROUTING = np.ones(1), np.array([[0.5, 0.6]]), np.array([[1.0, 2.0]])
 draw = partial(draw_stream, TABLE, 0)
 
 WORKLOADS = [
@@ -160,11 +164,19 @@ POLICIES = [
     (lambda: made("uniform", Limits(1.0, throughput_cap=(0.5,) * 2)), "throughput_cap has 2 elem"),
     (lambda: made("best"), "policy = 'best': must be one of stageroute"),
     (lambda: made("linucb-task"), "has no tasks, which the policy 'linucb-task' needs"),
+    (partial(joint_optimum, *ROUTING, np.full(2, 0.5), 2.0), "sum of the caps = "),
+    (partial(joint_optimum, *ROUTING, np.ones(2), 1.0), "must be below the budget"),
+    (partial(prompt_features, TABLE), "rows with a prompt = 0: must be all 200"),
+    (partial(family_features, TABLE), "has no tasks"),
     (lambda: replace(LIMITS, start_cost=-1.0), "start_cost = -1.0: must be finite and not neg"),
     (lambda: replace(LIMITS, start_stages=0), "start_stages = 0: must be a whole number"),
     (lambda: RewardPrior("rumours"), "source"),
     (lambda: RewardPrior("scores", -0.1), "error"),
     (lambda: RewardPrior("scores", 0.1, 0), "weight"),
+    (partial(fit_power_law, [10], [[1.0, 2.0]]), "sizes"),
+    (partial(fit_power_law, [10, 10], [[1.0, 2.0], [2.0, 3.0]]), "sizes"),
+    (partial(fit_power_law, [0, 10], [[1.0, 2.0], [2.0, 3.0]]), "sizes"),
+    (partial(fit_power_law, [10, 100], [[1.0, 2.0]]), "samples"),
     (lambda: ScenarioSettings(scenarios=("delay",)), "did you mean 'delayed'?"),
     (lambda: ScenarioSettings(budgets=()), "budgets = (): must name at least one"),
 ]

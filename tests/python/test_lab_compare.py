@@ -4,13 +4,13 @@ import itertools
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stageroute.cli import main
 from stageroute.cli.compare import EXIT_WORSE, to_text
 from stageroute.config.confidence import Confidence
 from stageroute.errors import MissingExtraError, ResultsError
@@ -21,6 +21,8 @@ from stageroute.lab.results import StudyResults, read_results
 from stageroute.lab.statistics import holm, least_paired_p, paired_p_values, unpaired_p_values
 from stageroute.lab.studies import STUDIES
 from stageroute.lab.study import StudySettings, run_study
+
+Cli = Callable[..., tuple[str, str]]
 
 NORMAL = (0.02, 1.0, 1.05, 0.6, 0.2, 10.0)
 """Values of `FIGURES`."""
@@ -188,15 +190,14 @@ def run(tmp_path_factory: pytest.TempPathFactory, settings: StudySettings) -> Pa
 
 @pytest.mark.slow
 def test_a_weakened_policy_is_worse(
-    run: Path, settings: StudySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, settings: StudySettings, tmp_path: Path, cli: Cli
 ) -> None:
     weakened = replace(settings.limits, confidence=Confidence(gamma=10.0 * Confidence().gamma))
     weak = replace(settings, limits=weakened)
     run_study(STUDIES["comparison"], weak, tmp_path / "weak", local_engine(1))
     out = tmp_path / "out.json"
-    arguments = ["compare", str(run), str(tmp_path / "weak"), "--json", str(out)]
-    assert main(arguments) == EXIT_WORSE == 3
-    text = capsys.readouterr().out
+    assert EXIT_WORSE == 3
+    text, _ = cli("compare", run, tmp_path / "weak", "--json", out, status=EXIT_WORSE)
     assert text.startswith("The runs differ in:\n  limits.confidence.gamma: 0.15 before, ")
     assert "Got worse" in text
     result = json.loads(out.read_text())
@@ -205,18 +206,16 @@ def test_a_weakened_policy_is_worse(
     assert changed >= {(0.0003, "regret"), (0.001, "regret")}
     assert result["verdicts"]["worse"] == len(worse)
     # The other way round it is better.
-    assert main(["compare", str(tmp_path / "weak"), str(run)]) == 0
-    assert "Got better" in capsys.readouterr().out
+    assert "Got better" in cli("compare", tmp_path / "weak", run)[0]
 
 
 @pytest.mark.slow
 def test_other_seeds_are_not_worse(
-    run: Path, settings: StudySettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, settings: StudySettings, tmp_path: Path, cli: Cli
 ) -> None:
     other = replace(settings, seeds=tuple(range(20, 34)))
     run_study(STUDIES["comparison"], other, tmp_path / "other", local_engine(1))
-    assert main(["compare", str(run), str(tmp_path / "other")]) == 0
-    text = capsys.readouterr().out
+    text, _ = cli("compare", run, tmp_path / "other")
     assert "12 comparisons: 0 worse, 0 better" in text
     assert "none in common" in text
 
@@ -240,13 +239,11 @@ def test_folder_figures_and_json_say_the_same(run: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "", '{"rows": [{"workload": "w"}]}'])
-def test_another_file_is_refused(
-    tmp_path: Path, run: Path, content: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_file_is_refused(tmp_path: Path, run: Path, content: str, cli: Cli) -> None:
     path = tmp_path / "file.json"
     path.write_text(content)
-    assert main(["compare", str(run), str(path)]) == 1
-    assert capsys.readouterr().err.startswith(f"stageroute: {path}: ")
+    _, errors = cli("compare", run, path, status=1)
+    assert errors.startswith(f"stageroute: {path}: ")
 
 
 def test_two_episodes_with_one_seed_are_refused(run: Path) -> None:

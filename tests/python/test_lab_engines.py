@@ -114,6 +114,8 @@ def test_an_episode_that_always_ends_its_process_is_named(
     message = r"^episode \w+ \(greedy, b = 0\.0003, built-in, seed .* 3 times"
     with pytest.raises(WorkerLostError, match=message):
         list(engine(work, episodes[:4]))
+    (greedy,) = (episode for episode in episodes[:4] if episode.policy == "greedy")
+    assert len(beginnings(tmp_path / greedy.key())) == 3
 
 
 def test_errors_of_episodes_come_through(engine: Engine, episodes: list[Episode]) -> None:

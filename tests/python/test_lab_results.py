@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from stageroute.cli import main
 from stageroute.errors import ResultsError
 from stageroute.lab.engines import local_engine
 from stageroute.lab.results import read_results
@@ -244,13 +243,13 @@ def test_what_does_not_fit_is_refused_and_left_as_it_was(
 
 
 def test_a_foreign_folder_is_refused(
-    tmp_path: Path, settings: StudySettings, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, settings: StudySettings, cli: Callable[..., tuple[str, str]]
 ) -> None:
     (tmp_path / "thesis.tex").write_text("\\section{}")
     with pytest.raises(ResultsError, match=r"no study\.json but other files \(thesis\.tex\)"):
         run(tmp_path, settings)
-    assert main([*STUDY, "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith(f"stageroute: {tmp_path} holds no study.json")
+    _, errors = cli(*STUDY, "--out", tmp_path, status=1)
+    assert errors.startswith(f"stageroute: {tmp_path} holds no study.json")
     assert everything(tmp_path) == {"thesis.tex": b"\\section{}"}
     with pytest.raises(ResultsError, match="cannot be a folder of results"):
         run(tmp_path / "thesis.tex", settings)

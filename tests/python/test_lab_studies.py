@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from stageroute import solve_routing_lp
-from stageroute.cli import main
 from stageroute.lab.episodes import Record
 from stageroute.lab.figures import Figures
 from stageroute.lab.results import read_results, select
@@ -146,17 +145,14 @@ def test_what_a_study_shows_is_well_formed(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["quality", "starts"])
 def test_a_study_runs_from_the_command_line(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, cli: Callable[..., tuple[str, str]]
 ) -> None:
-    page = tmp_path / "page.md"
+    page, out = tmp_path / "page.md", tmp_path / "out"
     options = ["--small", "--seeds", "2", "--queries", "600", "--workers", "1", "--no-progress"]
-    status = main(
-        ["study", name, *options, "--out", str(tmp_path / "out"), "--markdown", str(page)]
-    )
-    assert status == 0
-    summary = STUDIES[name].summarise(read_results(tmp_path / "out"))
-    assert summary.tables[0].title in capsys.readouterr().out
-    assert summary.tables[0].title in page.read_text()
+    text, _ = cli("study", name, *options, "--out", out, "--markdown", page)
+    title = STUDIES[name].summarise(read_results(out)).tables[0].title
+    assert title in text
+    assert title in page.read_text()
 
 
 # ---- curves and maps ----------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lost_work import Job, beginnings, do
-from stageroute.errors import InvalidInputError, WorkerLostError
-from stageroute.replay.parallel import MOST_LOSSES, in_pieces, run_jobs
+from stageroute.errors import InvalidInputError
+from stageroute.replay.parallel import in_pieces, run_jobs
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +45,6 @@ def test_a_job_whose_process_is_lost_runs_again(
     assert begun[2] == 2
     assert max(begun) == 2  # also where another job of the same moment was at fault
     assert "what was under way runs again, one by one: Job(number=" in caplog.text
-
-
-def test_a_job_that_always_ends_its_process_is_named(tmp_path: Path) -> None:
-    jobs = [Job(number, "die" if number == 3 else "answer") for number in range(8)]
-    with pytest.raises(WorkerLostError, match=r"Job\(number=3.*3 times"):
-        list(run_jobs(partial(do, tmp_path), jobs, 2))
-    assert len(beginnings(tmp_path / "3")) == MOST_LOSSES
 
 
 def test_a_process_killed_from_outside_is_replaced(tmp_path: Path) -> None:

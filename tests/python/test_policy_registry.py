@@ -1,11 +1,11 @@
 """Policies by name: the registry's own, and those of others as ``module:Class``."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import draw_stream
 from stageroute.errors import InvalidInputError
@@ -92,15 +92,15 @@ def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
 
 
 def test_the_command_finds_policies_in_the_current_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., tuple[str, str]]
 ) -> None:
     (tmp_path / "policies_here.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     command = ["replay", "--queries", "100", "--stages", "2", "--initial-models", "11"]
     command += ["--out", "decisions.csv", "--policy"]
-    assert main([*command, "policies_here:Single"]) == 0
+    text, _ = cli(*command, "policies_here:Single")
     assert len((tmp_path / "decisions.csv").read_text().splitlines()) == 101
-    assert "rule caps broken 2 times: no model serves more" in capsys.readouterr().out
-    assert main([*command, "policies_here:Singel"]) == 1
-    assert "did you mean policies_here:Single?" in capsys.readouterr().err
+    assert "rule caps broken 2 times: no model serves more" in text
+    _, errors = cli(*command, "policies_here:Singel", status=1)
+    assert "did you mean policies_here:Single?" in errors

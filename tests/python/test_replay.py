@@ -147,17 +147,6 @@ def test_caps_that_no_live_set_can_keep_are_nobodys_fault(small_table: OutcomeTa
         assert replay(policy, stream, 3, limits=limits).over == over
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_no_policy_goes_over_its_limits(small_table: OutcomeTable, policy: str) -> None:
-    stream = draw_stream(
-        small_table, 4, num_queries=4_000, num_initial=2, retirements={"cheap": 2_900}
-    )
-    limits = replace(LIMITS, throughput_cap=(0.6, 0.5, 0.55))
-    result = replay(policy_for(policy, stream, limits, 7), stream, 7, limits=limits)
-    # One of the two models that it knows is left, and has every query to itself.
-    assert result.over == ({"caps": 1} if policy == "static" else {})
-
-
 def test_metrics_by_their_definition(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 2, num_queries=2_000, num_initial=2)
     result = replay(policy_for("stageroute", stream, LIMITS, 7), stream, 7)

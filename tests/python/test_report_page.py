@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 
 from page_cases import HOSTILE, Outline, crowded, empty, hostile, page_of, scaling
-from stageroute.cli import main
 from stageroute.cli.report import result_folders
 from stageroute.cli.settings import command_line, settings_of
 from stageroute.config.confidence import Confidence
@@ -34,6 +34,7 @@ from stageroute.workloads import parse_workload
 
 pytestmark = pytest.mark.slow
 
+Cli = Callable[..., tuple[str, str]]
 SECTIONS = (crowded, scaling, hostile, empty)
 
 
@@ -201,39 +202,31 @@ def test_heads_and_marks_in_text(results: StudyResults) -> None:
 # --- the command
 
 
-def test_report_writes_a_page(
-    results_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = tmp_path / "page.html"
-    assert main(["report", str(results_folder), "--out", str(page)]) == 0
+def test_report_writes_a_page(results_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    page, again = tmp_path / "page.html", tmp_path / "again.html"
+    assert "page.html" in cli("report", results_folder, "--out", page)[0]
     text = page.read_text(encoding="utf-8")
     assert "Comparison of policies" in text
     assert "stageroute study comparison --small --policies stageroute greedy" in text
-    assert "page.html" in capsys.readouterr().out
     # The folder of folders gives the same page, and a folder that is named twice is shown once.
-    again = tmp_path / "again.html"
-    both = [str(results_folder.parent), str(results_folder)]
-    assert main(["report", *both, "--out", str(again)]) == 0
+    cli("report", results_folder.parent, results_folder, "--out", again)
     assert again.read_text(encoding="utf-8") == text
 
 
-def test_report_says_what_is_wrong(
-    results_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def error(*arguments: object) -> str:
-        assert main(["report", *map(str, arguments)]) == 1
-        return capsys.readouterr().err
+def test_report_says_what_is_wrong(results_folder: Path, tmp_path: Path, cli: Cli) -> None:
+    page, stopped = tmp_path / "page.html", tmp_path / "stopped"
 
-    page = tmp_path / "page.html"
-    assert "no study ran there" in error(tmp_path, "--out", page)
-    assert "there is no folder" in error(results_folder, "--out", tmp_path / "none" / "page.html")
-    stopped = tmp_path / "stopped"
+    def error(folder: Path, out: Path = page) -> str:
+        return cli("report", folder, "--out", out, status=1)[1]
+
+    assert "no study ran there" in error(tmp_path)
+    assert "there is no folder" in error(results_folder, tmp_path / "none" / "page.html")
     shutil.copytree(results_folder, stopped)
     header = (stopped / "study.json").read_text(encoding="utf-8")
     (stopped / "study.json").write_text(header.replace('"comparison"', '"another"'), "utf-8")
-    assert "study 'another' is none of" in error(stopped, "--out", page)
+    assert "study 'another' is none of" in error(stopped)
     (stopped / "episodes.parquet").unlink()
-    assert "its study was not finished" in error(stopped, "--out", page)
+    assert "its study was not finished" in error(stopped)
     assert not page.exists()
 
 

@@ -4,14 +4,13 @@ import gc
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stageroute.cli import main
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Stream, draw_stream
 from stageroute.errors import MissingExtraError
@@ -91,13 +90,12 @@ def test_a_rival_that_is_not_installed(
 
 
 def test_the_command_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, cli: Callable[..., tuple[str, str]]
 ) -> None:
     for module in MODULES["mabwiser"]:
         monkeypatch.setitem(sys.modules, module, None)
     arguments = ["bench", "--queries", "500", "--seeds", "1", "--workers", "1", "--no-progress"]
-    assert main([*arguments, "--policies", "uniform", "mabwiser-ucb1"]) == 1
-    output, errors = capsys.readouterr()
+    output, errors = cli(*arguments, "--policies", "uniform", "mabwiser-ucb1", status=1)
     assert output == ""
     assert "the comparison with MABWiser needs mabwiser" in errors
 

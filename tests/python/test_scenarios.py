@@ -2,16 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY, MagicMock, call
 
 import numpy as np
 import pytest
 
-from stageroute.cli import main
 from stageroute.datasets.streams import Messages, Stream
 from stageroute.errors import InvalidInputError
 from stageroute.lab.engines import local_engine
@@ -123,7 +124,7 @@ def test_an_announced_price_applies_to_the_next_query_and_bills_stay_right() -> 
 def test_a_policy_that_cannot_hear_of_parts_says_so() -> None:
     with pytest.raises(InvalidInputError, match="'greedy': takes reward and cost together"):
         run(Sparse(BuiltIn()).stream(100, 0), "greedy")
-    # What comes late but whole, everyone can be told.
+    # What comes late but whole, every policy can be told.
     late = Delayed(BuiltIn(), 20).stream(400, 0)
     apart = replace(late, delay=0, messages=Messages.of_all(400, 20))
     np.testing.assert_array_equal(run(late, "ucb1")[0].arm, run(apart, "ucb1")[0].arm)
@@ -155,7 +156,7 @@ def test_spend_holds_however_feedback_comes() -> None:
                 paid = record.spend * BUDGET * record.num_queries
                 assert counts["billed"] == pytest.approx(paid, rel=1e-9), name
             assert sum(record.lp_status_counts.values()) == 36_497
-            # Nor is the budget held by leaving it: only who knows nothing of quality does that.
+            # Nor is the budget held by leaving it: only without rewards is that done.
             assert (record.spend > 0.99) == (name != "no_rewards"), name
 
 
@@ -170,91 +171,68 @@ def test_handling_drift_helps_and_being_told_helps_more() -> None:
 
 
 @pytest.mark.slow
-def test_the_command(small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(cli: Callable[..., tuple[str, str]], small_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.json"
     arguments = ["scenarios", "--queries", "1500", "--stages", "5", "--seeds", "2", "--data",
-                 str(small_file), "--workers", "1", "--budget", "0.0003", "0.002",
-                 "--forget-per-stage", "0.9", "--json", str(tmp_path / "o.json")]  # fmt: skip
-    assert main(arguments) == 0
-    text, errors = capsys.readouterr()
+                 small_file, "--workers", "1", "--budget", "0.0003", "0.002",
+                 "--forget-per-stage", "0.9", "--json", out]  # fmt: skip
+    text, errors = cli(*arguments)
     assert errors == ""
     for scenario in SCENARIOS.values():
         assert scenario.title in text
     for expected in ("T = 1,500", "K = 5", "b = 0.0003", "b = 0.002", "1.01 met", "prices known"):
         assert expected in text
-    result = json.loads((tmp_path / "o.json").read_text())
+    result = json.loads(out.read_text())
     assert len(result["episodes"]) == 2 * len(SCENARIOS) * 2
     assert result["settings"]["limits"]["drift"]["forget_per_stage"] == 0.9
     for episode in result["episodes"]:
         if json.loads(episode["cell"])["scenario"] == "twice_shuffled":
             assert json.loads(episode["feedback_counts"])["repeated"] == 3_000
-    assert main([*arguments, "--scenarios", "delay"]) == 1
-    assert "did you mean 'delayed'" in capsys.readouterr().err
-
-
-class Recorder:
-    """Stands in for the classes of ParetoBandit: notes every call."""
-
-    def __init__(self, calls: list[Any]) -> None:
-        self.calls = calls
-        self.registry: dict[str, Any] = {}
-
-    def create(self, *, model_registry: dict[str, Any], **settings: Any) -> "Recorder":
-        self.registry = dict(model_registry)
-        self.calls.append(("create", settings))
-        return self
-
-    def register_model(self, name: str, **prices: float) -> None:
-        self.registry[name] = prices
-
-    def route(self, context: Any) -> tuple[str, Any]:
-        name = next(iter(self.registry))
-        log = SimpleNamespace(request_id=f"{len(self.calls)}", selected_model=name, cost_usd=0.0)
-        return name, log
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments, **named: self.calls.append((name, arguments, named))
+    assert "did you mean 'delayed'" in cli(*arguments, "--scenarios", "delay", status=1)[1]
 
 
 def test_what_reaches_paretobandit(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
-    recorder = Recorder(calls)
+    stream = BuiltIn().stream(100, 0)
+    models = stream.table.models
+    theirs = MagicMock()
+
+    def create(model_registry: dict[str, Any], **_: object) -> Any:
+        theirs.registry = dict(model_registry)
+        return theirs
+
+    theirs.create.side_effect = create
+    theirs.register_model.side_effect = lambda name, **_: theirs.registry.setdefault(name, {})
+    log = SimpleNamespace(request_id="0", selected_model=models[0], cost_usd=0.0)
+    theirs.route.return_value = models[0], log
     parts: dict[str, dict[str, Any]] = {
-        "pareto_bandit": {"BanditRouter": recorder},
-        "pareto_bandit.budget_pacer": {"BudgetPacer": lambda **_: recorder},
+        "pareto_bandit": {"BanditRouter": theirs},
+        "pareto_bandit.budget_pacer": {"BudgetPacer": MagicMock(return_value=theirs)},
         "pareto_bandit.config": {"BEST_K3_HPARAMS": {"forgetting_factor": 0.997}},
-        "pareto_bandit.feature_service": {"FeatureService": recorder},
+        "pareto_bandit.feature_service": {"FeatureService": theirs},
         "pareto_bandit.types": {"ExplorationRate": SimpleNamespace(BALANCED=1.0)},
     }
     for name, attributes in parts.items():
-        module = ModuleType(name)
-        vars(module).update(attributes)
-        monkeypatch.setitem(sys.modules, name, module)
-    stream = BuiltIn().stream(100, 0)
-    setting = Setting(stream, limits(drift=DRIFT), 1, 5)
-    policy = make_policy("paretobandit-all", setting)
-    models = stream.table.models
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**attributes))
+    policy = make_policy("paretobandit-all", Setting(stream, limits(drift=DRIFT), 1, 5))
     assert policy.begin_stage(np.arange(3)) == (0, 1, 2)
     assert policy.begin_stage(np.arange(5)) == (0, 1, 2, 3, 4)
-    assert list(recorder.registry) == list(models[:5])
-    settings = next(named for call, *_, named in calls if call == "create")
-    assert settings["priors"] == "none"
-    assert settings["forgetting_factor"] == 0.997
-    calls.clear()
+    assert list(theirs.registry) == list(models[:5])
+    settings = theirs.create.call_args.kwargs
+    assert (settings["priors"], settings["forgetting_factor"]) == ("none", 0.997)
     assert [policy.route(0)[0] for _ in range(3)] == [0, 0, 0]
+    theirs.reset_mock()
     policy.hear(Message(0, 0, 0, 0.5, 0.1))
     policy.hear(Message(1, 0, 0, 1.0, None))
     policy.hear(Message(2, 0, 0, None, 0.2))
     policy.announce_price(1, 0.5)
-    (feedback, _, reward), (update, arguments, _), (observe, cost, _), (pricing, who, prices) = (
-        calls
-    )
-    assert (feedback, reward) == ("process_feedback", {"reward": 0.5})
-    assert (update, arguments[0], arguments[2]) == ("update", models[0], 1.0)
-    assert (observe, cost) == ("observe", (0.2,))
     usd = stream.regimes[0].cost[1] / 200 * 1e6 * 0.5
-    assert (pricing, who) == ("update_model_pricing", (models[1],))
     fields = ("input_cost_per_m", "output_cost_per_m", "cost_per_1m_tokens")
-    assert prices == dict.fromkeys(fields, usd)
+    assert theirs.mock_calls == [
+        call.process_feedback("0", reward=0.5),
+        call.update(models[0], ANY, 1.0, advance_time=False),
+        call.observe(0.2),
+        call.update_model_pricing(models[1], **dict.fromkeys(fields, usd)),
+    ]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from stageroute.replay import replay
 from stageroute.replay.metrics import measure
 from stageroute.workloads import (
     Adversarial,
+    BetterNewcomer,
     BuiltIn,
     Changing,
     Clocked,
@@ -24,6 +25,7 @@ from stageroute.workloads import (
     Noisy,
     Outage,
     PriceCut,
+    RandomArrivals,
     SilentRegression,
     SlowDecline,
     StateOfTheArt,
@@ -51,6 +53,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Adversarial(BuiltIn(), "best_last"),
     Adversarial(BuiltIn(), "dear_first"),
     Clocked(BuiltIn()),
+    RandomArrivals(BuiltIn(num_initial=4), within=0.25),
+    BetterNewcomer(BuiltIn()),
     Delayed(Noisy(BuiltIn(), 0.2, flips=0.1, bias=-0.1, favourite="claude-v2"), 50),
     *(
         Clocked(Delayed(Noisy(Changing(base, SlowDecline())), 5))
@@ -152,11 +156,8 @@ def test_one_needle_in_each_batch(queries: int) -> None:
         assert stream.candidates(start).tolist() == live
         last = (queries if stage == stages - 1 else int(starts[stage + 1])) - 1
         assert stream.candidates(last).tolist() == live
-
-
-def test_needles_are_anywhere() -> None:
-    workload = NeedleArrivals(num_batches=50)
-    places = np.concatenate([workload.needles(10_000, seed) % 4 for seed in range(40)])
+    anywhere = NeedleArrivals(num_batches=50)
+    places = np.concatenate([anywhere.needles(10_000, seed) % 4 for seed in range(40)])
     assert np.all(np.abs(np.bincount(places) - 500) < 5 * np.sqrt(2_000 * 3 / 16))
 
 

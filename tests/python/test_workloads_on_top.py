@@ -38,46 +38,43 @@ def base_stream(num_queries: int = QUERIES) -> Stream:
     return BASE.stream(num_queries, 3)
 
 
-def outcomes(stream: Stream) -> tuple[Any, Any]:
-    return stream.table.reward[stream.rows], stream.table.cost[stream.rows]
+def outcomes(stream: Stream) -> Any:
+    """Rewards and costs, shape (2, queries, models)."""
+    return np.stack([stream.table.reward[stream.rows], stream.table.cost[stream.rows]])
 
 
 @pytest.mark.parametrize(
     ("change", "victim", "factors"),
     [
-        (SilentRegression(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.5, 1.0)]),
-        (PriceCut(0.2, budget=0.0003), "gpt-4-1106-preview", [(0.5, 1.0, 0.2)]),
-        (Outage(0.25, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.0, 1.0), (0.75, 1, 1)]),
-        (Outage(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", [(0.5, 0.0, 1.0)]),
+        (SilentRegression(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", {0.5: (0.5, 1.0)}),
+        (PriceCut(0.2, budget=0.0003), "gpt-4-1106-preview", {0.5: (1.0, 0.2)}),
+        (
+            Outage(0.25, budget=0.0003),
+            "zero-one-ai/Yi-34B-Chat",
+            {0.5: (0.0, 1.0), 0.75: (1.0, 1.0)},
+        ),
+        (Outage(0.5, budget=0.0003), "zero-one-ai/Yi-34B-Chat", {0.5: (0.0, 1.0)}),
         (
             SlowDecline(0.6, 0.4, 4, budget=0.0003),
             "zero-one-ai/Yi-34B-Chat",
-            [(0.5, 0.9, 1.0), (0.6, 0.8, 1.0), (0.7, 0.7, 1.0), (0.8, 0.6, 1.0)],
+            {0.5: (0.9, 1.0), 0.6: (0.8, 1.0), 0.7: (0.7, 1.0), 0.8: (0.6, 1.0)},
         ),
     ],
 )
 def test_what_changes_and_when(
-    change: Change, victim: str, factors: list[tuple[float, float, float]]
+    change: Change, victim: str, factors: dict[float, tuple[float, float]]
 ) -> None:
     before, stream = base_stream(), Changing(BASE, change).stream(QUERIES, 3)
-    reward, cost = (matrix.copy() for matrix in outcomes(before))
-    arm = before.table.models.index(victim)
-    starts = [round(share * QUERIES) for share, *_ in factors]
+    arm, means = before.table.models.index(victim), before.regimes[0]
+    starts = [round(share * QUERIES) for share in factors]
     assert [regime.start for regime in stream.regimes] == [0, *starts]
-    means = before.regimes[0]
-    for regime, (_, of_reward, of_cost), end in zip(
-        stream.regimes[1:], factors, [*starts[1:], QUERIES], strict=True
-    ):
-        reward[regime.start : end, arm] *= of_reward
-        cost[regime.start : end, arm] *= of_cost
-        scale = np.ones(means.reward.size)
-        scale[arm] = of_reward
-        np.testing.assert_allclose(regime.reward, means.reward * scale, rtol=1e-14)
-        scale[arm] = of_cost
-        np.testing.assert_allclose(regime.cost, means.cost * scale, rtol=1e-14)
-    changed = outcomes(stream)
-    np.testing.assert_allclose(changed[0], reward, rtol=1e-14)
-    np.testing.assert_allclose(changed[1], cost, rtol=1e-14)
+    scale = np.ones((2, QUERIES, before.table.num_models))
+    for regime, factor in zip(stream.regimes[1:], factors.values(), strict=True):
+        scale[:, regime.start :, arm] = np.array(factor)[:, None]
+        of_reward, of_cost = scale[:, -1]
+        np.testing.assert_allclose(regime.reward, means.reward * of_reward, rtol=1e-14)
+        np.testing.assert_allclose(regime.cost, means.cost * of_cost, rtol=1e-14)
+    np.testing.assert_allclose(outcomes(stream), scale * outcomes(before), rtol=1e-14)
     np.testing.assert_array_equal(stream.arrivals, before.arrivals)
 
 
@@ -181,8 +178,7 @@ def trace_file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("queries", [60, 600, 2_000])
 def test_the_clock(trace_file: Path, queries: int) -> None:
     stream = Clocked(BASE, str(trace_file)).stream(queries, 4)
-    times = stream.times
-    assert times is not None
+    times = np.asarray(stream.times)
     assert times.size == queries
     assert np.all(np.diff(times) >= 0)
     np.testing.assert_array_equal(stream.rows, BASE.stream(queries, 4).rows)
@@ -198,12 +194,9 @@ def test_the_clock(trace_file: Path, queries: int) -> None:
 def test_the_clock_of_a_real_trace(shared_data: Path) -> None:
     path = shared_data / "data" / "trace_azure_llm_2023" / "conv.parquet"
     trace = read_trace(path)
-    whole = Clocked(BASE, str(path)).stream(len(trace), 0)
-    assert whole.times is not None
-    np.testing.assert_array_equal(whole.times, trace.seconds)
-    twice = Clocked(BASE, str(path)).stream(36_497, 0)
-    assert twice.times is not None
-    assert twice.times[-1] == pytest.approx(2 * trace.span, rel=0.01)
+    whole, twice = (Clocked(BASE, str(path)).stream(t, 0) for t in (len(trace), 36_497))
+    np.testing.assert_array_equal(np.asarray(whole.times), trace.seconds)
+    assert np.asarray(twice.times)[-1] == pytest.approx(2 * trace.span, rel=0.01)
     lengths = np.diff([*twice.stage_starts(33), 36_497])
     assert lengths.max() > 1.2 * lengths.min()
 
@@ -211,35 +204,29 @@ def test_the_clock_of_a_real_trace(shared_data: Path) -> None:
 def test_a_generated_clock() -> None:
     one, other = (Clocked(BASE).stream(500, seed).times for seed in (0, 1))
     assert one is not None
-    assert other is not None
-    assert not np.array_equal(one, other)
+    assert not np.array_equal(one, np.asarray(other))
     assert Clocked(BASE).stream(1, 0).num_queries == 1
 
 
 def test_a_noisy_judge() -> None:
-    plain = base_stream()
-    exact = Noisy(BASE, noise=0.0).stream(QUERIES, 3)
-    np.testing.assert_array_equal(exact.told_reward(), plain.table.reward)
-    assert exact.table is plain.table
-    flips = Noisy(BASE, noise=0.0, flips=0.25).stream(QUERIES, 3).told_reward()
-    wrong = flips != plain.table.reward
-    np.testing.assert_allclose(flips[wrong], 1.0 - plain.table.reward[wrong])
-    share = wrong.mean() / (plain.table.reward != 0.5).mean()
-    assert share == pytest.approx(0.25, abs=0.005)
-    noisy = Noisy(BASE, noise=0.1).stream(QUERIES, 3).told_reward()
-    assert noisy.min() >= 0.0
-    assert noisy.max() <= 1.0
-    middle = plain.table.reward == 0.5
+    def told(**judge: Any) -> Any:
+        return Noisy(BASE, **judge).stream(QUERIES, 3).told_reward()
+
+    table = base_stream().table
+    true, middle = table.reward, table.reward == 0.5
+    np.testing.assert_array_equal(told(noise=0.0), true)
+    flips = told(noise=0.0, flips=0.25)
+    np.testing.assert_allclose(flips[flips != true], 1.0 - true[flips != true])
+    assert (flips != true)[~middle].mean() == pytest.approx(0.25, abs=0.005)
+    noisy = told(noise=0.1)
+    assert 0.0 <= noisy.min() <= noisy.max() <= 1.0
     assert noisy[middle].std() == pytest.approx(0.1, rel=0.05)
     assert noisy[middle].mean() == pytest.approx(0.5, abs=0.005)
-    for favourite in (None, "claude-v1"):
-        judge = Noisy(BASE, noise=0.0, bias=0.2, favourite=favourite)
-        raised = judge.stream(QUERIES, 3).told_reward() - plain.table.reward
-        for arm, name in enumerate(plain.table.models):
-            expected = np.minimum(0.2, 1.0 - plain.table.reward[:, arm])
-            if favourite not in (None, name):
-                expected = np.zeros_like(expected)
-            np.testing.assert_allclose(raised[:, arm], expected, atol=1e-12)
+    raised = np.minimum(true + 0.2, 1.0)
+    np.testing.assert_allclose(told(noise=0.0, bias=0.2), raised, atol=1e-12)
+    is_favourite = np.array(table.models) == "claude-v1"
+    misled = told(noise=0.0, bias=0.2, favourite="claude-v1")
+    np.testing.assert_allclose(misled, np.where(is_favourite, raised, true), atol=1e-12)
 
 
 def test_a_judge_with_a_favourite_misleads_and_regret_says_so() -> None:
