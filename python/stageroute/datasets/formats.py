@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import import_extra
-from stageroute.datasets.table import MAX_LABEL_CHARS
 from stageroute.errors import DatasetError
 
-Role = Literal["label", "number", "prompt"] | None
-"""What a column is read as; ``None``: it is not read at all.
-
-Labels are short and in every row; prompts are of any length, "" where there is none."""
+Role = Literal["text", "number"] | None
+"""What a column is read as; ``None``: it is not read at all. A text that is not there is ""."""
 
 Columns = dict[str, NDArray[Any]]
 """Columns of one file, by name and in file order; every array has one value per row."""
@@ -72,7 +69,7 @@ def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
         if kind == "number":
             columns[name] = np.array([_number(name, line, row[index]) for line, row in rows])
         elif kind is not None:
-            columns[name] = _TEXTS[kind](name, [row[index] for _, row in rows])
+            columns[name] = _texts([row[index] for _, row in rows])
     return columns
 
 
@@ -86,30 +83,8 @@ def _number(column: str, line: int, cell: str) -> float:
         ) from None
 
 
-def labels(name: str, values: Sequence[object]) -> NDArray[np.str_]:
-    """Labels as an array; a missing, non-text or over-long one is a ``DatasetError``."""
-    for row, value in enumerate(values):
-        if not isinstance(value, str) or not value:
-            raise DatasetError(f"column {name!r}, row {row}: {value!r} is not a non-empty string")
-        if len(value) > MAX_LABEL_CHARS:
-            raise DatasetError(
-                f"column {name!r}, row {row}: a label of {len(value)} characters; at most "
-                f"{MAX_LABEL_CHARS}"
-            )
-    return np.array(values, dtype=np.str_)
-
-
-def _prompts(name: str, values: Sequence[object]) -> NDArray[np.object_]:
-    for row, value in enumerate(values):
-        if not (value is None or isinstance(value, str)):
-            raise DatasetError(f"column {name!r}, row {row}: {value!r} is not text")
-    return np.array([value or "" for value in values], dtype=np.object_)
-
-
-_TEXTS: dict[str, Callable[[str, Sequence[object]], NDArray[Any]]] = {
-    "label": labels,
-    "prompt": _prompts,
-}
+def _texts(values: Sequence[object]) -> NDArray[np.object_]:
+    return np.array(["" if value is None else value for value in values], dtype=np.object_)
 
 
 def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
@@ -131,8 +106,8 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
     columns: Columns = {}
     for name, kind in wanted.items():
         column, is_a = table.column(name), pa.types
-        if kind != "number":
-            columns[name] = _TEXTS[kind](name, column.to_pylist())
+        if kind == "text":
+            columns[name] = _texts(column.to_pylist())
             continue
         stored = column.type
         if not (is_a.is_integer(stored) or is_a.is_floating(stored) or is_a.is_null(stored)):

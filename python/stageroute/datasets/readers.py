@@ -11,7 +11,6 @@ from stageroute.datasets.formats import (
     Columns,
     Role,
     check_header,
-    labels,
     read_csv,
     read_npz,
     read_parquet,
@@ -112,9 +111,7 @@ def _read(path: Path, *, allow_pickle: bool) -> Columns:
 def _outcome_role(column: str) -> Role:
     if column.startswith(("reward:", "cost:")):
         return "number"
-    if column == "prompt":
-        return "prompt"
-    return "label" if column in {"query_id", "eval_name"} else None
+    return "text" if column in {"query_id", "eval_name", "prompt"} else None
 
 
 def _build(
@@ -133,6 +130,9 @@ def _build(
         np.column_stack([columns[f"{kind}:{model}"] for model in kept])
         for kind in ("reward", "cost")
     )
+    for column in ("query_id", "eval_name"):
+        if column in columns:
+            columns[column] = checked_labels(column, columns[column], len(reward))
     others: dict[str, Any] = {
         field: columns[column] for field, column in OTHER_FIELDS.items() if column in columns
     }
@@ -163,12 +163,8 @@ def _from_arrays(arrays: Columns) -> Columns:
     columns: Columns = {}
     for model, rewards, costs in zip(names, reward.T, cost.T, strict=True):
         columns[f"reward:{model}"], columns[f"cost:{model}"] = rewards, costs
-    for key in ("query_id", "eval_name"):
-        if key in arrays:
-            columns[key] = checked_labels(key, arrays[key], len(reward))
-    if "weights" in arrays:
-        columns["weight"] = arrays["weights"]
-    return columns
+    renamed = {"query_id": "query_id", "eval_name": "eval_name", "weights": "weight"}
+    return columns | {renamed[key]: arrays[key] for key in renamed.keys() & arrays.keys()}
 
 
 def table_from_routerbench_frame(frame: Any, *, name: str = "routerbench_0shot") -> OutcomeTable:
@@ -205,7 +201,7 @@ def _from_frame(frame: Any) -> Columns:
         columns[f"cost:{model}"] = _frame_numbers(priced, frame[priced])
     for column, source in (("query_id", "sample_id"), ("eval_name", "eval_name")):
         if source in names:
-            columns[column] = labels(source, frame[source].tolist())
+            columns[column] = frame[source].to_numpy(dtype=object)
     return columns
 
 
@@ -228,27 +224,26 @@ def _matched_weights(path: Path, columns: Columns) -> NDArray[np.float64]:
     reader = COLUMN_READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"weights file {path}: expected .parquet or .csv, got {path.suffix!r}")
-    roles: dict[str, Role] = {"query_id": "label", "weight": "number"}
+    roles: dict[str, Role] = {"query_id": "text", "weight": "number"}
     try:
-        return _weights_in_order_of(columns["query_id"], reader(path, roles.get))
+        return _in_order_of(columns["query_id"], **reader(path, roles.get))
     except DatasetError as error:
         raise DatasetError(f"weights file {path}: {error}") from error
 
 
-def _weights_in_order_of(wanted: NDArray[np.str_], columns: Columns) -> NDArray[np.float64]:
-    """Weights in the order of the wanted ids, which must be those of the columns, each once."""
-    if not {"query_id", "weight"} <= columns.keys():
+def _in_order_of(
+    wanted: NDArray[Any],
+    query_id: NDArray[Any] | None = None,
+    weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    if query_id is None or weight is None:
         raise DatasetError("it needs the columns 'query_id' and 'weight'")
-    ids, weights = columns["query_id"], columns["weight"]
-    for column in (ids, wanted):
-        _, first = np.unique(column, return_index=True)
-        repeated = np.delete(np.arange(len(column)), first)
-        if repeated.size:
-            row = int(repeated[0])
-            raise DatasetError(
-                f"query_id {str(column[row])!r} appears twice, the second time at row {row}"
-            )
-    weight_of = dict(zip(ids.tolist(), weights.tolist(), strict=True))
+    for ids in (query_id, wanted):
+        names, first = np.unique(checked_labels("query_id", ids, len(ids)), return_index=True)
+        if names.size < ids.size:
+            row = int(np.setdiff1d(np.arange(ids.size), first)[0])
+            raise DatasetError(f"query_id {str(ids[row])!r} appears twice, again at row {row}")
+    weight_of = dict(zip(query_id.tolist(), weight.tolist(), strict=True))
     absent = [id_ for id_ in wanted.tolist() if id_ not in weight_of]
     if absent:
         raise DatasetError(

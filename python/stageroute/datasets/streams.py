@@ -225,29 +225,13 @@ def draw_stream(
     arrival_order: str | Sequence[str] = "table",
     retirements: Mapping[str, int] | None = None,
 ) -> Stream:
-    """Draw a stream from a table.
+    """Draw a stream of `num_queries`, by default as many as the table has rows; a seed fixes it.
 
-    Parameters
-    ----------
-    table : OutcomeTable
-    seed : int
-        Fixes the stream.
-    num_queries : int, optional
-        T; the table's number of rows by default.
-    order : {"iid", "shuffled", "in_order"}
-        Draws with replacement and the table's weights; every row once, in random order, over and
-        over; or every row in the table's order, over and over. The last two refuse weights.
-    num_initial : int, optional
-        Models at the start; the others arrive evenly. All by default.
-    arrival_order : {"table", "shuffled"} or sequence of str
-        In the order of the columns, in a random one, or in the one given (every model, by name).
-    retirements : dict of str to int, optional
-        The query index at which a model retires, by name.
-
-    Raises
-    ------
-    InvalidInputError
-        If an argument breaks its rule.
+    `order` "iid" draws with replacement and the table's weights; "shuffled" takes every row once,
+    in random order, over and over; "in_order" the same in the table's order. The last two refuse
+    weights. `num_initial` models, by default all, are there at the start; the others arrive evenly:
+    in the "table" order of the columns, "shuffled", or in the order of the names given, which must
+    be all. `retirements` has the query at which a model retires, by name.
     """
     require(order in STREAM_ORDERS, "order", order, f"must be one of {STREAM_ORDERS}")
     if num_queries is None:

@@ -118,11 +118,6 @@ class OutcomeTable:
     def select(self, models: Sequence[str]) -> Self:
         """Return a table of the named models only, in the order given.
 
-        Parameters
-        ----------
-        models : sequence of str
-            Names from :attr:`models`; not empty, no duplicates.
-
         Raises
         ------
         DatasetError
@@ -183,24 +178,32 @@ def checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np
 
 
 def checked_labels(field: str, values: ArrayLike, rows: int) -> NDArray[np.str_]:
-    """Copy an array of strings, one for each row."""
+    """Copy an array of strings, one for each row; among Python objects none may be empty."""
     array = np.asarray(values)
-    if array.dtype.kind != "U" or array.shape != (rows,):
+    if array.dtype.kind not in "UO" or array.shape != (rows,):
         raise DatasetError(
             f"{field} must be {rows} strings, one per row; got {array.dtype} of shape {array.shape}"
         )
-    if array.dtype.itemsize // 4 > MAX_LABEL_CHARS:
-        raise DatasetError(
-            f"{field} holds a label of more than {MAX_LABEL_CHARS} characters; shorten it"
-        )
-    return np.array(array, order="C")
+    is_object = array.dtype.kind == "O"
+    if is_object or array.dtype.itemsize // 4 > MAX_LABEL_CHARS:
+        for row, label in enumerate(array.tolist()):
+            if is_object and (not isinstance(label, str) or not label):
+                raise DatasetError(f"{field}, row {row}: {label!r} is not a non-empty string")
+            if len(label) > MAX_LABEL_CHARS:
+                raise DatasetError(
+                    f"{field}, row {row}: {len(label)} characters; a label has at most "
+                    f"{MAX_LABEL_CHARS} characters"
+                )
+    return np.array(array, dtype=np.str_, order="C")
 
 
-def _checked_prompts(field: str, values: Sequence[object], rows: int) -> tuple[str, ...]:
-    prompts = tuple(value for value in values if isinstance(value, str))
-    if len(prompts) != len(values) or len(prompts) != rows:
-        raise DatasetError(f"{field} must be {rows} strings, one per row; got {len(prompts)}")
-    return prompts
+def _checked_prompts(field: str, values: Sequence[object], rows: int) -> tuple[object, ...]:
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise DatasetError(f"{field}, row {row}: {value!r} is not text")
+    if len(values) != rows:
+        raise DatasetError(f"{field} must be {rows} strings, one per row; got {len(values)}")
+    return tuple(values)
 
 
 def _checked_weights(field: str, values: ArrayLike, rows: int) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from stageroute._core import Control
 
 logger = logging.getLogger("stageroute")
-
 
 Sink = Callable[[DecisionBatch], object]
 """Takes batches of decisions, in the order in which they were made."""
@@ -80,13 +80,9 @@ class ParquetSink:
     def __call__(self, batch: DecisionBatch, /) -> None:
         """Write a batch."""
         pa, columns = self._arrow, batch.columns
-        names = pa.array(batch.names)
+        names, reasons = pa.array(batch.names), pa.array(REASONS_OF_BITS, pa.list_(pa.string()))
         ends = np.append(columns["first_arm"], len(columns["live_arm"])).astype(np.int32)
-
-        def each(values: object) -> object:
-            return pa.ListArray.from_arrays(pa.array(ends), values)
-
-        reasons = pa.array(REASONS_OF_BITS, pa.list_(pa.string()))
+        each = partial(pa.ListArray.from_arrays, pa.array(ends))
         table = pa.table(
             {
                 "id": columns["id"],

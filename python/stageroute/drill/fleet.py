@@ -93,13 +93,10 @@ INITIAL: Final = tuple(FLEET)[:6]  # the models at the start; the others arrive
 
 def qualities(seed: int) -> dict[str, NDArray[np.float64]]:
     """Draw each model's mean reward at each task, in the order of `TASKS`; each in (0, 1)."""
-    generator = np.random.default_rng([seed, 1])
     difficulty = np.array([difficulty for _, difficulty in TASKS.values()])
-    drawn = {}
-    for name, model in FLEET.items():
-        logits = model.skill - difficulty + generator.normal(0.0, TASK_SPREAD, len(TASKS))
-        drawn[name] = 1.0 / (1.0 + np.exp(-logits))
-    return drawn
+    logits = np.array([[model.skill] for model in FLEET.values()]) - difficulty
+    logits += np.random.default_rng([seed, 1]).normal(0.0, TASK_SPREAD, logits.shape)
+    return dict(zip(FLEET, 1.0 / (1.0 + np.exp(-logits)), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,21 +66,16 @@ class Decisions:
         self, event: Event, measure: str, found: int | None, note: str, since: float | None = None
     ) -> EventRecovery:
         """Count from a time, by default that of the event, to a decision if one was found."""
-        since = event.start if since is None else since
-        start = self.at(since)
         if found is None:
             return EventRecovery(event, measure, None, None, note)
-        if found <= start:
-            return EventRecovery(event, measure, 0, 0.0, note)
-        seconds = float(self.seconds[min(found, self.seconds.size - 1)] - since)
-        return EventRecovery(event, measure, found - start, seconds, note)
+        since = event.start if since is None else since
+        queries = max(found - self.at(since), 0)
+        seconds = float(self.seconds[min(found, self.seconds.size - 1)] - since) if queries else 0.0
+        return EventRecovery(event, measure, queries, seconds, note)
 
 
 def share_from_here(served: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
-    """Return for each decision the share of the next `window` ones, it included, that are true.
-
-    Where fewer are left, NaN.
-    """
+    """Return what share of `window` decisions from each one on are true; NaN at the end."""
     share = np.full(served.size, np.nan)
     if served.size >= window:
         whole = sliding_window_view(served, window).mean(axis=1)
@@ -137,9 +132,9 @@ def outage(event: Event, traffic: Decisions, horizon: int) -> tuple[EventRecover
     """
     start, end = traffic.at(event.start), traffic.at(event.end)
     is_here = traffic.model == event.model
-    sent = np.flatnonzero(is_here[start:end] & ~traffic.is_probe[start:end])
+    sent = np.flatnonzero((is_here & ~traffic.is_probe)[start:end])
     away = start + int(sent[-1]) + 1 if sent.size else start
-    probes = int(np.sum(is_here[start:end] & traffic.is_probe[start:end]))
+    probes = np.sum((is_here & traffic.is_probe)[start:end])
     before = traffic.share_before(event)
     note = f"had {before:.0%} of the traffic; {sent.size} requests hit it, then {probes} probes"
     gone = traffic.until(event, "until no traffic goes there", away, note)

@@ -202,28 +202,27 @@ answered {sums["answered"]:.2%}, at the first try {sums["first_try"]:.2%}
 failed tries: {failed}"""
     kept = [[p.name, "holds" if p.holds else "BROKEN", p.detail] for p in promises]
     columns = ("minute", "event", "recovered", "queries", "seconds", "what happened")
+    rows = [
+        [
+            f"{row.event.start / 60:.1f}",
+            f"{row.event.kind.replace('_', ' ')} {row.event.model}".strip(),
+            row.measure,
+            "-" if row.queries is None else f"{row.queries:,}",
+            "-" if row.seconds is None else f"{row.seconds:.0f}",
+            f"{row.event.title}; {row.note}",
+        ]
+        for row in recoveries
+    ]
     held = sum(promise.holds for promise in promises)
     verdict = f"{held} of {len(promises)} promises held"
     parts = [
         head,
         format_table(("promise", "", "figures"), kept, sides="<<<"),
-        format_table(columns, [_event_row(recovery) for recovery in recoveries], sides="><<>><"),
+        format_table(columns, rows, sides="><<>><"),
         LEGEND,
         verdict if held == len(promises) else f"{verdict}: THE DRILL FAILED",
     ]
     return "\n\n".join(parts)
-
-
-def _event_row(row: EventRecovery) -> list[str]:
-    event = row.event
-    return [
-        f"{event.start / 60:.1f}",
-        f"{event.kind.replace('_', ' ')} {event.model}".strip(),
-        row.measure,
-        "-" if row.queries is None else f"{row.queries:,}",
-        "-" if row.seconds is None else f"{row.seconds:.0f}",
-        f"{event.title}; {row.note}",
-    ]
 
 
 def to_json(

@@ -14,18 +14,15 @@ Floats = NDArray[np.float64]
 
 SUM_TOLERANCE: Final = 1e-6  # how far a distribution over the models may be from a sum of 1
 
+UNKNOWN: Final = "or NaN where it is not known"
 COLUMN_RULES: Final[dict[str, tuple[Callable[[Floats], NDArray[np.bool_]], str]]] = {
-    "reward": (
-        lambda y: np.isnan(y) | ((y >= 0.0) & (y <= 1.0)),
-        "must be in [0, 1], or NaN where it is not known",
-    ),
+    "reward": (lambda y: ~((y < 0.0) | (y > 1.0)), f"must be in [0, 1], {UNKNOWN}"),
     "cost": (
-        lambda y: np.isnan(y) | (np.isfinite(y) & (y >= 0.0)),
-        "must be finite and not negative, in USD, or NaN where it is not known",
+        lambda y: ~((y < 0.0) | np.isinf(y)),
+        f"must be finite and not negative, in USD, {UNKNOWN}",
     ),
-    "weights": (lambda v: np.isfinite(v) & (v > 0.0), "must be finite and above 0"),
+    "weights": (lambda v: (v > 0.0) & np.isfinite(v), "must be finite and above 0"),
 }
-"""Rules of the columns of numbers."""
 
 
 class LoggedDraw(NamedTuple):
