@@ -112,7 +112,7 @@ class ClairvoyantPolicy(MixturePolicy):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StageProblem:
-    """Stages of so many queries in all, their candidates, and every model's mean reward and cost.
+    """Stages that are alike: their queries in all, candidates, every model's mean reward and cost.
 
     Candidates are ascending; the means are of shape (N,), costs in USD.
     """
