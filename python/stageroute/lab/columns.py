@@ -50,11 +50,6 @@ def loss(run: Run) -> float:
     return 100.0 * (in_all(run) / _available(run))
 
 
-def learning(run: Run) -> float:
-    """Return the part of the loss that is not waiting."""
-    return loss(run) - waiting(run)
-
-
 def lp_share(*statuses: str) -> Callable[[Run], float]:
     """Return what gives the part of the LPs of these statuses, %; NaN for a policy without any."""
 
@@ -150,11 +145,6 @@ def exponent(size: Key, of: Of) -> Cell:
         return "-" if law is None else law.exponent.text()
 
     return say
-
-
-def stages(runs: Runs) -> Floats:
-    """Return the numbers of the stages, from 1."""
-    return np.arange(1.0, runs[0].record.num_stages + 1)
 
 
 def band(of: Of) -> Callable[[Runs], tuple[Floats, Floats, Floats]]:

@@ -178,8 +178,8 @@ class LinesOf(Axes):
 
     curves: Sequence[Curves]
     _: KW_ONLY
-    # What has a point of every curve for each of its values. Without it `x` and the curves' `y`
-    # give all points at once.
+    # What has a point of every curve for each of its values. Without it the curves' `y` gives all
+    # points at once, at `x`, or numbered from 1.
     over: Key | None = None
     x: Callable[[Runs], Any] | None = None  # where points are; by default at the value of `over`
     where: Where = field(default_factory=dict)
@@ -204,9 +204,11 @@ class LinesOf(Axes):
 
     def _curve(self, of: Curves, label: str, runs: Runs, focus: Collection[str] | None) -> Curve:
         points = {None: runs} if self.over is None else by(runs, self.over)
-        x: list[Any] = [self.x(members) if self.x else value for value, members in points.items()]
         parts = [_parts(of.y(members)) for members in points.values()]
         mean, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
+        x: list[Any] = [*points] if self.over else [1 + np.arange(mean.size)]
+        if self.x:
+            x = [self.x(members) for members in points.values()]
         has_band = bool(np.isfinite(low).any())
         return Curve(
             label, np.hstack(x).astype(np.float64), mean,

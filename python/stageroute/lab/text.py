@@ -12,30 +12,25 @@ def settings_text(results: StudyResults) -> str:
     """Return the most important settings that a study ran under."""
     settings, limits = results.settings, results.settings["limits"]
     confidence, pacing = limits["confidence"], limits["pacing_horizon"]
-    return "\n".join(
-        [
-            f"{workload_from_json(settings['workload']).label}: "
-            f"T = {settings['num_queries']:,} queries, K = {settings['num_stages']} stages, "
-            f"{len(settings['seeds'])} seeds from {settings['seeds'][0]}",
-            f"M_max = {limits['max_deployed']}, throughput cap = {limits['throughput_cap']}, "
-            f"confidence = {confidence['family']} (gamma {confidence['gamma']:g}, growth "
-            f"{confidence['growth']:g}, {confidence['min_visits']} forced visits), pacing = "
-            f"{'off' if pacing is None else f'{pacing:g} queries'}, prices "
-            f"{'known' if limits['use_prices'] else 'unknown'}; solver {limits['solver']}; "
-            f"stageroute {results.version}",
-        ]
+    return (
+        f"{workload_from_json(settings['workload']).label}: "
+        f"T = {settings['num_queries']:,} queries, K = {settings['num_stages']} stages, "
+        f"{len(settings['seeds'])} seeds from {settings['seeds'][0]}\n"
+        f"M_max = {limits['max_deployed']}, throughput cap = {limits['throughput_cap']}, "
+        f"confidence = {confidence['family']} (gamma {confidence['gamma']:g}, growth "
+        f"{confidence['growth']:g}, {confidence['min_visits']} forced visits), pacing = "
+        f"{'off' if pacing is None else f'{pacing:g} queries'}, prices "
+        f"{'known' if limits['use_prices'] else 'unknown'}; solver {limits['solver']}; "
+        f"stageroute {results.version}"
     )
 
 
 def to_text(summary: Summary) -> str:
     """Return the tables for a terminal."""
     parts = [f"{summary.title}: {summary.question}"]
-    parts += [
-        "\n".join(
-            [table.title, format_table(table.columns, table.rows, heads=table.heads), *_note(table)]
-        )
-        for table in summary.tables
-    ]
+    for table in summary.tables:
+        aligned = format_table(table.columns, table.rows, heads=table.heads)
+        parts.append("\n".join([table.title, aligned, *_note(table)]))
     return "\n\n".join(parts)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from stageroute._core import solve_routing_lp
-from stageroute.lab.columns import band, cell, column, exponent, key, mean, stages
+from stageroute.lab.columns import band, cell, column, exponent, key, mean
 from stageroute.lab.declared import Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import Run, Runs, Where
@@ -20,14 +20,7 @@ from stageroute.lab.statistics import Floats
 from stageroute.lab.study import Study, StudySettings, nothing
 from stageroute.policies import Limits
 from stageroute.replay.metrics import oracle_parts
-from stageroute.workloads import (
-    Adversarial,
-    Changing,
-    LargePool,
-    PriceCut,
-    StateOfTheArt,
-    Workload,
-)
+from stageroute.workloads import Adversarial, Changing, LargePool, PriceCut, StateOfTheArt, Workload
 
 PACED, FREE = "paced", "not paced"
 
@@ -151,7 +144,6 @@ OVER_BUDGET: Final = LinesOf(
 OVER_STAGES: Final = LinesOf(
     "λ over the stages: {workload}", "stage", "λ b, reward",
     (Curves(band(_by_stage), "ratio", "b = {:g} times cheapest"),),
-    x=stages,
     where=lambda run: run["pacing"] == PACED and run["ratio"] in SHOWN_OVER_STAGES,
     log_y=True, note="Mean of each stage where finite; gaps: nowhere.",
 )  # fmt: skip

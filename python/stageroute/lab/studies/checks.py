@@ -6,18 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import (
-    band,
-    column,
-    interval,
-    key,
-    mean,
-    median,
-    quantile,
-    regret,
-    stages,
-    worst,
-)
+from stageroute.lab.columns import band, interval, key, mean, median, quantile, regret, worst
 from stageroute.lab.declared import Cell, Curves, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import Runs
@@ -66,7 +55,7 @@ VIOLATION: Final = "stage_violation"
 
 def _spread(runs: Runs) -> Floats:
     """Return quantiles of the violation over all stages and seeds, %."""
-    return np.quantile(100 * column(runs, VIOLATION), QUANTILES)
+    return np.asarray(np.quantile([100 * np.array(run[VIOLATION]) for run in runs], QUANTILES))
 
 
 def _share_above(threshold: float) -> Cell:
@@ -99,7 +88,7 @@ OF_SPEND: Final = TableOf(
 
 BY_STAGE: Final = LinesOf(
     "{part}: mean violation", "stage", "violation of b, %",
-    (Curves(band(lambda run: 100 * np.array(run[VIOLATION])), "policy"),), x=stages,
+    (Curves(band(lambda run: 100 * np.array(run[VIOLATION])), "policy"),),
     note="Mean over the seeds; stages that spend less than b count as 0.",
 )  # fmt: skip
 

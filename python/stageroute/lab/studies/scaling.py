@@ -7,17 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import (
-    band,
-    cell,
-    exponent,
-    in_all,
-    interval,
-    key,
-    mean,
-    power_law,
-    priced,
-)
+from stageroute.lab.columns import band, exponent, in_all, interval, key, mean, power_law, priced
 from stageroute.lab.declared import Curves, Each, LinesOf, Part, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import Run, Runs, values
@@ -89,7 +79,7 @@ def _exponents(smallest: int) -> Part:
         {
             "policy": key("policy"),
             "K": lambda runs: _rule(runs[0]),
-            "largest T": cell(lambda runs: max(run["num_queries"] for run in runs), ","),
+            "largest T": lambda runs: f"{values(runs, 'num_queries')[-1]:,}",
             "learning": exponent("num_queries", "total_regret"),
             "learning, money priced": exponent("num_queries", priced),
             "waiting": exponent("num_queries", "waiting_cost"),

@@ -6,17 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from stageroute.datasets.routerbench import RELEASE_ORDER
-from stageroute.lab.columns import (
-    band,
-    exponent,
-    interval,
-    key,
-    learning,
-    loss,
-    mean,
-    waiting,
-    worst,
-)
+from stageroute.lab.columns import band, exponent, interval, key, loss, mean, waiting, worst
 from stageroute.lab.declared import Cell, Curves, Each, LinesOf, Part, Scope, TableOf
 from stageroute.lab.episodes import Episode
 from stageroute.lab.results import Run, values
@@ -87,6 +77,11 @@ UPDATES: Final = Sweep(
 """Swept at every budget, since it is what an operator asks first."""
 
 
+def _learning(run: Run) -> float:
+    """Return the part of the loss that is not waiting."""
+    return loss(run) - waiting(run)
+
+
 def _between_boundaries(run: Run) -> float:
     """Return the queries between two boundaries."""
     return run.record.num_queries / run.record.num_stages
@@ -149,7 +144,7 @@ OVER_INTERVAL: Final = LinesOf(
     (
         Curves(band(loss), "who"),
         Curves(band(waiting), label="waiting", where={"who": OURS}),
-        Curves(band(learning), label="learning", where={"who": OURS}),
+        Curves(band(_learning), label="learning", where={"who": OURS}),
     ),
     over=_between_boundaries, log_x=True, log_y=True,
     focus=lambda _: (OURS, "waiting", "learning"),
