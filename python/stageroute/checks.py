@@ -33,14 +33,6 @@ def is_whole(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, Integral)
 
 
-def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise `InvalidInputError` with the choices, the nearest first, unless `value` is one."""
-    if value not in choices:
-        near = get_close_matches(str(value), choices, n=1)
-        hint = f"did you mean {near[0]!r}? It " if near else ""
-        require(False, argument, value, f"{hint}must be one of {', '.join(choices)}")  # noqa: FBT003
-
-
 class Check(NamedTuple):
     """A rule of a field, as metadata of its type: ``Annotated[str, must(is_text, "must …")]``."""
 
@@ -50,9 +42,10 @@ class Check(NamedTuple):
 
     def __call__(self, argument: str, value: object, also: str = "") -> None:
         """Raise `InvalidInputError` unless the argument of that name may have that value."""
-        if self.choices:
-            require_one_of(argument, value, self.choices)
-        require(self.holds(value), argument, value, self.rule + also)
+        if not self.holds(value):
+            near = get_close_matches(str(value), self.choices, n=1)
+            hint = f"did you mean {near[0]!r}? It " if near else ""
+            raise InvalidInputError(f"{argument} = {value!r}: {hint}{self.rule}{also}")
 
     def __repr__(self) -> str:
         return self.rule
@@ -64,6 +57,11 @@ must = Check
 def one_of(choices: tuple[str, ...]) -> Check:
     """Return the check that a value is one of the choices."""
     return Check(choices.__contains__, f"must be one of {', '.join(choices)}", choices)
+
+
+def require_one_of(argument: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise `InvalidInputError` with the choices, the nearest first, unless `value` is one."""
+    one_of(choices)(argument, value)
 
 
 def number_in(interval: str, unit: str = "") -> Check:

@@ -33,26 +33,17 @@ app = App(
     default_parameter=SEVERAL,
     result_action="return_value",
 )
-for where, name, text in (
-    ("studies:bench", "bench", "Compare policies over a table of outcomes."),
-    ("replay:replay", "replay", "Replay one policy and write down every decision."),
-    (
-        "studies:scenarios", "scenarios",
-        "Late, sparse, missing and repeated feedback, and models that change.",
-    ),
-    ("studies:study", "study", "Run a study of the lab."),
-    ("compare:compare", "compare", "Say what changed between two runs of a study."),
-    ("report:report", "report", "Show results of studies as one web page."),
-    (
-        "evaluate:evaluate", "evaluate",
-        "What another policy would have earned and spent, from a decision log.",
-    ),
-    (
-        "drill:drill", "drill",
-        "Rehearse production: outages, limits, prices, arrivals and a restart.",
-    ),
-):  # fmt: skip
-    app.command(f"stageroute.cli.{where}", name=name, help=text)
+for where, text in {
+    "studies:bench": "Compare policies over a table of outcomes.",
+    "replay:replay": "Replay one policy and write down every decision.",
+    "studies:scenarios": "Late, sparse, missing and repeated feedback, and models that change.",
+    "studies:study": "Run a study of the lab.",
+    "compare:compare": "Say what changed between two runs of a study.",
+    "report:report": "Show results of studies as one web page.",
+    "evaluate:evaluate": "What another policy would have earned and spent, from a decision log.",
+    "drill:drill": "Rehearse production: outages, limits, prices, arrivals and a restart.",
+}.items():
+    app.command(f"stageroute.cli.{where}", name=where.partition(":")[2], help=text)
 app.register_install_completion_command(help="Complete commands and options in this shell.")
 
 

@@ -124,7 +124,7 @@ class JournalStore:
     def note_tail(self) -> None:
         """Note that the tail was made."""
         with self._transaction():
-            self._note(self.committed, has_tail=True)
+            self._note(self.committed)
         self.has_tail = True
         # So that damage to the log can take away commits, but not the journal as such.
         with _errors_of(self.path):
@@ -136,7 +136,7 @@ class JournalStore:
         row = (first_seq, next_seq, records)
         with self._transaction():
             self._execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (*row, _digest(row)))
-            self._note(end, has_tail=True)
+            self._note(end)
         self.committed = end
         self.batch_bytes += len(records) + ROW_BYTES
 
@@ -149,7 +149,7 @@ class JournalStore:
             self._execute("DELETE FROM batches WHERE next_seq <= ?", (position[0],))
             sizes = self._execute("SELECT total(length(body) + ?) FROM batches", (ROW_BYTES,))
             batch_bytes = int(sizes.fetchone()[0])
-            self._note(committed, has_tail=True)
+            self._note(committed)
         self.committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class JournalStore:
             self._require(intact, f"is damaged: the SHA-256 of {table} {row[0]} does not fit")
         return [row[:-1] for row in rows]
 
-    def _note(self, committed: Position, *, has_tail: bool) -> None:
+    def _note(self, committed: Position, *, has_tail: bool = True) -> None:
         row = (1, self._fingerprint, self.identity, int(has_tail), *committed)
         values = (*row, _digest(row))
         self._execute("REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?)", values)

@@ -139,15 +139,14 @@ class StageRouter(Models, Stages, Memory):
         formats.require_settings(str(path), facts, settings)
         around = Surroundings(controller, start_models, decision_log, clock)
         around.check(facts.settings)
-        self = cls._make(facts, around, state)
+        self = cls._make(facts, facts.models, around, state)
         self._start([], around)
         return self
 
     @classmethod
     def _begin(cls, settings: RouterSettings, models: list[Model], around: Surroundings) -> Self:
         """Start from nothing."""
-        self = cls._make(Facts(settings, models), around, None)
-        self._facts.models = []
+        self = cls._make(Facts(settings, []), models, around, None)
         for model in models:
             self.add_model(model)
         self.advance_stage()
@@ -169,7 +168,7 @@ class StageRouter(Models, Stages, Memory):
                 self = cls._begin(settings, models, around)
             else:
                 facts, state = formats.decode(recovered.snapshot, str(where.path))
-                self = cls._make(facts, around, state)
+                self = cls._make(facts, facts.models, around, state)
                 for record in recovered.records():
                     self._repeat(record)
                 formats.require_settings(str(where.path), facts, wanted)
@@ -181,9 +180,11 @@ class StageRouter(Models, Stages, Memory):
         return self
 
     @classmethod
-    def _make(cls, facts: Facts, around: Surroundings, state: bytes | None) -> Self:
-        """Create the native half, new or from its saved state."""
-        core = facts.settings.to_core(facts.models)
+    def _make(
+        cls, facts: Facts, models: list[Model], around: Surroundings, state: bytes | None
+    ) -> Self:
+        """Create the native half for these models, new or from its saved state."""
+        core = facts.settings.to_core(models)
         self = super().__new__(
             cls, core, around.clock, log_capacity=around.log_capacity, state=state
         )
