@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stageroute.cli import main
 from stageroute.config.models import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill import (
@@ -298,26 +297,24 @@ def test_the_azure_trace(shared_data: Path) -> None:
     assert all(row.queries is not None for row in measure_recovery(outcome))
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture, figures_file = tmp_path / "drill.png", tmp_path / "drill.json"
-    arguments = ["drill", "--queries", "1500", "--no-progress"]
-    assert main([*arguments, "--json", str(figures_file), "--plot", str(picture)]) == 0
-    assert "10 of 10 promises held" in capsys.readouterr().out
+def test_command(tmp_path: Path, cli: Callable[..., tuple[str, str]]) -> None:
+    picture, written = tmp_path / "drill.png", tmp_path / "drill.json"
+    command = "drill", "--queries", 1500, "--no-progress", "--json", written, "--plot", picture
+    assert "10 of 10 promises held" in cli(*command)[0]
     assert picture.stat().st_size > 10_000
     assert set(COLOURS) == set(FLEET)
-    written = json.loads(figures_file.read_text())
-    assert all(promise["holds"] for promise in written["promises"])
-    assert {row["event"]["kind"] for row in written["events"]} >= {"outage", "price"}
+    found = json.loads(written.read_text())
+    assert all(promise["holds"] for promise in found["promises"])
+    assert {row["event"]["kind"] for row in found["events"]} >= {"outage", "price"}
 
 
 def test_command_fails_when_a_promise_is_broken(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, cli: Callable[..., tuple[str, str]]
 ) -> None:
     monkeypatch.setattr("stageroute.drill.simulation.Environment", Liar)
-    assert main(["drill", "--queries", "300", "--no-progress"]) == 1
-    captured = capsys.readouterr()
-    assert "THE DRILL FAILED" in captured.out
-    assert "broken in this drill: bills add up" in captured.err
+    output, errors = cli("drill", "--queries", 300, "--no-progress", status=1)
+    assert "THE DRILL FAILED" in output
+    assert "broken in this drill: bills add up" in errors
 
 
 ONES = np.ones(2, dtype=np.int64)

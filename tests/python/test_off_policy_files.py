@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 from stageroute import DecisionLog, LoggedDecision, Model, StageRouter
-from stageroute.cli import main
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.log import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, InvalidInputError, MissingExtraError
@@ -169,21 +169,20 @@ def test_parquet_without_pyarrow_says_what_to_install(
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[str]:
-    """A log and its outcomes, as arguments."""
-    outcomes = drive(JsonLinesSink(tmp_path / "log.jsonl"))
-    write(tmp_path / "outcomes.jsonl", outcomes[:1_900])
-    return [str(tmp_path / "log.jsonl"), "--outcomes", str(tmp_path / "outcomes.jsonl")]
+def evaluate(tmp_path: Path, cli: Callable[..., tuple[str, str]]) -> Callable[..., tuple[str, str]]:
+    """The command, for a log and its outcomes."""
+    log, outcomes = tmp_path / "log.jsonl", tmp_path / "outcomes.jsonl"
+    write(outcomes, drive(JsonLinesSink(log))[:1_900])
+    return partial(cli, "evaluate", log, "--outcomes", outcomes)
 
 
 def test_evaluate_prints_a_table_and_writes_json(
-    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, evaluate: Callable[..., tuple[str, str]]
 ) -> None:
-    arguments = ["evaluate", *files, "--mixture", "a=0.6,b=0.4", "b=0.5,c=0.5"]
-    best = ["--best-under-budget", "0.001", "--max-deployed", "2", "--throughput-cap", "0.9"]
+    mixtures = ["--mixture", "a=0.6,b=0.4", "b=0.5,c=0.5", "--level", 0.9]
+    best = ["--best-under-budget", 0.001, "--max-deployed", 2, "--throughput-cap", 0.9]
     path = tmp_path / "o.json"
-    assert main([*arguments, *best, "--level", "0.9", "--json", str(path)]) == 0
-    text, errors = capsys.readouterr()
+    text, errors = evaluate(*mixtures, *best, "--json", path)
     assert errors == ""
     for expected in (
         "2,000 decisions over 3 models",
@@ -224,7 +223,6 @@ def test_evaluate_prints_a_table_and_writes_json(
     ],
 )
 def test_wrong_usage(
-    files: list[str], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    evaluate: Callable[..., tuple[str, str]], arguments: list[str], message: str
 ) -> None:
-    assert main(["evaluate", *files, *arguments]) == 1
-    assert message in capsys.readouterr().err
+    assert message in evaluate(*arguments, status=1)[1]

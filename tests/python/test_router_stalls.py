@@ -21,7 +21,7 @@ make = partial(router_world.make, models="abcd", budget=0.1)
 
 
 class Stall:
-    """Something that blocks everybody who comes while `during` lasts."""
+    """Something that blocks all its callers while `during` lasts."""
 
     def __init__(self) -> None:
         self.is_on = False
