@@ -21,9 +21,7 @@ from stageroute.errors import DatasetError
 Role = Literal["text", "number"] | None
 """What a column is read as; ``None``: it is not read at all. A text that is not there is ""."""
 
-Columns = dict[str, NDArray[Any]]
-"""Columns of one file, by name and in file order; every array has one value per row."""
-
+Columns = dict[str, NDArray[Any]]  # by name, in the file's order, with one value for each row
 MAX_CELL_CHARS: Final = 16_000_000
 
 # routerbench_0shot.pkl of the dataset withmartian/routerbench on the Hugging Face Hub, revision

@@ -30,10 +30,10 @@ COLUMN_READERS: Final[dict[str, Callable[[Path, Callable[[str], Role]], Columns]
     ".parquet": read_parquet,
     ".csv": read_csv,
 }
+# Columns of what a table may have beside outcomes.
 OTHER_FIELDS: Final = {
     "query_id": "query_id", "task": "eval_name", "weights": "weight", "prompts": "prompt",
 }  # fmt: skip
-"""Columns of what a table may have beside outcomes."""
 
 
 def read_table(

@@ -13,9 +13,7 @@ from stageroute.errors import InvalidInputError
 
 STREAM_ORDERS: Final = ("iid", "shuffled", "in_order")
 ARRIVAL_ORDERS: Final = ("table", "shuffled")
-
-NEVER: Final = np.iinfo(np.int64).max
-"""Retirement time of a model that stays."""
+NEVER: Final = np.iinfo(np.int64).max  # retirement time of a model that stays
 
 
 Whole = NDArray[np.int64]
