@@ -83,15 +83,8 @@ def flag_of(name: str) -> str:
 def changes_of(settings: object, *, without: Sequence[str] = (), show_defaults: bool = True) -> Any:
     """Return the type of changes to settings: what is given of their fields, by name.
 
-    Parameters
-    ----------
-    settings : dataclass instance
-        Its defaults are shown; its class says which fields there are, of what type, and in its
-        docstring what they mean.
-    without : sequence of str
-        Fields that cannot be changed so.
-    show_defaults : bool, default True
-        Whether help shows the values of `settings`.
+    Their class says which fields there are, of what type, and in its docstring what they mean; help
+    shows their values as defaults where that is asked for.
     """
     cls = type(settings)
     hints, choices = get_type_hints(cls), choices_of(cls)

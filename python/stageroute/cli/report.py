@@ -31,13 +31,7 @@ def report(*results: Path, out: Path) -> int:
 
 
 def result_folders(paths: Sequence[Path]) -> list[Path]:
-    """Return the folders of results among `paths` and right below them, each once.
-
-    Raises
-    ------
-    ResultsError
-        If a path is, and holds, none.
-    """
+    """Return the folders of results among `paths` and right below them, each once."""
     found: list[Path] = []
     for path in paths:
         here = (

@@ -137,15 +137,7 @@ def workload_of(text: str | None, table: Mapping[str, Any]) -> Workload:
 
 
 def settings_of(study: Study, words: Sequence[str]) -> StudySettings:
-    """Return the settings that a study runs under, given options as words of a command line.
-
-    Raises
-    ------
-    CycloptsError
-        If a word is no option, or has no such value.
-    InvalidInputError
-        If a setting breaks its rule.
-    """
+    """Return the settings that a study runs under, given options as words of a command line."""
 
     def read(*, options: StudyOptions = NOTHING) -> StudySettings:
         return options.of(study)

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
@@ -14,8 +14,7 @@ from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
 from stageroute.lab.page.drawing import save_plot
 from stageroute.lab.studies import STUDIES
-from stageroute.lab.studies.scenarios import ScenarioSettings
-from stageroute.lab.study import Study, StudySettings, run_study
+from stageroute.lab.study import run_study
 from stageroute.lab.text import settings_text, to_markdown, to_text
 
 
@@ -74,8 +73,7 @@ def study(
     name
         What to find out.
     """
-    chosen = STUDIES[name]
-    return _run(chosen, options.of(chosen), out, running)
+    return _run(name, options, out, running)
 
 
 def bench(
@@ -85,8 +83,7 @@ def bench(
     running: Running = USUALLY,
 ) -> int:
     """Compare policies over a table of outcomes, several seeds in parallel."""
-    chosen = STUDIES["bench"]
-    return _run(chosen, options.of(chosen), out, running)
+    return _run("bench", options, out, running)
 
 
 def scenarios(
@@ -103,15 +100,15 @@ def scenarios(
     scenarios
         Only these, by name.
     """
-    chosen = STUDIES["scenarios"]
-    settings = options.of(chosen)
-    if scenarios:
-        assert isinstance(settings, ScenarioSettings)
-        settings = replace(settings, scenarios=scenarios)
-    return _run(chosen, settings, out, running)
+    chosen = {"scenarios": scenarios} if scenarios else {}
+    return _run("scenarios", options, out, running, **chosen)
 
 
-def _run(study: Study, settings: StudySettings, out: Path | None, running: Running) -> int:
+def _run(
+    name: str, options: StudyOptions, out: Path | None, running: Running, **changes: Any
+) -> int:
+    study = STUDIES[name]
+    settings = replace(options.of(study), **changes)
     check_writable(running.json, running.figures, running.markdown, running.plot)
     settings.workload.label  # noqa: B018  # a table that cannot be read is an error now, not later
     engine = make_engine(running.engine, workers=running.workers, address=running.address)

@@ -33,13 +33,7 @@ class Rule(NamedTuple):
 class NamedConstraints:
     """Which sets of arms may be live, with a name for every constraint.
 
-    Attributes
-    ----------
-    rules : tuple of Rule
-    provider : ndarray of int, shape (N,)
-        Number of each arm's provider, counted from 0.
-    start : ndarray, shape (N,)
-        What starting each arm costs, USD per query.
+    `provider` numbers the providers from 0; `start` is what a start costs, USD per query.
     """
 
     rules: tuple[Rule, ...]

@@ -181,13 +181,7 @@ class HighsSolver:
         self._time_left = None if time_limit is None else float(time_limit)
 
     def __call__(self, goal: str, is_constrained: bool) -> list[int] | None:  # noqa: FBT001
-        """Choose the allowed set that is "best", "cheapest" or "largest"; None if there is none.
-
-        Raises
-        ------
-        SolverError
-            If HiGHS stopped without a proven optimum.
-        """
+        """Choose the allowed set that is "best", "cheapest" or "largest"; None if there is none."""
         asked = self._asked
         if not is_constrained:
             size = np.size(self._data[0])

@@ -21,20 +21,20 @@ class StageController:
     ) -> None:
         self._signal = signal
         self._is_stopped = False
-        self._method = weakref.WeakMethod(method, lambda _: self.stop())
+        self._method = weakref.WeakMethod(method, lambda _: self._end())
         self._seconds = seconds
         self._thread = threading.Thread(target=self._run, name="stageroute-stages", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Make no further call; one that is under way ends."""
+        """Make no further call; one that is under way ends, unless it is what calls this."""
+        self._end()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _end(self) -> None:
         self._is_stopped = True
         self._signal.raise_()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread has ended, unless this is that thread."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
 
     def _run(self) -> None:
         while True:

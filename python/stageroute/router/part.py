@@ -1,8 +1,14 @@
-"""What the parts of a router share; `StageRouter` derives from all of them."""
+"""What the parts of a router share, and what it is run with, which is no part of its state."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from stageroute._core import Router
+from stageroute.checks import require, require_one_of
+from stageroute.config.router import RouterSettings
+from stageroute.decision_log.log import DecisionLog
+from stageroute.deployment.plan import StagePlan
 from stageroute.router.facts import Facts
 
 
@@ -13,3 +19,27 @@ class Part(Router):
     _lock: threading.RLock
     """Held while models and stages change, so that two boundaries never overlap; `route` and
     `observe` never take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Arguments of `StageRouter` that are given anew each time it is started."""
+
+    controller: str
+    start_models: Callable[[StagePlan], object] | None
+    decision_log: DecisionLog | None
+    clock: Callable[[], float] | None
+
+    def check(self, settings: RouterSettings) -> None:
+        """Require that they go together with these settings."""
+        require_one_of("controller", self.controller, ("background", "inline"))
+        is_inline = self.controller == "inline"
+        ok = not (is_inline and settings.stage_seconds is not None)
+        require(ok, "controller", self.controller, "stages by the clock need the background")
+        ok = self.start_models is None or not is_inline
+        require(ok, "start_models", self.start_models, "needs the background")
+
+    @property
+    def log_capacity(self) -> int:
+        """How many decisions the core keeps for the log."""
+        return 0 if self.decision_log is None else self.decision_log.capacity

@@ -21,9 +21,9 @@ from stageroute.router import facts as formats
 from stageroute.router.facts import FINGERPRINT, Facts
 from stageroute.router.memory import Memory
 from stageroute.router.models import Models, as_model
+from stageroute.router.part import Surroundings
 from stageroute.router.stages import Stages
 from stageroute.router.state import LimitState, RouterCounters
-from stageroute.router.surroundings import Surroundings
 
 
 class StageRouter(Models, Stages, Memory):
@@ -209,7 +209,7 @@ class StageRouter(Models, Stages, Memory):
                 self._control.drain_log()
                 around.decision_log.attach(self)
                 self._decision_log = around.decision_log
-            self._start_stages(around.controller, around.start_models)
+            self._start_stages(around)
         except BaseException:
             # The traceback keeps `self` alive and with it the journal's lock, so close first.
             with contextlib.suppress(StageRouteError):
@@ -256,7 +256,8 @@ class StageRouter(Models, Stages, Memory):
 
         Without a journal, routing can go on over the last set; with one, it is refused from now on.
         """
-        self._stop_stages()
+        if self._controller is not None:
+            self._controller.stop()
         try:
             if self._journal is not None:
                 self._journal.close()
@@ -273,9 +274,8 @@ class StageRouter(Models, Stages, Memory):
 
 def _full_signature() -> inspect.Signature:
     """List every setting by name, as `help` and editors are to show them."""
-    _, *own, _ = inspect.signature(StageRouter.__new__).parameters.values()
+    _, models, *others, _ = inspect.signature(StageRouter.__new__).parameters.values()
     settings = inspect.signature(RouterSettings).parameters.values()
-    models, *others = own
     return inspect.Signature([models, *settings, *others])
 
 
@@ -284,10 +284,8 @@ StageRouter.__signature__ = _full_signature()  # type: ignore[attr-defined]
 
 def _check_caps(models: list[Model], max_deployed: int) -> None:
     caps = sorted((model.throughput_cap for model in models), reverse=True)[:max_deployed]
-    require(
-        caps_suffice(caps, max_deployed),
-        "throughput_cap",
-        caps,
+    rule = (
         f"the largest {len(caps)} caps must sum to at least 1, or live models could not take all "
-        "the traffic: raise them, or max_deployed, or add models",
+        "the traffic: raise them, or max_deployed, or add models"
     )
+    require(caps_suffice(caps, max_deployed), "throughput_cap", caps, rule)

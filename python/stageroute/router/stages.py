@@ -9,7 +9,7 @@ from stageroute.deployment.plan import StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
 from stageroute.router.facts import note
-from stageroute.router.part import Part
+from stageroute.router.part import Part, Surroundings
 from stageroute.router.state import Deployment
 
 logger = logging.getLogger("stageroute")
@@ -131,18 +131,16 @@ class Stages(Part):
         with self._lock:
             return self.commit(self.plan_stage())
 
-    def _start_stages(
-        self, controller: str, start_models: Callable[[StagePlan], object] | None
-    ) -> None:
+    def _start_stages(self, around: Surroundings) -> None:
         """See to the end of stages, if they end by themselves."""
         settings = self._facts.settings
-        self._start_models = start_models
+        self._start_models = around.start_models
         ends_by_itself = (
             settings.stage_queries is not None
             or settings.stage_seconds is not None
             or settings.on_lost_slot == "redeploy"
         )
-        if ends_by_itself and controller == "background":
+        if ends_by_itself and around.controller == "background":
             due = self._control.due
             self._controller = StageController(self._end_stage, due, settings.stage_seconds)
         elif ends_by_itself:
@@ -154,11 +152,6 @@ class Stages(Part):
                     bound()
 
             self._control.call_when_due(end_stage)
-
-    def _stop_stages(self) -> None:
-        if self._controller is not None:
-            self._controller.stop()
-            self._controller.join()
 
     def _end_stage_inline(self) -> None:
         with self._lock:
