@@ -27,6 +27,7 @@ MODULES = {
     "litellm": ("litellm",),
 }
 LIMITS = Limits(budget=0.0008, max_deployed=2, throughput_cap=0.7)
+ALL_LIVE = replace(LIMITS, max_deployed=3)
 LEARNERS = [name for name in RIVALS if not name.startswith("litellm")]
 
 
@@ -36,14 +37,14 @@ def skip_without(module: str) -> None:
         pytest.skip("left out: stageroute[rivals] is not installed")
 
 
-def made(name: str, stream: Stream, limits: Limits = LIMITS, seed: int = 3) -> Policy:
+def made(name: str, stream: Stream, limits: Limits = LIMITS) -> Policy:
     """Make a rival, or leave the test out."""
     skip_without(MODULES[name.split("-")[0]][0])
-    return make_policy(name, Setting(stream, limits, 10, seed))
+    return make_policy(name, Setting(stream, limits, 10, 3))
 
 
-def run(name: str, stream: Stream, limits: Limits = LIMITS, seed: int = 3) -> ReplayResult:
-    result = replay(made(name, stream, limits, seed), stream, 10)
+def run(name: str, stream: Stream, limits: Limits = LIMITS) -> ReplayResult:
+    result = replay(made(name, stream, limits), stream, 10)
     gc.collect()  # What a rival leaves behind in its own threads and loops is closed by then.
     return result
 
@@ -157,8 +158,7 @@ def test_those_with_context_route_by_it(name: str) -> None:
 
 
 def test_paretobandit_hears_what_its_own_decisions_cost(small_table: OutcomeTable) -> None:
-    at_once = draw_stream(small_table, 1, num_queries=300)
-    stream = replace(at_once, delay=40)
+    stream = replace(draw_stream(small_table, 1, num_queries=300), delay=40)
     policy: Any = made("paretobandit", stream)
     result = replay(policy, stream, 1)
     router = policy.router
@@ -174,7 +174,7 @@ def test_paretobandit_hears_what_its_own_decisions_cost(small_table: OutcomeTabl
 
 def test_paretobandit_keeps_what_it_learnt_of_a_withdrawn_model() -> None:
     stream = draw_stream(easy_table(), 1, num_queries=300)
-    policy: Any = made("paretobandit", stream, replace(LIMITS, max_deployed=3))
+    policy: Any = made("paretobandit", stream, ALL_LIVE)
     replay(policy, stream, 1)
     bandit, models = policy.router.bandit, stream.table.models
     learnt = [bandit.get_expected_reward(model, np.ones(1)) for model in models]
@@ -186,8 +186,7 @@ def test_paretobandit_keeps_what_it_learnt_of_a_withdrawn_model() -> None:
 
 
 def test_mabwiser_hears_the_rewards_of_its_own_decisions(small_table: OutcomeTable) -> None:
-    at_once = draw_stream(small_table, 1, num_queries=300)
-    stream = replace(at_once, delay=40)
+    stream = replace(draw_stream(small_table, 1, num_queries=300), delay=40)
     policy: Any = made("mabwiser-ucb1", stream)
     result = replay(policy, stream, 1)
     heard_arm, heard_reward = result.arm[:260], result.reward[:260]
@@ -222,8 +221,7 @@ def test_litellm_shuffles_in_proportion_to_the_caps() -> None:
 
 def test_litellm_by_usage_balances_tokens() -> None:
     table = easy_table((0.0005, 0.0002, 0.0008))
-    limits = replace(LIMITS, max_deployed=3)
-    result = run("litellm-usage", draw_stream(table, 1, num_queries=3_000), limits)
+    result = run("litellm-usage", draw_stream(table, 1, num_queries=3_000), ALL_LIVE)
     tokens = np.bincount(result.arm, result.cost) / table.mean_cost()
     assert tokens.max() / tokens.min() < 1.05
 
@@ -243,7 +241,6 @@ stream = draw_stream(routerbench_synthetic(), 0, num_queries=60)
 for name in ("litellm-shuffle", "litellm-cost", "litellm-usage"):
     replay(make_policy(name, Setting(stream, Limits(0.001), 2, 0)), stream, 2)
 """
-    answer = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, check=False
-    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    answer = subprocess.run(command, capture_output=True, check=False)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, b"", b"")
