@@ -145,6 +145,18 @@ def test_what_goes_over_the_limits_is_counted(
     assert result.over == measure(result, growing, limits).over == over
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_policy_goes_over_its_limits(small_table: OutcomeTable, policy: str) -> None:
+    stream = draw_stream(
+        small_table, 4, num_queries=4_000, num_initial=2, retirements={"cheap": 2_900}
+    )
+    limits = replace(LIMITS, throughput_cap=(0.6, 0.5, 0.55))
+    made = make_policy(policy, Setting(stream, limits, 7, 3))
+    # One of the two models that it knows is left, and has every query to itself.
+    over = {"caps": 1} if policy == "static" else {}
+    assert replay(made, stream, 7, limits=limits).over == over
+
+
 def test_metrics_by_their_definition(small_table: OutcomeTable) -> None:
     stream = draw_stream(small_table, 2, num_queries=2_000, num_initial=2)
     result = run("stageroute", stream, LIMITS, 7)
