@@ -119,8 +119,8 @@ def _has_values(figure: Figure) -> bool:
 def _look(number: int) -> dict[str, Any]:
     from matplotlib import rcParams
 
-    cycle = rcParams["axes.prop_cycle"].by_key()
-    look = {key: values[number % len(values)] for key, values in cycle.items()}
+    styles = rcParams["axes.prop_cycle"].by_key()
+    look = {key: values[number % len(values)] for key, values in styles.items()}
     return look | ({"linewidth": 2.4} if number == 0 else {})
 
 
