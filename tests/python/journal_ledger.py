@@ -98,7 +98,8 @@ def open_journal(
     path: Path, fingerprint: str = "ours", **settings: Any
 ) -> tuple[Journal, Recovered]:
     """Open a journal without an owner."""
-    return Journal.open(JournalSettings(path, **({"tail_bytes": 1 << 12} | settings)), fingerprint)
+    where = JournalSettings(path, **({"tail_bytes": 1 << 12} | settings))
+    return Journal.open(where, [fingerprint])
 
 
 def records_in(path: Path) -> list[bytes]:

@@ -136,6 +136,8 @@ class World:
             (4, partial(router.fail, number, "error", retry_after=1.5)),
             (2, partial(router.fail, number, "rate_limit", retry_after=4.0)),
             (4, partial(router.fail, number, "refusal", cost=cost)),
+            (1, partial(router.fail, number, "cancelled")),
+            (1, partial(router.fail, number, "bad_request", cost=cost)),
             (5, partial(router.release, number)),
             (5, partial(router.observe_many, [number, number + 1], costs=[cost, cost])),
         ]

@@ -72,7 +72,6 @@ def test_every_promise_holds_and_everything_happens(outcome: DrillResult) -> Non
     happened = Counter(attempt.outcome for attempt in outcome.record.attempts)
     # The shorter the run, the fewer: the router keeps to its own limits, and these are rare.
     assert set(happened) - {"rate_limit"} == {"ok", *FAILURE_RATES}
-    assert outcome.counters.cooldowns > 0
     assert min(outcome.record.feedback.values()) > 0
     assert {event.kind for event in outcome.events} == {
         "outage", "arrival", "rate_limit", "restart", "price", "regression", "retirement",

@@ -104,9 +104,9 @@ def test_a_later_format_is_refused_whatever_else_it_changes() -> None:
 
 
 def test_another_configuration_is_shown_beside_this_one() -> None:
-    require_fingerprint("it", "b = 1", "b = 1")
+    require_fingerprint("it", ["b = 0", "b = 1"], "b = 0")
     with pytest.raises(SnapshotMismatchError, match=r"(?s)it belongs .*there: b = 2\n.*b = 1"):
-        require_fingerprint("it", "b = 1", "b = 2")
+        require_fingerprint("it", ["b = 1"], "b = 2")
 
 
 def test_fields_that_are_filled_in_cannot_be_given(tmp_path: Path) -> None:

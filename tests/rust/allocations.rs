@@ -10,9 +10,9 @@ use allocation_counter::measure;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily,
-    CostFeedback, Decision, Drift, FailureReason, Forgetting, HardLimit, Learner, LogBatch,
-    Observation, Pacing, Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost,
-    Tokens, TrafficLimits,
+    CostFeedback, Decision, Drift, FailureReason, Forgetting, HardLimit, HealthConfig, Learner,
+    LogBatch, Observation, Pacing, Period, Prices, Prior, Query, Router, RouterConfig, Sampler,
+    StartCost, Tokens, TrafficLimits,
 };
 
 fn router(family: ConfidenceFamily, arms: usize, cap: f64) -> Router {
@@ -93,6 +93,7 @@ fn a_guarded_router_does_not_allocate() {
     let guarded = RouterConfig {
         hard_limits: vec![limit],
         max_age: Some(60.0),
+        health: HealthConfig { failures: 1, ..HealthConfig::default() },
         log_capacity: 4096,
         ..config(ConfidenceFamily::Bernstein)
     };
@@ -136,7 +137,8 @@ fn a_guarded_router_does_not_allocate() {
             }
         }
     };
-    serve(&mut router, 2_000);
+    // An arm that is refused for too much traffic for the first time is given a meter.
+    serve(&mut router, 20_000);
     let info = measure(|| serve(&mut router, 20_000));
     assert_eq!(info.count_total, 0);
     let counters = router.counters();

@@ -5,9 +5,7 @@
 mod life;
 
 use life::{Life, config};
-use stageroute_core::{
-    ArmIndex, Call, Command, Counters, Decision, Error, LogBatch, Query, Router, Sampler,
-};
+use stageroute_core::{ArmIndex, Call, Command, Decision, Error, LogBatch, Query, Router, Sampler};
 
 const KINDS: std::ops::Range<u64> = 0..24;
 
@@ -155,15 +153,14 @@ fn truncated_and_extended_snapshots_are_refused() {
     for kind in 0..4 {
         let (_, router) = live(kind, 400);
         let mut bytes = router.to_bytes().unwrap();
-        let counters = router.counters();
-        let count = u8::try_from(counters.restricted_infeasible).unwrap();
-        assert!(count < 128 && bytes.ends_with(&[count]), "a byte behind the state");
-        for length in 0..bytes.len() - 1 {
-            let error = Router::from_bytes(&bytes[..length]).unwrap_err();
-            assert!(matches!(error, Error::BadSnapshot(_)), "{error}");
-        }
-        let earlier = Router::from_bytes(&bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(earlier.counters(), Counters { restricted_infeasible: 0, ..counters });
+        let is_taken = |length: &usize| match Router::from_bytes(&bytes[..*length]) {
+            Ok(_) => true,
+            Err(Error::BadSnapshot(_)) => false,
+            Err(error) => panic!("{error}"),
+        };
+        let taken: Vec<usize> = (0..bytes.len()).filter(is_taken).collect();
+        // States as earlier versions wrote them: without a count that is a byte long here, and with it.
+        assert!(matches!(taken[..], [first, second] if second == first + 1), "{taken:?}");
         bytes.push(0);
         let error = Router::from_bytes(&bytes).unwrap_err();
         assert_eq!(error.to_string(), "the snapshot does not hold a router: 1 bytes are left over");

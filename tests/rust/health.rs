@@ -9,16 +9,30 @@ use proptest::test_runner::RngSeed;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Charge, Confidence, ConfidenceFamily, Error, FailureEffect,
     FailureReason, Failures, HealthConfig, Observation, Prior, Query, Reasons, Router,
-    RouterConfig, StartCost, Strike, TrafficLimits,
+    RouterConfig, StartCost, Strike, Tolerance, TrafficLimits,
 };
 
-const HEALTH: HealthConfig =
-    HealthConfig { failures: 3, cooldown: 4.0, max_cooldown: 20.0, failed_after: 3 };
+/// Failures in a row alone.
+const HEALTH: HealthConfig = HealthConfig {
+    failures: 3,
+    cooldown: 4.0,
+    max_cooldown: 20.0,
+    failed_after: 3,
+    tolerance: Tolerance::NONE,
+};
+
+/// A rate-limit answer cools an arm at once.
+fn failures() -> Failures {
+    let rate_limit =
+        FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::CoolDown };
+    Failures { rate_limit, ..Failures::default() }
+}
 
 fn config() -> RouterConfig {
     let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
     RouterConfig {
         open_decisions: 256,
+        failures: failures(),
         health: HEALTH,
         redeploys_lost_slots: true,
         ..RouterConfig::new(2e-3, confidence, 3)
@@ -404,6 +418,9 @@ fn each_failure_has_its_effect_by_default() {
         (FailureReason::RateLimit, 0.0, 0.0, 0),
         (FailureReason::Refusal, 0.0, 1e-3, 1),
         (FailureReason::Error, 0.0, 0.0, 0),
+        // The caller gave up, or asked for what no model does.
+        (FailureReason::Other(0), 1e-3, 0.0, 0),
+        (FailureReason::Other(1), 0.0, 0.0, 0),
     ];
     for (reason, billed, in_flight, rewards) in effects {
         let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
@@ -414,9 +431,11 @@ fn each_failure_has_its_effect_by_default() {
         router.fail(1.0, id, reason, None, None).unwrap();
         let (ledger, counters) = (router.ledger(), router.counters());
         assert_eq!((ledger.billed, ledger.in_flight), (billed, in_flight), "{reason:?}");
-        assert_eq!((counters.rewards, counters.failures[reason as usize]), (rewards, 1));
-        let is_cooling = router.arm(arm).health.is_cooling(1.0);
-        assert_eq!(is_cooling, reason == FailureReason::RateLimit, "{reason:?}");
+        let failures = router.failures_by_reason().map(|(_, count)| count).sum::<u64>();
+        assert_eq!((counters.rewards, failures), (rewards, 1));
+        assert!(router.arm(arm).health.is_closed(), "{reason:?}");
+        let lowers = matches!(reason, FailureReason::Timeout | FailureReason::Error);
+        assert_eq!(router.arm(arm).answer_chance < 1.0, lowers, "{reason:?}");
     }
 }
 
@@ -514,16 +533,4 @@ fn health_settings_are_checked_by_name() {
         assert_eq!(error.unwrap_err().to_string(), message);
     }
     assert_eq!(router.counters().failures, [0; 4]);
-}
-
-/// A query that ran into a timeout may have been billed; one that was refused for traffic, or failed,
-/// was not. Only a refusal says something of the model.
-#[test]
-fn failures_bill_by_default_what_may_have_been_used() {
-    use FailureReason::{Error, RateLimit, Refusal, Timeout};
-    let effect = |reason| Failures::default().of(reason);
-    let charges = [Timeout, RateLimit, Refusal, Error].map(|reason| effect(reason).charge);
-    assert_eq!(charges, [Charge::Expected, Charge::Nothing, Charge::Open, Charge::Nothing]);
-    let rewards = [Timeout, RateLimit, Refusal, Error].map(|reason| effect(reason).reward);
-    assert_eq!(rewards, [None, None, Some(0.0), None]);
 }

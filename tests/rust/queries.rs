@@ -8,18 +8,22 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stageroute_core::lp::{Problem, RoutingLp, Status};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Confidence, ConfidenceFamily, DecisionStatus, Error,
-    FailureReason, LogBatch, Observation, Pacing, Prices, Prior, Query, Reasons, Router,
-    RouterConfig, Sampler, StartCost, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, Charge, Confidence, ConfidenceFamily, DecisionStatus, Error,
+    FailureEffect, FailureReason, Failures, HealthConfig, LogBatch, Observation, Pacing, Prices,
+    Prior, Query, Reasons, Router, RouterConfig, Sampler, StartCost, Strike, Tokens, Tolerance,
 };
 
 const ARMS: usize = 5;
 
 fn config() -> RouterConfig {
     let confidence = Confidence::new(ConfidenceFamily::Bernstein, 0.25, 0.02);
+    let cooling = FailureEffect { reward: None, charge: Charge::Nothing, strike: Strike::CoolDown };
     RouterConfig {
         pacing: Some(Pacing { horizon: 50.0, burst: 2.0 }),
         open_decisions: 64,
+        // A rate-limit answer cools an arm: what that does to a decision is what matters here.
+        failures: Failures { rate_limit: cooling, ..Failures::default() },
+        health: HealthConfig { tolerance: Tolerance::NONE, ..HealthConfig::default() },
         ..RouterConfig::new(2e-3, confidence, 3)
     }
 }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use stageroute_core::lp::SolveCounts;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, Confidence, ConfidenceFamily, Error, FailureReason,
-    HardLimit, Observation, Period, Prices, Prior, Query, Router, RouterConfig, StartCost, Tokens,
-    TrafficLimits,
+    HardLimit, HealthConfig, Observation, Period, Prices, Prior, Query, Router, RouterConfig,
+    StartCost, Tokens, TrafficLimits,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -93,12 +93,13 @@ fn a_router_says_when_it_needs_the_time() {
     let mut cooling = router(config(), plain());
     let id = cooling.route(&Query::at(1.0)).unwrap().id;
     cooling.fail(1.0, id, FailureReason::RateLimit, None, None).unwrap();
-    assert_eq!(clocks(&cooling), (true, false));
+    assert_eq!(clocks(&cooling), (true, true));
 }
 
 #[test]
 fn counts_have_their_names() {
-    let mut router = router(config(), plain());
+    let health = HealthConfig { failures: 3, ..HealthConfig::default() };
+    let mut router = router(RouterConfig { health, ..config() }, plain());
     for reason in [FailureReason::Timeout, FailureReason::Error, FailureReason::Error] {
         let id = router.route(&Query::at(1.0)).unwrap().id;
         router.fail(1.0, id, reason, None, None).unwrap();
@@ -108,7 +109,7 @@ fn counts_have_their_names() {
     router.observe(2_000.0, &observation).unwrap();
     router.observe(2_000.0, &observation).unwrap_err();
     let counters = router.counters();
-    let failures: Vec<_> = counters.failures_by_reason().collect();
+    let failures: Vec<_> = router.failures_by_reason().take(4).collect();
     assert_eq!(failures, [("timeout", 1), ("rate_limit", 0), ("refusal", 0), ("error", 2)]);
     let named: Vec<_> = counters.named().filter(|&(_, count)| count > 0).collect();
     let expected =

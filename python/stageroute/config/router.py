@@ -7,12 +7,13 @@ from typing import Annotated, Any, Final, Required, Self, TypedDict, Unpack
 import numpy as np
 
 from stageroute._core import FACTS
-from stageroute.checks import check_fields, number_in, one_of, require, require_one_of, whole_in
+from stageroute.checks import check_fields, number_in, one_of, require, whole_in
 from stageroute.config.confidence import Confidence
 from stageroute.config.fleet import Fleet
 from stageroute.config.models import Model
 from stageroute.config.settings import (
     FAILURES,
+    HEALTH_OF_VERSION_1,
     ChangeTest,
     Drift,
     FailureEffect,
@@ -20,6 +21,9 @@ from stageroute.config.settings import (
     Health,
 )
 from stageroute.errors import InvalidInputError
+
+MOST_OWN_REASONS: Final = 10
+"""So many reasons for failures can be added to those of `FAILURES`."""
 
 SOLVERS: Final = ("highs", "native")
 """What can solve the deployment MIP: HiGHS, or the branch and bound of the core."""
@@ -51,7 +55,8 @@ class RouterSettings:
     hard_limits : iterable of HardLimit
         Limits on money that no decision can break; every model then needs a `max_cost`.
     failures : mapping of str to FailureEffect, optional
-        What reasons of `fail` do, where that is not to be `settings.FAILURES`.
+        What reasons of `fail` do, where that is not to be `settings.FAILURES`; also reasons of
+        one's own, at most 10.
     health : Health, optional
         When models cool down, and for how long.
     fleet : Fleet, optional
@@ -112,32 +117,34 @@ class RouterSettings:
         for limit in self.hard_limits:
             require(isinstance(limit, HardLimit), "hard_limits", limit, "must be HardLimits")
         for reason, effect in self.failures.items():
-            require_one_of("failures", reason, tuple(FAILURES))
+            ok = str(reason).isidentifier()
+            require(ok, "failures", reason, "must be a name: letters, digits and underscores")
             ok = isinstance(effect, FailureEffect)
             require(ok, f"failures[{reason!r}]", effect, "must be a FailureEffect")
+        own = len(self.failures.keys() - FAILURES.keys())
+        require(own <= MOST_OWN_REASONS, "failures", own, "at most 10 reasons of one's own")
 
     @classmethod
     def of(cls, **arguments: Unpack["RouterArguments"]) -> Self:
         """Make settings of what `StageRouter` was given: None stands for the default."""
-        given: dict[str, Any] = dict(arguments)
-        for name in (*PARTS, "seed"):
-            if name in given and given[name] is None:
-                del given[name]
-        if isinstance(given.get("confidence"), str):
-            given["confidence"] = Confidence(family=given["confidence"])
-        given["hard_limits"] = tuple(given.get("hard_limits", ()))
         # Only what differs from `FAILURES` is a setting, and is stored.
-        given["failures"] = dict(given.get("failures") or {})
-        return cls(**given)
+        return cls(**{"failures": {}} | as_fields(arguments))
 
     def to_core(self, models: list[Model]) -> dict[str, Any]:
         """Fill in what depends on the models, and what the core names otherwise."""
         horizon, burst = self.pacing_horizon, self.pacing_burst
-        failures = FAILURES | dict(self.failures)
+        effects = {reason: asdict(e) for reason, e in (FAILURES | dict(self.failures)).items()}
+        known = FACTS["failures"]
         return asdict(self) | {
             "confidence": self.confidence.resolved(self.budget, models),
             "drift": self.drift.to_core(),
-            "failures": {reason: asdict(effect) for reason, effect in failures.items()},
+            "failures": {reason: effects[reason] for reason in known},
+            "other_failures": [
+                {"name": reason, "effect": effect}
+                for reason, effect in effects.items()
+                if reason not in known
+            ],
+            "health": self.health.to_core(),
             "pacing": None if horizon is None else {"horizon": horizon, "burst": burst},
             "redeploys_lost_slots": self.on_lost_slot == "redeploy",
         }
@@ -170,10 +177,29 @@ PARTS: Final = {"confidence": Confidence, "drift": Drift, "health": Health, "fle
 """Settings that have a class of their own."""
 
 
+def as_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Make fields of `RouterSettings` of arguments; None stands for the default."""
+    given = dict(arguments)
+    for name in (*PARTS, "seed"):
+        if name in given and given[name] is None:
+            del given[name]
+    if isinstance(given.get("confidence"), str):
+        given["confidence"] = Confidence(family=given["confidence"])
+    if "hard_limits" in given:
+        given["hard_limits"] = tuple(given["hard_limits"])
+    if "failures" in given:
+        given["failures"] = dict(given["failures"] or {})
+    return given
+
+
 def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
-    """Make settings from what `asdict` gave, through JSON."""
+    """Make settings from what `asdict` gave, through JSON; also from what version 1 gave."""
     values = dict(stored)
     try:
+        if "failure_rate" not in values["health"]:
+            values["health"] = values["health"] | HEALTH_OF_VERSION_1
+            cooling = {"reward": None, "charge": "nothing", "health": "cool_down"}
+            values["failures"] = {"rate_limit": cooling} | values["failures"]
         drift, test = values["drift"], values["drift"]["change_test"]
         drift = drift | {"change_test": None if test is None else ChangeTest(**test)}
         values |= {name: kind(**(values | {"drift": drift})[name]) for name, kind in PARTS.items()}

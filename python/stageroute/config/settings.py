@@ -6,6 +6,9 @@ from typing import Annotated, Any, Final
 from stageroute._core import FACTS
 from stageroute.checks import check_fields, number_in, one_of, require, whole_in
 
+TOLERANCE: Final = FACTS["health"]["tolerance"]
+"""What a router makes of failures that are not in a row, by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class HardLimit:
@@ -49,8 +52,9 @@ class FailureEffect:
     charge : {"nothing", "expected", "open"}
         What is billed when `fail` is given no cost: nothing, what the query was expected to cost,
         or nothing yet, because its cost is still to be observed.
-    health : {"none", "failure", "cool_down"}
-        What it means for the model: nothing, one more failure in a row, or a cool-down at once.
+    health : {"none", "failure", "cool_down", "throttle"}
+        What it means for the model: nothing; a failure, which counts for the streak and for the
+        share of failures; a cool-down at once; or that its provider had too much traffic.
 
     Raises
     ------
@@ -66,18 +70,21 @@ class FailureEffect:
         check_fields(self)
 
 
-FAILURES: Final = {reason: FailureEffect(**effect) for reason, effect in FACTS["failures"].items()}
+FAILURES: Final = {
+    reason: FailureEffect(**effect) for reason, effect in FACTS["failures"].items()
+} | {other["name"]: FailureEffect(**other["effect"]) for other in FACTS["other_failures"]}
 """What each reason of `StageRouter.fail` does by default. Trouble of a provider says nothing of its
-model's quality; a refusal does, and is no trouble."""
+model's quality; a refusal does, and is no trouble; a caller that gave up or asked for what no model
+does says nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """When models cool down, and for how long.
+    """What a router makes of failures: when models cool down, and what an unreliable one is worth.
 
     Parameters
     ----------
-    failures : int, default 3
+    failures : int, default 5
         Failures in a row that cool a model down.
     cooldown : float, default 5.0
         Length of the first cool-down, seconds; it doubles with every relapse.
@@ -87,6 +94,25 @@ class Health:
         After this many cool-downs without a success between them a model counts as failed: it is no
         candidate for deployment until its cool-down is over, and its slot follows
         ``StageRouter(on_lost_slot=...)``.
+    failure_rate : float or None, default 0.5
+        Share of failures among the attempts of late that cools a model down, in (0, 1]; None for
+        none.
+    min_attempts : int, default 10
+        From so many attempts on.
+    window : float, default 60.0
+        Half-life of what is "of late", seconds.
+    memory : float or None, default 300.0
+        A model's value for routing and deployment is that of an attempt: its reward times the
+        chance of an answer. This is the half-life of the failures and answers that the chance is
+        worked out from, seconds; None leaves failures out of the value.
+    panic_threshold : float, default 0.5
+        Where a larger share of the live models is cooling down than this, those of them that
+        answer at times get traffic by value like the others: better an unreliable model than none.
+        Never at 1.
+    learns_limits : bool, default True
+        Whether a model gets no more traffic than its provider lets through, as rate-limit answers
+        show it, and none for as long as ``retry_after`` says. Without it ``retry_after`` only
+        lengthens a cool-down that its failure starts.
 
     Raises
     ------
@@ -100,11 +126,35 @@ class Health:
         "max_cooldown"
     ]
     failed_after: Annotated[int, whole_in("[1, 2**32)")] = FACTS["health"]["failed_after"]
+    failure_rate: Annotated[float | None, number_in("(0, 1]")] = TOLERANCE["failure_rate"]
+    min_attempts: Annotated[int, whole_in("[1, 2**32)")] = TOLERANCE["min_attempts"]
+    window: Annotated[float, number_in("(0, inf)", "seconds")] = TOLERANCE["window"]
+    memory: Annotated[float | None, number_in("(0, inf)", "seconds")] = TOLERANCE["memory"]
+    panic_threshold: Annotated[float, number_in("[0, 1]")] = TOLERANCE["panic_threshold"]
+    learns_limits: bool = TOLERANCE["learns_limits"]
 
     def __post_init__(self) -> None:
         check_fields(self)
         rule = f"must be at least cooldown = {self.cooldown}"
         require(self.max_cooldown >= self.cooldown, "max_cooldown", self.max_cooldown, rule)
+        rule = "must be True or False"
+        require(isinstance(self.learns_limits, bool), "learns_limits", self.learns_limits, rule)
+
+    def to_core(self) -> dict[str, Any]:
+        """Group the fields as the core does."""
+        fields = asdict(self)
+        return {"tolerance": {name: fields.pop(name) for name in TOLERANCE}} | fields
+
+
+HEALTH_OF_VERSION_1: Final = {
+    "failure_rate": None,
+    "min_attempts": 1,
+    "window": 60.0,
+    "memory": None,
+    "panic_threshold": 1.0,
+    "learns_limits": False,
+}
+"""What settings that were stored before these fields came meant."""
 
 
 @dataclass(frozen=True, slots=True)

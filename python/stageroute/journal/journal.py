@@ -22,7 +22,7 @@ of a locked file frees the lock of the whole process.
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Self, TypeAlias
 
 from stageroute._core import Tail
@@ -54,13 +54,13 @@ class Journal:
         self._last_error: Exception | None = None
 
     @classmethod
-    def open(cls, settings: JournalSettings, fingerprint: str) -> tuple[Self, Recovered]:
+    def open(cls, settings: JournalSettings, fingerprints: Sequence[str]) -> tuple[Self, Recovered]:
         """Open a journal, or make a new one; return it, and what it held.
 
-        A journal of another fingerprint is refused; errors are those of `StageRouter`. Not a byte
-        of the files has changed after one.
+        A journal of none of these fingerprints is refused, and the last one is written; errors are
+        those of `StageRouter`. Not a byte of the files has changed after one.
         """
-        store, tail, recovered = recover(settings, fingerprint)
+        store, tail, recovered = recover(settings, fingerprints)
         return cls(store, tail, settings), recovered
 
     @property

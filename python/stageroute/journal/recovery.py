@@ -1,7 +1,7 @@
 """Opening a journal: what it held, whatever became of the process that wrote it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +53,9 @@ class Recovered:
             yield from Tail.split(batch)
 
 
-def recover(settings: JournalSettings, fingerprint: str) -> tuple[JournalStore, Tail, Recovered]:
+def recover(
+    settings: JournalSettings, fingerprints: Sequence[str]
+) -> tuple[JournalStore, Tail, Recovered]:
     """Open the files of a journal, or make them; `Journal.open` says the rest."""
     path = Path(settings.path).resolve()
     tail_path = tail_of(path)
@@ -63,7 +65,7 @@ def recover(settings: JournalSettings, fingerprint: str) -> tuple[JournalStore, 
             f"{path} is missing, but not its tail: put it back, or move {tail_path} away to start "
             "anew"
         )
-    store = JournalStore(path, fingerprint, settings.durability, may_create=not has_tail)
+    store = JournalStore(path, fingerprints, settings.durability, may_create=not has_tail)
     try:
         recovered = Recovered(*store.load())
         if has_tail:

@@ -7,7 +7,7 @@ that object's line and the body; the body. The object holds what the caller says
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +65,13 @@ def loads(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     return header, body
 
 
-def require_fingerprint(source: str, expected: str, found: object) -> None:
-    """Raise `SnapshotMismatchError` unless the state belongs to this configuration."""
-    if found != expected:
+def require_fingerprint(source: str, known: Sequence[str], found: object) -> None:
+    """Raise `SnapshotMismatchError` unless the state is of a version that is known."""
+    if found not in known:
         raise SnapshotMismatchError(
             f"{source} belongs to a router of another configuration\n"
             f"  there: {found}\n"
-            f"  here:  {expected}"
+            f"  here:  {known[-1]}"
         )
 
 

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -57,9 +57,11 @@ class JournalStore:
     With `may_create`, an empty or missing file is a new journal, and not one that was lost.
     """
 
-    def __init__(self, path: Path, fingerprint: str, durability: str, *, may_create: bool) -> None:
+    def __init__(
+        self, path: Path, fingerprints: Sequence[str], durability: str, *, may_create: bool
+    ) -> None:
         self.path = path
-        self._fingerprint = fingerprint
+        self._fingerprints = fingerprints
         self.identity = b""  # shared with the tail
         self.has_tail = False
         self.committed: Position = (1, 0)  # where the first record begins that is not in here
@@ -99,7 +101,7 @@ class JournalStore:
                 f"{FORMAT}: upgrade stageroute"
             )
         ((_, fingerprint, identity, has_tail, *committed),) = self._rows("journal", 1)
-        require_fingerprint(str(self.path), self._fingerprint, fingerprint)
+        require_fingerprint(str(self.path), self._fingerprints, fingerprint)
         mode = self._execute("PRAGMA journal_mode").fetchone()[0]
         self._require(mode == "wal", f"is damaged: its journal mode is {mode}")
         check = self._execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -182,7 +184,7 @@ class JournalStore:
         return [row[:-1] for row in rows]
 
     def _note(self, committed: Position, *, has_tail: bool = True) -> None:
-        row = (1, self._fingerprint, self.identity, int(has_tail), *committed)
+        row = (1, self._fingerprints[-1], self.identity, int(has_tail), *committed)
         values = (*row, _digest(row))
         self._execute("REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -7,7 +7,7 @@ since; each command carries, as a note, what it changes of the facade's facts.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from stageroute.checks import require
@@ -17,28 +17,28 @@ from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotM
 from stageroute.journal import snapshot_file
 from stageroute.router.state import Deployment
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Raised whenever the core's state, its commands or the decisions that follow from them change."""
 
-FINGERPRINT: Final = f"a router's state of version {STATE_VERSION}"
+FINGERPRINTS: Final = tuple(f"a router's state of version {v + 1}" for v in range(STATE_VERSION))
+"""Of all versions, which this one reads; it writes the last."""
 
 
 @dataclass(slots=True)
 class Facts:
     """What the facade knows beside the core: models by arm, the live set from the first stage on.
 
-    `first_budget` is the budget that the router was made with; `settings` has the present one.
+    `settings` are the present ones, `given` those that the router was last started with, as JSON.
     """
 
     settings: RouterSettings
     models: list[Model]
     deployment: Deployment | None = None
     failed_stages: int = 0
-    first_budget: float | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.first_budget is None:
-            self.first_budget = float(self.settings.budget)
+        self.given = as_json(self.settings) | self.given
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
@@ -50,7 +50,8 @@ class Facts:
                 models=[_model(fields) for fields in stored["models"]],
                 deployment=None if live is None else _deployment(live),
                 failed_stages=stored["failed_stages"],
-                first_budget=stored["first_budget"],
+                # Version 1 knew the first budget alone.
+                given=stored["given"] if "given" in stored else {"budget": stored["first_budget"]},
             )
         except (KeyError, TypeError, InvalidInputError) as error:
             raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
@@ -65,6 +66,7 @@ class Facts:
                 self.deployment = _deployment(change["deployment"])
             if "settings" in change:
                 self.settings = settings_from_json(change["settings"])
+            self.given |= change.get("given", {})
             self.failed_stages += change.get("failed_stages", 0)
             return _model(change["model"]) if "model" in change else None
         except (ValueError, KeyError, TypeError) as error:
@@ -78,40 +80,46 @@ def note(**change: Any) -> bytes:
 
 def header(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a snapshot says beside the core's state, given the facts as plain values."""
-    return {"fingerprint": FINGERPRINT, "facts": _as_json(facts)}
+    return {"fingerprint": FINGERPRINTS[-1], "facts": as_json(facts)}
 
 
 def decode(data: bytes, source: str) -> tuple[Facts, bytes]:
     """Read facts and state from a snapshot; a `SnapshotError` names its source."""
     header, state = snapshot_file.loads(data, source)
-    snapshot_file.require_fingerprint(source, FINGERPRINT, header.get("fingerprint"))
+    snapshot_file.require_fingerprint(source, FINGERPRINTS, header.get("fingerprint"))
     return Facts.from_json(header.get("facts", {})), state
 
 
-def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
-    """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted.
+def differences(stored: Facts, wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what is stored and what is wanted of each setting in which they differ.
 
-    A `seed` of None is whatever it is; a `budget` is the present one, or the first: a service that
-    has changed it can be started again as it was started before.
+    A `seed` of None is whatever it is. What was changed in service, but is wanted as it was given
+    at the last start, stays: a service can be started again as it was started before.
     """
-    there, here = _as_json(stored.settings), _as_json(wanted)
+    there, here = as_json(stored.settings), as_json(wanted)
     for name in here:
         require(name in there, name, here[name], "is no setting of a router")
-    also = {"seed": None, "budget": stored.first_budget}
-    differing = [
-        f"{name}: {there[name]!r} there, {value!r} here"
+    return {
+        name: (there[name], value)
         for name, value in here.items()
-        if value != there[name] and not (name in also and value == also[name])
+        if value not in (there[name], stored.given[name]) and (name, value) != ("seed", None)
+    }
+
+
+def require_settings(source: str, stored: Facts, wanted: Mapping[str, Any]) -> None:
+    """Raise `SnapshotMismatchError` unless a saved router has the settings that are wanted."""
+    differing = [
+        f"{name}: {there!r} there, {here!r} here"
+        for name, (there, here) in differences(stored, wanted).items()
     ]
     if differing:
         raise SnapshotMismatchError(
             f"{source} belongs to a router with other settings: {'; '.join(differing)}. Open it "
-            "with its own settings (a budget can be changed with set_budget after that), or start "
-            "anew with another path"
+            "with its own settings, with on_difference='apply', or start anew with another path"
         )
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Take a value through JSON, so that it compares with what was stored."""
     return json.loads(json.dumps(value, default=_plain))
 

@@ -94,24 +94,19 @@ class Models(Part):
             self._control.retire_arm(self._arm_in_service(name))
         self._control.tell_if_due()
 
-    def set_budget(self, budget: float) -> None:
-        """Change the average budget from the next query on.
+    def end_cooldown(self, name: str) -> None:
+        """Give a model traffic again at once, as if it had not failed.
 
-        Parameters
-        ----------
-        budget : float
-            USD per query, above 0. What was over- or underspent is measured against it from the
-            first query.
+        Its cool-down, a pause that its provider asked for, its chance of an answer and what was
+        learnt of its provider's limit start anew.
 
         Raises
         ------
-        InvalidInputError
-            If it breaks its rule.
+        UnknownModelError
+            If there is no such model, or it has retired.
         """
         with self._lock:
-            settings = replace(self._facts.settings, budget=budget)
-            self._control.set_budget(float(budget), note(settings=settings))
-            self._facts.settings = settings
+            self._control.end_cooldown(self._arm_in_service(name))
 
     def state(self, name: str) -> ModelState:
         """Return what is known of a model.

@@ -19,6 +19,7 @@ class Part(Router):
     _lock: threading.RLock
     """Held while models and stages change, so that two boundaries never overlap; `route` and
     `observe` never take it."""
+    _around: "Surroundings"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,25 +8,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, Unpack
 
-from stageroute.checks import require
+from stageroute.checks import require_one_of
 from stageroute.config.journal import JournalSettings
 from stageroute.config.models import Model
 from stageroute.config.router import RouterArguments, RouterSettings
 from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment.plan import StagePlan
-from stageroute.deployment.solve import caps_suffice
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.journal.journal import Journal
 from stageroute.router import facts as formats
-from stageroute.router.facts import FINGERPRINT, Facts
+from stageroute.router.configure import Configurable, check_caps
+from stageroute.router.facts import FINGERPRINTS, Facts
 from stageroute.router.memory import Memory
-from stageroute.router.models import Models, as_model
+from stageroute.router.models import as_model
 from stageroute.router.part import Surroundings
-from stageroute.router.stages import Stages
 from stageroute.router.state import LimitState, RouterCounters
 
 
-class StageRouter(Models, Stages, Memory):
+class StageRouter(Configurable, Memory):
     """Decide which models are live and which of them serves each query.
 
     Parameters
@@ -87,6 +86,7 @@ class StageRouter(Models, Stages, Memory):
         journal: str | Path | JournalSettings | None = None,
         decision_log: DecisionLog | None = None,
         clock: Callable[[], float] | None = None,
+        on_difference: str = "apply",
         **settings: Unpack[RouterArguments],
     ) -> Self:
         """Check the settings, create the native half and deploy the first stage, or resume."""
@@ -94,15 +94,16 @@ class StageRouter(Models, Stages, Memory):
         if not candidates:
             raise InvalidInputError("models is empty: a router needs at least one model to start")
         checked = RouterSettings.of(**settings)
-        _check_caps(candidates, checked.max_deployed)
+        check_caps(candidates, checked.max_deployed)
         around = Surroundings(controller, start_models, decision_log, clock)
         around.check(checked)
+        require_one_of("on_difference", on_difference, ("apply", "refuse"))
         if journal is None:
             self = cls._begin(checked, candidates, around)
         else:
             where = journal if isinstance(journal, JournalSettings) else JournalSettings(journal)
             wanted = asdict(checked) | ({"seed": None} if settings.get("seed") is None else {})
-            self = cls._resume(where, wanted, checked, candidates, around)
+            self = cls._resume(where, wanted, checked, candidates, around, on_difference)
         self._start(candidates, around)
         return self
 
@@ -160,9 +161,10 @@ class StageRouter(Models, Stages, Memory):
         settings: RouterSettings,
         models: list[Model],
         around: Surroundings,
+        on_difference: str,
     ) -> Self:
         """Start from a journal, or start one."""
-        journal, recovered = Journal.open(where, FINGERPRINT)
+        journal, recovered = Journal.open(where, FINGERPRINTS)
         try:
             if recovered.snapshot is None:
                 self = cls._begin(settings, models, around)
@@ -171,11 +173,15 @@ class StageRouter(Models, Stages, Memory):
                 self = cls._make(facts, facts.models, around, state)
                 for record in recovered.records():
                     self._repeat(record)
-                formats.require_settings(str(where.path), facts, wanted)
+                if on_difference == "refuse":
+                    formats.require_settings(str(where.path), facts, wanted)
+            self._control.attach_journal(journal.tail)
+            if recovered.snapshot is not None:
+                given = {name: getattr(settings, name) for name in wanted}
+                self._reconcile(str(where.path), given | {"seed": wanted["seed"]}, models)
         except BaseException:
             journal.abandon()
             raise
-        self._control.attach_journal(journal.tail)
         self._journal = journal
         return self
 
@@ -190,7 +196,7 @@ class StageRouter(Models, Stages, Memory):
         )
         if state is not None:
             self._control.name_arms([model.name for model in facts.models])
-        self._facts, self._lock = facts, threading.RLock()
+        self._facts, self._lock, self._around = facts, threading.RLock(), around
         self._count_from_here()
         return self
 
@@ -209,17 +215,12 @@ class StageRouter(Models, Stages, Memory):
                 self._control.drain_log()
                 around.decision_log.attach(self)
                 self._decision_log = around.decision_log
-            self._start_stages(around)
+            self._start_stages()
         except BaseException:
             # The traceback keeps `self` alive and with it the journal's lock, so close first.
             with contextlib.suppress(StageRouteError):
                 self.close()
             raise
-
-    @property
-    def settings(self) -> RouterSettings:
-        """All settings, defaults filled in."""
-        return self._facts.settings
 
     @property
     def limits(self) -> tuple[LimitState, ...]:
@@ -256,8 +257,7 @@ class StageRouter(Models, Stages, Memory):
 
         Without a journal, routing can go on over the last set; with one, it is refused from now on.
         """
-        if self._controller is not None:
-            self._controller.stop()
+        self._stop_stages()
         try:
             if self._journal is not None:
                 self._journal.close()
@@ -280,12 +280,3 @@ def _full_signature() -> inspect.Signature:
 
 
 StageRouter.__signature__ = _full_signature()  # type: ignore[attr-defined]
-
-
-def _check_caps(models: list[Model], max_deployed: int) -> None:
-    caps = sorted((model.throughput_cap for model in models), reverse=True)[:max_deployed]
-    rule = (
-        f"the largest {len(caps)} caps must sum to at least 1, or live models could not take all "
-        "the traffic: raise them, or max_deployed, or add models"
-    )
-    require(caps_suffice(caps, max_deployed), "throughput_cap", caps, rule)

@@ -9,7 +9,7 @@ from stageroute.deployment.plan import StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
 from stageroute.router.facts import note
-from stageroute.router.part import Part, Surroundings
+from stageroute.router.part import Part
 from stageroute.router.state import Deployment
 
 logger = logging.getLogger("stageroute")
@@ -29,6 +29,7 @@ class Stages(Part):
 
     _start_models: Callable[[StagePlan], object] | None = None
     _controller: StageController | None = None
+    _has_started = False
     _infeasible_before: dict[str, int]
 
     @property
@@ -131,9 +132,10 @@ class Stages(Part):
         with self._lock:
             return self.commit(self.plan_stage())
 
-    def _start_stages(self, around: Surroundings) -> None:
+    def _start_stages(self) -> None:
         """See to the end of stages, if they end by themselves."""
-        settings = self._facts.settings
+        settings, around = self._facts.settings, self._around
+        self._has_started = True
         self._start_models = around.start_models
         ends_by_itself = (
             settings.stage_queries is not None
@@ -152,6 +154,17 @@ class Stages(Part):
                     bound()
 
             self._control.call_when_due(end_stage)
+
+    def _stop_stages(self) -> None:
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    def _restart_stages(self) -> None:
+        """See to the end of stages as they end now."""
+        if self._has_started:
+            self._stop_stages()
+            self._start_stages()
 
     def _end_stage_inline(self) -> None:
         with self._lock:

@@ -57,9 +57,12 @@ class ModelState:
         The largest share of the traffic it gets: its cap, or what its other limits leave of it.
     under_way : int
         Queries not yet answered.
-    health : {"healthy", "cooling", "probing", "failed"}
+    health : {"healthy", "cooling", "probing", "failed", "paused"}
+        Paused: its provider wants no traffic for a while.
     changes : int
         How often its change test has fired.
+    answer_chance : float
+        Chance that an attempt is answered, from failures and answers of late.
     """
 
     model: Model
@@ -78,6 +81,7 @@ class ModelState:
     under_way: int
     health: str
     changes: int
+    answer_chance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,10 @@ class RouterCounters:
         Decisions evicted before their cost was known; it counts at its expected value.
     failures : dict of str to int
         By reason.
+    panicked : int
+        Decisions for which models that were cooling down were taken in again, since most were.
+    clock_steps : int
+        Jumps of the wall clock that were noticed.
     cooldowns : int
         Cool-downs started.
     billed : float
@@ -178,6 +186,8 @@ class RouterCounters:
     expired: int
     evicted: int
     failures: dict[str, int]
+    panicked: int
+    clock_steps: int
     cooldowns: int
     billed: float
     in_flight: float

@@ -54,7 +54,7 @@ pub(crate) const MOST: u64 = 1 << 60;
 const TIME_RULE: &str = "must be in seconds of Unix time, at most 1e11; milliseconds are not";
 /// No time is later, in seconds of Unix time: some 3,000 years from now, and 50 years after 1970 in
 /// milliseconds.
-const LATEST: f64 = 1e11;
+pub(crate) const LATEST: f64 = 1e11;
 
 /// Checks a time. One before 1970 is taken for time that ran backwards.
 pub(crate) fn check_time(now: f64) -> Result<(), Error> {

@@ -13,7 +13,9 @@ use crate::arm_index::ArmIndex;
 use crate::decision::{Decision, Query};
 use crate::error::Error;
 use crate::pacing::StartCost;
-use crate::router::{ArmSettings, ArmSpec, Batch, FailureReason, Observation, Router};
+use crate::router::{
+    ArmSettings, ArmSpec, Batch, FailureReason, Observation, Router, RouterConfig,
+};
 
 /// One call of a router that changes its state.
 pub trait Call {
@@ -214,6 +216,45 @@ impl Call for ExtendStage {
     }
 }
 
+/// [`Router::step_clock`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepClock(
+    /// What the wall clock shows more than the router's, seconds.
+    pub f64,
+);
+
+call!(StepClock => StepClock, (), |call, router| router.step_clock(call.0));
+
+/// [`Router::end_cooldown`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EndCooldown {
+    /// When.
+    pub now: f64,
+    /// The arm.
+    pub arm: ArmIndex,
+}
+
+call!(EndCooldown => EndCooldown, (), |call, router| router.end_cooldown(call.now, call.arm));
+
+/// [`Router::configure`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configure(
+    /// The new settings.
+    pub Box<RouterConfig>,
+);
+
+impl Call for Configure {
+    type Answer = ();
+
+    fn apply(&self, router: &mut Router) -> Result<(), Error> {
+        router.configure((*self.0).clone())
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::Configure(self.clone())
+    }
+}
+
 /// Any call, as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 // Each stands for the call of its name.
@@ -230,6 +271,9 @@ pub enum Command<'a> {
     SetBudget(SetBudget),
     Publish(Publish<'a>),
     ExtendStage(ExtendStage),
+    StepClock(StepClock),
+    EndCooldown(EndCooldown),
+    Configure(Configure),
 }
 
 impl Command<'_> {
@@ -265,6 +309,9 @@ impl Command<'_> {
             Self::SetBudget(call) => call.apply(router),
             Self::Publish(call) => call.apply(router),
             Self::ExtendStage(call) => call.apply(router),
+            Self::StepClock(call) => call.apply(router),
+            Self::EndCooldown(call) => call.apply(router),
+            Self::Configure(call) => call.apply(router),
         }
     }
 }

@@ -115,6 +115,21 @@ impl OpenDecisions {
         Ok(&mut self.ring[place])
     }
 
+    /// Moves all decisions to an empty table in the place of this one; returns those that it has no room
+    /// for.
+    pub(crate) fn move_to(&mut self, other: Self) -> Vec<OpenDecision> {
+        let old = std::mem::replace(self, Self { oldest: 0, next: 0, ..other });
+        (self.oldest, self.next) = (old.oldest, old.oldest);
+        let ids = old.oldest..old.next;
+        ids.filter_map(|id| self.open(old.ring[old.place(id)]).1).collect()
+    }
+
+    /// The first kept decision made at `time` or later; the next one to come, if there is none.
+    pub(crate) fn first_since(&self, time: f64) -> u64 {
+        let is_later = |&id: &u64| self.ring[self.place(id)].at >= time;
+        (self.oldest..self.next).find(is_later).unwrap_or(self.next)
+    }
+
     #[cold]
     fn missing(&self, id: u64) -> Error {
         if id >= self.next {

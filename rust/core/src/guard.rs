@@ -4,7 +4,7 @@
 //! can cost. A decision is admitted only if what its window has already committed (bills, and
 //! reservations not yet billed) and its own reservation stay within the limit. The bill then
 //! replaces the reservation. A decision belongs to the window in which it was made, also when it is
-//! billed later. Sums are whole nanodollars, each rounded up, so that they are exact.
+//! billed later. Windows are those of the wall clock, which may jump, either way. Sums are whole nanodollars, each rounded up, so that they are exact.
 
 use serde::{Deserialize, Serialize};
 
@@ -96,22 +96,68 @@ impl Nanodollars {
 }
 
 /// A limit with what is committed in its present window.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Window {
     limit: HardLimit,
     most: Nanodollars,
     start: f64,
     end: f64,
     committed: Nanodollars,
+    #[serde(skip)]
+    history: History,
+}
+
+/// So many windows that the clock has left are remembered, should it come back to them.
+const REMEMBERED: usize = 8;
+
+/// What else is to be known of a window, should the clock turn out to have been wrong.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// The first decision that belongs to the window.
+    first: u64,
+    /// What was committed when the clock last moved into it.
+    entered: Nanodollars,
+    /// The windows that were left last, latest at the end.
+    left: Vec<Left>,
+}
+
+/// A window that the clock has left.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Left {
+    start: f64,
+    committed: Nanodollars,
+    first: u64,
 }
 
 impl Window {
-    /// Starts anew. Out of line, or the compiler works the calendar out before it is asked to.
+    /// Moves to the window that holds `wall`. `next` is the decision to come. What was spent in a
+    /// window that the clock leaves backwards counts in the one that it comes back to as well: it was
+    /// spent whatever the clock said, and is in neither of them for nothing.
+    // Out of line, or the compiler works the calendar out before it is asked to.
     #[cold]
     #[inline(never)]
-    fn renew(&mut self, now: f64, committed: Nanodollars) {
-        (self.start, self.end) = self.limit.period.window(now);
-        self.committed = committed;
+    fn move_to(&mut self, wall: f64, next: u64, undated: Nanodollars) {
+        let (start, end) = self.limit.period.window(wall);
+        let History { first, entered, left } = &mut self.history;
+        let known = left.iter().position(|known| known.start == start).map(|at| left.remove(at));
+        let mut committed = known.map_or(Nanodollars::default(), |known| known.committed);
+        let is_back = wall < self.start && self.start.is_finite();
+        if is_back {
+            let mut spent = self.committed;
+            spent.subtract(*entered);
+            committed.add(spent.max(Nanodollars::default()));
+        } else {
+            committed.add(undated);
+        }
+        if self.start.is_finite() {
+            if left.len() == REMEMBERED {
+                left.remove(0);
+            }
+            left.push(Left { start: self.start, committed: self.committed, first: *first });
+        }
+        *first = if is_back { known.map_or(*first, |known| known.first) } else { next };
+        *entered = committed;
+        (self.start, self.end, self.committed) = (start, end, committed);
     }
 }
 
@@ -169,6 +215,7 @@ impl Guard {
                 start: f64::INFINITY,
                 end: f64::NEG_INFINITY,
                 committed: Nanodollars::default(),
+                history: History { left: Vec::with_capacity(REMEMBERED), ..History::default() },
             });
         }
         Ok(Self { windows, undated: Nanodollars::default() })
@@ -178,7 +225,7 @@ impl Guard {
     pub(crate) fn check_soundness(&self, limits: &[HardLimit]) -> Result<(), Error> {
         let fresh = Self::new(limits)?;
         let is_sound = |(window, fresh): (&Window, &Window)| {
-            let Window { limit, most, start, end, committed } = *window;
+            let &Window { limit, most, start, end, committed, .. } = window;
             let is_dated = (start, end) == limit.period.window(start.max(0.0));
             let is_fresh = (start, end) == (fresh.start, fresh.end);
             let is_same = (limit, most) == (fresh.limit, fresh.most);
@@ -195,16 +242,43 @@ impl Guard {
         self.windows.is_empty()
     }
 
-    /// Starts every window anew that has ended by `now`.
+    /// Moves every window to the one that holds `wall`; `next` is the decision to come.
     #[inline]
-    pub(crate) fn advance(&mut self, now: f64) {
+    pub(crate) fn advance(&mut self, wall: f64, next: u64) {
         for window in &mut self.windows {
-            if now >= window.end {
-                window.renew(now, self.undated);
+            if !(window.start..window.end).contains(&wall) {
+                window.move_to(wall, next, self.undated);
             }
         }
         self.undated = Nanodollars::default();
-        debug_assert!(self.windows.iter().all(|window| now < window.end), "a window has ended");
+        debug_assert!(self.windows.iter().all(|window| wall < window.end), "a window has ended");
+    }
+
+    /// Goes on from what was committed under other limits; a limit of a new period starts at nothing.
+    pub(crate) fn succeed(&mut self, old: &Self) {
+        for window in &mut self.windows {
+            let same = |old: &&Window| old.limit.period == window.limit.period;
+            if let Some(old) = old.windows.iter().find(same) {
+                *window = Window { limit: window.limit, most: window.most, ..old.clone() };
+            }
+        }
+        self.undated = old.undated;
+    }
+
+    /// What the windows' bytes do not hold, one for each.
+    pub(crate) fn histories(&self) -> Vec<History> {
+        self.windows.iter().map(|window| window.history.clone()).collect()
+    }
+
+    /// Puts back what [`Guard::histories`] gave. Where nothing is known, a decision belongs to the
+    /// window that holds its time: `first_since` says which the first of those is.
+    pub(crate) fn set_histories(&mut self, known: &[History], first_since: impl Fn(f64) -> u64) {
+        for (place, window) in self.windows.iter_mut().enumerate() {
+            let guess = || History { first: first_since(window.start), ..History::default() };
+            window.history = known.get(place).cloned().unwrap_or_else(guess);
+            window.history.left.truncate(REMEMBERED);
+            window.history.left.reserve_exact(REMEMBERED);
+        }
     }
 
     /// What may still be reserved. Nothing at all fits in any case: it commits nothing.
@@ -259,24 +333,24 @@ impl Guard {
         debug_assert!(self.undated >= amount, "what was paid is not negative: {self:?}");
     }
 
-    /// Puts the bill of a decision made at `at` in the place of its reservation.
+    /// Puts the bill of a decision in the place of its reservation.
     #[inline]
-    pub(crate) fn bill(&mut self, at: f64, reservation: Nanodollars, bill: Nanodollars) {
+    pub(crate) fn bill(&mut self, id: u64, reservation: Nanodollars, bill: Nanodollars) {
         debug_assert!(
             !reservation.is_negative() && !bill.is_negative(),
             "{reservation:?} {bill:?}"
         );
-        for window in self.windows.iter_mut().filter(|window| at >= window.start) {
+        for window in self.windows.iter_mut().filter(|window| id >= window.history.first) {
             window.committed.subtract(reservation);
             window.committed.add(bill);
         }
     }
 
-    /// What each limit stands at, at `now`.
-    pub(crate) fn states(&self, now: f64) -> impl Iterator<Item = LimitState> {
+    /// What each limit stands at, at `wall`.
+    pub(crate) fn states(&self, wall: f64) -> impl Iterator<Item = LimitState> {
         self.windows.iter().map(move |window| {
-            let has_ended = now >= window.end;
-            let (_, ends) = window.limit.period.window(now);
+            let has_ended = wall >= window.end;
+            let (_, ends) = window.limit.period.window(wall);
             let committed = if has_ended { self.undated } else { window.committed };
             LimitState { limit: window.limit, committed: committed.to_usd(), ends }
         })

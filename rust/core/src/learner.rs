@@ -53,6 +53,35 @@ impl Learner {
         })
     }
 
+    /// Replaces both settings. Bounds follow at once; where forgetting changes, what is known now is
+    /// what is forgotten from.
+    ///
+    /// # Errors
+    /// As [`Learner::new`]; nothing has changed then.
+    pub fn configure(&mut self, confidence: Confidence, drift: Drift) -> Result<(), Error> {
+        confidence.validate()?;
+        drift.validate()?;
+        if drift.forgetting != self.drift.forgetting {
+            self.slot = 0;
+            for (stats, memory) in self.stats.iter().zip(&mut self.memory) {
+                memory.reward.restart_window(&drift.forgetting, &stats.reward);
+                match &mut memory.cost {
+                    CostMemory::Usd(memory) => {
+                        memory.restart_window(&drift.forgetting, &stats.cost);
+                    }
+                    CostMemory::Tokens { usage, memory, .. } => {
+                        memory.restart_window(&drift.forgetting, usage);
+                    }
+                }
+            }
+        }
+        (self.confidence, self.drift) = (confidence, drift);
+        for (bounds, stats) in self.bounds.iter_mut().zip(&self.stats) {
+            *bounds = self.confidence.bounds(stats, self.fair_share);
+        }
+        Ok(())
+    }
+
     /// Adds an arm and returns its index. With prices it learns usage in tokens, without it learns
     /// cost in USD.
     ///

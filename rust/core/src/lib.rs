@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod arm_index;
 pub mod checks;
 mod command;
@@ -46,6 +47,7 @@ mod error;
 mod guard;
 mod health;
 mod learner;
+mod limiter;
 mod live_arms;
 mod log;
 pub mod lp;
@@ -64,15 +66,15 @@ mod usage;
 
 pub use arm_index::ArmIndex;
 pub use command::{
-    Call, Command, ExtendStage, Fail, Observe, ObserveMany, Publish, Release, RetireArm, SetArm,
-    SetBudget,
+    Call, Command, Configure, EndCooldown, ExtendStage, Fail, Observe, ObserveMany, Publish,
+    Release, RetireArm, SetArm, SetBudget, StepClock,
 };
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};
 pub use drift::{ChangeTest, Drift, Forgetting};
 pub use error::Error;
 pub use guard::{AtLimit, HardLimit, LimitState};
-pub use health::{Health, HealthConfig, Strike};
+pub use health::{Health, HealthConfig, Strike, Tolerance};
 pub use learner::Learner;
 pub use live_arms::LiveArms;
 pub use log::{LogBatch, LoggedArm, LoggedDecision};
@@ -81,7 +83,7 @@ pub use period::Period;
 pub use prior::Prior;
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, FailureEffect, FailureReason,
-    Failures, Observation, Router, RouterConfig,
+    Failures, MOST_OTHER_FAILURES, Observation, OtherFailure, Router, RouterConfig,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};

@@ -30,6 +30,11 @@ impl<M: Accumulator> Memory<M> {
         Self { window, ..Self::default() }
     }
 
+    /// Starts to forget in another way: all that is known counts as of the running stage, the first.
+    pub(crate) fn restart_window(&mut self, forgetting: &Forgetting, total: &M) {
+        self.window = Self::new(forgetting, 0, total).window;
+    }
+
     /// Takes an observation into `total`, unless it is the one by which a change is found: then all
     /// is dropped, that observation too. `moments` views usage as numbers, as `value` does `x`.
     // Out of line: the path without drift stays short enough to be inlined.

@@ -141,6 +141,11 @@ impl Minute {
         self.sum + amount <= limit
     }
 
+    /// How much came in the last minute, as far as it was looked at.
+    pub(crate) fn sum(&self) -> f64 {
+        self.sum
+    }
+
     /// Counts an amount that [`Minute::has_room`] for.
     #[inline]
     pub(crate) fn take(&mut self, amount: f64) {
@@ -228,7 +233,7 @@ impl ArrivalRate {
 }
 
 /// `exp(-x)` for `x ≥ 0`, to 1e-5: made of multiplications, which every platform rounds alike.
-fn decay(x: f64) -> f64 {
+pub(crate) fn decay(x: f64) -> f64 {
     const SQUARINGS: u32 = 16;
     let mut power = 1.0 / (1.0 + x / f64::from(1 << SQUARINGS));
     for _ in 0..SQUARINGS {

@@ -313,12 +313,13 @@ impl Traffic {
     }
 
     /// The largest share of the traffic that the limits leave, at most `cap`, at an arrival rate in
-    /// queries per second. `tokens` is what a query is expected to take.
-    pub(crate) fn share(&self, cap: f64, rate: f64, tokens: f64) -> f64 {
+    /// queries per second. `tokens` is what a query is expected to take, `let_through` what the provider
+    /// is known to let through in a minute.
+    pub(crate) fn share(&self, cap: f64, rate: f64, tokens: f64, let_through: f64) -> f64 {
         if rate <= 0.0 {
             return cap;
         }
-        let mut per_second = f64::INFINITY;
+        let mut per_second = let_through / 60.0;
         if let Some(flow) = &self.requests {
             per_second = per_second.min(flow.per_second());
         }

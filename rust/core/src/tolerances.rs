@@ -69,6 +69,9 @@ pub(crate) const BOUND_ROUNDING: f64 = 1e-14;
 /// A weight below this is no knowledge any more: it becomes 0, before it can become denormal.
 pub(crate) const NEGLIGIBLE_WEIGHT: f64 = 1e-9;
 
+/// An arm with fewer failures than this, in weights that time has worn down, is as good as new.
+pub(crate) const NEGLIGIBLE_FAILURES: f64 = 0.01;
+
 /// How far rounding may push a mean out of the range of what it is the mean of, relative to that range:
 /// a thousand times what a billion updates lose.
 pub(crate) const MEAN_ROUNDING: f64 = 1e-9;

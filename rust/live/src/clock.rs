@@ -1,32 +1,133 @@
 //! Where the time comes from.
+//!
+//! A wall clock jumps: at a resumed virtual machine, at the first word of a time server, by hand. What
+//! a router measures (a minute's traffic, a cool-down, the age of a decision) goes by time that passes
+//! steadily; what follows the calendar goes by the wall. [`Timeline`] makes the one of the other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A wall clock that is further off than this from where it should be has jumped, seconds.
+const JUMP: f64 = 1.0;
+
+/// Steady seconds between two looks at the system's wall clock.
+const LOOK_EVERY: f64 = 0.05;
 
 /// When a call is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Moment {
-    /// At this time, seconds of Unix time.
-    At(f64),
-    /// Now, by the system's clock, which is read only where the time matters.
+    /// At this time, seconds of Unix time, read after so many readings were taken, if that is known.
+    At(f64, Option<u64>),
+    /// Now, by the system's clocks, which are read only where the time matters.
     Now,
 }
 
-impl Moment {
-    /// The time, where it matters; else 0.
+/// Steady time, made of a clock's readings.
+///
+/// The system has a clock that never jumps. Of a clock of the owner's own only the wall is known: what
+/// it shows later is taken for time that has passed, what it shows earlier for a jump back in which no
+/// time has passed.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    /// Steady time at the last reading; `None` before the first.
+    steady: Option<f64>,
+    anchor: Option<Instant>,
+    /// When the system's wall clock was last looked at, in steady time.
+    looked: f64,
+    /// Readings of a clock of the owner's own.
+    taken: Arc<AtomicU64>,
+}
+
+/// What a reading says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Steady time.
+    pub now: f64,
+    /// What the wall clock shows more than that, if it has jumped.
+    pub jump: Option<f64>,
+}
+
+impl Timeline {
+    /// Goes on from a router's own time, which is 0 if it has seen none.
+    #[must_use]
+    pub fn from(steady: f64) -> Self {
+        Self { steady: (steady > 0.0).then_some(steady), ..Self::default() }
+    }
+
+    /// Goes on from another time of the router.
+    pub fn restart(&mut self, steady: f64) {
+        *self = Self { taken: self.counter(), ..Self::from(steady) };
+    }
+
+    /// Takes a reading; `offset` is what the wall clock showed more than steady time so far. One that
+    /// was begun before the last one was taken may show an earlier time for that: no jump.
     #[inline]
-    pub(crate) fn where_it_matters(self, matters: bool) -> f64 {
-        match self {
-            Self::At(time) => time,
-            Self::Now if matters => system_time(),
-            Self::Now => 0.0,
+    pub fn read(&mut self, moment: Moment, offset: f64) -> Reading {
+        match moment {
+            Moment::At(wall, after) => {
+                let is_in_order = after.is_none_or(|after| after == self.taken());
+                self.taken.fetch_add(1, Ordering::Release);
+                let Reading { now, jump } = self.see_wall(wall, offset);
+                Reading { now, jump: jump.filter(|_| is_in_order) }
+            }
+            Moment::Now => self.see_system(offset),
         }
     }
 
-    /// The time, seconds of Unix time.
+    /// How many readings were taken, for those who read a clock without the router's lock.
     #[must_use]
-    pub fn time(self) -> f64 {
-        self.where_it_matters(true)
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.taken)
+    }
+
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    fn see_system(&mut self, offset: f64) -> Reading {
+        let instant = Instant::now();
+        let (Some(anchor), Some(before)) = (self.anchor.replace(instant), self.steady) else {
+            let reading = self.see_wall(system_time(), offset);
+            self.looked = reading.now;
+            return reading;
+        };
+        let now = before + instant.saturating_duration_since(anchor).as_secs_f64();
+        self.steady = Some(now);
+        if now - self.looked < LOOK_EVERY {
+            return Reading { now, jump: None };
+        }
+        self.looked = now;
+        Reading { now, jump: jump(system_time(), now, offset) }
+    }
+
+    /// Without a steady clock: time passes as the wall says, but never back.
+    fn see_wall(&mut self, wall: f64, offset: f64) -> Reading {
+        let Some(before) = self.steady.filter(|_| wall.abs() <= f64::MAX) else {
+            // The first reading; or no time at all, which the router refuses.
+            self.steady = self.steady.or(Some(wall).filter(|wall| *wall > 0.0));
+            return Reading { now: wall, jump: None };
+        };
+        let now = before + (wall - (before + offset)).max(0.0);
+        self.steady = Some(now);
+        Reading { now, jump: jump(wall, now, offset) }
+    }
+}
+
+/// What the wall clock shows more than `now`, if that is not what it was.
+fn jump(wall: f64, now: f64, offset: f64) -> Option<f64> {
+    let found = wall - now;
+    ((found - offset).abs() > JUMP).then_some(found)
+}
+
+impl Moment {
+    /// The same, read after so many readings were taken.
+    #[must_use]
+    pub fn after(self, taken: u64) -> Self {
+        match self {
+            Self::At(time, _) => Self::At(time, Some(taken)),
+            Self::Now => Self::Now,
+        }
     }
 }
 
@@ -68,7 +169,7 @@ impl Manual {
 
 impl Clock for Manual {
     fn moment(&self) -> Moment {
-        Moment::At(f64::from_bits(self.bits.load(Ordering::Acquire)))
+        Moment::At(f64::from_bits(self.bits.load(Ordering::Acquire)), None)
     }
 }
 

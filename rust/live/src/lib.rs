@@ -39,7 +39,7 @@ mod live;
 mod names;
 mod shared;
 
-pub use clock::{Clock, Manual, Moment, System};
+pub use clock::{Clock, Manual, Moment, Reading, System, Timeline};
 pub use error::Error;
 pub use live::{Live, Wishes};
 pub use names::Names;

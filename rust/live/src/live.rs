@@ -1,12 +1,15 @@
 //! A router with the names of its models, its journal, and the stage that is due.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use stageroute_core::{ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Query, Router};
+use stageroute_core::{
+    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Query, Router, StepClock,
+};
 use stageroute_journal::{Position, Signal, Tail};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Reading, Timeline};
 use crate::error::Error;
 use crate::names::Names;
 
@@ -35,13 +38,16 @@ pub struct Live<L = Arc<str>> {
     record: Vec<u8>,
     due: Arc<Signal>,
     is_due_told: bool,
+    timeline: Timeline,
 }
 
 impl<L> Live<L> {
     /// A router without a journal. Arms that it has already are to be [named](Live::name_arms).
     #[must_use]
     pub fn new(router: Router) -> Self {
+        let timeline = Timeline::from(router.clock());
         Self {
+            timeline,
             router,
             names: Names::default(),
             journal: None,
@@ -101,15 +107,48 @@ impl<L> Live<L> {
             None => None,
             Some(names) => Some(Cow::Owned(self.arms(names)?)),
         };
-        let now = moment.where_it_matters(self.router.needs_clock_to_route());
+        let now = self.time_where(self.router.needs_clock_to_route(), moment)?;
         self.apply(&Query { now, allowed, max_cost, tokens }, b"")
     }
 
-    /// The time of feedback: it is told only where it matters.
-    #[must_use]
+    /// The time of feedback: it is told only where it matters, and is 0 elsewhere.
+    ///
+    /// # Errors
+    /// As [`Live::time`].
     #[inline]
-    pub fn time_of_feedback(&self, moment: Moment) -> f64 {
-        moment.where_it_matters(self.router.needs_clock_to_observe())
+    pub fn time_of_feedback(&mut self, moment: Moment) -> Result<f64, Error> {
+        self.time_where(self.router.needs_clock_to_observe(), moment)
+    }
+
+    /// A time that was told is taken; the system's clocks are read only where it matters.
+    #[inline]
+    fn time_where(&mut self, matters: bool, moment: Moment) -> Result<f64, Error> {
+        if matters || moment != Moment::Now { self.time(moment) } else { Ok(0.0) }
+    }
+
+    /// How many readings of a clock of the owner's own were taken; to be looked at before one is read
+    /// without the router's lock.
+    #[must_use]
+    pub fn readings(&self) -> Arc<AtomicU64> {
+        self.timeline.counter()
+    }
+
+    /// The time, which passes steadily. A jump of the wall clock goes to the journal first.
+    ///
+    /// # Errors
+    /// Those of [`Live::apply`]; the jump is noticed again at the next reading.
+    pub fn time(&mut self, moment: Moment) -> Result<f64, Error> {
+        let offset = self.router.clock_offset();
+        let Reading { now, jump } = self.timeline.read(moment, offset);
+        if let Some(offset) = jump {
+            self.step_clock(offset)?;
+        }
+        Ok(now)
+    }
+
+    #[cold]
+    fn step_clock(&mut self, offset: f64) -> Result<(), Error> {
+        self.apply(&StepClock(offset), b"")
     }
 
     /// Adds a candidate; `label` is its name once more.
@@ -171,7 +210,9 @@ impl<L> Live<L> {
     /// [`Error::Refused`] if it is no record.
     pub fn repeat<'r>(&mut self, record: &'r [u8]) -> Result<Option<&'r [u8]>, Error> {
         let (command, note) = Command::decode(record)?;
-        Ok(command.apply(&mut self.router).is_ok().then_some(note))
+        let is_done = command.apply(&mut self.router).is_ok();
+        self.timeline.restart(self.router.clock());
+        Ok(is_done.then_some(note))
     }
 
     /// Names the arms that came with a restored state or a repeated record, in their order.

@@ -1,17 +1,18 @@
 //! A router that threads share.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use stageroute_core::{ArmSettings, Call};
 use stageroute_core::{
-    ArmSpec, Batch, Decision, ExtendStage, Fail, FailureReason, Observation, Observe, ObserveMany,
-    Publish, Release, RetireArm, Router, SetArm, SetBudget, StartCost, Tokens,
+    ArmSpec, Batch, Decision, EndCooldown, ExtendStage, Fail, FailureReason, Observation, Observe,
+    ObserveMany, Publish, Release, RetireArm, Router, SetArm, SetBudget, StartCost, Tokens,
 };
 use stageroute_journal::Signal;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::live::{Live, Wishes};
 
@@ -41,14 +42,20 @@ pub struct SharedRouter<C> {
     live: Mutex<Live>,
     clock: C,
     due: Arc<Signal>,
+    readings: Arc<AtomicU64>,
 }
 
 impl<C: Clock> SharedRouter<C> {
     /// A router without models.
     pub fn new(router: Router, clock: C) -> Self {
         let live = Live::new(router);
-        let due = live.due();
-        Self { live: Mutex::new(live), clock, due }
+        let (due, readings) = (live.due(), live.readings());
+        Self { live: Mutex::new(live), clock, due, readings }
+    }
+
+    fn moment(&self) -> Moment {
+        let taken = self.readings.load(Ordering::Acquire);
+        self.clock.moment().after(taken)
     }
 
     /// The router, for what needs more than one call under the lock: recovery, snapshots, reading.
@@ -71,7 +78,7 @@ impl<C: Clock> SharedRouter<C> {
     /// # Errors
     /// As [`Live::route`].
     pub fn route(&self, wishes: &Wishes<'_>) -> Result<Routed, Error> {
-        let moment = self.clock.moment();
+        let moment = self.moment();
         let mut live = self.lock()?;
         live.tell_if_due();
         let decision = live.route(moment, wishes)?;
@@ -83,10 +90,10 @@ impl<C: Clock> SharedRouter<C> {
     /// # Errors
     /// As [`Live::apply`].
     pub fn observe(&self, id: u64, feedback: Feedback) -> Result<(), Error> {
-        let moment = self.clock.moment();
+        let moment = self.moment();
         let Feedback { reward, cost, tokens } = feedback;
         let mut live = self.lock()?;
-        let now = live.time_of_feedback(moment);
+        let now = live.time_of_feedback(moment)?;
         let observation = Observation { id, reward, cost, tokens };
         live.apply(&Observe { now, observation }, b"")
     }
@@ -100,9 +107,9 @@ impl<C: Clock> SharedRouter<C> {
         observations: &[Observation],
         all_or_none: bool,
     ) -> Result<Batch, Error> {
-        let moment = self.clock.moment();
+        let moment = self.moment();
         let mut live = self.lock()?;
-        let now = live.time_of_feedback(moment);
+        let now = live.time_of_feedback(moment)?;
         let observations = Cow::Borrowed(observations);
         live.apply(&ObserveMany { now, observations, all_or_none }, b"")
     }
@@ -118,8 +125,10 @@ impl<C: Clock> SharedRouter<C> {
         cost: Option<f64>,
         retry_after: Option<f64>,
     ) -> Result<(), Error> {
-        let now = self.clock.moment().time();
-        self.apply(&Fail { now, id, reason, cost, retry_after }, b"")
+        let moment = self.moment();
+        let mut live = self.lock()?;
+        let now = live.time(moment)?;
+        live.apply(&Fail { now, id, reason, cost, retry_after }, b"")
     }
 
     /// Notes that the answer to a query is complete.
@@ -127,9 +136,9 @@ impl<C: Clock> SharedRouter<C> {
     /// # Errors
     /// As [`Live::apply`].
     pub fn release(&self, id: u64) -> Result<(), Error> {
-        let moment = self.clock.moment();
+        let moment = self.moment();
         let mut live = self.lock()?;
-        let now = live.time_of_feedback(moment);
+        let now = live.time_of_feedback(moment)?;
         live.apply(&Release { now, id }, b"")
     }
 
@@ -150,6 +159,17 @@ impl<C: Clock> SharedRouter<C> {
         let mut live = self.lock()?;
         let arm = live.names().find(name)?;
         live.apply(&SetArm { arm, settings }, note)
+    }
+
+    /// Ends a model's cool-down.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and those of [`Live::apply`].
+    pub fn end_cooldown(&self, name: &str) -> Result<(), Error> {
+        let moment = self.moment();
+        let mut live = self.lock()?;
+        let (now, arm) = (live.time(moment)?, live.names().find(name)?);
+        live.apply(&EndCooldown { now, arm }, b"")
     }
 
     /// Retires a model for good.

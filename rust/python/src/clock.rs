@@ -16,7 +16,9 @@ impl Clock {
     pub(crate) fn moment(&self, py: Python<'_>) -> PyResult<Moment> {
         match self {
             Self::System => Ok(Moment::Now),
-            Self::Callable(clock) => clock.bind(py).call0()?.extract().map(Moment::At),
+            Self::Callable(clock) => {
+                clock.bind(py).call0()?.extract().map(|time| Moment::At(time, None))
+            }
         }
     }
 }

@@ -13,18 +13,6 @@ pub(crate) fn from_python<T: DeserializeOwned>(settings: &Bound<'_, PyAny>) -> P
     depythonize(settings).map_err(|error| invalid(format!("settings: {error}")))
 }
 
-/// The value that has a name in a table of names.
-pub(crate) fn named<T: Copy>(
-    argument: &str,
-    name: &str,
-    names: &[(&'static str, T)],
-) -> PyResult<T> {
-    names.iter().find(|(known, _)| *known == name).map(|&(_, value)| value).ok_or_else(|| {
-        let known: Vec<&str> = names.iter().map(|(known, _)| *known).collect();
-        invalid(format!("{argument} = {name:?}: must be one of {known:?}"))
-    })
-}
-
 /// Tokens as (input, output, cached).
 #[derive(FromPyObject)]
 pub(crate) struct TokensTuple(f64, f64, f64);

@@ -7,8 +7,8 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Call, ExtendStage, Prior, Publish, RetireArm, SetArm,
-    SetBudget, StartCost,
+    ArmIndex, ArmSettings, ArmSpec, Call, Configure, EndCooldown, ExtendStage, Prior, Publish,
+    RetireArm, RouterConfig, SetArm, SetBudget, StartCost,
 };
 
 use crate::config::from_python;
@@ -61,6 +61,29 @@ impl Control {
     /// Retire a model for good.
     fn retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
         self.apply(py, &RetireArm(ArmIndex(arm)), b"")
+    }
+
+    /// End a model's cool-down.
+    fn end_cooldown(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time(moment).map_err(to_py)?;
+        live.apply(&EndCooldown { now, arm: ArmIndex(arm) }, b"").map_err(to_py)
+    }
+
+    /// Replace the settings; the confidence is kept where it is told to be, as it was resolved then.
+    fn configure(
+        &self,
+        settings: &Bound<'_, PyAny>,
+        keeps_confidence: bool,
+        note: &[u8],
+    ) -> PyResult<()> {
+        let mut config: RouterConfig = from_python(settings)?;
+        let mut live = self.shared.lock(settings.py())?;
+        if keeps_confidence {
+            config.confidence = live.router().config().confidence;
+        }
+        live.apply(&Configure(Box::new(config)), note).map_err(to_py)
     }
 
     /// Replace the average budget, USD per query.
@@ -164,8 +187,10 @@ impl Control {
 
     /// Everything known of an arm: a flat dict.
     fn arm_state<'py>(&self, py: Python<'py>, arm: u32) -> PyResult<Bound<'py, PyDict>> {
-        let now = self.shared.clock.moment(py)?.time();
-        views::arm(py, self.shared.lock(py)?.router(), ArmIndex(arm), now)
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time(moment).map_err(to_py)?;
+        views::arm(py, live.router(), ArmIndex(arm), now)
     }
 
     /// (`reward_ucb`, `cost_lcb`), one entry for each arm.

@@ -6,8 +6,8 @@ use pythonize::pythonize;
 use serde::Serialize;
 use stageroute_core::deployment::LIMIT_TOLERANCE;
 use stageroute_core::{
-    AtLimit, ChangeTest, Charge, ConfidenceFamily, DecisionStatus, Failures, HealthConfig, Pacing,
-    Period, Reasons, Strike,
+    AtLimit, ChangeTest, Charge, ConfidenceFamily, DecisionStatus, Failures, HealthConfig,
+    OtherFailure, Pacing, Period, Reasons, Strike,
 };
 
 use crate::errors::invalid;
@@ -24,6 +24,7 @@ pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     facts.set_item("charges", names(py, &Charge::ALL)?)?;
     facts.set_item("strikes", names(py, &Strike::ALL)?)?;
     facts.set_item("failures", plain(py, &Failures::default())?)?;
+    facts.set_item("other_failures", plain(py, &OtherFailure::defaults())?)?;
     facts.set_item("health", plain(py, &HealthConfig::default())?)?;
     facts.set_item("change_test", plain(py, &ChangeTest::default())?)?;
     facts.set_item("pacing", plain(py, &Pacing::default())?)?;

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use stageroute_core::{
-    Fail, FailureReason, Observation, Observe, ObserveMany, Release, RouterConfig, Tokens,
-};
+use stageroute_core::{Fail, Observation, Observe, ObserveMany, Release, RouterConfig, Tokens};
 use stageroute_live::Wishes;
 
-use crate::config::{TokensTuple, from_python, named};
+use crate::config::{TokensTuple, from_python};
 use crate::control::Control;
 use crate::convert::{Floats, elements};
 use crate::decision::{Decision, DecisionId, FeedbackBatch};
@@ -99,7 +97,7 @@ impl Router {
         max_cost: Option<f64>,
         tokens: Option<(f64, f64)>,
     ) -> PyResult<Decision> {
-        let moment = self.shared.clock.moment(py)?;
+        let moment = self.shared.moment(py)?;
         let names: Option<Vec<&str>> =
             allowed.as_ref().map(|names| names.iter().map(|name| &**name).collect());
         let wishes = Wishes { allowed: names.as_deref(), max_cost, tokens };
@@ -158,9 +156,9 @@ impl Router {
         }
         let tokens = tokens.map(Tokens::from);
         let observation = Observation { id: decision_or_id.0, reward, cost, tokens };
-        let moment = self.shared.clock.moment(py)?;
+        let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
-        let now = live.time_of_feedback(moment);
+        let now = live.time_of_feedback(moment).map_err(to_py)?;
         live.apply(&Observe { now, observation }, b"").map_err(to_py)
     }
 
@@ -218,10 +216,11 @@ impl Router {
                 tokens: None,
             })
             .collect();
-        let moment = self.shared.clock.moment(py)?;
+        let moment = self.shared.moment(py)?;
         let batch = py.detach(|| {
             let mut live = self.shared.live.lock().map_err(|_| poisoned())?;
-            let (now, observations) = (live.time_of_feedback(moment), Cow::Owned(observations));
+            let now = live.time_of_feedback(moment).map_err(to_py)?;
+            let observations = Cow::Owned(observations);
             let batch = ObserveMany { now, observations, all_or_none };
             live.apply(&batch, b"").map_err(to_py)
         })?;
@@ -231,18 +230,22 @@ impl Router {
     /// Report that a query was not served.
     ///
     /// What a failure means for reward, bill and health is set by ``StageRouter(failures=...)``. By
-    /// default a timeout is billed as expected, a refusal is a reward of 0 whose cost is still to
-    /// come, and the rest is free; timeouts and errors in a row cool a model down, a rate-limit
-    /// answer does at once.
+    /// default a timeout or a cancelled query is billed as expected, a refusal is a reward of 0 whose
+    /// cost is still to come, and the rest is free. Timeouts and errors lower the model's chance of
+    /// an answer, and cool it down where they are in a row or more than half of its attempts;
+    /// rate-limit answers teach how much its provider lets through; a cancelled or a bad request
+    /// says nothing of it.
     ///
     /// Parameters
     /// ----------
     /// decision_or_id : Decision or int
-    /// reason : {"timeout", "rate_limit", "refusal", "error"}
+    /// reason : {"timeout", "rate_limit", "refusal", "error", "cancelled", "bad_request"} or str
+    ///     Or a name of ``StageRouter(failures=...)``.
     /// cost : float, optional
     ///     What was billed all the same, USD. Nothing is learnt from it.
     /// retry_after : float, optional
-    ///     For how long the provider wants no traffic, seconds.
+    ///     For how long the provider wants no traffic, seconds from now. Its latest word counts, up to
+    ///     `Health.max_cooldown`.
     ///
     /// Raises
     /// ------
@@ -260,10 +263,16 @@ impl Router {
         cost: Option<f64>,
         retry_after: Option<f64>,
     ) -> PyResult<()> {
-        let reason = named("reason", reason, &FailureReason::NAMES)?;
-        let now = self.shared.clock.moment(py)?.time();
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let Some(reason) = live.router().config().reason(reason) else {
+            let known: Vec<&str> =
+                live.router().failures_by_reason().map(|(name, _)| name).collect();
+            return Err(invalid(format!("reason = {reason:?}: must be one of {known:?}")));
+        };
+        let now = live.time(moment).map_err(to_py)?;
         let failure = Fail { now, id: decision_or_id.0, reason, cost, retry_after };
-        self.shared.lock(py)?.apply(&failure, b"").map_err(to_py)
+        live.apply(&failure, b"").map_err(to_py)
     }
 
     /// Report that the answer is complete, so that the query no longer counts as under way.
@@ -281,9 +290,10 @@ impl Router {
     ///     If there is no such open decision, which is counted.
     #[allow(clippy::needless_pass_by_value)]
     fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
-        let moment = self.shared.clock.moment(py)?;
+        let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
-        let (now, id) = (live.time_of_feedback(moment), decision_or_id.0);
+        let now = live.time_of_feedback(moment).map_err(to_py)?;
+        let id = decision_or_id.0;
         live.apply(&Release { now, id }, b"").map_err(to_py)
     }
 }

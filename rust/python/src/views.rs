@@ -43,6 +43,7 @@ pub(crate) fn arm<'py>(
     let now = now.max(router.clock());
     let health = &state.health;
     let words = match () {
+        () if health.is_paused(now) => "paused",
         () if health.is_closed() => "healthy",
         () if health.has_failed(now, router.health_config()) => "failed",
         () if health.is_cooling(now) => "cooling",
@@ -61,6 +62,7 @@ pub(crate) fn arm<'py>(
     dict.set_item("throughput_share", state.share)?;
     dict.set_item("under_way", state.under_way)?;
     dict.set_item("health", words)?;
+    dict.set_item("answer_chance", state.answer_chance)?;
     dict.set_item("changes", learner.changes(arm))?;
     let tokens = learner.expected_tokens(arm);
     dict.set_item("expected_tokens", tokens.map(|t| (t.input, t.output, t.cached)))?;
@@ -76,7 +78,7 @@ pub(crate) fn counters<'py>(py: Python<'py>, router: &Router) -> PyResult<Bound<
         dict.set_item(name, count)?;
     }
     let failures = PyDict::new(py);
-    for (name, count) in counters.failures_by_reason() {
+    for (name, count) in router.failures_by_reason() {
         failures.set_item(name, count)?;
     }
     dict.set_item("failures", failures)?;

@@ -23,24 +23,47 @@ impl Router {
         let (room, is_plain) = (self.guard.room(), query.is_plain());
         let Self { restricted, live, arms, learner, config, .. } = self;
         restricted.slots.clear();
+        restricted.unreliable.clear();
+        let (mut wanted, mut cooling, mut silent) = (0, 0, 0);
         for (slot, &arm) in live.arms().iter().enumerate() {
             let state = &mut arms[arm];
             let need = state.need(query, learner, arm);
             restricted.needs[slot] = need;
             if !is_plain && !state.satisfies(query, need, learner, arm) {
                 reasons.insert(Reasons::EXCLUDED);
-            } else if !state.health.admits(now, &config.health) {
-                reasons.insert(Reasons::COOLING);
-            } else if !state.traffic.admits(need.tokens, now) {
+                continue;
+            }
+            wanted += 1;
+            let is_up = state.health.admits(now, &config.health);
+            if !is_up {
+                cooling += 1;
+                if state.health.is_paused(now) || !state.answers.answers_at_times() {
+                    silent += 1;
+                    continue;
+                }
+            }
+            if !state.admits_traffic(need.tokens, now) {
                 reasons.insert(Reasons::TRAFFIC_LIMIT);
-            } else if room.holds(need.reservation) {
-                restricted.slots.push(slot);
-            } else {
+            } else if !room.holds(need.reservation) {
                 reasons.insert(Reasons::HARD_LIMIT);
                 if room.refuses(need.reservation) {
                     *refused = need.reservation.max(*refused);
                 }
+            } else if is_up {
+                restricted.slots.push(slot);
+            } else {
+                restricted.unreliable.push(slot);
             }
+        }
+        let most = config.health.tolerance.panic_threshold * f64::from(wanted);
+        let is_panic = f64::from(cooling) > most && !restricted.unreliable.is_empty();
+        if is_panic {
+            restricted.slots.append(&mut restricted.unreliable);
+            restricted.slots.sort_unstable();
+            self.counters.panicked += 1;
+        }
+        if silent > 0 || (cooling > 0 && !is_panic) {
+            reasons.insert(Reasons::COOLING);
         }
         if *refused > Nanodollars::default() {
             restricted.slots.clear();
@@ -55,7 +78,8 @@ impl Router {
         let Excluded { reasons, refused } = excluded;
         let (wait, limit) = self.way_out(query, now);
         if let Some((limit, end)) = self.guard.obstacle(refused, true) {
-            return self.refuse_for_limit(limit, wait.max(seconds_until(end, now)));
+            return self
+                .refuse_for_limit(limit, wait.max(seconds_until(end, now + self.clock_offset)));
         }
         let retry_after = wait.is_finite().then_some(wait);
         if reasons.contains(Reasons::TRAFFIC_LIMIT) {
@@ -89,19 +113,19 @@ impl Router {
     /// Seconds until nothing stands in the way of some arm, infinite if that cannot be told; and a
     /// hard limit that stands in the way now, if one does.
     fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
-        let Self { restricted, live, arms, learner, config, guard, .. } = self;
+        let Self { restricted, live, arms, learner, config, guard, clock_offset, .. } = self;
         let (mut shortest, mut limits) = (f64::INFINITY, None);
         for (&need, &arm) in restricted.needs.iter().zip(live.arms()) {
             let state = &mut arms[arm];
             if !state.satisfies(query, need, learner, arm) {
                 continue;
             }
-            let mut wait = state.traffic.wait(need.tokens, now);
+            let mut wait = state.traffic_wait(need.tokens, now);
             if !state.health.admits(now, &config.health) {
                 wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
             }
             if let Some((limit, end)) = guard.obstacle(need.reservation, false) {
-                wait = wait.max(seconds_until(end, now));
+                wait = wait.max(seconds_until(end, now + *clock_offset));
                 limits = limits.or(Some(limit));
             }
             shortest = shortest.min(wait);

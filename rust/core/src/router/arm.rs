@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, CAP_RULE, check, is_bill, is_cap};
 use crate::decision::Query;
@@ -9,8 +10,9 @@ use crate::error::Error;
 use crate::guard::Nanodollars;
 use crate::health::Health;
 use crate::learner::Learner;
+use crate::limiter::Limiter;
 use crate::prior::Prior;
-use crate::throughput::{Traffic, TrafficLimits};
+use crate::throughput::{Traffic, TrafficLimits, seconds_until};
 use crate::usage::{Prices, Tokens};
 
 /// What can be changed of an arm at any time.
@@ -83,6 +85,11 @@ pub(super) struct Arm {
     pub(super) traffic: Traffic,
     pub(super) health: Health,
     pub(super) is_retired: bool,
+    #[serde(skip)]
+    pub(super) answers: Answers,
+    /// Kept while the provider refuses queries for too much traffic now and then.
+    #[serde(skip)]
+    pub(super) limiter: Option<Box<Limiter>>,
 }
 
 /// What a router says of one arm.
@@ -94,6 +101,8 @@ pub struct ArmState {
     pub under_way: u64,
     /// Its breaker.
     pub health: Health,
+    /// Chance of an answer, in (0, 1].
+    pub answer_chance: f64,
     /// Whether it has retired.
     pub is_retired: bool,
 }
@@ -108,6 +117,25 @@ pub(super) struct Need {
 }
 
 impl Arm {
+    /// Whether something is known against it, so that each decision has to look at it.
+    pub(super) fn is_troubled(&self) -> bool {
+        let Self { health, answers, limiter, .. } = self;
+        !health.is_closed() || health.has_pause() || !answers.is_clean() || limiter.is_some()
+    }
+
+    /// Whether its limits and its provider's let one more query through, which takes `tokens`.
+    #[inline]
+    pub(super) fn admits_traffic(&mut self, tokens: f64, now: f64) -> bool {
+        self.traffic.admits(tokens, now)
+            && self.limiter.as_mut().is_none_or(|limiter| limiter.admits(now))
+    }
+
+    /// Seconds until they do.
+    pub(super) fn traffic_wait(&mut self, tokens: f64, now: f64) -> f64 {
+        let opens = self.limiter.as_mut().map_or(now, |limiter| limiter.opens(now));
+        self.traffic.wait(tokens, now).max(seconds_until(opens, now))
+    }
+
     /// What a query would take of this arm.
     #[inline]
     pub(super) fn need(&self, query: &Query<'_>, learner: &Learner, arm: ArmIndex) -> Need {

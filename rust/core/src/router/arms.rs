@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::arm::{Arm, ArmSettings, ArmSpec};
+use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -27,6 +28,8 @@ impl Router {
             traffic,
             health: Health::default(),
             is_retired: false,
+            answers: Answers::default(),
+            limiter: None,
         });
         debug_assert_eq!(self.learner.len(), self.arms.len(), "both know the same arms");
         Ok(arm)
@@ -93,10 +96,12 @@ impl Router {
     /// If there is no such arm.
     #[must_use]
     pub fn planned_share(&self, arm: ArmIndex) -> f64 {
-        let Arm { settings, traffic, .. } = &self.arms[arm];
+        let Arm { settings, traffic, limiter, .. } = &self.arms[arm];
         let expected = self.learner.expected_tokens(arm).map(|t| t.input + t.output);
         let tokens = expected.or(settings.max_tokens).unwrap_or(0.0);
-        traffic.share(settings.throughput_cap, self.rate.per_second(self.clock), tokens)
+        let let_through = limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute());
+        let rate = self.rate.per_second(self.clock);
+        traffic.share(settings.throughput_cap, rate, tokens, let_through)
     }
 
     pub(super) fn check_candidate(

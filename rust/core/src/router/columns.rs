@@ -35,7 +35,7 @@ impl Columns {
             column.clear();
         }
         for arm in chosen {
-            let bounds = learner.bounds()[arm];
+            let bounds = arms[arm].answers.of_attempt(learner.bounds()[arm]);
             reward.push(bounds.reward_ucb);
             cost.push(bounds.cost_lcb);
             cap.push(arms[arm].share);

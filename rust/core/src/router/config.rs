@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effects::{FailureReason, Failures};
+use super::effects::{FailureEffect, FailureReason, Failures, OtherFailure};
 use crate::checks::check;
 use crate::confidence::Confidence;
 use crate::drift::Drift;
@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::guard::HardLimit;
 use crate::health::HealthConfig;
 use crate::pacing::Pacing;
+
+/// So many failures for other reasons than those of [`FailureReason::NAMES`] can have names.
+pub const MOST_OTHER_FAILURES: usize = 12;
 
 /// Settings of a [`super::Router`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,8 @@ pub struct RouterConfig {
     pub hard_limits: Vec<HardLimit>,
     /// What failures do.
     pub failures: Failures,
+    /// Failures for other reasons, at most [`MOST_OTHER_FAILURES`].
+    pub other_failures: Vec<OtherFailure>,
     /// When arms cool down.
     pub health: HealthConfig,
     /// How many decisions the log holds until it is drained; 0 for no log. No part of a snapshot.
@@ -59,6 +64,7 @@ impl RouterConfig {
             redeploys_lost_slots: false,
             hard_limits: Vec::new(),
             failures: Failures::default(),
+            other_failures: OtherFailure::defaults(),
             health: HealthConfig::default(),
             log_capacity: 0,
             seed,
@@ -81,9 +87,44 @@ impl RouterConfig {
         }
         check_log_capacity(self.log_capacity)?;
         for (_, reason) in FailureReason::NAMES {
-            self.failures.of(reason).validate()?;
+            self.effect_of(reason)?.validate()?;
+        }
+        let others = &self.other_failures;
+        let rule = "at most 12 reasons of one's own";
+        check(others.len() <= MOST_OTHER_FAILURES, "failures", others.len() as f64, rule)?;
+        for other in others {
+            other.effect.validate()?;
         }
         self.health.validate()
+    }
+
+    /// The reason of a name.
+    #[must_use]
+    pub fn reason(&self, name: &str) -> Option<FailureReason> {
+        let known = FailureReason::NAMES.iter().find(|(known, _)| *known == name);
+        let place = || self.other_failures.iter().position(|other| other.name == name);
+        let other = || place().and_then(|place| u8::try_from(place).ok().map(FailureReason::Other));
+        known.map(|&(_, reason)| reason).or_else(other)
+    }
+
+    /// What a failure for this reason does.
+    pub(super) fn effect_of(&self, reason: FailureReason) -> Result<FailureEffect, Error> {
+        let Failures { timeout, rate_limit, refusal, error } = self.failures;
+        match reason {
+            FailureReason::Timeout => Ok(timeout),
+            FailureReason::RateLimit => Ok(rate_limit),
+            FailureReason::Refusal => Ok(refusal),
+            FailureReason::Error => Ok(error),
+            FailureReason::Other(place) => {
+                let other = self.other_failures.get(usize::from(place));
+                let rule = "is no place of a reason of one's own";
+                other.map(|other| other.effect).ok_or(Error::InvalidNumber {
+                    argument: "reason",
+                    value: f64::from(place),
+                    rule,
+                })
+            }
+        }
     }
 }
 

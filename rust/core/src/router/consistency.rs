@@ -120,7 +120,9 @@ fn check_statistics(learner: &Learner) -> Result<(), Error> {
 
 impl Arm {
     fn check_consistency(&self, has_hard_limits: bool, now: f64) -> Result<(), Error> {
-        let Self { settings, reservation, share, prices, traffic, health, is_retired: _ } = self;
+        let Self {
+            settings, reservation, share, prices, traffic, health, answers, limiter, ..
+        } = self;
         settings.validate(has_hard_limits)?;
         for prices in prices {
             prices.validate()?;
@@ -130,6 +132,8 @@ impl Arm {
             && is_cap(*share);
         sound(is_sound, "the settings of an arm")?;
         traffic.check_soundness(settings.limits, now)?;
-        health.check_soundness()
+        health.check_soundness()?;
+        answers.check_soundness(now)?;
+        limiter.as_ref().map_or(Ok(()), |limiter| limiter.check_soundness(now))
     }
 }

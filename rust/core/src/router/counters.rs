@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::MOST_OTHER_FAILURES;
 use super::effects::FailureReason;
 
 /// A field of [`Counters`]: one count, or one for each reason.
@@ -52,8 +53,7 @@ counters! {
     /// Decisions over a part of the live set, whatever kept the others out.
     restricted: u64,
     /// Of those, the ones that the arms left could not serve as they should: no mixture of them meets
-    /// the budget, or their caps sum to less than 1. In bytes it follows the state, which had no place
-    /// for it.
+    /// the budget, or their caps sum to less than 1.
     #[serde(skip)]
     restricted_infeasible: u64,
     /// Queries refused because every arm that could have served was at a traffic limit, …
@@ -82,8 +82,17 @@ counters! {
     evicted: u64,
     /// Failures, in the order of [`FailureReason::NAMES`].
     failures: [u64; FailureReason::NAMES.len()],
+    /// Failures for other reasons, in the order of [`super::RouterConfig::other_failures`].
+    #[serde(skip)]
+    other_failures: [u64; MOST_OTHER_FAILURES],
     /// Cool-downs started.
     cooldowns: u64,
+    /// Decisions for which arms that were cooling down were taken in again, since most were.
+    #[serde(skip)]
+    panicked: u64,
+    /// Jumps of the wall clock that were noticed.
+    #[serde(skip)]
+    clock_steps: u64,
 }
 
 impl Counters {
@@ -96,9 +105,15 @@ impl Counters {
         })
     }
 
-    /// Failures, by the name of their reason.
-    pub fn failures_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        FailureReason::NAMES.iter().zip(self.failures).map(|(&(name, _), count)| (name, count))
+    /// Counts a failure.
+    pub(super) fn count_failure(&mut self, reason: FailureReason) {
+        match reason {
+            FailureReason::Timeout => self.failures[0] += 1,
+            FailureReason::RateLimit => self.failures[1] += 1,
+            FailureReason::Refusal => self.failures[2] += 1,
+            FailureReason::Error => self.failures[3] += 1,
+            FailureReason::Other(place) => self.other_failures[usize::from(place)] += 1,
+        }
     }
 
     /// Decisions made.

@@ -18,10 +18,14 @@ pub enum FailureReason {
     Refusal,
     /// Anything else.
     Error,
+    /// A reason of the owner's own, by its place in [`RouterConfig::other_failures`].
+    ///
+    /// [`RouterConfig::other_failures`]: super::RouterConfig::other_failures
+    Other(u8),
 }
 
 impl FailureReason {
-    /// All reasons, by the name each has in the interface.
+    /// The reasons that every router knows, by the name each has in the interface.
     pub const NAMES: [(&'static str, Self); 4] = [
         ("timeout", Self::Timeout),
         ("rate_limit", Self::RateLimit),
@@ -84,22 +88,31 @@ impl Default for Failures {
         let effect = |reward, charge, strike| FailureEffect { reward, charge, strike };
         Self {
             timeout: effect(None, Charge::Expected, Strike::Failure),
-            rate_limit: effect(None, Charge::Nothing, Strike::CoolDown),
+            rate_limit: effect(None, Charge::Nothing, Strike::Throttle),
             refusal: effect(Some(0.0), Charge::Open, Strike::None),
             error: effect(None, Charge::Nothing, Strike::Failure),
         }
     }
 }
 
-impl Failures {
-    /// What failures for this reason do.
+/// A failure with a name of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OtherFailure {
+    /// The name of the reason.
+    pub name: String,
+    /// What it does.
+    pub effect: FailureEffect,
+}
+
+impl OtherFailure {
+    /// Those that every router has, though earlier versions had not: the caller gave up, or asked for
+    /// something that no model would have done. Neither says anything of the model.
     #[must_use]
-    pub fn of(&self, reason: FailureReason) -> FailureEffect {
-        match reason {
-            FailureReason::Timeout => self.timeout,
-            FailureReason::RateLimit => self.rate_limit,
-            FailureReason::Refusal => self.refusal,
-            FailureReason::Error => self.error,
-        }
+    pub fn defaults() -> Vec<Self> {
+        let other = |name: &str, charge| Self {
+            name: name.into(),
+            effect: FailureEffect { reward: None, charge, strike: Strike::None },
+        };
+        vec![other("cancelled", Charge::Expected), other("bad_request", Charge::Nothing)]
     }
 }

@@ -1,10 +1,16 @@
 //! Queries that were not served.
 
 use super::Router;
+use super::arm::Arm;
 use super::effects::{Charge, FailureEffect, FailureReason};
+use crate::answers::Answers;
+use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, check, is_bill};
 use crate::decisions::OpenDecision;
 use crate::error::Error;
+use crate::health::{Strike, Tolerance};
+use crate::limiter::Limiter;
+use crate::stats::ArmStats;
 
 impl Router {
     /// Counts a failure: its effect on reward, bill and health is that of its reason. A `cost` that
@@ -28,6 +34,7 @@ impl Router {
             let rule = "must be finite and not negative, in seconds";
             check(seconds.is_finite() && seconds >= 0.0, "retry_after", seconds, rule)?;
         }
+        let FailureEffect { reward, charge, strike } = self.config.effect_of(reason)?;
         let now = self.advance_clock(now)?;
         let open = match self.decisions.find(id, now) {
             Ok(open) if open.has_failed || (open.has_reward && open.has_cost) => {
@@ -36,7 +43,6 @@ impl Router {
             Ok(open) => *open,
             Err(error) => return Err(self.count_refusal(error)),
         };
-        let FailureEffect { reward, charge, strike } = self.config.failures.of(reason);
         let reward = reward.filter(|_| !open.has_reward);
         let bill = match (cost, charge) {
             _ if open.has_cost => None,
@@ -51,11 +57,11 @@ impl Router {
         marked.has_cost |= bill.is_some();
         marked.is_released = true;
         debug_assert!(!open.has_failed && open.at <= now, "{open:?} at {now}");
-        self.counters.failures[reason as usize] += 1;
+        self.counters.count_failure(reason);
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.
             let used = if bill > 0.0 { open.tokens } else { 0.0 };
-            self.bill(&open, bill, Some(used), now);
+            self.bill(id, &open, bill, Some(used), now);
         }
         if reward.is_some() {
             self.counters.rewards += 1;
@@ -64,14 +70,67 @@ impl Router {
         if !open.is_released {
             self.arms[open.arm].traffic.release(open.at, now);
         }
+        let counts = strike != Strike::None && strike != Strike::Throttle && reward.is_none();
+        if counts && self.config.health.tolerance.counts_failures() {
+            self.count_against(open.arm, bill.unwrap_or(0.0), now);
+        }
+        self.strike(&open, strike, retry_after, now);
+        Ok(())
+    }
+
+    /// Lowers an arm's chance of an answer. A failure with a reward of its own has lowered that instead.
+    fn count_against(&mut self, arm: ArmIndex, bill: f64, now: f64) {
+        let ArmStats { reward, cost } = &self.learner.stats()[arm];
+        let answers = reward.count().max(cost.count());
+        let half_lives = self.config.health.tolerance.half_lives();
+        self.arms[arm].answers.note_failure(now, half_lives, answers, bill);
+        self.update_gates();
+        self.load_value(arm);
+    }
+
+    /// What a failure means for an arm's health and for how much traffic it gets.
+    fn strike(&mut self, open: &OpenDecision, strike: Strike, retry_after: Option<f64>, now: f64) {
         let config = self.config.health;
-        let health = &mut self.arms[open.arm].health;
-        if health.note_failure(strike, open.at, now, retry_after, &config) {
+        let Tolerance { failure_rate, min_attempts, learns_limits, .. } = config.tolerance;
+        let Arm { health, answers, limiter, .. } = &mut self.arms[open.arm];
+        let rate = answers.failure_rate(min_attempts);
+        let is_too_often = failure_rate.is_some_and(|most| rate.is_some_and(|rate| rate >= most));
+        let mut at_least = 0.0;
+        if let Some(seconds) = retry_after {
+            if learns_limits {
+                health.pause(seconds, now, &config);
+            } else {
+                at_least = seconds;
+            }
+        }
+        if strike == Strike::Throttle && learns_limits {
+            let limiter = limiter.get_or_insert_with(|| Box::new(Limiter::new(now)));
+            limiter.note_refused(retry_after.is_some(), open.at, now);
+            self.shares_due = f64::NEG_INFINITY;
+        }
+        if health.note_failure(strike, is_too_often, at_least, open.at, now, &config) {
             self.counters.cooldowns += 1;
             let is_live = self.live.slot(open.arm).is_some();
             self.has_lost_slot |= is_live && health.has_failed(now, &config);
-            self.update_gates();
         }
+        self.update_gates();
+    }
+
+    /// Ends an arm's cool-down, and whatever else keeps traffic from it for its failures: its owner knows
+    /// that it works.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArm`] or [`Error::RetiredArm`].
+    pub fn end_cooldown(&mut self, now: f64, arm: ArmIndex) -> Result<(), Error> {
+        self.check_candidate("arm", arm)?;
+        let now = self.advance_clock(now)?;
+        let state = &mut self.arms[arm];
+        state.health.reset(now);
+        state.answers = Answers::default();
+        state.limiter = None;
+        self.shares_due = f64::NEG_INFINITY;
+        self.load_value(arm);
+        self.update_gates();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::Router;
 use super::arm::Arm;
 use super::observation::{Batch, Observation};
 use crate::arm_index::ArmIndex;
+use crate::confidence::Bounds;
 use crate::decisions::OpenDecision;
 use crate::error::Error;
 use crate::guard::Nanodollars;
@@ -146,7 +147,7 @@ impl Router {
             };
             self.counters.costs_without_tokens += u64::from(lesson.is_none());
             let used = tokens.map(|tokens| tokens.input + tokens.output);
-            self.bill(open, bill, used, now);
+            self.bill(observation.id, open, bill, used, now);
         }
         self.counters.rewards += u64::from(reward.is_some());
         if reward.is_some() || lesson.is_some() {
@@ -157,13 +158,20 @@ impl Router {
 
     /// Bills a decision: the ledger, the hard limits and the token bucket.
     #[inline]
-    pub(super) fn bill(&mut self, open: &OpenDecision, bill: f64, used: Option<f64>, now: f64) {
+    pub(super) fn bill(
+        &mut self,
+        id: u64,
+        open: &OpenDecision,
+        bill: f64,
+        used: Option<f64>,
+        now: f64,
+    ) {
         debug_assert!(bill.is_finite(), "{bill} for {open:?}");
         self.ledger.billed = self.billed.add(bill);
         self.ledger.in_flight -= open.expected_cost;
         self.counters.costs += 1;
         if !self.guard.is_off() {
-            self.bill_guard(open, bill);
+            self.bill_guard(id, open, bill);
         }
         if let Some(used) = used {
             let traffic = &mut self.arms[open.arm].traffic;
@@ -172,10 +180,10 @@ impl Router {
     }
 
     #[inline(never)]
-    fn bill_guard(&mut self, open: &OpenDecision, bill: f64) {
+    fn bill_guard(&mut self, id: u64, open: &OpenDecision, bill: f64) {
         let bill = Nanodollars::from_usd(bill);
         self.counters.above_reservation += u64::from(bill > open.reservation);
-        self.guard.bill(open.at, open.reservation, bill);
+        self.guard.bill(id, open.reservation, bill);
     }
 
     /// Updates an arm's statistics and its entry in the LP.
@@ -188,8 +196,19 @@ impl Router {
     ) {
         let bounds = self.learner.learn(arm, reward, cost);
         debug_assert!(bounds.is_sound(), "{bounds:?} of arm {arm}");
+        self.load_bounds(arm, bounds);
+    }
+
+    /// Writes what an attempt of an arm is worth to the LP.
+    pub(super) fn load_value(&mut self, arm: ArmIndex) {
+        self.load_bounds(arm, self.learner.bounds()[arm]);
+    }
+
+    #[inline]
+    fn load_bounds(&mut self, arm: ArmIndex, bounds: Bounds) {
         if let (Some(slot), Some(lp)) = (self.live.slot(arm), &mut self.lp) {
-            lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
+            let Bounds { reward_ucb, cost_lcb } = self.arms[arm].answers.of_attempt(bounds);
+            lp.set_arm(slot, reward_ucb, cost_lcb);
         }
     }
 
@@ -200,12 +219,31 @@ impl Router {
         if open.is_released {
             return;
         }
-        let Arm { traffic, health, .. } = &mut self.arms[open.arm];
+        let Arm { traffic, health, answers, limiter, .. } = &mut self.arms[open.arm];
         debug_assert!(!open.has_failed, "what has failed was released by that: {open:?}");
         traffic.release(open.at, now);
-        if health.note_success(open.at) {
+        let has_closed = health.note_success(open.at);
+        if has_closed || !answers.is_clean() || limiter.is_some() {
+            self.note_recovery(open.arm, has_closed, now);
+        }
+    }
+
+    /// Counts an answer for an arm that has failed before.
+    #[cold]
+    fn note_recovery(&mut self, arm: ArmIndex, has_closed: bool, now: f64) {
+        if has_closed {
             self.update_gates();
         }
+        let half_lives = self.config.health.tolerance.half_lives();
+        let Arm { answers, limiter, .. } = &mut self.arms[arm];
+        if has_closed {
+            answers.forget_recent();
+        }
+        answers.note_answer(now, half_lives);
+        if let Some(limiter) = limiter {
+            limiter.note_accepted(now);
+        }
+        self.load_value(arm);
     }
 
     /// Settles the decisions that are too old for feedback.

@@ -1,14 +1,34 @@
 //! What of the guards is on, so that the plain way need not look.
 
 use super::Router;
+use super::arm::Arm;
 
 impl Router {
     /// Works out which live arms need to be looked at before each decision.
     pub(super) fn update_gates(&mut self) {
         let live = || self.live.arms().iter().map(|&arm| &self.arms[arm]);
-        self.has_traffic_limits = live().any(|arm| !arm.traffic.is_off());
-        let has_open_breaker = live().any(|arm| !arm.health.is_closed());
-        self.is_gated = self.has_traffic_limits || has_open_breaker || !self.guard.is_off();
-        debug_assert!(self.is_gated || self.guard.is_off(), "hard limits would not be looked at");
+        let limits = |arm: &Arm| !arm.traffic.is_off() || arm.limiter.is_some();
+        self.gates.traffic = live().any(limits);
+        self.gates.trouble = live().any(Arm::is_troubled);
+        self.gates.any = self.gates.traffic || self.gates.trouble || !self.guard.is_off();
+        debug_assert!(self.gates.any || self.guard.is_off(), "hard limits would not be looked at");
+    }
+    /// Forgets, now and then, what time has made worth nothing of failures and refusals.
+    #[cold]
+    pub(super) fn refresh_trouble(&mut self, now: f64) {
+        let half_lives = self.config.health.tolerance.half_lives();
+        for slot in 0..self.live.arms().len() {
+            let arm = self.live.arms()[slot];
+            let state = &mut self.arms[arm];
+            state.health.forget_pause(now);
+            if state.limiter.as_ref().is_some_and(|limiter| limiter.is_over(now)) {
+                state.limiter = None;
+            }
+            if !state.answers.is_clean() {
+                state.answers.advance(now, half_lives);
+                self.load_value(arm);
+            }
+        }
+        self.update_gates();
     }
 }

@@ -8,22 +8,25 @@ mod arm;
 mod arms;
 mod columns;
 mod config;
+mod configure;
 mod consistency;
 mod counters;
 mod effects;
 mod failure;
 mod feedback;
 mod gates;
+mod later;
 mod live_lp;
 mod observation;
 mod restricted;
 mod route;
 mod stages;
+mod switches;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arm_index::ArmIndex;
-use crate::checks::check_time;
+use crate::checks::{LATEST, check, check_time};
 use crate::decisions::OpenDecisions;
 use crate::error::Error;
 use crate::guard::{Guard, LimitState};
@@ -37,20 +40,22 @@ use crate::pacing::{CompensatedSum, Ledger, StartCosts};
 use crate::sampling::Sampler;
 
 pub use arm::{ArmSettings, ArmSpec, ArmState};
-pub use config::RouterConfig;
+pub use config::{MOST_OTHER_FAILURES, RouterConfig};
 pub use counters::Counters;
-pub use effects::{Charge, FailureEffect, FailureReason, Failures};
+pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
 pub use observation::{Batch, Observation};
 
 use arm::Arm;
 use columns::Columns;
 use config::check_log_capacity;
 use restricted::Restricted;
+use switches::Gates;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
 /// whole; everything between two boundaries happens here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Router {
+    #[serde(with = "later::config_of_first_version")]
     config: RouterConfig,
     learner: Learner,
     arms: Vec<Arm>,
@@ -60,12 +65,8 @@ pub struct Router {
     stage_end: Option<u64>,
     /// Whether a live arm has retired or failed since the set was published.
     has_lost_slot: bool,
-    /// Whether any live arm needs to be looked at before each decision.
     #[serde(skip)]
-    is_gated: bool,
-    /// Whether any live arm has traffic limits.
-    #[serde(skip)]
-    has_traffic_limits: bool,
+    gates: Gates,
     /// When shares are next derived from the arrival rate.
     shares_due: f64,
     decisions: OpenDecisions,
@@ -78,6 +79,9 @@ pub struct Router {
     sampler: Sampler,
     /// The latest time seen.
     clock: f64,
+    /// What the wall clock shows more than `clock`, seconds: it may jump, `clock` never does.
+    #[serde(skip)]
+    clock_offset: f64,
     #[serde(skip)]
     columns: Columns,
     #[serde(skip)]
@@ -100,8 +104,7 @@ impl Router {
             lp: None,
             stage_end: None,
             has_lost_slot: false,
-            is_gated: false,
-            has_traffic_limits: false,
+            gates: Gates::default(),
             shares_due: f64::NEG_INFINITY,
             decisions: OpenDecisions::new(config.open_decisions, config.max_age),
             ledger: Ledger::default(),
@@ -112,6 +115,7 @@ impl Router {
             counters: Counters::default(),
             sampler: Sampler::new(config.seed),
             clock: 0.0,
+            clock_offset: 0.0,
             columns: Columns::default(),
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
@@ -127,7 +131,8 @@ impl Router {
     /// # Errors
     /// [`Error::BadSnapshot`] if memory runs out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let bytes = postcard::to_allocvec(&(self, self.counters.restricted_infeasible));
+        let first = postcard::to_allocvec(self);
+        let bytes = first.and_then(|bytes| self.append_later(bytes));
         bytes.map_err(|error| Error::BadSnapshot(error.to_string()))
     }
 
@@ -137,15 +142,8 @@ impl Router {
     /// [`Error::BadSnapshot`] if the bytes are not such a state.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let bad = |error: postcard::Error| Error::BadSnapshot(error.to_string());
-        let (mut router, mut rest): (Self, _) = postcard::take_from_bytes(bytes).map_err(bad)?;
-        // Earlier releases did not count it.
-        if !rest.is_empty() {
-            (router.counters.restricted_infeasible, rest) =
-                postcard::take_from_bytes(rest).map_err(bad)?;
-        }
-        if !rest.is_empty() {
-            return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
-        }
+        let (mut router, rest): (Self, _) = postcard::take_from_bytes(bytes).map_err(bad)?;
+        router.complete(rest)?;
         router.check_consistency()?;
         router.log = DecisionLog::new(router.config.log_capacity);
         router.reserve_lps();
@@ -169,14 +167,14 @@ impl Router {
     #[must_use]
     #[inline]
     pub fn needs_clock_to_route(&self) -> bool {
-        self.needs_clock_to_observe() || self.is_gated || self.log.is_on()
+        self.needs_clock_to_observe() || self.gates.any || self.log.is_on()
     }
 
     /// The same for feedback.
     #[must_use]
     #[inline]
     pub fn needs_clock_to_observe(&self) -> bool {
-        self.has_traffic_limits || self.config.max_age.is_some()
+        self.gates.traffic || self.gates.trouble || self.config.max_age.is_some()
     }
 
     /// The budget that the next LP gets, USD per query.
@@ -219,9 +217,14 @@ impl Router {
     /// If there is no such arm.
     #[must_use]
     pub fn arm(&self, arm: ArmIndex) -> ArmState {
-        let Arm { share, traffic, health, is_retired, .. } = &self.arms[arm];
-        let (health, is_retired) = (*health, *is_retired);
-        ArmState { share: *share, under_way: traffic.under_way(), health, is_retired }
+        let Arm { share, traffic, health, answers, is_retired, .. } = &self.arms[arm];
+        ArmState {
+            share: *share,
+            under_way: traffic.under_way(),
+            health: *health,
+            answer_chance: answers.chance(),
+            is_retired: *is_retired,
+        }
     }
 
     /// Health settings, to read an arm's [`crate::Health`] with.
@@ -230,10 +233,35 @@ impl Router {
         &self.config.health
     }
 
-    /// The latest time seen, Unix seconds.
+    /// The latest time seen, seconds: time that passes steadily from the first time that was seen.
     #[must_use]
     pub fn clock(&self) -> f64 {
         self.clock
+    }
+
+    /// What the wall clock shows more than [`Router::clock`], seconds.
+    #[must_use]
+    #[inline]
+    pub fn clock_offset(&self) -> f64 {
+        self.clock_offset
+    }
+
+    /// The wall clock at [`Router::clock`], Unix seconds.
+    #[must_use]
+    pub fn wall_clock(&self) -> f64 {
+        self.clock + self.clock_offset
+    }
+
+    /// Notes that the wall clock has jumped: it now shows `offset` seconds more than [`Router::clock`].
+    /// Meters, cool-downs and ages go on as they were; the windows of hard limits follow the wall.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`].
+    pub fn step_clock(&mut self, offset: f64) -> Result<(), Error> {
+        check(offset.abs() <= LATEST, "offset", offset, "must be a length of time, in seconds")?;
+        self.clock_offset = offset;
+        self.counters.clock_steps += 1;
+        Ok(())
     }
 
     /// Estimated arrivals per second; 0 where no arm has traffic limits.
@@ -268,7 +296,21 @@ impl Router {
 
     /// What each hard limit stands at.
     pub fn limits(&self) -> impl Iterator<Item = LimitState> {
-        self.guard.states(self.clock)
+        self.guard.states(self.wall_clock())
+    }
+
+    /// Failures, by the name of their reason.
+    pub fn failures_by_reason(&self) -> impl Iterator<Item = (&str, u64)> {
+        let known = FailureReason::NAMES.iter().map(|&(name, _)| name);
+        let others = self.config.other_failures.iter().map(|other| &*other.name);
+        let counts = self.counters.failures.into_iter();
+        known.zip(counts).chain(others.zip(self.counters.other_failures))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &RouterConfig {
+        &self.config
     }
 
     /// What was done so far.

@@ -13,6 +13,8 @@ pub(super) struct Restricted {
     pub(super) lp: Option<RoutingLp>,
     /// The slots that may serve the query.
     pub(super) slots: Vec<usize>,
+    /// Those that are cooling down, answer at times, and could serve it otherwise.
+    pub(super) unreliable: Vec<usize>,
     /// What it would take, for each slot of the live set.
     pub(super) needs: Vec<Need>,
 }
@@ -23,6 +25,7 @@ impl Restricted {
         self.needs.clear();
         self.needs.resize(live, Need::default());
         self.slots.reserve(live);
+        self.unreliable.reserve(live);
         let ones = vec![1.0; live];
         let problem = Problem { reward: &ones, cost: &ones, cap: &ones, budget: 1.0 };
         self.lp = RoutingLp::new(problem).ok();
@@ -49,7 +52,7 @@ impl Restricted {
             return Ok(lp);
         }
         for (place, arm) in admissible().enumerate() {
-            let bounds = learner.bounds()[arm];
+            let bounds = arms[arm].answers.of_attempt(learner.bounds()[arm]);
             let Problem { reward, cost, .. } = lp.problem();
             if (reward[place], cost[place]) != (bounds.reward_ucb, bounds.cost_lcb) {
                 lp.set_arm(place, bounds.reward_ucb, bounds.cost_lcb);

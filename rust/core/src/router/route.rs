@@ -43,7 +43,7 @@ impl Router {
     /// serve it, which is counted; [`Error::PivotLimit`], a defect. No decision is made then.
     #[inline]
     pub fn route(&mut self, query: &Query<'_>) -> Result<Decision, Error> {
-        if self.is_gated || !query.is_plain() {
+        if self.gates.any || !query.is_plain() {
             return self.route_gated(query);
         }
         let now = self.begin_route(query)?;
@@ -70,8 +70,12 @@ impl Router {
         if self.lp.is_none() {
             return Err(Error::NoLiveArm);
         }
-        self.guard.advance(now);
-        if self.has_traffic_limits {
+        self.guard.advance(now + self.clock_offset, self.ledger.queries);
+        if self.gates.trouble && now >= self.gates.trouble_due {
+            self.gates.trouble_due = now + SHARES_EVERY;
+            self.refresh_trouble(now);
+        }
+        if self.gates.traffic {
             self.rate.note_arrival(now);
             self.derive_shares(now);
         }
@@ -174,6 +178,9 @@ impl Router {
         let state = &mut self.arms[arm];
         state.traffic.take(need.tokens);
         state.health.note_sent(now);
+        if let Some(limiter) = &mut state.limiter {
+            limiter.note_sent(now);
+        }
         debug_assert_eq!(self.ledger.queries, id + 1, "decisions are numbered as they are counted");
         debug_assert_eq!(self.counters.decided(), self.ledger.queries, "{:?}", self.counters);
         let Draw { probability, budget_price, .. } = *draw;
@@ -188,7 +195,7 @@ impl Router {
     #[inline(never)]
     fn log_decision(&mut self, decision: Decision, draw: &Draw, now: f64) {
         let is_whole = decision.reasons.are_none_but(Reasons::PROBE);
-        let Self { log, live, learner, lp, restricted, .. } = self;
+        let Self { log, live, learner, lp, restricted, clock_offset, .. } = self;
         let Some(lp) = (if is_whole { lp.as_ref() } else { restricted.lp.as_ref() }) else {
             return;
         };
@@ -205,6 +212,6 @@ impl Router {
             probability: probability(slot),
             bounds: learner.bounds()[arm],
         });
-        log.push(&decision, draw.status, now, paced_budget, arms);
+        log.push(&decision, draw.status, now + *clock_offset, paced_budget, arms);
     }
 }

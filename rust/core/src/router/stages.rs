@@ -36,10 +36,13 @@ impl Router {
         Ok(&self.live)
     }
 
-    /// The bounds of every arm as they will be when the next set is published: what its
+    /// The bounds of every arm as they will be when the next set is published, of an attempt: what its
     /// deployment is to be decided from. Changes nothing.
     pub fn next_bounds(&self, out: &mut Vec<Bounds>) {
         self.learner.next_bounds(out);
+        for (bounds, arm) in out.iter_mut().zip(&self.arms) {
+            *bounds = arm.answers.of_attempt(*bounds);
+        }
     }
 
     /// Whether a new set should be published: the current stage has had all its queries, or a slot

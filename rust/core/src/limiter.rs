@@ -1,0 +1,161 @@
+//! How much traffic a provider really takes, learnt from its refusals.
+//!
+//! A provider that refuses for too much traffic says that a limit is reached, or only that it had a
+//! bad moment. The two differ in what follows: beyond a limit most queries are refused, and fewer
+//! queries are refused less. So a few refusals among many answers change nothing; when refusals
+//! pile up beyond what is usual for the arm, its traffic is held to what was accepted in the last
+//! minute. From there it rises slowly, and falls again at the next refusals: additive increase,
+//! multiplicative decrease (Chiu & Jain 1989), with the measured rate in the place of a fixed factor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checks::{is_time, sound};
+use crate::error::Error;
+use crate::meters::Minute;
+
+/// Weight of an answer in the share of refusals that is recent, and in the one that is usual.
+const RECENT_WEIGHT: f64 = 1.0 / 16.0;
+const USUAL_WEIGHT: f64 = 1.0 / 512.0;
+
+/// Recent share of refusals at which traffic is held, if that is well above what is usual: without a
+/// limit yet, and where one is known.
+const FIRST_SHARE: f64 = 0.35;
+const LATER_SHARE: f64 = 0.1;
+/// How often as much as is usual it must be.
+const BEYOND_USUAL: f64 = 3.0;
+
+/// What a limit grows by in a minute without refusals, as a part of itself.
+const GROWTH_PER_MINUTE: f64 = 0.05;
+/// For how long it does not grow after it was lowered, seconds: twice as long each time that it is found
+/// where it was.
+const HOLD: f64 = 60.0;
+const LONGEST_HOLD: f64 = 960.0;
+const SAME: f64 = 0.2;
+/// What a limit that was not measured over a whole minute grows by with each answer.
+const GROWTH_PER_ANSWER: f64 = 0.125;
+const MINUTE: f64 = 60.0;
+
+/// An arm is like new after so long without a refusal, seconds.
+const FORGOTTEN_AFTER: f64 = 3_600.0;
+
+/// What is known of the limit of an arm's provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limiter {
+    /// Queries sent and not refused.
+    sent: Minute,
+    /// Since when they are counted.
+    since: f64,
+    recent: f64,
+    usual: f64,
+    /// Queries per minute, if they are held to any number.
+    per_minute: Option<f64>,
+    /// Whether that was measured over a whole minute.
+    is_measured: bool,
+    /// When it was last lowered, and when it last grew.
+    lowered: f64,
+    grown: f64,
+    hold: f64,
+    /// When a query was last refused.
+    refused: f64,
+}
+
+impl Limiter {
+    pub(crate) fn new(now: f64) -> Self {
+        Self {
+            sent: Minute::new(now),
+            since: now,
+            recent: 0.0,
+            usual: 0.0,
+            per_minute: None,
+            is_measured: false,
+            lowered: now,
+            grown: now,
+            hold: 0.0,
+            refused: now,
+        }
+    }
+
+    /// Queries per minute that the arm is held to; infinite if to no number.
+    pub(crate) fn per_minute(&self) -> f64 {
+        self.per_minute.unwrap_or(f64::INFINITY)
+    }
+
+    /// Whether another query may be sent.
+    pub(crate) fn admits(&mut self, now: f64) -> bool {
+        self.per_minute.is_none_or(|limit| self.sent.has_room(1.0, limit, now))
+    }
+
+    /// When another query may be sent.
+    pub(crate) fn opens(&mut self, now: f64) -> f64 {
+        self.per_minute.map_or(now, |limit| self.sent.opens(1.0, limit, now))
+    }
+
+    pub(crate) fn note_sent(&mut self, now: f64) {
+        let _ = self.sent.has_room(1.0, f64::INFINITY, now);
+        self.sent.take(1.0);
+    }
+
+    /// Whether nothing is left to be known of it.
+    pub(crate) fn is_over(&self, now: f64) -> bool {
+        now - self.refused >= FORGOTTEN_AFTER
+    }
+
+    fn note(&mut self, is_refusal: f64) {
+        self.recent += RECENT_WEIGHT * (is_refusal - self.recent);
+        self.usual += USUAL_WEIGHT * (is_refusal - self.usual);
+    }
+
+    /// Counts an answer, or a failure of another kind: the query was let through.
+    pub(crate) fn note_accepted(&mut self, now: f64) {
+        self.note(0.0);
+        if let Some(limit) = &mut self.per_minute {
+            *limit += if self.is_measured {
+                let grows_from = self.grown.max(self.lowered + self.hold);
+                *limit * GROWTH_PER_MINUTE * (now - grows_from).max(0.0) / MINUTE
+            } else {
+                *limit * GROWTH_PER_ANSWER
+            };
+            self.grown = now;
+        }
+    }
+
+    /// Counts a refusal of a query sent at `sent`. A provider that says for how long it wants no traffic
+    /// has a limit: one that had a bad moment could not know.
+    pub(crate) fn note_refused(&mut self, says_how_long: bool, sent: f64, now: f64) {
+        if sent >= self.since {
+            self.sent.correct(sent, -1.0, now);
+        }
+        self.note(1.0);
+        self.refused = now;
+        let share = if self.per_minute.is_some() { LATER_SHARE } else { FIRST_SHARE };
+        // What was sent before the limit was lowered says nothing of it.
+        let is_news = self.per_minute.is_none() || sent > self.lowered;
+        let is_whole_minute = now - self.since >= MINUTE;
+        let is_limit = (says_how_long && is_whole_minute)
+            || self.recent >= share.max(BEYOND_USUAL * self.usual);
+        if is_news && is_limit {
+            self.is_measured = is_whole_minute;
+            let accepted = self.sent.sum();
+            let halved = self.per_minute.map_or(f64::INFINITY, |limit| limit / 2.0);
+            let limit = if self.is_measured { accepted } else { accepted.min(halved) }.max(1.0);
+            let is_same = self.per_minute.is_some_and(|old| (old - limit).abs() <= SAME * limit);
+            self.hold = if is_same { (2.0 * self.hold).clamp(HOLD, LONGEST_HOLD) } else { HOLD };
+            self.per_minute = Some(limit);
+            (self.lowered, self.grown) = (now, now);
+            self.recent = self.usual;
+        }
+    }
+
+    /// Checks what was deserialised.
+    pub(crate) fn check_soundness(&self, now: f64) -> Result<(), Error> {
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        let is_sound = self.sent.is_sound(now)
+            && is_share(self.recent)
+            && is_share(self.usual)
+            && self.per_minute.is_none_or(|limit| limit.is_finite() && limit >= 1.0)
+            && [self.since, self.lowered, self.grown, self.refused]
+                .iter()
+                .all(|&t| is_time(t) && t <= now);
+        sound(is_sound, "the refusals of an arm")
+    }
+}

@@ -1,0 +1,188 @@
+//! What the state has gained since its first version.
+//!
+//! The bytes of a state begin as the first version wrote them; what came later follows, in the order
+//! in which it came. So every later version reads the state of an earlier one: where the bytes end
+//! too early, the rest has the values with which a router decides as it did then.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::MOST_OTHER_FAILURES;
+use super::effects::OtherFailure;
+use super::{Arm, Router};
+use crate::answers::Answers;
+use crate::checks::{LATEST, MOST, sound};
+use crate::error::Error;
+use crate::guard::History;
+use crate::health::Tolerance;
+use crate::limiter::Limiter;
+
+/// What the second version added.
+#[derive(Debug, Serialize, Deserialize)]
+struct Second {
+    clock_offset: f64,
+    clock_steps: u64,
+    panicked: u64,
+    trouble_due: f64,
+    tolerance: Tolerance,
+    other_failures: Vec<OtherFailure>,
+    other_counts: [u64; MOST_OTHER_FAILURES],
+    guard: Vec<History>,
+    arms: Vec<ArmSecond>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ArmSecond {
+    health: (Option<f64>, f64),
+    answers: Answers,
+    limiter: Option<Box<Limiter>>,
+}
+
+impl Router {
+    /// Appends what the first version did not have.
+    pub(super) fn append_later(&self, bytes: Vec<u8>) -> postcard::Result<Vec<u8>> {
+        let arm = |arm: &Arm| ArmSecond {
+            health: arm.health.later(),
+            answers: arm.answers,
+            limiter: arm.limiter.clone(),
+        };
+        let second = Second {
+            clock_offset: self.clock_offset,
+            clock_steps: self.counters.clock_steps,
+            panicked: self.counters.panicked,
+            trouble_due: self.gates.trouble_due,
+            tolerance: self.config.health.tolerance,
+            other_failures: self.config.other_failures.clone(),
+            other_counts: self.counters.other_failures,
+            guard: self.guard.histories(),
+            arms: self.arms.iter().map(arm).collect(),
+        };
+        postcard::to_extend(&(self.counters.restricted_infeasible, second), bytes)
+    }
+
+    /// Completes a router with what follows the first version's bytes, as far as it is there.
+    pub(super) fn complete(&mut self, mut rest: &[u8]) -> Result<(), Error> {
+        let bad = |error: postcard::Error| Error::BadSnapshot(error.to_string());
+        let mut second: Option<Second> = None;
+        if !rest.is_empty() {
+            (self.counters.restricted_infeasible, rest) =
+                postcard::take_from_bytes(rest).map_err(bad)?;
+        }
+        if !rest.is_empty() {
+            let found = postcard::take_from_bytes(rest).map_err(bad)?;
+            (second, rest) = (Some(found.0), found.1);
+        }
+        if !rest.is_empty() {
+            return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
+        }
+        let Some(second) = second else {
+            self.arms.iter_mut().for_each(|arm| arm.health.set_later(None));
+            self.set_histories(&[]);
+            return Ok(());
+        };
+        second.install(self)
+    }
+
+    fn set_histories(&mut self, known: &[History]) {
+        let Self { guard, decisions, .. } = self;
+        guard.set_histories(known, |start| decisions.first_since(start));
+    }
+}
+
+impl Second {
+    fn install(self, router: &mut Router) -> Result<(), Error> {
+        let Self { clock_offset, clock_steps, panicked, trouble_due, .. } = self;
+        let counts = self.other_counts.iter().chain([&clock_steps, &panicked]);
+        let is_sound = clock_offset.abs() <= LATEST
+            && !trouble_due.is_nan()
+            && counts.copied().all(|count| count <= MOST)
+            && self.arms.len() == router.arms.len();
+        sound(is_sound, "the additions of the second version")?;
+        (router.clock_offset, router.gates.trouble_due) = (clock_offset, trouble_due);
+        (router.counters.clock_steps, router.counters.panicked) = (clock_steps, panicked);
+        router.counters.other_failures = self.other_counts;
+        router.config.health.tolerance = self.tolerance;
+        router.config.other_failures = self.other_failures;
+        router.set_histories(&self.guard);
+        for (arm, later) in router.arms.iter_mut().zip(self.arms) {
+            arm.health.set_later(Some(later.health));
+            (arm.answers, arm.limiter) = (later.answers, later.limiter);
+        }
+        Ok(())
+    }
+}
+
+/// The settings as the first version of the state holds them.
+pub(super) mod config_of_first_version {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::super::config::RouterConfig;
+    use super::super::effects::Failures;
+    use crate::confidence::Confidence;
+    use crate::drift::Drift;
+    use crate::guard::HardLimit;
+    use crate::health::{HealthConfig, Tolerance};
+    use crate::pacing::Pacing;
+
+    #[derive(Serialize, Deserialize)]
+    struct First {
+        budget: f64,
+        confidence: Confidence,
+        drift: Drift,
+        pacing: Option<Pacing>,
+        open_decisions: usize,
+        max_age: Option<f64>,
+        stage_queries: Option<u64>,
+        redeploys_lost_slots: bool,
+        hard_limits: Vec<HardLimit>,
+        failures: Failures,
+        health: (u32, f64, f64, u32),
+        seed: u64,
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        config: &RouterConfig,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let HealthConfig { failures, cooldown, max_cooldown, failed_after, tolerance: _ } =
+            config.health;
+        First {
+            budget: config.budget,
+            confidence: config.confidence,
+            drift: config.drift,
+            pacing: config.pacing,
+            open_decisions: config.open_decisions,
+            max_age: config.max_age,
+            stage_queries: config.stage_queries,
+            redeploys_lost_slots: config.redeploys_lost_slots,
+            hard_limits: config.hard_limits.clone(),
+            failures: config.failures,
+            health: (failures, cooldown, max_cooldown, failed_after),
+            seed: config.seed,
+        }
+        .serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<RouterConfig, D::Error> {
+        let first = First::deserialize(deserializer)?;
+        let (failures, cooldown, max_cooldown, failed_after) = first.health;
+        let tolerance = Tolerance::NONE;
+        Ok(RouterConfig {
+            budget: first.budget,
+            confidence: first.confidence,
+            drift: first.drift,
+            pacing: first.pacing,
+            open_decisions: first.open_decisions,
+            max_age: first.max_age,
+            stage_queries: first.stage_queries,
+            redeploys_lost_slots: first.redeploys_lost_slots,
+            hard_limits: first.hard_limits,
+            failures: first.failures,
+            other_failures: Vec::new(),
+            health: HealthConfig { failures, cooldown, max_cooldown, failed_after, tolerance },
+            log_capacity: 0,
+            seed: first.seed,
+        })
+    }
+}
