@@ -58,6 +58,28 @@ class ExcludedError(RefusedError):
     """`allowed`, `max_cost` or the number of tokens excludes every live model."""
 
 
+class ProviderError(StageRouteError, RuntimeError):
+    """A provider answered with an error in place of an answer; a client may raise it as well.
+
+    Attributes
+    ----------
+    status_code : int or None
+        HTTP status, where that is known.
+    headers : mapping or None
+        Of the answer: ``retry-after`` and ``x-ratelimit-*`` are read.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int | None = None,
+        headers: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.headers = headers
+
+
 class StalePlanError(StageRouteError, ValueError):
     """A stage plan was overtaken by events; plan again."""
 

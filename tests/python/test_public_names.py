@@ -13,6 +13,9 @@ NAMES = {
         ModelState ParquetSink Price RouterCounters RoutingSolution StagePlan StageRouter
         Tokens __version__ errors solve_deployment solve_routing_lp
     """,
+    "stageroute.calls": """
+        AnswerStream AsyncAnswerStream AsyncCall Call
+    """,
     "stageroute.datasets": """
         OutcomeTable RELEASE_DATES RELEASE_ORDER ROUTERBENCH_MODELS Stream read_table
         routerbench_synthetic table_from_routerbench_frame
@@ -24,7 +27,7 @@ NAMES = {
         AlreadyObservedError ClusterError DatasetError DecisionError DeploymentConflictError
         ExcludedError ExpiredDecisionError HardLimitError InvalidInputError JournalError
         JournalFullError JournalLockedError MissingExtraError ModelsDownError NoModelError
-        OverlapError PolicyError RateLimitedError RefusedError ResultsError
+        OverlapError PolicyError ProviderError RateLimitedError RefusedError ResultsError
         SnapshotCorruptError SnapshotError SnapshotMismatchError SnapshotVersionError
         SolverError StageRouteError StalePlanError UnknownDecisionError UnknownModelError
         WorkerLostError

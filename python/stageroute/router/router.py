@@ -17,6 +17,7 @@ from stageroute.deployment.plan import StagePlan
 from stageroute.errors import InvalidInputError, StageRouteError
 from stageroute.journal.journal import Journal
 from stageroute.router import facts as formats
+from stageroute.router.calls import Calls
 from stageroute.router.configure import Configurable, check_caps
 from stageroute.router.facts import FINGERPRINTS, Facts
 from stageroute.router.memory import Memory
@@ -25,7 +26,7 @@ from stageroute.router.part import Surroundings
 from stageroute.router.state import LimitState, RouterCounters
 
 
-class StageRouter(Configurable, Memory):
+class StageRouter(Configurable, Calls, Memory):
     """Decide which models are live and which of them serves each query.
 
     Parameters
@@ -202,6 +203,7 @@ class StageRouter(Configurable, Memory):
 
     def _start(self, models: list[Model], around: Surroundings) -> None:
         """Go on, now that what is past has been repeated: add new models, start the threads."""
+        self._clock = around.clock or self._clock
         new = [model for model in models if not self._control.has(model.name)]
         try:
             self._count_from_here()
