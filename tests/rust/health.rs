@@ -477,12 +477,13 @@ fn a_failed_arm_makes_the_stage_due() {
     };
     let last = relapse(&mut router);
     assert!(router.is_stage_due());
-    assert_eq!(router.candidates().collect::<Vec<_>>(), [1, 2].map(ArmIndex));
+    assert_eq!(router.candidates(0.0).collect::<Vec<_>>(), [1, 2].map(ArmIndex));
     router.publish(&[1, 2].map(ArmIndex), StartCost::NONE).unwrap();
     assert!(!router.is_stage_due() && !router.needs_clock_to_route());
     // Its time is over: it is a candidate again, and still on probation.
+    assert_eq!(router.candidates(last + 15.9).count(), 2);
+    assert_eq!(router.candidates(last + 16.0).count(), 3, "though nobody told it the time");
     router.route(&Query::at(last + 16.0)).unwrap();
-    assert_eq!(router.candidates().count(), 3);
     router.publish(&[0, 1].map(ArmIndex), StartCost::NONE).unwrap();
     let probe = router.route(&only(0, last + 40.0)).unwrap().id;
     router.publish(&[1, 2].map(ArmIndex), StartCost::NONE).unwrap();

@@ -200,7 +200,7 @@ fn deploy<C: Clock>(router: &SharedRouter<C>, max_deployed: usize) -> Vec<Arc<st
     let live = router.lock().unwrap();
     let (core, mut bounds) = (live.router(), Vec::new());
     core.next_bounds(&mut bounds);
-    let arms: Vec<ArmIndex> = core.candidates().collect();
+    let arms: Vec<ArmIndex> = core.candidates(0.0).collect();
     let column = |get: &dyn Fn(ArmIndex) -> f64| arms.iter().map(|&arm| get(arm)).collect();
     let reward: Vec<f64> = column(&|arm| bounds[arm].reward_ucb);
     let cost: Vec<f64> = column(&|arm| bounds[arm].cost_lcb);

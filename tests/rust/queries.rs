@@ -215,7 +215,7 @@ fn a_restricted_lp_that_stays_warm_decides_as_a_cold_one() {
             router.set_arm(ArmIndex(2), settings).unwrap();
         }
         if step % 1_000 == 999 {
-            let live: Vec<_> = router.candidates().collect();
+            let live: Vec<_> = router.candidates(0.0).collect();
             router.publish(&live, StartCost::NONE).unwrap();
         }
     }

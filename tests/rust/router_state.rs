@@ -50,7 +50,7 @@ fn told<T>(result: Result<T, Error>) -> String {
 fn a_router_tells_its_size_budget_and_time() {
     let mut router = Router::new(config()).unwrap();
     assert!(router.is_empty() && router.lp().is_none());
-    assert_eq!(router.candidates().count(), 0);
+    assert_eq!(router.candidates(0.0).count(), 0);
     assert_eq!((router.budget(), router.paced_budget(), router.clock()), (BUDGET, BUDGET, 0.0));
     router.add_arm(&ArmSpec::default()).unwrap();
     router.add_arm(&ArmSpec::default()).unwrap();

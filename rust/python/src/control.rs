@@ -182,7 +182,10 @@ impl Control {
 
     /// What the next deployment is decided from: a dict of arrays, one entry for each candidate.
     fn planning<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        views::planning(py, self.shared.lock(py)?.router())
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time(moment).map_err(to_py)?;
+        views::planning(py, live.router(), now)
     }
 
     /// Everything known of an arm: a flat dict.

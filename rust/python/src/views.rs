@@ -15,8 +15,12 @@ pub(crate) fn bounds<'py>(py: Python<'py>, bounds: &[Bounds]) -> BoundColumns<'p
 }
 
 /// What the next deployment is decided from.
-pub(crate) fn planning<'py>(py: Python<'py>, router: &Router) -> PyResult<Bound<'py, PyDict>> {
-    let arms: Vec<ArmIndex> = router.candidates().collect();
+pub(crate) fn planning<'py>(
+    py: Python<'py>,
+    router: &Router,
+    now: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let arms: Vec<ArmIndex> = router.candidates(now).collect();
     let mut next = Vec::new();
     router.next_bounds(&mut next);
     let column = |get: &dyn Fn(ArmIndex) -> f64| {

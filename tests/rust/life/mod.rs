@@ -153,7 +153,7 @@ impl Life {
     }
 
     fn live_set(&mut self, router: &Router) -> Vec<ArmIndex> {
-        let mut live: Vec<_> = router.candidates().filter(|_| self.chance(0.6)).collect();
+        let mut live: Vec<_> = router.candidates(0.0).filter(|_| self.chance(0.6)).collect();
         if self.chance(0.05) {
             live.push(ArmIndex::try_from(self.below(12)).unwrap());
         }

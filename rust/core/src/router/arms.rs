@@ -81,9 +81,10 @@ impl Router {
         Ok(())
     }
 
-    /// The arms that a deployment may name and should: neither retired nor failed.
-    pub fn candidates(&self) -> impl Iterator<Item = ArmIndex> {
-        let (now, config) = (self.clock, &self.config.health);
+    /// The arms that a live set may name and should at `now`: neither retired nor failed. A router that
+    /// has nothing to look at a clock for does not know the time by itself.
+    pub fn candidates(&self, now: f64) -> impl Iterator<Item = ArmIndex> {
+        let (now, config) = (now.max(self.clock), &self.config.health);
         let is_up = move |arm: &Arm| !arm.is_retired && !arm.health.has_failed(now, config);
         let arms = ArmIndex::first(self.arms.len()).zip(&self.arms);
         arms.filter(move |(_, arm)| is_up(arm)).map(|(index, _)| index)
