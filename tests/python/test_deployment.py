@@ -265,7 +265,10 @@ MODELS = ("small", "middling", "large", "huge")
 
 
 def make_router(solver: str, journal: JournalSettings | None = None) -> StageRouter:
-    return StageRouter(MODELS, budget=0.001, max_deployed=2, solver=solver, seed=7, journal=journal)
+    return StageRouter(
+        MODELS, budget=0.001, max_deployed=2, solver=solver, seed=7, journal=journal,
+        on_difference="refuse",
+    )  # fmt: skip
 
 
 def test_a_router_deploys_with_the_solver_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,8 +289,7 @@ def test_the_solver_survives_snapshots_and_journals(tmp_path: Path, journal_path
     snapshot, journal = tmp_path / "snapshot", JournalSettings(journal_path)
     with make_router("native", journal) as router:
         router.snapshot(snapshot)
-    resume = partial(make_router, journal=journal, on_difference="refuse")
-    for again in (partial(StageRouter.restore, snapshot), resume):
+    for again in (partial(StageRouter.restore, snapshot), partial(make_router, journal=journal)):
         with pytest.raises(SnapshotMismatchError, match=r"solver: 'native' there, 'highs' here"):
             again(solver="highs")
         with again(solver="native") as same:
