@@ -152,7 +152,7 @@ impl Strike {
 }
 
 /// The breaker of one arm.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     failures_in_a_row: u32,
     /// Cool-downs since the last success; 0 is a closed breaker.
@@ -161,12 +161,25 @@ pub struct Health {
     cooled_until: f64,
     /// When the probe under way was sent.
     probe_sent: Option<f64>,
-    /// When it was last cooled.
+    /// When it was last cooled; before all time, if it never was.
     #[serde(skip)]
-    cooled_at: Option<f64>,
+    cooled_at: f64,
     /// Until when its provider wants no traffic.
     #[serde(skip)]
     paused_until: f64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            failures_in_a_row: 0,
+            level: 0,
+            cooled_until: 0.0,
+            probe_sent: None,
+            cooled_at: f64::NEG_INFINITY,
+            paused_until: 0.0,
+        }
+    }
 }
 
 impl Health {
@@ -216,19 +229,21 @@ impl Health {
 
     /// Ends cool-down and pause: the arm is as good as one that never failed.
     pub(crate) fn reset(&mut self, now: f64) {
-        *self = Self { cooled_at: Some(now), ..Self::default() };
+        *self = Self { cooled_at: now, ..Self::default() };
     }
 
     /// What the first version of the state does not hold of it.
     pub(crate) fn later(&self) -> (Option<f64>, f64) {
-        (self.cooled_at, self.paused_until)
+        (Some(self.cooled_at).filter(|at| at.is_finite()), self.paused_until)
     }
 
     /// Puts that back. In the first version no query was sent while an arm was cooling, so that all
     /// that was sent before the end was sent before the start.
     pub(crate) fn set_later(&mut self, later: Option<(Option<f64>, f64)>) {
         let first = || ((self.cooled_until > 0.0).then(|| self.cooled_until.next_down()), 0.0);
-        (self.cooled_at, self.paused_until) = later.unwrap_or_else(first);
+        let (cooled_at, paused_until) = later.unwrap_or_else(first);
+        self.cooled_at = cooled_at.unwrap_or(f64::NEG_INFINITY);
+        self.paused_until = paused_until;
     }
 
     /// Whether the arm is cooling down.
@@ -279,7 +294,7 @@ impl Health {
     /// Whether a query was sent before the arm was last cooled.
     #[inline]
     fn is_old_news(&self, sent: f64) -> bool {
-        self.cooled_at.is_some_and(|cooled| sent <= cooled)
+        sent <= self.cooled_at
     }
 
     /// Notes a failure of a query sent at `sent`; `is_too_often` if failures are too large a share of
@@ -305,7 +320,7 @@ impl Health {
         self.level = self.level.saturating_add(1);
         self.failures_in_a_row = 0;
         self.probe_sent = None;
-        self.cooled_at = Some(now);
+        self.cooled_at = now;
         self.cooled_until = now + config.cooldown_at(self.level).max(at_least);
         debug_assert!(!self.is_closed() && self.cooled_until >= now, "{self:?} at {now}");
         true
@@ -316,7 +331,7 @@ impl Health {
         let is_sound = self.cooled_until.is_finite()
             && self.cooled_until >= 0.0
             && self.probe_sent.is_none_or(is_time)
-            && self.cooled_at.is_none_or(f64::is_finite)
+            && !self.cooled_at.is_nan()
             && is_time(self.paused_until);
         sound(is_sound, "the cool-downs of an arm")
     }

@@ -40,6 +40,7 @@ impl Router {
             self.clock,
             |arm| arms.get(arm.index()).map(|arm| arm.prices.len()),
         )?;
+        self.look_for_failures();
         self.update_gates();
         Ok(())
     }

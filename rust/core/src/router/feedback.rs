@@ -207,8 +207,12 @@ impl Router {
     #[inline]
     fn load_bounds(&mut self, arm: ArmIndex, bounds: Bounds) {
         if let (Some(slot), Some(lp)) = (self.live.slot(arm), &mut self.lp) {
-            let Bounds { reward_ucb, cost_lcb } = self.arms[arm].answers.of_attempt(bounds);
-            lp.set_arm(slot, reward_ucb, cost_lcb);
+            if self.gates.failures {
+                let Bounds { reward_ucb, cost_lcb } = self.arms[arm].answers.of_attempt(bounds);
+                lp.set_arm(slot, reward_ucb, cost_lcb);
+            } else {
+                lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
+            }
         }
     }
 
@@ -219,11 +223,11 @@ impl Router {
         if open.is_released {
             return;
         }
-        let Arm { traffic, health, answers, limiter, .. } = &mut self.arms[open.arm];
+        let Arm { traffic, health, .. } = &mut self.arms[open.arm];
         debug_assert!(!open.has_failed, "what has failed was released by that: {open:?}");
         traffic.release(open.at, now);
         let has_closed = health.note_success(open.at);
-        if has_closed || !answers.is_clean() || limiter.is_some() {
+        if has_closed || self.gates.failures {
             self.note_recovery(open.arm, has_closed, now);
         }
     }
@@ -236,14 +240,16 @@ impl Router {
         }
         let half_lives = self.config.health.tolerance.half_lives();
         let Arm { answers, limiter, .. } = &mut self.arms[arm];
-        if has_closed {
-            answers.forget_recent();
-        }
-        answers.note_answer(now, half_lives);
         if let Some(limiter) = limiter {
             limiter.note_accepted(now);
         }
-        self.load_value(arm);
+        if !answers.is_clean() {
+            if has_closed {
+                answers.forget_recent();
+            }
+            answers.note_answer(now, half_lives);
+            self.load_value(arm);
+        }
     }
 
     /// Settles the decisions that are too old for feedback.

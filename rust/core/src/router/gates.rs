@@ -29,6 +29,13 @@ impl Router {
                 self.load_value(arm);
             }
         }
+        self.look_for_failures();
         self.update_gates();
+    }
+
+    /// Works out whether any arm has failed of late.
+    pub(super) fn look_for_failures(&mut self) {
+        let has_failed = |arm: &Arm| !arm.answers.is_clean() || arm.limiter.is_some();
+        self.gates.failures = self.arms.iter().any(has_failed);
     }
 }

@@ -178,7 +178,9 @@ impl Router {
         let state = &mut self.arms[arm];
         state.traffic.take(need.tokens);
         state.health.note_sent(now);
-        if let Some(limiter) = &mut state.limiter {
+        if self.gates.trouble
+            && let Some(limiter) = &mut state.limiter
+        {
             limiter.note_sent(now);
         }
         debug_assert_eq!(self.ledger.queries, id + 1, "decisions are numbered as they are counted");

@@ -1,6 +1,8 @@
 //! Which guards are on.
 
 /// Which guards are on.
+// Four facts, each of which may be so or not whatever the others are: no state machine.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Gates {
     /// Whether any live arm needs to be looked at before each decision.
@@ -9,6 +11,8 @@ pub(super) struct Gates {
     pub(super) traffic: bool,
     /// Whether anything is known against a live arm.
     pub(super) trouble: bool,
+    /// Whether any arm has failed of late, live or not.
+    pub(super) failures: bool,
     /// When trouble is next looked at.
     pub(super) trouble_due: f64,
 }
