@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -207,12 +208,14 @@ class Misspelt(EvenPolicy):
 
 
 class Interrupting(UniformPolicy):
-    """Counts its runs in a file; has Ctrl-C pressed for its parent process at the twentieth."""
+    """Counts its runs in a file; has Ctrl-C pressed for its parent process once, after twenty."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         path = Path(os.environ["INTERRUPT"])
         with path.open("a") as file:
             file.write(".")
-        if path.stat().st_size == 20:
-            os.kill(os.getppid(), signal.SIGINT)
+        if path.stat().st_size >= 20:
+            with suppress(FileExistsError):
+                path.with_suffix(".pressed").touch(exist_ok=False)
+                os.kill(os.getppid(), signal.SIGINT)

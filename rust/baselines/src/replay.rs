@@ -14,6 +14,9 @@ const READ_AHEAD: usize = 32;
 /// Numbers in a line of the cache.
 const VALUES_PER_LINE: usize = 8;
 
+/// How many lines of a row are asked for: one of them is read, and a wide row is not worth the rest.
+const LINES_AHEAD: usize = 8;
+
 /// Queries between two looks at whether the caller wants an end.
 const QUERIES_PER_LOOK: usize = 1024;
 
@@ -56,7 +59,7 @@ impl<'a> OutcomeMatrix<'a> {
     fn prefetch(&self, row: u32) {
         let first = row as usize * self.arms;
         for values in [self.reward, self.cost] {
-            for at in (first..first + self.arms).step_by(VALUES_PER_LINE) {
+            for at in (first..first + self.arms).step_by(VALUES_PER_LINE).take(LINES_AHEAD) {
                 prefetch_index(values, at);
             }
             prefetch_index(values, first + self.arms - 1);
