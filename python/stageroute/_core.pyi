@@ -1,4 +1,5 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from os import PathLike
 from typing import Any, Self, TypedDict, final, type_check_only
 
@@ -166,8 +167,8 @@ class Router:
     def route(
         self,
         *,
-        allowed: Sequence[str] | None = None,
-        max_cost: float | None = None,
+        allowed: Iterable[str] | None = None,
+        max_cost: float | Decimal | None = None,
         tokens: tuple[float, float] | None = None,
     ) -> Decision: ...
     def observe(
@@ -175,8 +176,8 @@ class Router:
         decision_or_id: Decision | int,
         *,
         reward: float | None = None,
-        cost: float | None = None,
-        tokens: tuple[float, float, float] | None = None,
+        cost: float | Decimal | None = None,
+        tokens: Sequence[float] | None = None,
     ) -> None: ...
     def observe_many(
         self,
@@ -191,7 +192,7 @@ class Router:
         decision_or_id: Decision | int,
         reason: str,
         *,
-        cost: float | None = None,
+        cost: float | Decimal | None = None,
         retry_after: float | None = None,
     ) -> None: ...
     def release(self, decision_or_id: Decision | int) -> None: ...

@@ -1,9 +1,9 @@
 """Files that are there whole or not at all, and JSON."""
 
+import errno
 import json
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The file of that name is the old one or the new one, never half, also after a power cut.
     """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    new = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
         yield new
         _sync(new, os.O_RDWR)
@@ -29,6 +29,29 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     if os.name == "posix":  # other systems do not let folders be synchronised
         _sync(path.parent, os.O_RDONLY)
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path is that of a device or a pipe, which is written to and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield where to write what then takes the place of `path`; no link is followed to a file."""
+    if is_device(path):
+        yield path
+        return
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a link, and no link is followed: name the file", str(path))
+    with replacing(path) as new:
+        yield new
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a file, whole or not at all."""
+    with writing(path) as new:
+        new.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _sync(path: Path, mode: int) -> None:
@@ -43,11 +66,11 @@ def write_json(path: Path, values: object, *, allow_nan: bool = False) -> None:
     """Write plain JSON values to a file; where the path is ``-``, to standard output."""
     text = json.dumps(values, indent=1, allow_nan=allow_nan) + "\n"
     if path == STANDARD_OUTPUT:
-        sys.stdout.write(text)
+        print(text, end="")
         return
     # A device or a pipe is written to; only a file can be replaced, behind a link as well.
     path = path.resolve()
-    if path.exists() and not path.is_file():
+    if is_device(path):
         path.write_text(text, encoding="utf-8")
         return
     with replacing(path) as new:

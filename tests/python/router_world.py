@@ -169,7 +169,12 @@ class World:
 
 def make(**changes: Any) -> StageRouter:
     """Make a plain router of three models."""
-    settings: dict[str, Any] = {"models": "abc", "budget": 0.001, "max_deployed": 2, "seed": 1}
+    settings: dict[str, Any] = {
+        "models": list("abc"),
+        "budget": 0.001,
+        "max_deployed": 2,
+        "seed": 1,
+    }
     return StageRouter(**(settings | changes))
 
 

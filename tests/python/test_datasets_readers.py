@@ -113,7 +113,7 @@ NPZ: list[tuple[dict[str, Any], list[str]]] = [
     (ARRAYS | {"cost": np.zeros((3, 2), dtype=complex)}, ["cost", "complex"]),
     (ARRAYS | {"cost": np.zeros((4, 2))}, ["rows"]),
     (ARRAYS | {"eval_name": np.array(["x"])}, ["eval_name", "3 strings"]),
-    (ARRAYS | {"query_id": np.array([1, 2, 3])}, ["query_id", "strings"]),
+    (ARRAYS | {"query_id": np.array([1, 2, 3.5])}, ["query_id", "strings"]),
     (ARRAYS | {"weights": np.array([1.0])}, ["weights", "(3,)"]),
     (ARRAYS | {"reward": np.array([[None, {}]] * 3)}, ["Python objects"]),
     ({"reward": np.zeros((3, 2)), "cost": np.zeros((3, 2))}, ["'models' is missing"]),

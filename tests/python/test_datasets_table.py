@@ -70,7 +70,7 @@ NAN = math.nan
             [": b in 2 row(s)", "2 of 3 rows", "models=[...]", "drop_missing=True"],
         ),
         ({"query_id": np.array(["x"])}, ["query_id", "3 strings"]),
-        ({"task": np.array([1, 2, 3])}, ["task", "strings"]),
+        ({"task": np.array([1, 2, 3.5])}, ["task", "strings"]),
         ({"task": np.array(["x", "y", "z" * 1001])}, ["task", "1000 characters"]),
         ({"reward": [[0], [0, 1], [0, 1]]}, ["reward", "rectangle"]),
         ({"prompts": ["a", 1, "b"]}, ["prompts, row 1: 1 is not text"]),

@@ -172,7 +172,7 @@ def test_time_limit_ends_in_an_error_that_says_so(
         ({"cost": [0.1]}, "cost has 1 elements; it must have 2"),
         ({"throughput_cap": [0.0, 1.0]}, "throughput_cap[0] = 0: must be in (0, 1]"),
         ({"throughput_cap": [0.5, 1.5]}, "throughput_cap[1] = 1.5: must be in (0, 1]"),
-        ({"budget": -1.0}, "budget = -1: must be finite and not negative"),
+        ({"budget": -1.0}, "budget = -1.0: must be finite and not negative"),
         ({"budget": np.inf}, "budget = inf: must be finite and not negative"),
         ({"max_deployed": 0}, "max_deployed = 0: must be a whole number, at least 1"),
         ({"max_deployed": 1.5}, "max_deployed = 1.5: must be a whole number"),

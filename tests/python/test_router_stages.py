@@ -130,7 +130,7 @@ def test_a_stage_ended_by_hand_overtakes_the_background(caplog: pytest.LogCaptur
 
 
 def test_one_boundary_however_many_find_it_due() -> None:
-    with started(on_lost_slot="redeploy", models="abcdef") as (router, starter):
+    with started(on_lost_slot="redeploy", models=list("abcdef")) as (router, starter):
         router.retire_model(router.deployment.models[0])
         starter.wait(1)
         # This finds the stage due too, and asks for the next one.

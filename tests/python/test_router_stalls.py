@@ -17,7 +17,7 @@ from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment import plan as plan_module
 from stageroute.journal.store import JournalStore
 
-make = partial(router_world.make, models="abcd", budget=0.1)
+make = partial(router_world.make, models=list("abcd"), budget=0.1)
 
 
 class Stall:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from stageroute.cli.options import changes_of, read_changes
-from stageroute.cli.output import Json, check_writable, say, show_progress
+from stageroute.cli.output import Json, check_picture, check_writable, say, show_progress
 from stageroute.datasets.trace import read_trace, synthetic_trace
 from stageroute.drill.plot import save_plot
 from stageroute.drill.recovery import measure_recovery
 from stageroute.drill.report import check, format_report, to_json
 from stageroute.drill.results import DrillSettings
 from stageroute.drill.simulation import run_drill
+from stageroute.files import writing
 
 SYNTHETIC_QUERIES = 19_000
 
@@ -48,7 +49,8 @@ def drill(
         Show how far it is.
     """
     chosen = DrillSettings(**read_changes(settings or {}))
-    check_writable(json, plot, chosen.journal)
+    check_writable(json, chosen.journal)
+    check_picture(plot)
     if trace is None:
         requests = synthetic_trace(SYNTHETIC_QUERIES if queries is None else queries, chosen.seed)
     else:
@@ -65,9 +67,12 @@ def drill(
         outcome = run_drill(requests, chosen, progress=on_request)
     promises, recoveries = check(outcome), measure_recovery(outcome)
     found = outcome, promises, recoveries
-    say(format_report(*found), json, lambda: to_json(*found))
-    if plot is not None:
-        save_plot(outcome, recoveries, plot)
+    try:
+        if plot is not None:
+            with writing(plot) as new:
+                save_plot(outcome, recoveries, new, plot.suffix[1:])
+    finally:
+        say(format_report(*found), json, lambda: to_json(*found))
     broken = [promise.name for promise in promises if not promise.holds]
     if broken:
         print(f"stageroute: broken in this drill: {'; '.join(broken)}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """``stageroute replay``: one policy on one stream, every decision written down."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from stageroute.cli.output import check_writable
 from stageroute.cli.settings import StreamOptions
 from stageroute.datasets.streams import Stream
 from stageroute.errors import InvalidInputError
+from stageroute.files import writing
 from stageroute.lab.study import StudySettings
 from stageroute.policies import RULES, Setting, make_policy
 from stageroute.replay import ReplayResult
@@ -18,6 +20,9 @@ from stageroute.replay import replay as replay_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
 
 USUALLY: Final = StreamOptions()
 
@@ -35,7 +40,8 @@ def replay(
     Parameters
     ----------
     out
-        The file: .csv or .npz.
+        The file: .csv or .npz. In CSV an apostrophe precedes the name of a model that
+        spreadsheets would take for a formula.
     policy
         By name, or module:Class for one of yours.
     budget
@@ -70,9 +76,20 @@ def _write_decisions(path: Path, stream: Stream, result: ReplayResult) -> None:
         "reward": result.reward,
         "cost": result.cost,
     }
-    if path.suffix == ".npz":
-        np.savez_compressed(path, allow_pickle=False, **columns)
-        return
+    with writing(path) as new:
+        if path.suffix == ".npz":
+            with new.open("wb") as binary:
+                np.savez_compressed(binary, allow_pickle=False, **columns)
+        else:
+            _write_csv(new, columns | {"model": _as_text(stream.table.models)[result.arm]})
+
+
+def _as_text(names: Sequence[str]) -> "NDArray[np.str_]":
+    """Have spreadsheets show names as they are, where they would run them as formulas."""
+    return np.array([f"'{name}" if name.startswith(FORMULAS) else name for name in names])
+
+
+def _write_csv(path: Path, columns: Mapping[str, "NDArray[np.generic]"]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

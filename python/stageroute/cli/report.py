@@ -6,6 +6,7 @@ from pathlib import Path
 from stageroute.cli.output import check_writable
 from stageroute.cli.settings import command_line
 from stageroute.errors import ResultsError
+from stageroute.files import write_text
 from stageroute.lab.page.page import Section, settings_rows, to_html
 from stageroute.lab.results import STUDY, StudyResults, read_results
 from stageroute.lab.studies import STUDIES
@@ -24,7 +25,7 @@ def report(*results: Path, out: Path) -> int:
     check_writable(out)
     folders = result_folders(results)
     page = to_html([_section(read_results(folder), folder) for folder in folders])
-    out.write_text(page, encoding="utf-8")
+    write_text(out, page)
     studies = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
     print(f"{out}: {studies}, {len(page.encode()) / 1e6:.1f} MB")
     return 0

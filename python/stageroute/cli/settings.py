@@ -14,6 +14,7 @@ from stageroute.config.confidence import Confidence
 from stageroute.errors import InvalidInputError
 from stageroute.lab.results import StudyResults
 from stageroute.lab.study import Study, StudySettings
+from stageroute.policies import Limits
 from stageroute.workloads import BuiltIn, TableFile, Workload, parse_workload
 
 if TYPE_CHECKING:
@@ -80,11 +81,23 @@ class StreamOptions:
                 # Rows that are taken one after the other end with the table.
                 changes["num_queries"] = workload.table().num_rows
         limits = read_changes(self.limits)
+        if "throughput_cap" not in limits:
+            limits["throughput_cap"] = self._usual_cap(
+                changes.get("workload", settings.workload), replace(settings.limits, **limits)
+            )
         if self.confidence:
             limits["confidence"] = Confidence(**read_changes(self.confidence))
         if self.drift:
             limits["drift"] = replace(settings.limits.drift, **read_changes(self.drift))
         return replace(settings, **changes, limits=replace(settings.limits, **limits))
+
+    def _usual_cap(self, workload: Workload, limits: Limits) -> float | tuple[float, ...]:
+        """Return the caps as they are, or larger where so few models could not take all queries."""
+        usual = limits.throughput_cap
+        if not isinstance(workload, BuiltIn | TableFile) or isinstance(usual, tuple):
+            return usual
+        live = min(limits.max_deployed, workload.num_initial, workload.table().num_models)
+        return max(usual, 1.0 / max(live, 1))
 
 
 @Parameter(name="*")

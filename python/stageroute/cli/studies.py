@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from cyclopts import Parameter
 
 from stageroute.cli.app import EXIT_INTERRUPTED
-from stageroute.cli.output import Json, check_writable, say, show_progress
+from stageroute.cli.output import Json, check_picture, check_writable, say, show_progress
 from stageroute.cli.settings import NOTHING, StudyOptions
+from stageroute.files import write_text, writing
 from stageroute.lab.engines import ENGINES, make_engine
 from stageroute.lab.figures import write_figures
 from stageroute.lab.page.drawing import save_plot
@@ -109,7 +110,8 @@ def _run(
 ) -> int:
     study = STUDIES[name]
     settings = replace(options.of(study), **changes)
-    check_writable(running.json, running.figures, running.markdown, running.plot)
+    check_writable(running.json, running.figures, running.markdown)
+    check_picture(running.plot)
     settings.workload.label  # noqa: B018  # a table that cannot be read is an error now, not later
     engine = make_engine(running.engine, workers=running.workers, address=running.address)
     finished, total = 0, 0
@@ -130,13 +132,17 @@ def _run(
         )
         return EXIT_INTERRUPTED
     summary = study.summarise(results)
-    say(f"{settings_text(results)}\n\n{to_text(summary)}", running.json, results.to_json)
-    if running.markdown is not None:
-        running.markdown.write_text(to_markdown(summary), encoding="utf-8")
-    if running.figures is not None:
-        write_figures(running.figures, results)
-    if running.plot is not None:
-        save_plot(summary, running.plot)
+    try:
+        if running.markdown is not None:
+            write_text(running.markdown, to_markdown(summary))
+        if running.figures is not None:
+            write_figures(running.figures, results)
+        if running.plot is not None:
+            with writing(running.plot) as new:
+                save_plot(summary, new, running.plot.suffix[1:])
+    finally:
+        text = f"{settings_text(results)}\n\n{to_text(summary)}"
+        say(text, running.json, results.to_json)
     if finished < total:
         print(f"stageroute: interrupted after {finished} of {total} episodes", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -66,7 +66,8 @@ class Confidence:
     cost_ceiling: Annotated[float | None, number_in("(0, inf)", "USD per query")] = None
 
     def __post_init__(self) -> None:
-        for field, default in FAMILY_DEFAULTS.get(self.family, {}).items():
+        one_of(CONFIDENCE_FAMILIES)("family", self.family)
+        for field, default in FAMILY_DEFAULTS[self.family].items():
             if getattr(self, field) is None:
                 object.__setattr__(self, field, default)
         check_fields(self)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import check_fields, is_text, number_in, require, whole_in
+from stageroute.checks import check_fields, is_text, listed, number_in, require, whole_in
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.models import Model
 from stageroute.errors import InvalidInputError
@@ -176,6 +176,7 @@ def _names(names: Collection[str], argument: str) -> tuple[str, ...]:
     """Check names of models; each is kept once."""
     ok = not isinstance(names, str) and isinstance(names, Collection)
     require(ok, argument, names, "must be a collection of models' names, such as a list")
+    names = listed(argument, names, "names of models")
     for name in names:
         require(is_text(name), argument, name, "a model's name must be a string that is not empty")
     return tuple(dict.fromkeys(names))

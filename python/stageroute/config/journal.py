@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from stageroute.checks import check_fields, number_in, one_of, whole_in
+from stageroute.checks import as_path, check_fields, number_in, one_of, require, whole_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,4 @@ class JournalSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        require(as_path("path", self.path).name != "", "path", self.path, "must name a file")

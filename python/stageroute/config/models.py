@@ -1,9 +1,10 @@
 """What a user says about a model, checked and frozen."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, NamedTuple
 
-from stageroute.checks import check_fields, is_text, number_in, require, whole_in
+from stageroute.checks import check_fields, is_text, number_in, plain, require, whole_in
 
 PRICES: Final = number_in("[0, 1e5]", "USD per million tokens")
 TOKENS: Final = number_in("[0, 1e9]", "tokens")
@@ -149,11 +150,14 @@ class Model:
         if tokens is not None:
             rule = "needs a price to become a cost: give expected_cost"
             self._require(self.price is not None, "expected_tokens", rule)
-            self._require(len(tokens) == len(Tokens._fields), "expected_tokens", "must be Tokens")
+            given: object = tokens
+            ok = isinstance(given, Sequence) and len(given) == len(Tokens._fields)
+            self._require(ok, "expected_tokens", "must be Tokens")
             for count in tokens:
                 TOKENS(f"expected_tokens of model {self.name!r}", count)
+            object.__setattr__(self, "expected_tokens", tokens := Tokens(*map(plain, tokens)))  # type: ignore[arg-type]
             rule = "cached tokens are part of the input"
-            self._require(Tokens(*tokens).cached <= tokens[0], "expected_tokens", rule)
+            self._require(tokens.cached <= tokens.input, "expected_tokens", rule)
 
     def _require(self, ok: bool, field: str, rule: str) -> None:  # noqa: FBT001
         require(ok, f"{field} of model {self.name!r}", getattr(self, field), rule)

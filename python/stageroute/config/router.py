@@ -7,7 +7,16 @@ from typing import Annotated, Any, Final, Required, Self, TypedDict, Unpack
 import numpy as np
 
 from stageroute._core import FACTS
-from stageroute.checks import check_fields, number_in, one_of, require, whole_in
+from stageroute.checks import (
+    NUMBER,
+    check_fields,
+    listed,
+    number_in,
+    one_of,
+    require,
+    shown,
+    whole_in,
+)
 from stageroute.config.confidence import Confidence
 from stageroute.config.fleet import Fleet
 from stageroute.config.models import Model
@@ -91,15 +100,15 @@ class RouterSettings:
     max_deployed: Annotated[int, whole_in("[1, inf)")]
     confidence: Confidence = field(default_factory=Confidence)
     drift: Drift = field(default_factory=Drift)
-    pacing_horizon: float | None = FACTS["pacing"]["horizon"]
-    pacing_burst: float = FACTS["pacing"]["burst"]
+    pacing_horizon: Annotated[float | None, NUMBER] = FACTS["pacing"]["horizon"]
+    pacing_burst: Annotated[float, NUMBER] = FACTS["pacing"]["burst"]
     hard_limits: tuple[HardLimit, ...] = ()
     failures: Mapping[str, FailureEffect] = field(default_factory=lambda: dict(FAILURES))
     health: Health = field(default_factory=Health)
     fleet: Fleet = field(default_factory=Fleet)
     on_lost_slot: Annotated[str, one_of(("leave_empty", "redeploy"))] = "leave_empty"
     stage_queries: Annotated[int | None, whole_in("[1, inf)")] = None
-    stage_seconds: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
+    stage_seconds: Annotated[float | None, number_in("(0, 1e9]", "seconds")] = None
     open_decisions: Annotated[int, whole_in("[1, inf)")] = 65_536
     max_age: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
     time_limit: Annotated[float | None, number_in("(0, inf)", "seconds")] = None
@@ -186,9 +195,13 @@ def as_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given.get("confidence"), str):
         given["confidence"] = Confidence(family=given["confidence"])
     if "hard_limits" in given:
-        given["hard_limits"] = tuple(given["hard_limits"])
+        given["hard_limits"] = tuple(listed("hard_limits", given["hard_limits"], "HardLimits"))
     if "failures" in given:
-        given["failures"] = dict(given["failures"] or {})
+        failures: object = {} if given["failures"] is None else given["failures"]
+        if not isinstance(failures, Mapping):
+            rule = "must map reasons to FailureEffects, or be None"
+            raise InvalidInputError(f"failures = {shown(failures)}: {rule}")
+        given["failures"] = dict(failures)
     return given
 
 

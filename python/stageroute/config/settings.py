@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 from stageroute._core import FACTS
-from stageroute.checks import check_fields, number_in, one_of, require, whole_in
+from stageroute.checks import NUMBER, WHOLE, check_fields, number_in, one_of, require, whole_in
 
 TOLERANCE: Final = FACTS["health"]["tolerance"]
 """What a router makes of failures that are not in a row, by default."""
@@ -174,9 +174,12 @@ class ChangeTest:
         Observations before the first test, at least 2.
     """
 
-    threshold: float = FACTS["change_test"]["threshold"]
-    slack: float = FACTS["change_test"]["slack"]
-    min_samples: int = FACTS["change_test"]["min_samples"]
+    threshold: Annotated[float, NUMBER] = FACTS["change_test"]["threshold"]
+    slack: Annotated[float, NUMBER] = FACTS["change_test"]["slack"]
+    min_samples: Annotated[int, WHOLE] = FACTS["change_test"]["min_samples"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,8 @@ class Drift:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        ok = self.change_test is None or isinstance(self.change_test, ChangeTest)
+        require(ok, "change_test", self.change_test, "must be a ChangeTest, or None")
         ways = ("forget_per_query", "forget_per_stage", "window")
         chosen = [name for name in ways if getattr(self, name) is not None]
         require(len(chosen) <= 1, " and ".join(chosen), self, "choose one way to forget")

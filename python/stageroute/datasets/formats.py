@@ -3,12 +3,11 @@
 Nothing here knows the rules of an outcome table; :mod:`stageroute.datasets.readers` does.
 """
 
-import csv
 import hashlib
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import import_extra
+from stageroute.datasets.cells import labels, number, read_bytes, read_csv_rows, require_size
 from stageroute.errors import DatasetError
 
-Role = Literal["text", "number"] | None
-"""What a column is read as; ``None``: it is not read at all. A text that is not there is ""."""
+Role = Literal["text", "number", "truth"] | None
+"""What a column is read as; ``None``: it is not read at all. A text that is not there is "".
+A truth is a number, or true or false."""
 
 Columns = dict[str, NDArray[Any]]  # by name, in the file's order, with one value for each row
-MAX_CELL_CHARS: Final = 16_000_000
+BATCH_ROWS: Final = 1024
 
 # routerbench_0shot.pkl of the dataset withmartian/routerbench on the Hugging Face Hub, revision
 # 784021482c3f320c6619ed4b3bb3b41a21424fcb: 36,497 rows, 11 models.
@@ -39,46 +40,27 @@ def check_header(header: Sequence[str]) -> None:
 
 def read_csv(path: Path, role: Callable[[str], Role]) -> Columns:
     """Read the columns that have a role from a UTF-8 CSV file; an empty number is NaN."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    previous_limit = csv.field_size_limit(MAX_CELL_CHARS)  # prompts pass the default of 131,072
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise DatasetError(f"line {reader.line_num} is not valid CSV: {error}") from error
-    finally:
-        csv.field_size_limit(previous_limit)
-    if not header:
-        raise DatasetError("the file is empty; it needs a header line and at least one row")
-    check_header(header)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise DatasetError(
-                f"line {line} has {len(row)} cells but the header has {len(header)}; the file may "
-                "be cut short"
-            )
+    csv_rows = read_csv_rows(path, lambda name: role(name) is not None)
+    check_header(csv_rows.header)
     columns: Columns = {}
-    for index, name in enumerate(header):
+    for index, name in enumerate(csv_rows.header):
         kind = role(name)
-        if kind == "number":
-            columns[name] = np.array([_number(name, line, row[index]) for line, row in rows])
+        if kind == "text":
+            columns[name] = _texts(labels(csv_rows.column(index)))
         elif kind is not None:
-            columns[name] = _texts([row[index] for _, row in rows])
+            cells = csv_rows.numbers(index)
+            lines = (line for line, _ in csv_rows.rows)
+            columns[name] = np.array(
+                [_number(name, kind, *place) for place in zip(lines, cells, strict=True)]
+            )
     return columns
 
 
-def _number(column: str, line: int, cell: str) -> float:
-    stripped = cell.strip()
+def _number(column: str, kind: Role, line: int, cell: str) -> float:
     try:
-        return float(stripped) if stripped else np.nan
-    except ValueError:
-        raise DatasetError(
-            f"column {column!r}, line {line}: {cell[:80]!r} is not a number"
-        ) from None
+        return number(cell, or_truth=kind == "truth")
+    except ValueError as error:
+        raise DatasetError(f"column {column!r}, line {line}: {error}") from None
 
 
 def _texts(values: Sequence[object]) -> NDArray[np.object_]:
@@ -91,11 +73,14 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
     pq = import_extra("pyarrow.parquet", "reading .parquet", "parquet")
     try:
         # From memory: an unfinished or replaced file cannot be seen half-way.
-        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
+        file = pq.ParquetFile(pa.BufferReader(read_bytes(path)))
         header = [str(name) for name in file.schema_arrow.names]
         check_header(header)
         wanted = {name: kind for name in header if (kind := role(name)) is not None}
-        table = file.read(columns=list(wanted))
+        table = pa.Table.from_batches(
+            limited_batches(file, list(wanted)),
+            pa.schema([file.schema_arrow.field(name) for name in wanted]),
+        )
         table.validate(full=True)  # pyarrow reads damaged text without a look at it
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         raise DatasetError(
@@ -105,10 +90,12 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
     for name, kind in wanted.items():
         column, is_a = table.column(name), pa.types
         if kind == "text":
-            columns[name] = _texts(column.to_pylist())
+            columns[name] = _texts(labels(column.to_pylist()))
             continue
         stored = column.type
-        if not (is_a.is_integer(stored) or is_a.is_floating(stored) or is_a.is_null(stored)):
+        if is_a.is_boolean(stored) and kind == "truth":
+            column = column.cast(pa.int8())
+        elif not _is_number(stored, is_a):
             first = f"; first value {column[0].as_py()!r}" if len(column) else ""
             raise DatasetError(f"column {name!r} holds {stored}, not numbers{first}")
         # float32 is widened first, so that every later sum runs in double precision.
@@ -116,11 +103,26 @@ def read_parquet(path: Path, role: Callable[[str], Role]) -> Columns:
     return columns
 
 
+def _is_number(stored: Any, is_a: Any) -> bool:
+    kinds = (is_a.is_integer, is_a.is_floating, is_a.is_null, is_a.is_decimal)
+    return any(is_kind(stored) for is_kind in kinds)
+
+
+def limited_batches(file: Any, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield the rows of a parquet file, but not more than fit: a small file can hold any number."""
+    size = 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+        size += batch.nbytes
+        require_size(size)
+        yield batch
+
+
 def read_npz(path: Path) -> Columns:
     """Read all arrays of an ``.npz`` file, never unpickling anything."""
     try:
         with zipfile.ZipFile(path) as archive:
             check_header(archive.namelist())
+            require_size(sum(member.file_size for member in archive.infolist()))
         with np.load(path, allow_pickle=False) as loaded:
             return {name: np.asarray(loaded[name]) for name in loaded.files}
     except DatasetError:

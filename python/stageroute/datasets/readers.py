@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stageroute.checks import as_path
 from stageroute.datasets.formats import (
     Columns,
     Role,
@@ -49,7 +50,9 @@ def read_table(
 
     ``.csv`` and ``.parquet`` files have a ``reward:<model>`` and a ``cost:<model>`` column per
     model and, if wanted, ``query_id``, ``eval_name`` (the task) and ``prompt``; other columns are
-    ignored.
+    ignored. Cells of a CSV file may be separated by commas, semicolons or tabs, the latter two with
+    decimal commas as well. Rewards may be true or false; ``NA``, ``null`` and the like are missing
+    values; ids may be whole numbers. No file may have more than 1 GiB, unpacked.
     ``.npz`` files hold the arrays ``models``, ``reward``, ``cost`` and, if wanted, ``query_id``,
     ``eval_name`` and ``weights``. ``.pkl`` is the RouterBench table as its authors publish it
     (``routerbench_0shot.pkl``), and no other pickle.
@@ -82,14 +85,17 @@ def read_table(
     MissingExtraError
         The format needs a package that is not installed.
     """
-    path = Path(path)
+    path = as_path("path", path)
+    weights = None if weights is None else as_path("weights", weights)
     try:
         columns = _read(path, allow_pickle=allow_pickle)
         if weights is not None:
-            columns["weight"] = _matched_weights(Path(weights), columns)
+            columns["weight"] = _matched_weights(weights, columns)
         return _build(columns, name or path.stem, models, drop_missing=drop_missing)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise DatasetError(f"{path}: is too large for the memory") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise DatasetError(f"{error.filename or path}: cannot be read: {reason}") from error
@@ -109,7 +115,9 @@ def _read(path: Path, *, allow_pickle: bool) -> Columns:
 
 
 def _outcome_role(column: str) -> Role:
-    if column.startswith(("reward:", "cost:")):
+    if column.startswith("reward:"):
+        return "truth"
+    if column.startswith("cost:"):
         return "number"
     return "text" if column in {"query_id", "eval_name", "prompt"} else None
 
@@ -238,8 +246,9 @@ def _in_order_of(
 ) -> NDArray[np.float64]:
     if query_id is None or weight is None:
         raise DatasetError("it needs the columns 'query_id' and 'weight'")
+    query_id, wanted = (checked_labels("query_id", ids, len(ids)) for ids in (query_id, wanted))
     for ids in (query_id, wanted):
-        names, first = np.unique(checked_labels("query_id", ids, len(ids)), return_index=True)
+        names, first = np.unique(ids, return_index=True)
         if names.size < ids.size:
             row = int(np.setdiff1d(np.arange(ids.size), first)[0])
             raise DatasetError(f"query_id {str(ids[row])!r} appears twice, again at row {row}")

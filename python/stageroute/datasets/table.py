@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stageroute.datasets.cells import labels
 from stageroute.errors import DatasetError, InvalidInputError
 
 MAX_LABEL_CHARS = 1_000  # a label array takes 4 bytes per character of its longest label
@@ -147,6 +148,8 @@ def checked_models(models: Sequence[object]) -> tuple[str, ...]:
     for name in models:
         if not isinstance(name, str) or not name.strip():
             raise DatasetError(f"model names must be non-empty strings, got {name!r}")
+        if len(name) > MAX_LABEL_CHARS:
+            raise DatasetError(f"model {name[:50]!r}… has more than {MAX_LABEL_CHARS:,} characters")
         if name in checked:
             raise DatasetError(f"model {name!r} appears twice; names must be unique")
         checked[name] = None
@@ -178,8 +181,10 @@ def checked_matrix(field: str, values: ArrayLike, num_models: int) -> NDArray[np
 
 
 def checked_labels(field: str, values: ArrayLike, rows: int) -> NDArray[np.str_]:
-    """Copy an array of strings, one for each row; among Python objects none may be empty."""
+    """Copy an array of strings or whole numbers, one a row; of Python objects none may be empty."""
     array = np.asarray(values)
+    if array.dtype.kind in "iuf":
+        array = np.asarray(labels(array.tolist()))
     if array.dtype.kind not in "UO" or array.shape != (rows,):
         raise DatasetError(
             f"{field} must be {rows} strings, one per row; got {array.dtype} of shape {array.shape}"

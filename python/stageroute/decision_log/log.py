@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from stageroute.checks import import_extra, number_in, require, whole_in
+from stageroute.checks import as_path, import_extra, number_in, require, whole_in
 from stageroute.config.models import Model
 from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
 
@@ -144,7 +144,8 @@ class DecisionLog:
         whole_in("[1, 2**24]")("capacity", capacity)
         number_in("(0, inf)")("seconds", seconds)
         if isinstance(sink, str | Path):
-            sink = JsonLinesSink(sink) if Path(sink).suffix == ".jsonl" else ParquetSink(sink)
+            path = as_path("sink", sink)
+            sink = JsonLinesSink(path) if path.suffix == ".jsonl" else ParquetSink(path)
         require(callable(sink), "sink", sink, "must be a path or callable")
         self.capacity = capacity
         self._sink = sink

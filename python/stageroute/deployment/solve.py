@@ -16,7 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from stageroute._core import solve_deployment as solve_in_core
 from stageroute._core import solve_routing_lp
-from stageroute.checks import number_in, require, require_one_of, whole_in
+from stageroute.checks import (
+    as_floats,
+    is_whole,
+    listed,
+    number_in,
+    require,
+    require_one_of,
+    whole_in,
+)
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.router import SOLVERS
 from stageroute.deployment.constraints import find_conflict, name_constraints
@@ -125,11 +133,22 @@ def solve_deployment(
     require_one_of("solver", solver, SOLVERS)
     is_known = constraints is None or isinstance(constraints, DeploymentConstraints)
     require(is_known, "constraints", constraints, "must be DeploymentConstraints, or None")
-    data = (reward, cost, throughput_cap, budget, max_deployed)
+    number_in("[0, inf)", "USD per query")("budget", budget)
+    data = (
+        as_floats("reward", reward),
+        as_floats("cost", cost),
+        as_floats("throughput_cap", throughput_cap),
+        float(budget),
+        int(max_deployed),
+    )
+    if previous is not None:
+        previous = listed("previous", previous, "indices of arms")
+        for arm in previous:
+            require(is_whole(arm), "previous", arm, "must be the index of an arm")
     named, limits, highs = None, None, None
     if constraints is not None or solver == "highs":
         asked = DeploymentConstraints() if constraints is None else constraints
-        named = name_constraints(asked, np.size(reward), previous, max_deployed)
+        named = name_constraints(asked, data[0].size, previous, max_deployed)
         limits = named.for_core()
         if solver == "highs":
             highs = HighsSolver(data, limits, previous, time_limit)

@@ -40,7 +40,12 @@ SHADE: Final = "#c0392b"
 MONEY: Final = "#0b6e4f"
 
 
-def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: Path) -> None:
+def save_plot(
+    outcome: DrillResult,
+    recoveries: Sequence[EventRecovery],
+    path: Path,
+    form: str | None = None,
+) -> None:
     """Draw a drill: shares of the models, spend, reward and failures, with the events marked.
 
     Raises
@@ -70,7 +75,7 @@ def save_plot(outcome: DrillResult, recoveries: Sequence[EventRecovery], path: P
         fontsize=13,
     )
     figure.align_ylabels(panels)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, format=form, dpi=100)
 
 
 def _minutes(edges: Floats) -> Floats:

@@ -7,10 +7,10 @@ since; each command carries, as a note, what it changes of the facade's facts.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Final
 
-from stageroute.checks import require
+from stageroute.checks import plain, require
 from stageroute.config.models import Model, Price, Tokens
 from stageroute.config.router import RouterSettings, settings_from_json
 from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotMismatchError
@@ -126,8 +126,9 @@ def as_json(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Numbers of numpy, and settings that have a class of their own."""
-    if hasattr(value, "item"):
-        return value.item()
+    if (number := plain(value)) is not None:
+        return number
+    require(is_dataclass(value), "settings", value, "is no setting of a router")
     return asdict(value)
 
 

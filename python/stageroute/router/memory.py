@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from stageroute.checks import as_path
 from stageroute.errors import JournalError
 from stageroute.journal import snapshot_file
 from stageroute.journal.journal import Journal
@@ -32,6 +33,7 @@ class Memory(Part):
         OSError
             If it cannot be written.
         """
+        path = as_path("path", path)
         _, facts, state = self._now()
         snapshot_file.write(path, formats.header(facts), state)
 

@@ -137,4 +137,5 @@ class Models(Part):
 
 def as_model(model: Model | str) -> Model:
     """Make a model of a name."""
+    require(isinstance(model, Model | str), "model", model, "must be a Model, or the name of one")
     return Model(model) if isinstance(model, str) else model

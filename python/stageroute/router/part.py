@@ -34,6 +34,11 @@ class Surroundings:
     def check(self, settings: RouterSettings) -> None:
         """Require that they go together with these settings."""
         require_one_of("controller", self.controller, ("background", "inline"))
+        log, known = self.decision_log, DecisionLog | None
+        require(isinstance(log, known), "decision_log", log, "must be a DecisionLog, or None")
+        for name in ("clock", "start_models"):
+            ok = getattr(self, name) is None or callable(getattr(self, name))
+            require(ok, name, getattr(self, name), "must be callable, or None")
         is_inline = self.controller == "inline"
         ok = not (is_inline and settings.stage_seconds is not None)
         require(ok, "controller", self.controller, "stages by the clock need the background")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, Unpack
 
-from stageroute.checks import require_one_of
+from stageroute.checks import as_path, listed, require_one_of
 from stageroute.config.journal import JournalSettings
 from stageroute.config.models import Model
 from stageroute.config.router import RouterArguments, RouterSettings
@@ -91,7 +91,7 @@ class StageRouter(Configurable, Calls, Memory):
         **settings: Unpack[RouterArguments],
     ) -> Self:
         """Check the settings, create the native half and deploy the first stage, or resume."""
-        candidates = [as_model(model) for model in models]
+        candidates = [as_model(model) for model in listed("models", models, "models or names")]
         if not candidates:
             raise InvalidInputError("models is empty: a router needs at least one model to start")
         checked = RouterSettings.of(**settings)
@@ -137,7 +137,7 @@ class StageRouter(Configurable, Calls, Memory):
         OSError
             If it cannot be read.
         """
-        facts, state = formats.decode(Path(path).read_bytes(), str(path))
+        facts, state = formats.decode(as_path("path", path).read_bytes(), str(path))
         formats.require_settings(str(path), facts, settings)
         around = Surroundings(controller, start_models, decision_log, clock)
         around.check(facts.settings)

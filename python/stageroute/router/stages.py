@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Literal
 
+from stageroute.checks import require
 from stageroute.deployment.plan import StagePlan, make_plan
 from stageroute.errors import JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
@@ -82,6 +83,7 @@ class Stages(Part):
         StalePlanError
             If another plan was committed since, or a model of this one has retired.
         """
+        require(isinstance(plan, StagePlan), "plan", plan, "must be what plan_stage returned")
         with self._lock:
             stage, _ = self._control.live()
             if plan.after_stage != stage:

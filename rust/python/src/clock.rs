@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use stageroute_live::Moment;
 
+use crate::arguments;
+
 /// A source of Unix time, in seconds.
 pub(crate) enum Clock {
     System,
@@ -17,7 +19,8 @@ impl Clock {
         match self {
             Self::System => Ok(Moment::Now),
             Self::Callable(clock) => {
-                clock.bind(py).call0()?.extract().map(|time| Moment::At(time, None))
+                let now = arguments::number("clock()", &clock.bind(py).call0()?)?;
+                Ok(Moment::At(now, None))
             }
         }
     }

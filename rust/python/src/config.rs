@@ -6,6 +6,7 @@ use pythonize::depythonize;
 use serde::de::DeserializeOwned;
 use stageroute_core::Tokens;
 
+use crate::arguments;
 use crate::errors::invalid;
 
 /// Settings of the core from a dict of the same names.
@@ -13,12 +14,10 @@ pub(crate) fn from_python<T: DeserializeOwned>(settings: &Bound<'_, PyAny>) -> P
     depythonize(settings).map_err(|error| invalid(format!("settings: {error}")))
 }
 
-/// Tokens as (input, output, cached).
-#[derive(FromPyObject)]
-pub(crate) struct TokensTuple(f64, f64, f64);
-
-impl From<TokensTuple> for Tokens {
-    fn from(TokensTuple(input, output, cached): TokensTuple) -> Self {
-        Self { input, cached, output }
-    }
+/// Tokens as (input, output, cached), the last of which may be left out.
+#[inline]
+pub(crate) fn tokens(value: &Bound<'_, PyAny>) -> PyResult<Tokens> {
+    let rule = "must be Tokens: input, output and, if any, cached input tokens";
+    let [input, output, cached] = arguments::numbers("tokens", value, 2, rule)?;
+    Ok(Tokens { input, cached, output })
 }

@@ -11,6 +11,7 @@ use stageroute_core::{
     RetireArm, RouterConfig, SetArm, SetBudget, StartCost,
 };
 
+use crate::arguments;
 use crate::config::from_python;
 use crate::convert::arms;
 use crate::errors::{poisoned, to_py};
@@ -139,7 +140,9 @@ impl Control {
     /// Do what a record of the journal says, once more, and return its note; None if the router
     /// refused it, as it did the first time.
     fn repeat<'py>(&self, py: Python<'py>, record: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let note = self.shared.lock(py)?.repeat(record).map_err(to_py)?;
+        let mut live = self.shared.lock(py)?;
+        let note = live.repeat(record).map_err(to_py)?;
+        self.shared.inherit(&live);
         Ok(note.map(|note| PyBytes::new(py, note)))
     }
 
@@ -159,8 +162,9 @@ impl Control {
     }
 
     /// The arm of a name.
-    fn arm(&self, py: Python<'_>, name: &str) -> PyResult<u32> {
-        self.shared.lock(py)?.names().find(name).map(|arm| arm.0).map_err(to_py)
+    fn arm(&self, name: &Bound<'_, PyAny>) -> PyResult<u32> {
+        let text = arguments::name("name", name)?;
+        self.shared.lock(name.py())?.names().find(&text).map(|arm| arm.0).map_err(to_py)
     }
 
     /// Whether there is a model of that name.

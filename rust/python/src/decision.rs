@@ -36,6 +36,16 @@ pub(crate) struct Decision {
     #[pyo3(get)]
     pub(crate) budget_price: f64,
     pub(crate) reasons: Reasons,
+    pub(crate) origin: Origin,
+}
+
+/// Which router made a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Counts the routers of this process.
+    pub(crate) serial: u64,
+    /// Of the router's draws; one that goes on where another stood has the same.
+    pub(crate) seed: u64,
 }
 
 #[pymethods]
@@ -61,21 +71,6 @@ pub(crate) fn reason_names(reasons: Reasons) -> Vec<&'static str> {
         .filter(|(flag, _)| reasons.contains(*flag))
         .map(|&(_, name)| name)
         .collect()
-}
-
-/// The id of a decision, given as itself or by its id.
-pub(crate) struct DecisionId(pub(crate) u64);
-
-// By hand: the derived form builds an exception before it tries the second variant.
-impl<'py> FromPyObject<'_, 'py> for DecisionId {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(decision) = object.cast_exact::<Decision>() {
-            return Ok(Self(decision.get().id));
-        }
-        object.extract().map(Self)
-    }
 }
 
 /// What became of a batch of observations.

@@ -4,6 +4,7 @@
 // Doc comments here are Python docstrings in numpy style, not rustdoc.
 #![allow(clippy::doc_markdown)]
 
+mod arguments;
 mod clock;
 mod config;
 mod control;

@@ -4,7 +4,8 @@ use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use stageroute_core::lp::{Problem, RoutingLp};
 
-use crate::convert::{Floats, elements};
+use crate::arguments::{floats, number};
+use crate::convert::elements;
 use crate::errors::to_py;
 
 /// Optimum of one routing LP.
@@ -85,15 +86,16 @@ impl RoutingSolution {
 /// >>> solve_routing_lp([0.9, 0.5], [3.0, 1.0], [1.0, 1.0], 2.0).probabilities
 /// array([0.5, 0.5])
 #[pyfunction]
-// PyO3 passes extracted arguments by value.
-#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn solve_routing_lp(
     py: Python<'_>,
-    reward: Floats<'_>,
-    cost: Floats<'_>,
-    throughput_cap: Floats<'_>,
-    budget: f64,
+    reward: &Bound<'_, PyAny>,
+    cost: &Bound<'_, PyAny>,
+    throughput_cap: &Bound<'_, PyAny>,
+    budget: &Bound<'_, PyAny>,
 ) -> PyResult<RoutingSolution> {
+    let (reward, cost) = (floats("reward", reward)?, floats("cost", cost)?);
+    let throughput_cap = floats("throughput_cap", throughput_cap)?;
+    let budget = number("budget", budget)?;
     let (reward, cost, cap) = (elements(&reward), elements(&cost), elements(&throughput_cap));
     let problem = Problem { reward: &reward, cost: &cost, cap: &cap, budget };
     let mut lp = RoutingLp::new(problem).map_err(to_py)?;

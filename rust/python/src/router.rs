@@ -4,16 +4,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use numpy::{AllowTypeChange, PyArrayLike1};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use stageroute_core::{Fail, Observation, Observe, ObserveMany, Release, RouterConfig, Tokens};
+use stageroute_core::{Fail, Observation, Observe, ObserveMany, Release, RouterConfig};
 use stageroute_live::Wishes;
 
-use crate::config::{TokensTuple, from_python};
+use crate::arguments::{self, floats, optional};
+use crate::config::{self, from_python};
 use crate::control::Control;
-use crate::convert::{Floats, elements};
-use crate::decision::{Decision, DecisionId, FeedbackBatch};
+use crate::convert::elements;
+use crate::decision::{Decision, FeedbackBatch};
 use crate::errors::{invalid, poisoned, to_py};
 use crate::shared::Shared;
 
@@ -53,7 +52,7 @@ impl Router {
     ///
     /// Parameters
     /// ----------
-    /// allowed : sequence of str, optional
+    /// allowed : collection of str, optional
     ///     The models that may serve this query (context length, region, modality); all by default.
     /// max_cost : float, optional
     ///     The most that this query may cost, USD. A model is left out if the most it can cost is
@@ -89,14 +88,19 @@ impl Router {
     /// ``controller="inline"`` it deploys the next stage first.
     #[pyo3(signature = (*, allowed=None, max_cost=None, tokens=None))]
     #[inline]
-    #[allow(clippy::needless_pass_by_value)]
     fn route(
         &self,
         py: Python<'_>,
-        allowed: Option<Vec<PyBackedStr>>,
-        max_cost: Option<f64>,
-        tokens: Option<(f64, f64)>,
+        allowed: Option<&Bound<'_, PyAny>>,
+        max_cost: Option<&Bound<'_, PyAny>>,
+        tokens: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Decision> {
+        let allowed = allowed.map(|names| arguments::names("allowed", names)).transpose()?;
+        let max_cost = optional("max_cost", max_cost)?;
+        let rule = "must be two numbers: of input tokens, and the most output tokens";
+        let tokens = tokens
+            .map(|tokens| arguments::numbers::<2>("tokens", tokens, 2, rule).map(Into::into))
+            .transpose()?;
         let moment = self.shared.moment(py)?;
         let names: Option<Vec<&str>> =
             allowed.as_ref().map(|names| names.iter().map(|name| &**name).collect());
@@ -115,6 +119,7 @@ impl Router {
             stage: decision.stage,
             budget_price: decision.budget_price,
             reasons: decision.reasons,
+            origin: self.shared.origin,
         })
     }
 
@@ -142,20 +147,23 @@ impl Router {
     ///     raised.
     #[pyo3(signature = (decision_or_id, *, reward=None, cost=None, tokens=None))]
     #[inline]
-    #[allow(clippy::needless_pass_by_value)]
     fn observe(
         &self,
-        py: Python<'_>,
-        decision_or_id: DecisionId,
-        reward: Option<f64>,
-        cost: Option<f64>,
-        tokens: Option<TokensTuple>,
+        decision_or_id: &Bound<'_, PyAny>,
+        reward: Option<&Bound<'_, PyAny>>,
+        cost: Option<&Bound<'_, PyAny>>,
+        tokens: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let py = decision_or_id.py();
         if reward.is_none() && cost.is_none() && tokens.is_none() {
             return Err(invalid("observe needs a reward, a cost, or tokens; got none of them"));
         }
-        let tokens = tokens.map(Tokens::from);
-        let observation = Observation { id: decision_or_id.0, reward, cost, tokens };
+        let observation = Observation {
+            id: self.shared.id_of(decision_or_id)?,
+            reward: optional("reward", reward)?,
+            cost: optional("cost", cost)?,
+            tokens: tokens.map(config::tokens).transpose()?,
+        };
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
@@ -185,15 +193,17 @@ impl Router {
     ///     Named for the first bad element; the last three with `all_or_none` only. Nothing of the
     ///     batch is counted when an error is raised.
     #[pyo3(signature = (ids, *, rewards=None, costs=None, all_or_none=true))]
-    #[allow(clippy::needless_pass_by_value)]
     fn observe_many(
         &self,
-        py: Python<'_>,
-        ids: PyArrayLike1<'_, u64, AllowTypeChange>,
-        rewards: Option<Floats<'_>>,
-        costs: Option<Floats<'_>>,
-        all_or_none: bool,
+        ids: &Bound<'_, PyAny>,
+        rewards: Option<&Bound<'_, PyAny>>,
+        costs: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = arguments::all_or_none)] all_or_none: bool,
     ) -> PyResult<FeedbackBatch> {
+        let py = ids.py();
+        let ids = arguments::array::<u64>("ids", ids, "as_ids")?;
+        let rewards = rewards.map(|array| floats("rewards", array)).transpose()?;
+        let costs = costs.map(|array| floats("costs", array)).transpose()?;
         let ids = elements(&ids);
         let rewards = rewards.as_ref().map(|array| elements(array));
         let costs = costs.as_ref().map(|array| elements(array));
@@ -254,24 +264,27 @@ impl Router {
     /// UnknownDecisionError, ExpiredDecisionError, AlreadyObservedError
     ///     If the decision cannot take it, which is counted.
     #[pyo3(signature = (decision_or_id, reason, *, cost=None, retry_after=None))]
-    #[allow(clippy::needless_pass_by_value)]
     fn fail(
         &self,
-        py: Python<'_>,
-        decision_or_id: DecisionId,
-        reason: &str,
-        cost: Option<f64>,
-        retry_after: Option<f64>,
+        decision_or_id: &Bound<'_, PyAny>,
+        reason: &Bound<'_, PyAny>,
+        cost: Option<&Bound<'_, PyAny>>,
+        retry_after: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let py = decision_or_id.py();
+        let id = self.shared.id_of(decision_or_id)?;
+        let text = arguments::text("reason", reason, "must be the name of a reason")?;
+        let cost = optional("cost", cost)?;
+        let retry_after = optional("retry_after", retry_after)?;
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
-        let Some(reason) = live.router().config().reason(reason) else {
+        let Some(reason) = live.router().config().reason(&text) else {
             let known: Vec<&str> =
                 live.router().failures_by_reason().map(|(name, _)| name).collect();
-            return Err(invalid(format!("reason = {reason:?}: must be one of {known:?}")));
+            return Err(invalid(format!("reason = {:?}: must be one of {known:?}", &*text)));
         };
         let now = live.time(moment).map_err(to_py)?;
-        let failure = Fail { now, id: decision_or_id.0, reason, cost, retry_after };
+        let failure = Fail { now, id, reason, cost, retry_after };
         live.apply(&failure, b"").map_err(to_py)
     }
 
@@ -288,12 +301,11 @@ impl Router {
     /// ------
     /// UnknownDecisionError, ExpiredDecisionError
     ///     If there is no such open decision, which is counted.
-    #[allow(clippy::needless_pass_by_value)]
-    fn release(&self, py: Python<'_>, decision_or_id: DecisionId) -> PyResult<()> {
+    fn release(&self, decision_or_id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, id) = (decision_or_id.py(), self.shared.id_of(decision_or_id)?);
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
-        let id = decision_or_id.0;
         live.apply(&Release { now, id }, b"").map_err(to_py)
     }
 }

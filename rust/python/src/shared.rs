@@ -9,8 +9,13 @@ use pyo3::types::PyString;
 use stageroute_core::LogBatch;
 use stageroute_live::{Live, Moment};
 
+use crate::arguments;
 use crate::clock::Clock;
-use crate::errors::poisoned;
+use crate::decision::{Decision, Origin};
+use crate::errors::{UnknownDecisionError, poisoned};
+
+/// How many routers this process has had.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// A router whose decisions name models by Python strings, so that naming one makes none.
 pub(crate) type Served = Live<Py<PyString>>;
@@ -24,10 +29,16 @@ pub(crate) struct Shared {
     pub(crate) on_due: PyOnceLock<Py<PyAny>>,
     /// Memory that the log is exchanged with.
     pub(crate) log: Mutex<LogBatch>,
+    pub(crate) origin: Origin,
+    /// How many decisions were made before this object was: those of a router that it goes on from.
+    inherited: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(router: stageroute_core::Router, clock: Option<Py<PyAny>>) -> Self {
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let origin = Origin { serial, seed: router.config().seed };
+        let inherited = AtomicU64::new(router.ledger().queries);
         let live = Live::new(router);
         Self {
             readings: live.readings(),
@@ -35,7 +46,32 @@ impl Shared {
             clock: clock.map_or(Clock::System, Clock::Callable),
             on_due: PyOnceLock::new(),
             log: Mutex::new(LogBatch::default()),
+            origin,
+            inherited,
         }
+    }
+
+    /// The number of a decision of this router, given as itself or by that number.
+    #[inline]
+    pub(crate) fn id_of(&self, decision_or_id: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let Ok(decision) = decision_or_id.cast_exact::<Decision>() else {
+            return arguments::id("decision_or_id", decision_or_id);
+        };
+        let Decision { id, origin, .. } = decision.get();
+        if origin.serial == self.origin.serial || self.has_inherited(*id, *origin) {
+            Ok(*id)
+        } else {
+            Err(foreign(*id))
+        }
+    }
+
+    fn has_inherited(&self, id: u64, origin: Origin) -> bool {
+        origin.seed == self.origin.seed && id < self.inherited.load(Ordering::Relaxed)
+    }
+
+    /// Notes that all decisions so far are those of a router that this one goes on from.
+    pub(crate) fn inherit(&self, live: &Served) {
+        self.inherited.store(live.router().ledger().queries, Ordering::Relaxed);
     }
 
     /// The moment of a call that begins. It is asked for before the router is locked.
@@ -64,4 +100,11 @@ impl Shared {
             }
         }
     }
+}
+
+#[cold]
+fn foreign(id: u64) -> PyErr {
+    UnknownDecisionError::new_err(format!(
+        "decision_or_id = Decision(id={id}, …): another router made it; report it there"
+    ))
 }

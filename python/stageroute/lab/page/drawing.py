@@ -81,7 +81,7 @@ def draw(figure: Figure, looks: Looks, name: str) -> str:
     return re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
 
 
-def save_plot(summary: Summary, path: Path) -> None:
+def save_plot(summary: Summary, path: Path, form: str | None = None) -> None:
     """Draw every figure with curves into one file, two in a row."""
     figures = [figure for figure in summary.figures if isinstance(figure, LineFigure)]
     if not figures:
@@ -93,7 +93,7 @@ def save_plot(summary: Summary, path: Path) -> None:
         for place, figure in zip(places, figures, strict=False):
             place.suptitle(figure.title, x=0.01, ha="left", weight="bold")
             _draw_lines(place, figure, looks(summary))
-        canvas.savefig(path, dpi=144, transparent=False)
+        canvas.savefig(path, format=form, dpi=144, transparent=False)
 
 
 @contextmanager

@@ -19,8 +19,13 @@ impl Router {
     #[inline]
     pub fn observe(&mut self, now: f64, observation: &Observation) -> Result<(), Error> {
         observation.validate()?;
+        let before = self.clock;
         let now = self.advance_clock(now)?;
         match self.admit(now, observation) {
+            Err(error @ Error::InvalidFeedback(_)) => {
+                self.clock = before;
+                Err(error)
+            }
             Ok(open) => {
                 open.mark(observation);
                 let open = open.release();
