@@ -35,7 +35,7 @@ from stageroute.decision_log import (
 from stageroute.deployment.plan import StagePlan
 from stageroute.deployment.solve import DeploymentSolution, solve_deployment
 from stageroute.router.router import StageRouter
-from stageroute.router.state import Deployment, LimitState, ModelState, RouterCounters
+from stageroute.router.state import Deployment, LimitState, ModelState, Recovery, RouterCounters
 
 __all__ = [
     "ChangeTest",
@@ -60,6 +60,7 @@ __all__ = [
     "ModelState",
     "ParquetSink",
     "Price",
+    "Recovery",
     "RouterCounters",
     "RoutingSolution",
     "StagePlan",

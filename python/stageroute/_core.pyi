@@ -245,7 +245,8 @@ class Tail:
     @staticmethod
     def open(
         path: str | PathLike[str], identity: bytes, committed: tuple[int, int]
-    ) -> tuple[Tail, bytes, tuple[int, int] | None, int]: ...
+    ) -> tuple[Tail, bytes, tuple[int, int], tuple[int, int, bool]]: ...
+    def begin(self, start: tuple[int, int]) -> None: ...
     @staticmethod
     def read_range(
         path: str | PathLike[str], start: tuple[int, int], end: tuple[int, int]

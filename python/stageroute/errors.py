@@ -195,3 +195,19 @@ class SnapshotMismatchError(SnapshotError):
 
 class SnapshotCorruptError(SnapshotError):
     """It is damaged, incomplete, or something else altogether."""
+
+
+class JournalGapError(SnapshotCorruptError):
+    """Calls that were acknowledged are missing from a journal, or may be; nothing was changed.
+
+    ``JournalSettings(allow_loss=True)`` goes on with what there is.
+
+    Attributes
+    ----------
+    lost : int
+        How many records are known to be missing, at least; 0 where that cannot be told.
+    """
+
+    def __init__(self, message: str, lost: int = 0) -> None:
+        super().__init__(message)
+        self.lost = lost

@@ -1,9 +1,11 @@
 """Files that are there whole or not at all, and JSON."""
 
 import errno
+import glob
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,13 +13,21 @@ from typing import Final
 
 STANDARD_OUTPUT: Final = Path("-")
 
+ABANDONED: Final = 3600.0
+"""Seconds after which nobody writes to a file any more that was to take the place of another."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of a new file, which takes the place of `path` once it is on the disk.
 
-    The file of that name is the old one or the new one, never half, also after a power cut.
+    The file of that name is the old one or the new one, never half, also after a power cut. What a
+    process left that was killed in here, an hour ago or more, is removed.
     """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
     new = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
         yield new

@@ -39,11 +39,14 @@ class Ledger:
         self.lock = threading.Lock()
         wanted = JournalSettings(path, **settings)  # type: ignore[arg-type]
         self.journal, self.recovered = Journal.open(wanted, "ledger")
+        self.journal.begin()
         if self.recovered.snapshot is not None:
             self.total, self.counts = json.loads(self.recovered.snapshot)
         assert self.recovered.first_seq == self.total + 1
         for record in self.recovered.records():
             self.apply(record)
+        if not self.journal.has_snapshot:
+            self.journal.compact(self.take_snapshot)
 
     def start(self) -> None:
         """Commit in the background."""
@@ -97,9 +100,13 @@ def total_in(path: Path) -> int:
 def open_journal(
     path: Path, fingerprint: str = "ours", **settings: Any
 ) -> tuple[Journal, Recovered]:
-    """Open a journal without an owner."""
-    where = JournalSettings(path, **({"tail_bytes": 1 << 12} | settings))
-    return Journal.open(where, [fingerprint])
+    """Open a journal without an owner; a new one begins with an empty state."""
+    wanted = JournalSettings(path, **({"tail_bytes": 1 << 12} | settings))
+    journal, recovered = Journal.open(wanted, [fingerprint])
+    journal.begin()
+    if not journal.has_snapshot:
+        journal.compact(lambda: (journal.tail.head(), b""))
+    return journal, recovered
 
 
 def records_in(path: Path) -> list[bytes]:
@@ -111,13 +118,18 @@ def records_in(path: Path) -> list[bytes]:
 
 def die(journal: Journal) -> None:
     """Leave the files as ``kill -9`` would."""
-    journal._store.abandon()
-    journal.tail.close()
+    journal.abandon()
+
+
+def without_compaction(journal: Journal) -> None:
+    """Have its snapshot seem so large that it is not worth while to write another one."""
+    journal._store.snapshot_bytes = 1 << 40
 
 
 def fill(path: Path) -> None:
     """Go on until the disk and then the tail are full; go on when there is room again; die."""
     ledger = Ledger(path, **SMALL | {"compact_bytes": 1 << 20})
+    without_compaction(ledger.journal)
     ledger.append("a")
     ledger.journal.flush()
     size = Path(f"{path}-wal").stat().st_size

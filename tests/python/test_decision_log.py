@@ -12,10 +12,19 @@ import pytest
 
 import router_world
 from in_threads import PATIENCE, own_threads, run_threads
-from stageroute import Decision, DecisionLog, LoggedDecision, Model, StageRouter
+from stageroute import (
+    Decision,
+    DecisionLog,
+    JournalSettings,
+    LoggedDecision,
+    Model,
+    StageRouter,
+)
+from stageroute.decision_log import missing
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.log import JsonLinesSink, ParquetSink, Sink
-from stageroute.errors import RefusedError
+from stageroute.errors import DatasetError, RefusedError
+from stageroute.off_policy.files import _read_rows, read_log
 
 make = partial(router_world.make, models=[Model(name, 0.6) for name in "abcd"], max_deployed=3)
 
@@ -306,3 +315,62 @@ def test_a_sink_may_flush_and_is_not_called_within_itself() -> None:
     assert depths == [1, 1, 1, 1, 1]
     assert seen == list(range(54))
     assert router.counters.log_dropped == 0
+
+
+def killed(router: StageRouter, log: DecisionLog) -> None:
+    """Leave the files as a kill would that comes before the log's next batch."""
+    assert router._journal is not None
+    router._journal.abandon()
+    log._router = None
+    log.close()
+    router.close()
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log"])
+def test_decisions_that_a_kill_has_caught_are_logged_at_the_next_start(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once each, whether none, some or all of them had reached the log; small buffers as well."""
+    if name == "log":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr(missing, "RECORDS_BETWEEN", 8)
+    where = JournalSettings(tmp_path / "journal", commit_seconds=5.0)
+    path, decisions = tmp_path / name, []
+    for flushed in (0, 70, 200):
+        log = DecisionLog(path, seconds=60.0, capacity=256)
+        router = make(decision_log=log, journal=where)
+        decisions += drive(router, flushed)
+        router.flush()
+        decisions += drive(router, 30)
+        killed(router, log)
+    with make(decision_log=DecisionLog(path, seconds=60.0), journal=where):
+        pass
+    assert read_log(path).data.arm.size == len(decisions)
+    rows, _ = _read_rows(path)
+    assert [row["id"] for row in rows] == [decision.id for decision in decisions]
+    for row, decision in zip(rows, decisions, strict=True):
+        assert (row["model"], row["probability"]) == (decision.model, decision.probability)
+
+
+def test_a_snapshot_waits_for_the_log(tmp_path: Path) -> None:
+    """What it stands for is not repeated: a kill right after it would keep it from the log."""
+    path = tmp_path / "log.jsonl"
+    log = DecisionLog(path, seconds=60.0)
+    router = make(decision_log=log, journal=tmp_path / "journal")
+    decisions = drive(router, 50)
+    assert router._journal is not None
+    router._journal.compact(router._take_snapshot)
+    killed(router, log)
+    assert len(path.read_text().splitlines()) == len(decisions)
+
+
+def test_a_decision_that_is_logged_twice_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with make(decision_log=DecisionLog(path)) as router:
+        drive(router, 20)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines + lines[12:]))
+    assert len(read_log(path).data) == 20
+    path.write_text("\n".join([*lines, lines[3].replace('"stage":1', '"stage":2')]))
+    with pytest.raises(DatasetError, match="decision 3 is there twice"):
+        read_log(path)

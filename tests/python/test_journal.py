@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from in_threads import wait_until
-from journal_ledger import SMALL, Ledger, die, reopened, total_in
+from journal_ledger import SMALL, Ledger, die, reopened, total_in, without_compaction
 from stageroute._core import Tail
 from stageroute.errors import InvalidInputError, JournalError, SnapshotCorruptError
 from stageroute.journal.store import Position
@@ -125,9 +125,9 @@ def test_the_files_stay_small_over_many_compactions(journal_path: Path) -> None:
 
 
 class Defective(Ledger):
-    """A ledger without snapshots, until it is mended."""
+    """A ledger that can be made to take no snapshots."""
 
-    is_broken = True
+    is_broken = False
 
     def take_snapshot(self) -> tuple[Position, bytes]:
         if self.is_broken:
@@ -139,6 +139,7 @@ def test_a_snapshot_that_fails_does_not_stop_commits(
     journal_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = Defective(journal_path, **SMALL)
+    ledger.is_broken = True
     ledger.start()
     for _ in range(2000):
         ledger.append_patiently("a")
@@ -158,6 +159,7 @@ def test_a_forgotten_owner_is_collected_and_its_journal_closed(journal_path: Pat
     ledger = Ledger(journal_path, commit_seconds=0.001)
     ledger.start()
     journal = ledger.journal
+    without_compaction(journal)
     journal._store._execute("PRAGMA max_page_count = 1")
     for _ in range(1000):
         ledger.append("b")

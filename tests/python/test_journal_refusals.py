@@ -12,6 +12,7 @@ import pytest
 from journal_ledger import die, open_journal, records_in
 from stageroute.errors import (
     JournalError,
+    JournalGapError,
     SnapshotCorruptError,
     SnapshotMismatchError,
     SnapshotVersionError,
@@ -73,13 +74,13 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "record 1 is missing": partial(edit, "DELETE FROM snapshot"),
     "the SHA-256 of journal 1 does not fit": partial(edit, "UPDATE journal SET next_offset = 0"),
     "0 journal rows": partial(edit, "DELETE FROM journal"),
-    "journal-tail: this tail has format 2": lambda path: patch(tail_of(path), 8, b"\2"),
+    "journal-tail: this tail has format 3": lambda path: patch(tail_of(path), 8, b"\3"),
     "has format 2; this release .* reads format 1: upgrade stageroute": (
         partial(edit, "PRAGMA user_version = 2")
     ),
     "journal-tail: this tail belongs to another journal": other_tail,
 }
-ERRORS = {"format 2": SnapshotVersionError, "belongs to another": SnapshotMismatchError}
+ERRORS = {"has format": SnapshotVersionError, "belongs to another": SnapshotMismatchError}
 """What else than damage is the reason, by a part of the message."""
 
 
@@ -148,7 +149,7 @@ def test_no_damage_of_the_database_changes_what_comes_back(populated: Path, name
         else:
             die(journal)
             # SQLite ignores a log from the damage on; the ring still has those records.
-            state = {None: [], b"state after one": [b"one"]}[recovered.snapshot]
+            state = {b"": [], b"state after one": [b"one"]}[recovered.snapshot or b""]
             assert [*state, *recovered.records()] == [b"one", b"two", b"three", b"four"]
             assert recovered.lost == 0
         for file, data in before.items():
@@ -181,8 +182,15 @@ def test_an_old_database_with_a_new_tail_is_reported(
         journal.flush()
     journal.close()
     journal_path.write_bytes(old)
-    journal, recovered = open_journal(journal_path)
+    before = bytes_of(journal_path.parent)
+    with pytest.raises(JournalGapError, match=r"record 2 .* at least 300") as gap:
+        open_journal(journal_path)
+    assert gap.value.lost == 300
+    assert bytes_of(journal_path.parent) == before
+    journal, recovered = open_journal(journal_path, allow_loss=True)
     assert list(recovered.records()) == [b"old"]
     assert recovered.lost == 300
     assert "at least 300 records are lost" in caplog.text
+    journal.tail.append(b"another")
     journal.close()
+    assert records_in(journal_path) == [b"old", b"another"]

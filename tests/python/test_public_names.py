@@ -10,7 +10,7 @@ NAMES = {
         ChangeTest Confidence Decision DecisionBatch DecisionLog Deployment
         DeploymentConstraints DeploymentSolution Drift FailureEffect FeedbackBatch Fleet
         HardLimit Health JournalSettings JsonLinesSink LimitState LoggedDecision Model
-        ModelState ParquetSink Price RouterCounters RoutingSolution StagePlan StageRouter
+        ModelState ParquetSink Price Recovery RouterCounters RoutingSolution StagePlan StageRouter
         Tokens __version__ errors solve_deployment solve_routing_lp
     """,
     "stageroute.calls": """
@@ -26,9 +26,9 @@ NAMES = {
     "stageroute.errors": """
         AlreadyObservedError ClusterError DatasetError DecisionError DeploymentConflictError
         ExcludedError ExpiredDecisionError HardLimitError InvalidInputError JournalError
-        JournalFullError JournalLockedError MissingExtraError ModelsDownError NoModelError
-        OverlapError PolicyError ProviderError RateLimitedError RefusedError ResultsError
-        SnapshotCorruptError SnapshotError SnapshotMismatchError SnapshotVersionError
+        JournalFullError JournalGapError JournalLockedError MissingExtraError ModelsDownError
+        NoModelError OverlapError PolicyError ProviderError RateLimitedError RefusedError
+        ResultsError SnapshotCorruptError SnapshotError SnapshotMismatchError SnapshotVersionError
         SolverError StageRouteError StalePlanError UnknownDecisionError UnknownModelError
         WorkerLostError
     """,

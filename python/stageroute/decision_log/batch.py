@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from stageroute._core import FACTS, decisions_to_json
 
@@ -15,6 +15,8 @@ REASONS_OF_BITS: Final = tuple(
     tuple(name for bit, name in enumerate(FACTS["reasons"]) if bits >> bit & 1)
     for bits in range(2 ** len(FACTS["reasons"]))
 )
+LIVE: Final = frozenset({"live_arm", "live_probability", "live_reward_ucb", "live_cost_lcb"})
+"""Columns with an element for each live model of each decision."""
 STATUSES: Final[tuple[str, ...]] = FACTS["statuses"]  # their names, by their number
 
 
@@ -101,6 +103,17 @@ class DecisionBatch:
                 reward_ucb=tuple(columns["live_reward_ucb"][live].tolist()),
                 cost_lcb=tuple(columns["live_cost_lcb"][live].tolist()),
             )
+
+    def behind(self, count: int) -> "DecisionBatch":
+        """Return the decisions behind the first `count`."""
+        columns = cast("dict[str, Any]", self.columns)
+        first = [*columns["first_arm"].tolist(), len(columns["live_arm"])][count]
+        rest: dict[str, Any] = {
+            name: values if name == "dropped" else values[first if name in LIVE else count :]
+            for name, values in columns.items()
+        }
+        rest["first_arm"] = rest["first_arm"] - first
+        return DecisionBatch(cast("CoreLog", rest), self.names)
 
     def to_json_lines(self) -> bytes:
         """Return one JSON object a line, fields as in `LoggedDecision`; infinite is null."""

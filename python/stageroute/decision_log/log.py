@@ -5,6 +5,8 @@ hands them to a sink. A slow sink costs dropped decisions, which are counted, an
 time. With the probability of every live model in it, a log is fit for off-policy evaluation.
 """
 
+import contextlib
+import json
 import logging
 import os
 import threading
@@ -12,13 +14,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from stageroute.checks import as_path, import_extra, number_in, require, whole_in
 from stageroute.config.models import Model
 from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
+from stageroute.decision_log.missing import MissingDecisions, drain
 
 if TYPE_CHECKING:
     from stageroute._core import Control
@@ -26,7 +29,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("stageroute")
 
 Sink = Callable[[DecisionBatch], object]
-"""Takes batches of decisions, in the order in which they were made."""
+"""Takes batches of decisions, in the order in which they were made.
+
+Where it has a method ``last_logged`` too, which returns (id, time) of the last decision that it has
+or None, it is given those that a kill has kept from it when the router goes on from its journal.
+"""
+
+TAIL_BYTES: Final = 1 << 22
+"""So much of the end of a file is searched for the last decision in it."""
 
 
 class JsonLinesSink:
@@ -53,6 +63,17 @@ class JsonLinesSink:
                     lines = b"\n" + lines
             file.write(lines)
 
+    def last_logged(self) -> tuple[int, float] | None:
+        """Return id and time of the last decision in the file; a half line is none."""
+        with self._path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().splitlines()
+        for line in reversed(lines):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                return row["id"], row["time"]
+        return None
+
 
 class ParquetSink:
     """Writes each batch to a parquet file of its own in a folder, named by the batch's first id.
@@ -76,6 +97,9 @@ class ParquetSink:
         self._parquet = import_extra("pyarrow.parquet", "a parquet log", "parquet")
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
+        # A process that died while it wrote a batch has left this behind.
+        for unfinished in self._folder.glob(".*.unfinished"):
+            unfinished.unlink()
 
     def __call__(self, batch: DecisionBatch, /) -> None:
         """Write a batch."""
@@ -109,6 +133,14 @@ class ParquetSink:
             again += 1
             path = self._folder / f"{first}-{again}.parquet"
         unfinished.rename(path)
+
+    def last_logged(self) -> tuple[int, float] | None:
+        """Return id and time of the last decision in the newest file."""
+        files = sorted(self._folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+        if not files:
+            return None
+        rows = self._parquet.read_table(files[-1], columns=["id", "time"]).to_pylist()
+        return (rows[-1]["id"], rows[-1]["time"]) if rows else None
 
 
 class LoggedRouter(Protocol):
@@ -151,6 +183,9 @@ class DecisionLog:
         self._sink = sink
         self._seconds = seconds
         self._stopped = threading.Event()
+        self._missing: list[DecisionBatch] = []
+        self._progress = threading.Condition()
+        self._asked = self._served = 0
         # One batch at a time: the thread's, or that of a flush. Taken again by a sink that flushes.
         self._draining = threading.RLock()
         self._is_draining = False
@@ -162,6 +197,14 @@ class DecisionLog:
     def dropped(self) -> int:
         """Decisions that were not logged, because the buffer was full or the sink failed."""
         return self._dropped
+
+    def missing(self) -> MissingDecisions:
+        """Return what collects the repeated decisions that the sink does not have."""
+        return MissingDecisions(self._sink, self.capacity)
+
+    def write_missing(self, missing: MissingDecisions) -> None:
+        """Have these decisions written before all others."""
+        self._missing = missing.batches
 
     def attach(self, router: "LoggedRouter") -> None:
         """Begin to log a router's decisions; called by the router, once."""
@@ -177,27 +220,55 @@ class DecisionLog:
         with self._draining:
             if router is None or self._is_draining:
                 return
-            columns = router._control.drain_log()  # noqa: SLF001  # its only reader
-            self._dropped += columns["dropped"]
-            batch = DecisionBatch(columns, [model.name for model in router.models])
-            if not len(batch):
-                return
+            names = [model.name for model in router.models]
+            batch, dropped = drain(router._control, names)  # noqa: SLF001  # its only reader
+            self._dropped += dropped
+            missing, self._missing = self._missing, []
             self._is_draining = True
             try:
-                self._sink(batch)
-            except Exception as error:  # noqa: BLE001  # the user's sink may raise anything
-                self._dropped += len(batch)
-                logger.warning("the decision log lost %d decisions: %r", len(batch), error)
+                for part in (*missing, batch):
+                    self._write(part)
             finally:
                 self._is_draining = False
+
+    def _write(self, batch: DecisionBatch) -> None:
+        if not len(batch):
+            return
+        try:
+            self._sink(batch)
+        except Exception as error:  # noqa: BLE001  # the user's sink may raise anything
+            self._dropped += len(batch)
+            logger.warning("the decision log lost %d decisions: %r", len(batch), error)
+
+    def catch_up(self, seconds: float) -> None:
+        """Have the thread write all that was decided so far; wait for it, but no longer."""
+        with self._progress:
+            self._asked += 1
+            mine = self._asked
+            self._progress.notify_all()
+            if self._thread is not None and not self._stopped.is_set():
+                self._progress.wait_for(lambda: self._served >= mine, seconds)
 
     def close(self) -> None:
         """Flush, and log no further."""
         self._stopped.set()
+        with self._progress:
+            self._progress.notify_all()
         if self._thread is not None:
             self._thread.join()
         self.flush()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._seconds):
+        while not self._stopped.is_set():
+            with self._progress:
+                is_asked = self._progress.wait_for(self._is_called, self._seconds)
+                asked = self._asked
+            if is_asked and self._stopped.is_set():
+                break
             self.flush()
+            with self._progress:
+                self._served = asked
+                self._progress.notify_all()
+
+    def _is_called(self) -> bool:
+        return self._stopped.is_set() or self._asked > self._served

@@ -11,16 +11,18 @@ What survives:
 ``durability``            ``kill -9``, a crash           a power cut, a crash of the system
 ========================  =============================  ====================================
 ``"process"`` (default)   every acknowledged record      what SQLite has synchronised
-``"disk"``                every acknowledged record      all but the last ``commit_seconds``
+``"disk"``                every acknowledged record      all but the last ``commit_seconds``,
+                                                         and the time of a commit
 ========================  =============================  ====================================
 
-A journal is for local disks and for one process: not for its forks, and nothing else in the
-process may open and close the database meanwhile, not even to copy it, because closing any handle
-of a locked file frees the lock of the whole process.
+What is missing all the same, or may be, is a `JournalGapError` at the next start.
+
+A journal is for local disks and for one process, not for its forks.
 """
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Final, Self, TypeAlias
@@ -28,8 +30,8 @@ from typing import Final, Self, TypeAlias
 from stageroute._core import Tail
 from stageroute.config.journal import JournalSettings
 from stageroute.errors import StageRouteError
-from stageroute.journal.recovery import Recovered, recover, tail_of
-from stageroute.journal.store import JournalStore, Position
+from stageroute.journal.recovery import Opened, Recovered, recover, tail_of
+from stageroute.journal.store import Position
 
 logger = logging.getLogger("stageroute")
 
@@ -42,9 +44,11 @@ TakeSnapshot: TypeAlias = Callable[[], tuple[Position, bytes]]
 class Journal:
     """A durable sequence of records, which its `tail` takes; made by `open`."""
 
-    def __init__(self, store: JournalStore, tail: Tail, settings: JournalSettings) -> None:
-        self.tail = tail
-        self._store = store
+    def __init__(self, opened: Opened, settings: JournalSettings) -> None:
+        self.tail = opened.tail
+        self._store = opened.store
+        self._files = opened.lock
+        self._pending = opened.pending
         self._settings = settings
         # Held while the disk is written, and never while the owner's lock is taken.
         self._lock = threading.Lock()
@@ -58,10 +62,22 @@ class Journal:
         """Open a journal, or make a new one; return it, and what it held.
 
         A journal of none of these fingerprints is refused, and the last one is written; errors are
-        those of `StageRouter`. Not a byte of the files has changed after one.
+        those of `StageRouter`. Not a byte of the files has changed after one. Records are taken
+        from `begin` on.
         """
-        store, tail, recovered = recover(settings, fingerprints)
-        return cls(store, tail, settings), recovered
+        opened = recover(settings, fingerprints)
+        return cls(opened, settings), opened.recovered
+
+    def begin(self) -> None:
+        """Have the database on the disk with all that was recovered, and take records."""
+        with self._lock:
+            if self._pending is not None:
+                records, end = self._pending
+                if end != self._store.committed:
+                    self._store.add_batch(records, end)
+                self._store.synchronise()
+                self.tail.begin(end)
+                self._pending = None
 
     @property
     def last_error(self) -> Exception | None:
@@ -97,7 +113,11 @@ class Journal:
         position, body = take_snapshot()
         with self._lock:
             if not self._is_closed:
+                is_first = not self.has_snapshot
                 self._store.set_snapshot(body, position)
+                if is_first:
+                    # The log holds this one transaction, whole or not at all: it need not be cut.
+                    self._store.synchronise(cut_log=False)
                 self.tail.release(self._store.committed)
 
     def abandon(self) -> None:
@@ -107,6 +127,7 @@ class Journal:
             self._is_closed = True
             self.tail.close()
             self._store.abandon()
+            self._files.release()
 
     def flush(self) -> None:
         """Commit all records so far; after a `JournalError` they are still in the tail."""
@@ -131,14 +152,18 @@ class Journal:
             self._is_closed = True
             self.tail.close()
             try:
-                self._store_batch()
+                if self._pending is None:
+                    self._store_batch()
             finally:
                 self._store.close()
+                self._files.release()
 
     def _run(self, method: "weakref.WeakMethod[TakeSnapshot]") -> None:
         pause = usual = self._settings.commit_seconds
+        begun = time.monotonic()
         while not self._stopped.is_set():
-            self.tail.wait(pause)
+            self.tail.wait(max(0.0, begun + pause - time.monotonic()))
+            begun = time.monotonic()
             take_snapshot = method()
             if take_snapshot is None:
                 break
@@ -186,5 +211,9 @@ class Journal:
 
     def _store_batch(self) -> None:
         start, end = self._store.committed, self.tail.head()
+        self._files.require_files()
         if start != end:
+            if self._settings.durability == "disk":
+                # Else a power cut might leave a tail that is older than the database.
+                self._files.synchronise()
             self._store.add_batch(Tail.read_range(tail_of(self._store.path), start, end), end)

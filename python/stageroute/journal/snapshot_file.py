@@ -29,6 +29,7 @@ def write(path: str | Path, header: Mapping[str, Any], body: bytes) -> None:
     """Write a snapshot, so that the file of that name is the old one or the new one, never half."""
     data = dumps(header, body)
     with replacing(Path(path)) as new:
+        new.touch(mode=0o600)
         new.write_bytes(data)
 
 

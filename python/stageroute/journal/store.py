@@ -6,6 +6,7 @@ so that damage which SQLite does not see is seen here.
 
 import contextlib
 import hashlib
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,9 @@ class JournalStore:
         self.batch_bytes = 0
         self.snapshot_bytes: int | None = None
         is_on_disk = durability == "disk"
+        with contextlib.suppress(OSError):
+            # For its owner alone; the write-ahead log is as the database is.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         with _errors_of(path):
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
@@ -128,9 +132,12 @@ class JournalStore:
         with self._transaction():
             self._note(self.committed)
         self.has_tail = True
-        # So that damage to the log can take away commits, but not the journal as such.
+        self.synchronise()
+
+    def synchronise(self, *, cut_log: bool = True) -> None:
+        """Have all on the disk, and in the database: damage to the log can no longer take it."""
         with _errors_of(self.path):
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut_log else 'FULL'})")
 
     def add_batch(self, records: bytes, end: Position) -> None:
         """Store the records from `committed` to `end`."""
@@ -243,3 +250,6 @@ def _errors_of(path: Path) -> Iterator[None]:
                 f"{path} is open already, here or in another process: a journal has one router"
             ) from error
         raise JournalError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        # A message of SQLite's that quotes what is no text any more.
+        raise SnapshotCorruptError(f"{path} is damaged: {error}") from error

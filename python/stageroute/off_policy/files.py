@@ -71,6 +71,7 @@ def read_log(
     log = as_path("log", log)
     rows, broken = _read_rows(log)
     more, more_broken = ([], 0) if outcomes is None else _read_rows(as_path("outcomes", outcomes))
+    rows = _once(rows)
     draws = sorted((_as_draw(row, log) for row in rows), key=lambda draw: draw.id)
     if not draws:
         raise DatasetError(f"{log}: holds no decision")
@@ -95,6 +96,21 @@ def read_log(
     found = {number: Outcome(**fields) for number, fields in known.items()}
     data = LoggedData.from_decisions(draws, found)
     return JoinedLog(data, broken + more_broken, repeated, unmatched)
+
+
+def _once(rows: list[Row]) -> list[Row]:
+    """Leave out decisions that a router has logged again when it went on from its journal.
+
+    They are the same to the last bit, time included.
+    """
+    seen: dict[Any, list[Row]] = {}
+    kept = []
+    for row in rows:
+        same = seen.setdefault(row.get("id"), [])
+        if row.get("time") is None or row not in same:
+            same.append(row)
+            kept.append(row)
+    return kept
 
 
 def _as_draw(row: Row, log: Path) -> LoggedDraw:

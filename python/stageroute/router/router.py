@@ -23,7 +23,7 @@ from stageroute.router.facts import FINGERPRINTS, Facts
 from stageroute.router.memory import Memory
 from stageroute.router.models import as_model
 from stageroute.router.part import Surroundings
-from stageroute.router.state import LimitState, RouterCounters
+from stageroute.router.state import LimitState, Recovery, RouterCounters
 
 
 class StageRouter(Configurable, Calls, Memory):
@@ -59,6 +59,8 @@ class StageRouter(Configurable, Calls, Memory):
         models sum to less than 1, so that traffic could not be served within them.
     JournalLockedError, JournalError, SnapshotError
         If the journal is open elsewhere, cannot be read or written, or cannot be used.
+    JournalGapError
+        If acknowledged calls are missing from it; `JournalSettings` can allow that.
 
     Examples
     --------
@@ -167,23 +169,25 @@ class StageRouter(Configurable, Calls, Memory):
         """Start from a journal, or start one."""
         journal, recovered = Journal.open(where, FINGERPRINTS)
         try:
+            repeated = 0
             if recovered.snapshot is None:
                 self = cls._begin(settings, models, around)
             else:
                 facts, state = formats.decode(recovered.snapshot, str(where.path))
                 self = cls._make(facts, facts.models, around, state)
-                for record in recovered.records():
-                    self._repeat(record)
+                repeated = self._repeat_all(recovered.records(), around.decision_log)
                 if on_difference == "refuse":
                     formats.require_settings(str(where.path), facts, wanted)
             self._control.attach_journal(journal.tail)
             if recovered.snapshot is not None:
+                journal.begin()
                 given = {name: getattr(settings, name) for name in wanted}
                 self._reconcile(str(where.path), given | {"seed": wanted["seed"]}, models)
         except BaseException:
             journal.abandon()
             raise
         self._journal = journal
+        self._recovered = Recovery(repeated, recovered.lost, recovered.cut, recovered.gap)
         return self
 
     @classmethod

@@ -107,6 +107,28 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """What became of the calls in a journal.
+
+    Attributes
+    ----------
+    repeated : int
+        Calls that were done once more, on top of the last snapshot.
+    lost : int
+        Acknowledged calls that are gone, at least; above 0 only with ``allow_loss=True``.
+    cut : int
+        How many of those are in the journal, but follow others that are not.
+    gap : str
+        How one can tell that something is missing; empty where nothing is.
+    """
+
+    repeated: int
+    lost: int
+    cut: int
+    gap: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouterCounters:
     """What a router has done and spent.
 

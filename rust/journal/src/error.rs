@@ -20,6 +20,9 @@ pub enum Error {
     /// The journal was closed, here or because its router is gone.
     #[error("the journal is closed: it takes no further records")]
     Closed,
+    /// Somebody has shortened the file while it was in use.
+    #[error("the journal's tail was shortened while it was in use: it takes no further records")]
+    Shortened,
     /// A record that no empty ring could take.
     #[error("a record of {len} bytes: a tail of {capacity} bytes takes at most {limit}")]
     TooLong {

@@ -19,9 +19,13 @@
 //! let (mut tail, recovery) = Tail::open(&path, identity, Position::START)?;
 //! let found: Vec<_> = records::iter(&recovery.records).collect::<Result<_, _>>()?;
 //! assert_eq!(found, [b"one", b"two"]);
+//! assert_eq!(recovery.lost, 0);
+//! // Once they are stored elsewhere:
+//! tail.begin(recovery.end)?;
 //!
+//! tail.append(b"three")?;
 //! let committed = tail.head();
-//! let stored_elsewhere = read_range(&path, Position::START, committed)?;
+//! let stored_elsewhere = read_range(&path, recovery.end, committed)?;
 //! tail.release(committed)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -38,9 +42,10 @@ mod position;
 pub mod records;
 mod signal;
 mod tail;
+mod watched;
 
 pub use error::Error;
 pub use format::Identity;
 pub use position::Position;
 pub use signal::Signal;
-pub use tail::{CAPACITY, Recovery, Tail, TornTail, read_range};
+pub use tail::{CAPACITY, Recovery, Tail, read_range};

@@ -1,21 +1,24 @@
 //! The ring of records.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use memmap2::MmapMut;
-
 use crate::error::Error;
 use crate::format::{
-    FileHeader, HEADER, Identity, PAGE, RELEASED, WORD, checksum, record_size, u64_at,
+    FileHeader, HEADER, Identity, NEXT, PAGE, Page, RELEASED, WORD, checksum, record_size,
 };
 use crate::position::Position;
-use crate::records::{End, Scan, scan};
+use crate::records::{Scan, scan, valid_behind};
 use crate::signal::Signal;
+use crate::watched::Watched;
 
 /// The capacities that a tail can have, in bytes.
 pub const CAPACITY: RangeInclusive<u64> = 4096..=1 << 30;
@@ -26,8 +29,9 @@ const CLOSED: u64 = 0;
 /// A ring of records in a mapped file; the crate's documentation says what for.
 #[derive(Debug)]
 pub struct Tail {
-    map: MmapMut,
-    capacity: u64,
+    map: Watched,
+    file: File,
+    header: FileHeader,
     released: Position,
     head: Position,
     /// Offset at which the ring's room ends: one capacity behind what was released, until `close`.
@@ -41,20 +45,16 @@ pub struct Recovery {
     /// The records, for [`records::iter`](crate::records::iter); the first one has the seq of the
     /// position that was given.
     pub records: Vec<u8>,
-    /// A record behind them that was cut because it was not complete.
-    pub torn: Option<TornTail>,
-    /// How many records behind these had been released as committed: a power cut took both
-    /// copies, or the journal is older than its tail.
+    /// Where they end.
+    pub end: Position,
+    /// At least so many records behind them are gone, as far as the tail can tell: one is damaged,
+    /// what was released as committed is in neither place, or the file is older than what it was.
     pub lost: u64,
-}
-
-/// A record that was not complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TornTail {
-    /// Its number.
-    pub seq: u64,
-    /// Bytes that its header claims, the header included.
-    pub bytes: u64,
+    /// How many of them are still in the ring, whole, but behind one that is not.
+    pub cut: u64,
+    /// Whether fewer records were ever in this file than were committed: it is an old copy, or a
+    /// power cut took its last pages. What was appended since, if anything, is lost.
+    pub is_stale: bool,
 }
 
 impl Tail {
@@ -81,7 +81,8 @@ impl Tail {
             return Err(Error::InvalidCapacity { capacity, allowed: CAPACITY });
         }
         check_position(start)?;
-        let header = FileHeader { capacity: capacity.next_power_of_two(), identity };
+        let capacity = capacity.next_power_of_two();
+        let header = FileHeader { capacity, identity, session: new_session(0) };
         // A file of this name is complete, or is not there.
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".new");
@@ -92,12 +93,14 @@ impl Tail {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder)?.sync_all()?;
         }
-        Self::over(&file, header.capacity, start, start)
+        let mut tail = Self::over(file, header, start)?;
+        tail.end = start.offset + capacity;
+        Ok(tail)
     }
 
-    /// Opens a tail and takes back every record from `committed` on.
+    /// Opens a tail and reads back every record from `committed` on; changes nothing.
     ///
-    /// A record that is not complete, and whatever follows it, is cut.
+    /// It takes records once they were stored elsewhere and a session [began](Tail::begin).
     ///
     /// # Errors
     ///
@@ -110,38 +113,62 @@ impl Tail {
     ) -> Result<(Self, Recovery), Error> {
         check_position(committed)?;
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-        let (header, page) = read_header(&mut file)?;
-        if header.identity != identity {
+        let page = read_page(&mut file)?;
+        let FileHeader { capacity, session, .. } = page.header;
+        if page.header.identity != identity {
             return Err(Error::WrongIdentity);
         }
-        let room = header.capacity - HEADER as u64;
-        let ring = read_ring(&mut file, header.capacity, committed.offset, room)?;
-        let Scan { records, next_seq, size, end } = scan(&ring, committed.seq);
-        let torn = match end {
-            End::Clean => None,
-            End::Torn(bytes) => Some(TornTail { seq: next_seq, bytes }),
-        };
-        let lost = u64_at(&page, RELEASED).saturating_sub(next_seq);
-        let head = Position { seq: next_seq, offset: committed.offset + size as u64 };
-        let mut tail = Self::over(&file, header.capacity, committed, head)?;
-        tail.end_at(head.offset);
-        tail.note_released();
-        Ok((tail, Recovery { records, torn, lost }))
+        let room = capacity - HEADER as u64;
+        let ring = read_ring(&mut file, capacity, committed.offset, room)?;
+        let Scan { records, next_seq, size, is_damaged } = scan(&ring, session, committed.seq);
+        let mut after = page.released.max(page.next.unwrap_or(0));
+        if is_damaged {
+            after = after.max(next_seq + 1);
+        }
+        // The first format leaves, behind a record of 0, what an earlier process had appended there.
+        let mut cut = 0;
+        if is_damaged || session != 0 {
+            let (count, last) = valid_behind(&ring[size..], session, next_seq);
+            cut = count;
+            after = after.max(last.map_or(0, |last| last + 1));
+        }
+        let end = Position { seq: next_seq, offset: committed.offset + size as u64 };
+        let lost = after.saturating_sub(next_seq);
+        let is_stale = page.next.is_some_and(|next| next < committed.seq);
+        let tail = Self::over(file, page.header, end)?;
+        Ok((tail, Recovery { records, end, lost, cut, is_stale }))
     }
 
-    #[allow(unsafe_code)]
-    fn over(file: &File, capacity: u64, released: Position, head: Position) -> Result<Self, Error> {
-        // SAFETY: the file keeps its size: it belongs to the one journal that holds its identity,
-        // and that is open in one process at a time. Bytes that others change are only bytes.
-        let map = unsafe { MmapMut::map_mut(file)? };
-        let end = released.offset + capacity;
-        Ok(Self { map, capacity, released, head, end, half_full: Arc::default() })
+    /// Begins a session in which records are appended from `start` on, in place of all that the
+    /// ring holds; `start` is the end of what was stored elsewhere for good.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidPosition`], [`Error::Io`].
+    pub fn begin(&mut self, start: Position) -> Result<(), Error> {
+        check_position(start)?;
+        self.header.session = new_session(self.header.session);
+        self.file.seek(SeekFrom::Start(0))?;
+        // In one call, which a dying process does not leave half done.
+        self.file.write_all(&self.header.encode(start.seq))?;
+        self.end_at(start.offset);
+        self.file.sync_all()?;
+        (self.released, self.head) = (start, start);
+        self.end = start.offset + self.header.capacity;
+        Ok(())
+    }
+
+    /// Closed, until its `end` is set.
+    fn over(file: File, header: FileHeader, at: Position) -> Result<Self, Error> {
+        let map = Watched::map(&file)?;
+        let half_full = Arc::default();
+        Ok(Self { map, file, header, released: at, head: at, end: CLOSED, half_full })
     }
 
     /// Bytes of the ring.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        self.header.capacity
     }
 
     /// Where the next record will begin.
@@ -177,7 +204,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`], [`Error::TooLong`], [`Error::Closed`].
+    /// [`Error::Full`], [`Error::TooLong`], [`Error::Closed`], [`Error::Shortened`].
     #[inline]
     pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error> {
         if !self.has_room(payload.len()) {
@@ -188,7 +215,7 @@ impl Tail {
         let len = payload.len() as u32;
         let Position { seq, offset } = self.head;
         let next = offset + record_size(payload.len());
-        let crc = checksum(len, seq, payload);
+        let crc = checksum(self.header.session, len, seq, payload);
         self.write(offset + HEADER as u64, payload);
         self.end_at(next);
         // The seq makes it a record, so it is written last. The fences keep the compiler to that
@@ -198,7 +225,12 @@ impl Tail {
         compiler_fence(Ordering::Release);
         self.write_word(offset + WORD as u64, seq);
         compiler_fence(Ordering::Release);
-        let (before, half) = (self.pending(), self.capacity / 2);
+        self.note(NEXT, seq + 1);
+        if self.map.is_shortened() {
+            self.end = CLOSED;
+            return Err(Error::Shortened);
+        }
+        let (before, half) = (self.pending(), self.header.capacity / 2);
         self.head = Position { seq: seq + 1, offset: next };
         if before < half && self.pending() >= half {
             self.half_full.raise();
@@ -223,8 +255,8 @@ impl Tail {
             return Err(Error::InvalidPosition { position, rule });
         }
         self.released = position;
-        self.end = position.offset + self.capacity;
-        self.note_released();
+        self.end = position.offset + self.header.capacity;
+        self.note(RELEASED, position.seq);
         Ok(())
     }
 
@@ -235,10 +267,14 @@ impl Tail {
 
     #[cold]
     fn refusal(&self, len: usize) -> Error {
+        if self.map.is_shortened() {
+            return Error::Shortened;
+        }
         if self.end == CLOSED {
             return Error::Closed;
         }
-        let (capacity, limit) = (self.capacity, self.capacity - 2 * HEADER as u64);
+        let capacity = self.header.capacity;
+        let limit = capacity - 2 * HEADER as u64;
         if len as u64 > limit {
             return Error::TooLong { len, limit, capacity };
         }
@@ -251,22 +287,23 @@ impl Tail {
         self.write_word(offset + WORD as u64, 0);
     }
 
-    fn note_released(&mut self) {
-        let seq = self.released.seq.to_le_bytes();
-        self.map[RELEASED..RELEASED + WORD].copy_from_slice(&seq);
+    /// Writes a number on the first page.
+    #[inline]
+    fn note(&mut self, at: usize, seq: u64) {
+        self.map[at..at + WORD].copy_from_slice(&seq.to_le_bytes());
     }
 
     /// Writes a word; its offset is a multiple of its size, so that it never wraps.
     #[inline]
     fn write_word(&mut self, offset: u64, word: u64) {
-        let at = place(self.capacity, offset);
+        let at = place(self.header.capacity, offset);
         self.map[at..at + WORD].copy_from_slice(&word.to_le_bytes());
     }
 
     /// Writes bytes, in two parts where the ring ends between them.
     #[inline]
     fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let at = place(self.capacity, offset);
+        let at = place(self.header.capacity, offset);
         let first = bytes.len().min(self.map.len() - at);
         self.map[at..at + first].copy_from_slice(&bytes[..first]);
         if first < bytes.len() {
@@ -288,14 +325,14 @@ impl Tail {
 pub fn read_range(path: &Path, from: Position, to: Position) -> Result<Vec<u8>, Error> {
     check_position(from)?;
     let mut file = File::open(path)?;
-    let (FileHeader { capacity, .. }, _) = read_header(&mut file)?;
+    let FileHeader { capacity, session, .. } = read_page(&mut file)?.header;
     let size = to.offset.checked_sub(from.offset).filter(|&size| size <= capacity);
     let size = size.ok_or(Error::InvalidPosition {
         position: to,
         rule: "must be at most one ring behind the other position",
     })?;
     let ring = read_ring(&mut file, capacity, from.offset, size)?;
-    let found = scan(&ring, from.seq);
+    let found = scan(&ring, session, from.seq);
     if found.next_seq != to.seq || found.size != ring.len() {
         return Err(Error::DamagedRecord { seq: found.next_seq });
     }
@@ -304,7 +341,10 @@ pub fn read_range(path: &Path, from: Position, to: Position) -> Result<Vec<u8>, 
 
 fn write_empty(path: &Path, header: FileHeader, start: Position) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(true).open(path)?;
+    options.read(true).write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    let mut file = options.open(path)?;
     file.write_all(&header.encode(start.seq))?;
     let zeros = [0; PAGE];
     for _ in 0..header.capacity / PAGE as u64 {
@@ -331,12 +371,23 @@ fn place(capacity: u64, offset: u64) -> usize {
     PAGE + place
 }
 
-/// The header, and the page that it is on.
-fn read_header(file: &mut File) -> Result<(FileHeader, Vec<u8>), Error> {
+fn read_page(file: &mut File) -> Result<Page, Error> {
     let mut page = Vec::with_capacity(PAGE);
     file.take(PAGE as u64).read_to_end(&mut page)?;
-    let header = FileHeader::decode(&page, file.metadata()?.len())?;
-    Ok((header, page))
+    Page::decode(&page, file.metadata()?.len())
+}
+
+/// A random number, neither 0 nor the last one.
+fn new_session(last: u32) -> u32 {
+    loop {
+        // Each has keys of its own, from the operating system.
+        let drawn = RandomState::new().hash_one(last);
+        #[allow(clippy::cast_possible_truncation)]
+        let session = (drawn ^ (drawn >> 32)) as u32;
+        if session != 0 && session != last {
+            return session;
+        }
+    }
 }
 
 /// So many bytes of the ring, from this offset on.

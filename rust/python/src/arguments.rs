@@ -113,7 +113,7 @@ pub(crate) fn array<'py, T: Element>(
         return Ok(array);
     }
     let made = value.py().import("stageroute.checks")?.call_method1(make, (argument, value))?;
-    Ok(made.extract()?)
+    made.extract()
 }
 
 /// A one-dimensional array of floats.

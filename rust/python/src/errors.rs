@@ -98,7 +98,7 @@ fn journal(error: &JournalFault, message: String) -> PyErr {
         | Fault::WrongSize { .. }
         | Fault::DamagedRecord { .. }
         | Fault::MalformedRecords { .. } => SnapshotCorruptError::new_err(message),
-        Fault::Closed | Fault::Io(_) => JournalError::new_err(message),
+        Fault::Closed | Fault::Shortened | Fault::Io(_) => JournalError::new_err(message),
     }
 }
 

@@ -16,8 +16,8 @@ use crate::signal::wait;
 /// (seq, offset) of a position.
 pub(crate) type Place = (u64, u64);
 
-/// Whether a record was torn, as (seq, bytes).
-type Torn = Option<(u64, u64)>;
+/// What a tail misses, as (lost, cut, is stale).
+type Missing = (u64, u64, bool);
 
 /// Records that outlive the process, until they are committed to the journal's database.
 ///
@@ -59,14 +59,14 @@ impl Tail {
             .map_err(|error| journal_to_py_at(&path, &error))
     }
 
-    /// Open a tail and take back every record from a position on.
+    /// Open a tail and read back every record from a position on; nothing changes before `begin`.
     ///
     /// Returns
     /// -------
-    /// tuple of Tail, bytes, tuple or None, int
-    ///     The tail; the records, for `split`; (seq, bytes) of a record behind them that was cut
-    ///     because it was not complete; how many records behind them are lost although they had
-    ///     been released.
+    /// tuple of Tail, bytes, tuple, tuple
+    ///     The tail; the records, for `split`; where they end; how many records behind them are
+    ///     lost, at least, how many of those are there, but behind another one that is not, and
+    ///     whether the file is older than what was committed.
     #[staticmethod]
     #[allow(clippy::needless_pass_by_value)]
     fn open(
@@ -74,12 +74,18 @@ impl Tail {
         path: PathBuf,
         identity: Identity,
         committed: Place,
-    ) -> PyResult<(Self, Bound<'_, PyBytes>, Torn, u64)> {
+    ) -> PyResult<(Self, Bound<'_, PyBytes>, Place, Missing)> {
         let (tail, found) = py
             .detach(|| journal::Tail::open(&path, identity, position(committed)))
             .map_err(|error| journal_to_py_at(&path, &error))?;
-        let torn = found.torn.map(|torn| (torn.seq, torn.bytes));
-        Ok((Self::new(tail), PyBytes::new(py, &found.records), torn, found.lost))
+        let end = (found.end.seq, found.end.offset);
+        let records = PyBytes::new(py, &found.records);
+        Ok((Self::new(tail), records, end, (found.lost, found.cut, found.is_stale)))
+    }
+
+    /// Append from this position on, in place of what the ring holds, which was stored elsewhere.
+    fn begin(&self, py: Python<'_>, start: Place) -> PyResult<()> {
+        self.lock(py)?.begin(position(start)).map_err(to_py)
     }
 
     /// Read the records between two positions back from the file, for `split`.
