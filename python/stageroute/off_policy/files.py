@@ -103,10 +103,10 @@ def _once(rows: list[Row]) -> list[Row]:
 
     They are the same to the last bit, time included.
     """
-    seen: dict[Any, list[Row]] = {}
+    seen: dict[str, list[Row]] = {}
     kept = []
     for row in rows:
-        same = seen.setdefault(row.get("id"), [])
+        same = seen.setdefault(repr(row.get("id")), [])
         if row.get("time") is None or row not in same:
             same.append(row)
             kept.append(row)
