@@ -157,7 +157,7 @@ class Router:
     def __new__(
         cls,
         settings: dict[str, Any],
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float | tuple[float, float]] | None = None,
         *,
         log_capacity: int = 0,
         state: bytes | None = None,

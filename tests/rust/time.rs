@@ -68,6 +68,25 @@ fn time_never_runs_backwards_and_jumps_are_told() {
     assert!(at(NOON - 200.0, taken + 2).jump.is_some());
 }
 
+/// A clock of one's own that says what has passed: the wall may jump both ways.
+#[test]
+fn a_pair_of_clocks_tells_what_has_passed() {
+    let mut time = Timeline::from(0.0);
+    let mut at = |wall, steady, offset| time.read(Moment::Both { wall, steady }, offset);
+    assert_eq!(at(NOON, 7.0, 0.0), Reading { now: NOON, jump: None });
+    assert_eq!(at(NOON + 5.0, 12.0, 0.0), Reading { now: NOON + 5.0, jump: None });
+    assert_eq!(at(NOON + DAY, 13.0, 0.0), Reading { now: NOON + 6.0, jump: Some(DAY - 6.0) });
+    assert_eq!(at(NOON + DAY + 1.0, 14.0, DAY - 6.0), Reading { now: NOON + 7.0, jump: None });
+    assert_eq!(at(NOON - 300.0, 15.0, DAY - 6.0).jump, Some(-308.0));
+    // A steady clock that goes back: no time has passed.
+    assert_eq!(at(NOON - 300.0, 0.0, -308.0).now, NOON + 8.0);
+    assert!(at(NOON, f64::NAN, -308.0).now.is_nan());
+    assert_eq!(at(NOON - 299.0, 1.0, -308.0).now, NOON + 9.0);
+    // After a restart the wall says what has passed.
+    time.restart(NOON + 9.0);
+    assert_eq!(time.read(Moment::Both { wall: NOON + 60.0, steady: 2.0 }, 0.0).now, NOON + 60.0);
+}
+
 /// The system's own clocks: steady time is close to the wall's, and a wall that is not where it was is
 /// followed.
 #[test]

@@ -193,6 +193,44 @@ fn the_limit_of_a_provider_is_learnt_from_its_refusals() {
     }
 }
 
+/// A provider takes a third for ten minutes: most of what it takes is used, little is refused, and when
+/// it takes all again, so it gets it.
+#[test]
+fn a_limit_that_passes_is_used_and_then_forgotten() {
+    for told in [Some(300.0), None] {
+        for says in [false, true] {
+            let limits = TrafficLimits { requests_per_minute: told, ..TrafficLimits::default() };
+            let mut router = router(config(), &[spec(1.0, limits), plain()]);
+            let (mut accepted, mut counts) = (Vec::<f64>::new(), [[0_u32; 2]; 25]);
+            for query in 0_u16..25 * 60 * 4 {
+                let now = START + f64::from(query) / 4.0;
+                let minute = usize::from(query / 240);
+                let Decision { id, arm, .. } = router.route(&Query::at(now)).unwrap();
+                accepted.retain(|&at| at > now - 60.0);
+                if arm == ArmIndex(1) {
+                    answer(&mut router, now, id, 0.5);
+                } else if (5..15).contains(&minute) && accepted.len() >= 80 {
+                    counts[minute][1] += 1;
+                    let retry_after = says.then(|| accepted[0] + 60.0 - now);
+                    router.fail(now, id, FailureReason::RateLimit, None, retry_after).unwrap();
+                } else {
+                    counts[minute][0] += 1;
+                    accepted.push(now);
+                    answer(&mut router, now, id, 0.9);
+                }
+            }
+            let sum = |minutes: std::ops::Range<usize>, of: usize| {
+                counts[minutes].iter().map(|count| count[of]).sum::<u32>()
+            };
+            println!("{told:?} {says}: {counts:?}");
+            // The first minute still has what came before.
+            assert!(sum(7..15, 0) >= 8 * 80 * 3 / 4, "used");
+            assert!(sum(5..15, 1) <= 80, "refused");
+            assert!(sum(22..25, 0) >= 3 * 240 * 9 / 10, "given back");
+        }
+    }
+}
+
 /// What the provider said last counts, up to the longest cool-down.
 #[test]
 fn the_latest_word_of_a_provider_counts() {

@@ -1,6 +1,5 @@
 """Queries as blocks, which tell the router by themselves how they ended."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -15,8 +14,6 @@ ATTEMPTS: Final = whole_in("[1, 2**32)")
 
 class Calls(Stages):
     """The queries of a router, each from its decision to its bill."""
-
-    _clock: Callable[[], float] = staticmethod(time.monotonic)
 
     def call(
         self,
@@ -74,4 +71,6 @@ class Calls(Stages):
         require(sleep is None or callable(sleep), "sleep", sleep, "must be callable, or None")
         wishes = {"allowed": allowed, "max_cost": max_cost, "tokens": tokens}
         live = lambda: self.deployment.models  # noqa: E731
-        return Call(Attempts(self, live, self._clock, deadline, attempts, wishes), sleep)
+        return Call(
+            Attempts(self, live, self._around.steady_time, deadline, attempts, wishes), sleep
+        )

@@ -1,8 +1,10 @@
 """What the parts of a router share, and what it is run with, which is no part of its state."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from stageroute._core import Router
 from stageroute.checks import require, require_one_of
@@ -10,6 +12,9 @@ from stageroute.config.router import RouterSettings
 from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment.plan import StagePlan
 from stageroute.router.facts import Facts
+
+Clock: TypeAlias = Callable[[], float | tuple[float, float]]
+"""Returns the seconds since 1970, or a pair: those, and those of a clock that never jumps."""
 
 
 class Part(Router):
@@ -29,7 +34,7 @@ class Surroundings:
     controller: str
     start_models: Callable[[StagePlan], object] | None
     decision_log: DecisionLog | None
-    clock: Callable[[], float] | None
+    clock: Clock | None
 
     def check(self, settings: RouterSettings) -> None:
         """Require that they go together with these settings."""
@@ -44,6 +49,13 @@ class Surroundings:
         require(ok, "controller", self.controller, "stages by the clock need the background")
         ok = self.start_models is None or not is_inline
         require(ok, "start_models", self.start_models, "needs the background")
+
+    def steady_time(self) -> float:
+        """Read the clock that never jumps, as far as there is one; in seconds from any start."""
+        if self.clock is None:
+            return time.monotonic()
+        shown = self.clock()
+        return shown[1] if isinstance(shown, tuple) else shown
 
     @property
     def log_capacity(self) -> int:

@@ -22,7 +22,7 @@ from stageroute.router.configure import Configurable, check_caps
 from stageroute.router.facts import FINGERPRINTS, Facts
 from stageroute.router.memory import Memory
 from stageroute.router.models import as_model
-from stageroute.router.part import Surroundings
+from stageroute.router.part import Clock, Surroundings
 from stageroute.router.state import LimitState, Recovery, RouterCounters
 
 
@@ -47,7 +47,9 @@ class StageRouter(Configurable, Calls, Memory):
     decision_log : DecisionLog, optional
         Where every decision is written with its grounds.
     clock : callable, optional
-        Returns the time in seconds since 1970; the system's by default. For simulations.
+        Returns the time in seconds since 1970; the system's by default. For simulations. Where it
+        jumps, what it shows later is taken for time that has passed; if it returns a pair, with the
+        time of a clock that never jumps, that is what passes.
     **settings
         All other settings; `budget` and `max_deployed` have no default. Each is documented in
         `RouterSettings`.
@@ -88,7 +90,7 @@ class StageRouter(Configurable, Calls, Memory):
         start_models: Callable[[StagePlan], object] | None = None,
         journal: str | Path | JournalSettings | None = None,
         decision_log: DecisionLog | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock | None = None,
         on_difference: str = "apply",
         **settings: Unpack[RouterArguments],
     ) -> Self:
@@ -118,7 +120,7 @@ class StageRouter(Configurable, Calls, Memory):
         controller: str = "background",
         start_models: Callable[[StagePlan], object] | None = None,
         decision_log: DecisionLog | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Clock | None = None,
         **settings: Any,
     ) -> Self:
         """Go on from a snapshot with the decisions that the saved router would have made.
@@ -207,7 +209,6 @@ class StageRouter(Configurable, Calls, Memory):
 
     def _start(self, models: list[Model], around: Surroundings) -> None:
         """Go on, now that what is past has been repeated: add new models, start the threads."""
-        self._clock = around.clock or self._clock
         new = [model for model in models if not self._control.has(model.name)]
         try:
             self._count_from_here()

@@ -4,8 +4,8 @@
 //! bad moment. The two differ in what follows: beyond a limit most queries are refused, and fewer
 //! queries are refused less. So a few refusals among many answers change nothing; when refusals
 //! pile up beyond what is usual for the arm, its traffic is held to what was accepted in the last
-//! minute. From there it rises slowly, and falls again at the next refusals: additive increase,
-//! multiplicative decrease (Chiu & Jain 1989), with the measured rate in the place of a fixed factor.
+//! minute. From there it rises, slowly at first and faster as long as nothing is refused, as CUBIC does
+//! (Ha, Rhee & Xu 2008), and falls to what is measured at the next refusals.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,15 +24,16 @@ const LATER_SHARE: f64 = 0.1;
 /// How often as much as is usual it must be.
 const BEYOND_USUAL: f64 = 3.0;
 
-/// What a limit grows by in a minute without refusals, as a part of itself.
-const GROWTH_PER_MINUTE: f64 = 0.05;
+/// What a limit grows by in the first minute without refusals, as a part of itself; in each further
+/// minute twice as much.
+const GROWTH: f64 = 0.05;
 /// For how long it does not grow after it was lowered, seconds: twice as long each time that it is found
 /// where it was.
 const HOLD: f64 = 60.0;
-const LONGEST_HOLD: f64 = 960.0;
+const LONGEST_HOLD: f64 = 240.0;
 const SAME: f64 = 0.2;
-/// What a limit that was not measured over a whole minute grows by with each answer.
-const GROWTH_PER_ANSWER: f64 = 0.125;
+/// A limit that was guessed, since not all of the last minute was counted, doubles in so many seconds.
+const GUESS_DOUBLES_IN: f64 = 10.0;
 const MINUTE: f64 = 60.0;
 
 /// An arm is like new after so long without a refusal, seconds.
@@ -47,47 +48,55 @@ pub(crate) struct Limiter {
     since: f64,
     recent: f64,
     usual: f64,
-    /// Queries per minute, if they are held to any number.
+    /// Queries per minute when that was last lowered, if they are held to any number.
     per_minute: Option<f64>,
     /// Whether that was measured over a whole minute.
     is_measured: bool,
-    /// When it was last lowered, and when it last grew.
     lowered: f64,
-    grown: f64,
     hold: f64,
-    /// When a query was last refused.
+    /// When a query was sent that was let through, and when one was refused; the last of each.
+    accepted: f64,
     refused: f64,
 }
 
 impl Limiter {
-    pub(crate) fn new(now: f64) -> Self {
+    /// `counted` is what the arm was sent in the last minute, and since when that was counted.
+    pub(crate) fn new(counted: Option<(&Minute, f64)>, now: f64) -> Self {
+        let (sent, since) =
+            counted.map_or((Minute::new(now), now), |(sent, since)| (sent.clone(), since));
         Self {
-            sent: Minute::new(now),
-            since: now,
+            sent,
+            since: since.max(now - MINUTE).max(0.0),
             recent: 0.0,
             usual: 0.0,
             per_minute: None,
             is_measured: false,
             lowered: now,
-            grown: now,
-            hold: 0.0,
+            hold: HOLD,
+            accepted: 0.0,
             refused: now,
         }
     }
 
     /// Queries per minute that the arm is held to; infinite if to no number.
-    pub(crate) fn per_minute(&self) -> f64 {
-        self.per_minute.unwrap_or(f64::INFINITY)
+    pub(crate) fn per_minute(&self, now: f64) -> f64 {
+        let Some(limit) = self.per_minute else { return f64::INFINITY };
+        let quiet = now - self.lowered;
+        if self.is_measured {
+            limit * (1.0 + GROWTH * (doubled(quiet - self.hold, MINUTE) - 1.0))
+        } else {
+            limit * doubled(quiet, GUESS_DOUBLES_IN)
+        }
     }
 
     /// Whether another query may be sent.
     pub(crate) fn admits(&mut self, now: f64) -> bool {
-        self.per_minute.is_none_or(|limit| self.sent.has_room(1.0, limit, now))
+        self.sent.has_room(1.0, self.per_minute(now), now)
     }
 
     /// When another query may be sent.
     pub(crate) fn opens(&mut self, now: f64) -> f64 {
-        self.per_minute.map_or(now, |limit| self.sent.opens(1.0, limit, now))
+        self.sent.opens(1.0, self.per_minute(now), now)
     }
 
     pub(crate) fn note_sent(&mut self, now: f64) {
@@ -106,17 +115,9 @@ impl Limiter {
     }
 
     /// Counts an answer, or a failure of another kind: the query was let through.
-    pub(crate) fn note_accepted(&mut self, now: f64) {
+    pub(crate) fn note_accepted(&mut self, sent: f64) {
         self.note(0.0);
-        if let Some(limit) = &mut self.per_minute {
-            *limit += if self.is_measured {
-                let grows_from = self.grown.max(self.lowered + self.hold);
-                *limit * GROWTH_PER_MINUTE * (now - grows_from).max(0.0) / MINUTE
-            } else {
-                *limit * GROWTH_PER_ANSWER
-            };
-            self.grown = now;
-        }
+        self.accepted = self.accepted.max(sent);
     }
 
     /// Counts a refusal of a query sent at `sent`. A provider that says for how long it wants no traffic
@@ -134,14 +135,19 @@ impl Limiter {
         let is_limit = (says_how_long && is_whole_minute)
             || self.recent >= share.max(BEYOND_USUAL * self.usual);
         if is_news && is_limit {
-            self.is_measured = is_whole_minute;
-            let accepted = self.sent.sum();
-            let halved = self.per_minute.map_or(f64::INFINITY, |limit| limit / 2.0);
-            let limit = if self.is_measured { accepted } else { accepted.min(halved) }.max(1.0);
+            // Where nothing has been let through since, the last minute saw another limit.
+            let is_measured =
+                is_whole_minute && (self.per_minute.is_none() || self.accepted > self.lowered);
+            let (accepted, halved) = (self.sent.sum(), self.per_minute(now) / 2.0);
+            let limit = if is_measured { accepted } else { accepted.min(halved) }.max(1.0);
             let is_same = self.per_minute.is_some_and(|old| (old - limit).abs() <= SAME * limit);
-            self.hold = if is_same { (2.0 * self.hold).clamp(HOLD, LONGEST_HOLD) } else { HOLD };
-            self.per_minute = Some(limit);
-            (self.lowered, self.grown) = (now, now);
+            let has_grown = now - self.lowered > self.hold;
+            self.hold = match (is_same, has_grown) {
+                (true, true) => (2.0 * self.hold).min(LONGEST_HOLD),
+                (true, false) => self.hold,
+                (false, _) => HOLD,
+            };
+            (self.per_minute, self.is_measured, self.lowered) = (Some(limit), is_measured, now);
             self.recent = self.usual;
         }
     }
@@ -153,9 +159,16 @@ impl Limiter {
             && is_share(self.recent)
             && is_share(self.usual)
             && self.per_minute.is_none_or(|limit| limit.is_finite() && limit >= 1.0)
-            && [self.since, self.lowered, self.grown, self.refused]
+            && [self.since, self.lowered, self.accepted, self.refused]
                 .iter()
                 .all(|&t| is_time(t) && t <= now);
         sound(is_sound, "the refusals of an arm")
     }
+}
+
+/// What 1 becomes in `elapsed` seconds, if it doubles at the end of each `period`.
+fn doubled(elapsed: f64, period: f64) -> f64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let periods = (elapsed / period).clamp(0.0, 60.0) as u32;
+    (1_u64 << periods) as f64
 }

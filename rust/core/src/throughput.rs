@@ -172,6 +172,11 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    /// Requests sent in the last minute, and since when they are counted, where they are limited.
+    pub(crate) fn requests_sent(&self) -> Option<(&Minute, f64)> {
+        self.requests.as_ref().map(|requests| (&requests.minute, requests.since))
+    }
+
     pub(crate) fn new(limits: TrafficLimits, now: f64) -> Result<Self, Error> {
         limits.validate()?;
         let requests = |limit| Flow::new(limit, limits.burst_of(limit).max(LEAST_BURST), now);

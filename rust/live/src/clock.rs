@@ -19,20 +19,30 @@ const LOOK_EVERY: f64 = 0.05;
 pub enum Moment {
     /// At this time, seconds of Unix time, read after so many readings were taken, if that is known.
     At(f64, Option<u64>),
+    /// At this time on the wall, seconds of Unix time, and on a clock that never jumps, seconds from
+    /// any start.
+    Both {
+        /// What the wall clock shows.
+        wall: f64,
+        /// What the steady clock shows.
+        steady: f64,
+    },
     /// Now, by the system's clocks, which are read only where the time matters.
     Now,
 }
 
 /// Steady time, made of a clock's readings.
 ///
-/// The system has a clock that never jumps. Of a clock of the owner's own only the wall is known: what
-/// it shows later is taken for time that has passed, what it shows earlier for a jump back in which no
-/// time has passed.
+/// The system has a clock that never jumps. Where only the wall of a clock of the owner's own is known,
+/// what it shows later is taken for time that has passed, what it shows earlier for a jump back in
+/// which no time has passed.
 #[derive(Debug, Default)]
 pub struct Timeline {
     /// Steady time at the last reading; `None` before the first.
     steady: Option<f64>,
     anchor: Option<Instant>,
+    /// What the owner's steady clock showed last.
+    shown: Option<f64>,
     /// When the system's wall clock was last looked at, in steady time.
     looked: f64,
     /// Readings of a clock of the owner's own.
@@ -71,8 +81,22 @@ impl Timeline {
                 let Reading { now, jump } = self.see_wall(wall, offset);
                 Reading { now, jump: jump.filter(|_| is_in_order) }
             }
+            Moment::Both { wall, steady } => self.see_both(wall, steady, offset),
             Moment::Now => self.see_system(offset),
         }
+    }
+
+    fn see_both(&mut self, wall: f64, steady: f64, offset: f64) -> Reading {
+        if !(wall.is_finite() && steady.is_finite()) {
+            // No time at all, which the router refuses.
+            return Reading { now: f64::NAN, jump: None };
+        }
+        let (Some(shown), Some(before)) = (self.shown.replace(steady), self.steady) else {
+            return self.see_wall(wall, offset);
+        };
+        let now = before + (steady - shown).max(0.0);
+        self.steady = Some(now);
+        Reading { now, jump: jump(wall, now, offset) }
     }
 
     /// How many readings were taken, for those who read a clock without the router's lock.
@@ -126,7 +150,7 @@ impl Moment {
     pub fn after(self, taken: u64) -> Self {
         match self {
             Self::At(time, _) => Self::At(time, Some(taken)),
-            Self::Now => Self::Now,
+            Self::Both { .. } | Self::Now => self,
         }
     }
 }

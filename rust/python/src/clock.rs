@@ -1,11 +1,15 @@
 //! The time as Python gives it: the system's, or that of a callable for simulations.
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use stageroute_live::Moment;
 
 use crate::arguments;
 
-/// A source of Unix time, in seconds.
+const PAIR_RULE: &str =
+    "must be a time in seconds, or a pair: of the wall clock, of a steady clock";
+
+/// A source of Unix time, in seconds; a callable may have a pair, with the time of a steady clock.
 pub(crate) enum Clock {
     System,
     Callable(Py<PyAny>),
@@ -19,8 +23,12 @@ impl Clock {
         match self {
             Self::System => Ok(Moment::Now),
             Self::Callable(clock) => {
-                let now = arguments::number("clock()", &clock.bind(py).call0()?)?;
-                Ok(Moment::At(now, None))
+                let shown = clock.bind(py).call0()?;
+                if !shown.is_instance_of::<PyTuple>() {
+                    return Ok(Moment::At(arguments::number("clock()", &shown)?, None));
+                }
+                let [wall, steady] = arguments::numbers("clock()", &shown, 2, PAIR_RULE)?;
+                Ok(Moment::Both { wall, steady })
             }
         }
     }

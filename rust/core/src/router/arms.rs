@@ -100,7 +100,8 @@ impl Router {
         let Arm { settings, traffic, limiter, .. } = &self.arms[arm];
         let expected = self.learner.expected_tokens(arm).map(|t| t.input + t.output);
         let tokens = expected.or(settings.max_tokens).unwrap_or(0.0);
-        let let_through = limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute());
+        let let_through =
+            limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute(self.clock));
         let rate = self.rate.per_second(self.clock);
         traffic.share(settings.throughput_cap, rate, tokens, let_through)
     }

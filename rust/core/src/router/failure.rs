@@ -93,7 +93,7 @@ impl Router {
     fn strike(&mut self, open: &OpenDecision, strike: Strike, retry_after: Option<f64>, now: f64) {
         let config = self.config.health;
         let Tolerance { failure_rate, min_attempts, learns_limits, .. } = config.tolerance;
-        let Arm { health, answers, limiter, .. } = &mut self.arms[open.arm];
+        let Arm { health, answers, limiter, traffic, .. } = &mut self.arms[open.arm];
         let rate = answers.failure_rate(min_attempts);
         let is_too_often = failure_rate.is_some_and(|most| rate.is_some_and(|rate| rate >= most));
         let mut at_least = 0.0;
@@ -105,7 +105,8 @@ impl Router {
             }
         }
         if strike == Strike::Throttle && learns_limits {
-            let limiter = limiter.get_or_insert_with(|| Box::new(Limiter::new(now)));
+            let limiter =
+                limiter.get_or_insert_with(|| Box::new(Limiter::new(traffic.requests_sent(), now)));
             limiter.note_refused(retry_after.is_some(), open.at, now);
             self.gates.failures = true;
             self.shares_due = f64::NEG_INFINITY;

@@ -233,27 +233,27 @@ impl Router {
         traffic.release(open.at, now);
         let has_closed = health.note_success(open.at);
         if has_closed || self.gates.failures {
-            self.note_recovery(open.arm, has_closed, now);
+            self.note_recovery(open, has_closed, now);
         }
     }
 
     /// Counts an answer for an arm that has failed before.
     #[cold]
-    fn note_recovery(&mut self, arm: ArmIndex, has_closed: bool, now: f64) {
+    fn note_recovery(&mut self, open: &OpenDecision, has_closed: bool, now: f64) {
         if has_closed {
             self.update_gates();
         }
         let half_lives = self.config.health.tolerance.half_lives();
-        let Arm { answers, limiter, .. } = &mut self.arms[arm];
+        let Arm { answers, limiter, .. } = &mut self.arms[open.arm];
         if let Some(limiter) = limiter {
-            limiter.note_accepted(now);
+            limiter.note_accepted(open.at);
         }
         if !answers.is_clean() {
             if has_closed {
                 answers.forget_recent();
             }
             answers.note_answer(now, half_lives);
-            self.load_value(arm);
+            self.load_value(open.arm);
         }
     }
 
