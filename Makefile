@@ -18,7 +18,7 @@ DEVELOP := $(VENV)/.develop
 RELEASE := $(VENV)/.release
 # An environment with what users may add; and the tests that need it.
 EXTRAS := .venv-extras
-NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py)
+NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py green_threads.py)
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/cargo-deny-0.20.2/bin/cargo-deny)
 # Targets that do not wait for each other, on two cores, each target's output in one piece.

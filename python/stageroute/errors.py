@@ -100,6 +100,13 @@ class AlreadyObservedError(DecisionError):
     """The decision's reward (or cost) was already observed; the first value stands."""
 
 
+class ForkedRouterError(StageRouteError, RuntimeError):
+    """The router belongs to the process that this one was forked from, and goes on there.
+
+    Make a router in each process after the fork.
+    """
+
+
 class SolverError(StageRouteError, RuntimeError):
     """A solver stopped without a proven answer; no answer is made up in its place."""
 

@@ -321,7 +321,7 @@ def killed(router: StageRouter, log: DecisionLog) -> None:
     """Leave the files as a kill would that comes before the log's next batch."""
     assert router._journal is not None
     router._journal.abandon()
-    log._router = None
+    log._router = router._decision_log = None
     log.close()
     router.close()
 

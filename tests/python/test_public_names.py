@@ -25,7 +25,8 @@ NAMES = {
     """,
     "stageroute.errors": """
         AlreadyObservedError ClusterError DatasetError DecisionError DeploymentConflictError
-        ExcludedError ExpiredDecisionError HardLimitError InvalidInputError JournalError
+        ExcludedError ExpiredDecisionError ForkedRouterError HardLimitError
+        InvalidInputError JournalError
         JournalFullError JournalGapError JournalLockedError MissingExtraError ModelsDownError
         NoModelError OverlapError PolicyError ProviderError RateLimitedError RefusedError
         ResultsError SnapshotCorruptError SnapshotError SnapshotMismatchError SnapshotVersionError

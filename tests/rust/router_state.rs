@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use stageroute_core::lp::SolveCounts;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, Confidence, ConfidenceFamily, Error, FailureReason,
-    HardLimit, HealthConfig, Observation, Period, Prices, Prior, Query, Router, RouterConfig,
+    HardLimit, HealthConfig, Observation, Period, Prices, Prior, Query, Room, Router, RouterConfig,
     StartCost, Tokens, TrafficLimits,
 };
 
@@ -254,5 +254,20 @@ fn a_stage_is_due_for_its_reasons_only() {
         assert!(!router.is_stage_due());
         router.retire_arm(arms[0]).unwrap();
         assert_eq!(router.is_stage_due(), redeploys_lost_slots);
+    }
+}
+
+#[test]
+fn a_copy_encodes_as_its_router_does() {
+    let mut router = router(config(), plain());
+    let copied = |router: &Router, room| router.copy(Room::new(room)).to_bytes().unwrap();
+    // Empty, half full, full to the brim, and wrapped; with too little room, just enough, and more.
+    for queries in [0, 8, 8, 5, 30] {
+        for id in 0..queries {
+            router.route(&Query::at(f64::from(id))).unwrap();
+        }
+        for room in [0, 16, 64] {
+            assert_eq!(copied(&router, room), router.to_bytes().unwrap(), "{queries}, {room}");
+        }
     }
 }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from stageroute.checks import check_fields, number_in, one_of, require, whole_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stageroute.config.models import Model
 
 FAMILY_DEFAULTS: Final = {
@@ -77,7 +79,7 @@ class Confidence:
         rule = f"must be at least cost_floor = {floor}, or None"
         require(lcb is None or lcb >= floor, "initial_cost_lcb", lcb, rule)
 
-    def resolved(self, budget: float, models: "list[Model]") -> dict[str, Any]:
+    def resolved(self, budget: float, models: "Sequence[Model]") -> dict[str, Any]:
         """Return it as the core takes it, with what depends on the router's other arguments."""
         ceiling, lcb = self.cost_ceiling, self.initial_cost_lcb
         if ceiling is None:

@@ -1,6 +1,6 @@
 """All settings of a router, and the form in which it takes them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final, Required, Self, TypedDict, Unpack
 
@@ -139,7 +139,7 @@ class RouterSettings:
         # Only what differs from `FAILURES` is a setting, and is stored.
         return cls(**{"failures": {}} | as_fields(arguments))
 
-    def to_core(self, models: list[Model]) -> dict[str, Any]:
+    def to_core(self, models: Sequence[Model]) -> dict[str, Any]:
         """Fill in what depends on the models, and what the core names otherwise."""
         horizon, burst = self.pacing_horizon, self.pacing_burst
         effects = {reason: asdict(e) for reason, e in (FAILURES | dict(self.failures)).items()}

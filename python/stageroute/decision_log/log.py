@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +17,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from stageroute._core import Birth, Signal
 from stageroute.checks import as_path, import_extra, number_in, require, whole_in
 from stageroute.config.models import Model
 from stageroute.decision_log.batch import REASONS_OF_BITS, STATUSES, DecisionBatch
 from stageroute.decision_log.missing import MissingDecisions, drain
+from stageroute.threads import flush_at_exit, is_this, join, make_lock, start_thread
 
 if TYPE_CHECKING:
+    import threading
+
     from stageroute._core import Control
 
 logger = logging.getLogger("stageroute")
@@ -49,7 +52,8 @@ class JsonLinesSink:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        # Once: the process may go to another folder.
+        self._path = Path(path).resolve()
         self._path.touch()
 
     def __call__(self, batch: DecisionBatch, /) -> None:
@@ -95,7 +99,7 @@ class ParquetSink:
     def __init__(self, folder: str | Path) -> None:
         self._arrow = import_extra("pyarrow", "a parquet log", "parquet")
         self._parquet = import_extra("pyarrow.parquet", "a parquet log", "parquet")
-        self._folder = Path(folder)
+        self._folder = Path(folder).resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
         # A process that died while it wrote a batch has left this behind.
         for unfinished in self._folder.glob(".*.unfinished"):
@@ -182,12 +186,14 @@ class DecisionLog:
         self.capacity = capacity
         self._sink = sink
         self._seconds = seconds
-        self._stopped = threading.Event()
-        self._missing: list[DecisionBatch] = []
-        self._progress = threading.Condition()
-        self._asked = self._served = 0
+        # What was taken from the router, or is missing, and not handed over yet.
+        self._batches: list[DecisionBatch] = []
+        self._birth = Birth()
+        self._is_stopped = False
+        self._signal = Signal()
+        self._caught_up: Signal | None = None
         # One batch at a time: the thread's, or that of a flush. Taken again by a sink that flushes.
-        self._draining = threading.RLock()
+        self._draining = make_lock()
         self._is_draining = False
         self._dropped = 0
         self._router: weakref.ref[LoggedRouter] | None = None
@@ -204,71 +210,93 @@ class DecisionLog:
 
     def write_missing(self, missing: MissingDecisions) -> None:
         """Have these decisions written before all others."""
-        self._missing = missing.batches
+        self._batches += missing.batches
 
     def attach(self, router: "LoggedRouter") -> None:
         """Begin to log a router's decisions; called by the router, once."""
         rule = "this log belongs to another router: make one for each"
         require(self._router is None, "decision_log", self, rule)
-        self._router = weakref.ref(router, lambda _: self._stopped.set())
-        self._thread = threading.Thread(target=self._run, name="stageroute-log", daemon=True)
-        self._thread.start()
+        signal = self._signal
+
+        def wake(_: object) -> None:
+            signal.raise_()
+
+        self._router = weakref.ref(router, wake)
+        # The thread keeps neither alive: a sink may lead back to the router.
+        log = weakref.ref(self, wake)
+        self._thread = start_thread("stageroute-log", _run, log, signal, self._seconds)
+        flush_at_exit(self)
 
     def flush(self) -> None:
         """Hand everything that was decided so far to the sink."""
+        self._birth.check()
         router = None if self._router is None else self._router()
+        if router is not None:
+            self.drain(router)
+
+    def drain(self, router: "LoggedRouter") -> None:
+        """Hand over what its router has decided so far, unless this very thread is about it."""
         with self._draining:
-            if router is None or self._is_draining:
+            if self._is_draining:
                 return
-            names = [model.name for model in router.models]
-            batch, dropped = drain(router._control, names)  # noqa: SLF001  # its only reader
-            self._dropped += dropped
-            missing, self._missing = self._missing, []
-            self._is_draining = True
             try:
-                for part in (*missing, batch):
-                    self._write(part)
+                self._is_draining = True
+                names = [model.name for model in router.models]
+                batch, dropped = drain(router._control, names)  # noqa: SLF001  # its only reader
+                self._batches.append(batch)
+                self._dropped += dropped
+                while self._batches:
+                    self._write_first()
             finally:
                 self._is_draining = False
 
-    def _write(self, batch: DecisionBatch) -> None:
-        if not len(batch):
-            return
+    def _write_first(self) -> None:
+        """Hand the first batch over; what the sink refuses is counted."""
+        batch = self._batches[0]
         try:
-            self._sink(batch)
-        except Exception as error:  # noqa: BLE001  # the user's sink may raise anything
+            if len(batch):
+                self._sink(batch)
+        except BaseException as error:
             self._dropped += len(batch)
             logger.warning("the decision log lost %d decisions: %r", len(batch), error)
+            # The user's sink may raise anything. `SystemExit` and the like are for a caller of
+            # `flush`, and not for the thread.
+            if not isinstance(error, Exception) and not is_this(self._thread):
+                raise
+        finally:
+            del self._batches[0]
 
     def catch_up(self, seconds: float) -> None:
         """Have the thread write all that was decided so far; wait for it, but no longer."""
-        with self._progress:
-            self._asked += 1
-            mine = self._asked
-            self._progress.notify_all()
-            if self._thread is not None and not self._stopped.is_set():
-                self._progress.wait_for(lambda: self._served >= mine, seconds)
+        if self._thread is not None and not self._is_stopped:
+            self._caught_up = done = Signal()
+            self._signal.raise_()
+            done.wait(seconds)
 
     def close(self) -> None:
-        """Flush, and log no further."""
-        self._stopped.set()
-        with self._progress:
-            self._progress.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        """Flush, and log no further; nothing in a fork of the process that made the log."""
+        if self._birth.is_inherited:
+            return
+        self._is_stopped = True
+        self._signal.raise_()
+        join(self._thread)
         self.flush()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            with self._progress:
-                is_asked = self._progress.wait_for(self._is_called, self._seconds)
-                asked = self._asked
-            if is_asked and self._stopped.is_set():
-                break
-            self.flush()
-            with self._progress:
-                self._served = asked
-                self._progress.notify_all()
+    def work(self) -> bool:
+        """Do what the thread is there for, once; False if there is nothing to log any more."""
+        if self._is_stopped or self._router is None or self._router() is None:
+            return False
+        caught_up, self._caught_up = self._caught_up, None
+        self.flush()
+        if caught_up is not None:
+            caught_up.raise_()
+        return True
 
-    def _is_called(self) -> bool:
-        return self._stopped.is_set() or self._asked > self._served
+
+def _run(log_of: "weakref.ref[DecisionLog]", signal: Signal, seconds: float) -> None:
+    while True:
+        signal.wait(seconds)
+        log = log_of()
+        if log is None or not log.work():
+            return
+        del log

@@ -17,21 +17,24 @@ What survives:
 
 What is missing all the same, or may be, is a `JournalGapError` at the next start.
 
-A journal is for local disks and for one process, not for its forks.
+A journal is for local disks and for one process: its forks leave it alone.
 """
 
+import contextlib
 import logging
+import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Self, TypeAlias
 
-from stageroute._core import Tail
+from stageroute._core import Birth, Tail
 from stageroute.config.journal import JournalSettings
-from stageroute.errors import StageRouteError
+from stageroute.errors import JournalError, StageRouteError
 from stageroute.journal.recovery import Opened, Recovered, recover, tail_of
 from stageroute.journal.store import Position
+from stageroute.threads import flush_at_exit, join, make_lock, start_thread
 
 logger = logging.getLogger("stageroute")
 
@@ -50,9 +53,11 @@ class Journal:
         self._files = opened.lock
         self._pending = opened.pending
         self._settings = settings
+        self._birth = Birth()
         # Held while the disk is written, and never while the owner's lock is taken.
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._lock = make_lock()
+        self._is_writing = False
+        self._is_stopped = False
         self._is_closed = False
         self._thread: threading.Thread | None = None
         self._last_error: Exception | None = None
@@ -65,12 +70,15 @@ class Journal:
         those of `StageRouter`. Not a byte of the files has changed after one. Records are taken
         from `begin` on.
         """
-        opened = recover(settings, fingerprints)
-        return cls(opened, settings), opened.recovered
+        with _opening:
+            opened = recover(settings, fingerprints)
+            journal = cls(opened, settings)
+            _open[id(journal)] = journal
+        return journal, opened.recovered
 
     def begin(self) -> None:
         """Have the database on the disk with all that was recovered, and take records."""
-        with self._lock:
+        with self._writing():
             if self._pending is not None:
                 records, end = self._pending
                 if end != self._store.committed:
@@ -96,22 +104,14 @@ class Journal:
         both under the lock under which the owner appends. When the owner is gone, the journal is
         closed.
         """
-        tail, stopped = self.tail, self._stopped
-
-        def stop(_: object) -> None:
-            stopped.set()
-            tail.wake()
-
-        method = weakref.WeakMethod(take_snapshot, stop)
-        self._thread = threading.Thread(
-            target=self._run, args=(method,), name="stageroute-journal", daemon=True
-        )
-        self._thread.start()
+        method = weakref.WeakMethod(take_snapshot, lambda _: self._stop())
+        self._thread = start_thread("stageroute-journal", self._run, method)
+        flush_at_exit(self)
 
     def compact(self, take_snapshot: TakeSnapshot) -> None:
         """Have a snapshot take the place of all records so far; or a `JournalError`, of none."""
         position, body = take_snapshot()
-        with self._lock:
+        with self._writing():
             if not self._is_closed:
                 is_first = not self.has_snapshot
                 self._store.set_snapshot(body, position)
@@ -122,8 +122,8 @@ class Journal:
 
     def abandon(self) -> None:
         """Close the files as they are, for a router that could not be made from them."""
-        self._stopped.set()
-        with self._lock:
+        self._is_stopped = True
+        with self._writing():
             self._is_closed = True
             self.tail.close()
             self._store.abandon()
@@ -131,7 +131,8 @@ class Journal:
 
     def flush(self) -> None:
         """Commit all records so far; after a `JournalError` they are still in the tail."""
-        with self._lock:
+        self._birth.check()
+        with self._writing():
             if not self._is_closed:
                 self._store_batch()
                 self.tail.release(self._store.committed)
@@ -140,13 +141,14 @@ class Journal:
         """Commit what is left and close the files; no record is taken any more.
 
         Not to be called under a lock that `take_snapshot` takes. After a `JournalError` the last
-        records are in the tail, where the next `open` finds them.
+        records are in the tail, where the next `open` finds them. In a forked child it does
+        nothing.
         """
-        self._stopped.set()
-        self.tail.wake()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-        with self._lock:
+        if self._birth.is_inherited:
+            return
+        self._stop()
+        join(self._thread)
+        with self._writing():
             if self._is_closed:
                 return
             self._is_closed = True
@@ -158,10 +160,28 @@ class Journal:
                 self._store.close()
                 self._files.release()
 
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self.tail.wake()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock:
+            if self._is_writing:
+                raise JournalError(
+                    f"{self._store.path} is being written by this very thread, which a finaliser "
+                    "or a signal handler has interrupted: flush or close it later"
+                )
+            self._is_writing = True
+            try:
+                yield
+            finally:
+                self._is_writing = False
+
     def _run(self, method: "weakref.WeakMethod[TakeSnapshot]") -> None:
         pause = usual = self._settings.commit_seconds
         begun = time.monotonic()
-        while not self._stopped.is_set():
+        while not self._is_stopped:
             self.tail.wait(max(0.0, begun + pause - time.monotonic()))
             begun = time.monotonic()
             take_snapshot = method()
@@ -217,3 +237,31 @@ class Journal:
                 # Else a power cut might leave a tail that is older than the database.
                 self._files.synchronise()
             self._store.add_batch(Tail.read_range(tail_of(self._store.path), start, end), end)
+
+
+class _Held(threading.local):
+    """The locks that a thread holds while it forks."""
+
+    def __init__(self) -> None:
+        self.locks: list[threading.RLock] = []
+
+
+_open: "weakref.WeakValueDictionary[int, Journal]" = weakref.WeakValueDictionary()
+_opening = make_lock()
+_held = _Held()
+
+
+def _hold_all() -> None:
+    """Wait until nothing is written: a child would inherit locks of SQLite's for ever."""
+    journals = [reference() for reference in _open.valuerefs()]
+    locks = (journal._lock for journal in journals if journal is not None)  # noqa: SLF001
+    _held.locks.extend(lock for lock in (_opening, *locks) if lock.acquire(timeout=LONGEST_PAUSE))
+
+
+def _let_go() -> None:
+    while _held.locks:
+        _held.locks.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_let_go)

@@ -9,11 +9,12 @@ import hashlib
 import os
 import secrets
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from stageroute._core import __version__
+from stageroute._core import __version__, keep_for_ever
 from stageroute.errors import (
     JournalError,
     JournalLockedError,
@@ -52,6 +53,9 @@ DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite
 """SQLite's codes for a file that is not what it was; the last one stands for a missing table."""
 
 
+_connections: "weakref.WeakSet[JournalStore]" = weakref.WeakSet()
+
+
 class JournalStore:
     """An open database, locked for as long; one thread at a time, and `load` first of all.
 
@@ -65,7 +69,7 @@ class JournalStore:
         self._fingerprints = fingerprints
         self.identity = b""  # shared with the tail
         self.has_tail = False
-        self.committed: Position = (1, 0)  # where the first record begins that is not in here
+        self._committed: Position | None = (1, 0)
         self.batch_bytes = 0
         self.snapshot_bytes: int | None = None
         is_on_disk = durability == "disk"
@@ -76,6 +80,7 @@ class JournalStore:
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
             )
+            _connections.add(self)
             try:
                 self._execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
@@ -90,6 +95,18 @@ class JournalStore:
             except BaseException:
                 self.abandon()
                 raise
+
+    @property
+    def committed(self) -> Position:
+        """Where the first record begins that is not in here.
+
+        The database is asked, where an interrupt may have come before that was noted.
+        """
+        if self._committed is None:
+            with _errors_of(self.path):
+                select = "SELECT next_seq, next_offset FROM journal"
+                self._committed = self._execute(select).fetchone()
+        return self._committed
 
     def load(self) -> tuple[bytes | None, int, tuple[bytes, ...]]:
         """Read what `Recovered` holds but for the tail; refuse what is not as it was written."""
@@ -111,7 +128,7 @@ class JournalStore:
         check = self._execute("PRAGMA quick_check(1)").fetchone()[0]
         self._require(check == "ok", f"is damaged: {check}")
         self.identity, self.has_tail = identity, bool(has_tail)
-        self.committed = (committed[0], committed[1])
+        self._committed = (committed[0], committed[1])
         first_seq, snapshot = 1, None
         for _, first_seq, snapshot in self._rows("snapshot", 0, 1):  # noqa: B007
             self.snapshot_bytes = len(snapshot)
@@ -143,23 +160,25 @@ class JournalStore:
         """Store the records from `committed` to `end`."""
         first_seq, next_seq = self.committed[0], end[0]
         row = (first_seq, next_seq, records)
+        self._committed = None
         with self._transaction():
             self._execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (*row, _digest(row)))
             self._note(end)
-        self.committed = end
+        self._committed = end
         self.batch_bytes += len(records) + ROW_BYTES
 
     def set_snapshot(self, body: bytes, position: Position) -> None:
         """Store the state before the record at `position`; drop the batches that are part of it."""
         row = (1, position[0], body)
         committed = max(self.committed, position)
+        self._committed = None
         with self._transaction():
             self._execute("REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (*row, _digest(row)))
             self._execute("DELETE FROM batches WHERE next_seq <= ?", (position[0],))
             sizes = self._execute("SELECT total(length(body) + ?) FROM batches", (ROW_BYTES,))
             batch_bytes = int(sizes.fetchone()[0])
             self._note(committed)
-        self.committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
+        self._committed, self.batch_bytes, self.snapshot_bytes = committed, batch_bytes, len(body)
 
     def close(self) -> None:
         """Close the database; others can open it."""
@@ -208,8 +227,8 @@ class JournalStore:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with _errors_of(self.path):
-            self._execute("BEGIN IMMEDIATE")
             try:
+                self._execute("BEGIN IMMEDIATE")
                 yield
                 self._execute("COMMIT")
             except BaseException:
@@ -253,3 +272,13 @@ def _errors_of(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         # A message of SQLite's that quotes what is no text any more.
         raise SnapshotCorruptError(f"{path} is damaged: {error}") from error
+
+
+def _keep_connections() -> None:
+    """In a forked child, never close a connection: that would unlink the parent's log."""
+    for store in list(_connections):
+        keep_for_ever(store)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_connections)

@@ -65,6 +65,7 @@ class Calls(Stages):
         ended: by the usage that an answer tells; by the failure that an exception stands for; as
         ``"cancelled"`` where a stream is not read to its end.
         """
+        self._require_own()
         if deadline is not None:
             DEADLINE("deadline", deadline)
         ATTEMPTS("attempts", attempts)

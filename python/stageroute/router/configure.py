@@ -9,7 +9,7 @@ from stageroute.checks import require
 from stageroute.config.models import Model
 from stageroute.config.router import RouterSettings, as_fields
 from stageroute.deployment.solve import caps_suffice
-from stageroute.router.facts import as_json, differences, note
+from stageroute.router.facts import as_json, differences
 from stageroute.router.models import Models
 from stageroute.router.stages import Stages
 
@@ -62,11 +62,15 @@ class Configurable(Models, Stages):
             candidates = [self._facts.models[arm] for arm in self._control.planning()["arms"]]
             check_caps(candidates, settings.max_deployed)
             core = settings.to_core(self._facts.models)
-            record = note(settings=settings, **told)
-            self._control.configure(core, settings.confidence == before.confidence, record)
-            if settings.budget != before.budget:
-                self._control.set_budget(float(settings.budget), record)
-            self._facts.apply(record)
+            keeps_confidence = settings.confidence == before.confidence
+            # The budget is a change of its own. What is told goes with the last one.
+            but_budget = replace(settings, budget=before.budget)
+            is_last = settings == but_budget
+            change = self._facts.change(settings=but_budget, **(told if is_last else {}))
+            self._control.configure(core, keeps_confidence, change)
+            if not is_last:
+                change = self._facts.change(settings=settings, **told)
+                self._control.set_budget(float(settings.budget), change)
         if any(getattr(before, name) != getattr(settings, name) for name in ENDS_OF_STAGES):
             self._restart_stages()
         return settings
@@ -87,8 +91,7 @@ class Configurable(Models, Stages):
         """
         with self._lock:
             settings = replace(self._facts.settings, budget=budget)
-            self._control.set_budget(float(budget), note(settings=settings))
-            self._facts.settings = settings
+            self._control.set_budget(float(budget), self._facts.change(settings=settings))
 
     def _reconcile(self, source: str, wanted: Mapping[str, Any], models: Sequence[Model]) -> None:
         """Take over what the code says now and did not say at the last start; tell what differs.

@@ -1,11 +1,11 @@
 """The background stage controller: plans, has models started, commits; off the hot path."""
 
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from stageroute._core import Signal
+from stageroute._core import Birth, Signal
+from stageroute.threads import join, start_thread
 
 
 class StageController:
@@ -19,18 +19,19 @@ class StageController:
     def __init__(
         self, method: Callable[[bool], Any], signal: Signal, seconds: float | None
     ) -> None:
+        self._birth = Birth()
         self._signal = signal
         self._is_stopped = False
         self._method = weakref.WeakMethod(method, lambda _: self._end())
         self._seconds = seconds
-        self._thread = threading.Thread(target=self._run, name="stageroute-stages", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("stageroute-stages", self._run)
 
     def stop(self) -> None:
         """Make no further call; one that is under way ends, unless it is what calls this."""
+        if self._birth.is_inherited:
+            return
         self._end()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        join(self._thread)
 
     def _end(self) -> None:
         self._is_stopped = True

@@ -6,8 +6,8 @@ since; each command carries, as a note, what it changes of the facade's facts.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Final
 
 from stageroute.checks import plain, require
@@ -24,21 +24,25 @@ FINGERPRINTS: Final = tuple(f"a router's state of version {v + 1}" for v in rang
 """Of all versions, which this one reads; it writes the last."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the facade knows beside the core: models by arm, the live set from the first stage on.
 
     `settings` are the present ones, `given` those that the router was last started with, as JSON.
+
+    They never change: a call of the native half that changes the core is given those after it, and
+    puts them in the place of these in the same instant.
     """
 
     settings: RouterSettings
-    models: list[Model]
+    models: tuple[Model, ...] = ()
     deployment: Deployment | None = None
     failed_stages: int = 0
     given: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.given = as_json(self.settings) | self.given
+        if "seed" not in self.given:  # of version 1, or of a new router
+            object.__setattr__(self, "given", as_json(self.settings) | self.given)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
@@ -47,7 +51,7 @@ class Facts:
             live = stored["deployment"]
             return cls(
                 settings=settings_from_json(stored["settings"]),
-                models=[_model(fields) for fields in stored["models"]],
+                models=tuple(_model(fields) for fields in stored["models"]),
                 deployment=None if live is None else _deployment(live),
                 failed_stages=stored["failed_stages"],
                 # Version 1 knew the first budget alone.
@@ -56,26 +60,40 @@ class Facts:
         except (KeyError, TypeError, InvalidInputError) as error:
             raise SnapshotCorruptError(f"a snapshot without the facts: {error!r}") from error
 
-    def apply(self, note: bytes) -> Model | None:
-        """Take over what the note of a command says, but for a model, which is returned."""
+    def change(self, arm: int | None = None, **change: Any) -> tuple[bytes, "Facts"]:
+        """Return a note of a change, for `repeated`, and the facts after it.
+
+        Parameters
+        ----------
+        arm : int, optional
+            Of a model that changes; a model without one is new.
+        **change
+            Fields with their new values; a ``model``; how many ``failed_stages`` more.
+        """
+        return json.dumps(change, default=_plain).encode(), self._after(change, arm)
+
+    def repeated(self, note: bytes, arm_of: Callable[[str], int | None]) -> "Facts":
+        """Return the facts after the change that a note tells of."""
         if not note:
-            return None
+            return self
         try:
             change = json.loads(note)
-            if "deployment" in change:
-                self.deployment = _deployment(change["deployment"])
-            if "settings" in change:
-                self.settings = settings_from_json(change["settings"])
-            self.given |= change.get("given", {})
-            self.failed_stages += change.get("failed_stages", 0)
-            return _model(change["model"]) if "model" in change else None
+            readers = {"deployment": _deployment, "settings": settings_from_json, "model": _model}
+            change |= {name: read(change[name]) for name, read in readers.items() if name in change}
+            return self._after(change, arm_of(change["model"].name) if "model" in change else None)
         except (ValueError, KeyError, TypeError) as error:
             raise SnapshotCorruptError(f"a note that cannot be read: {error!r}") from error
 
-
-def note(**change: Any) -> bytes:
-    """Write down what a command changes of the facts; see `Facts.apply`."""
-    return json.dumps(change, default=_plain).encode()
+    def _after(self, change: dict[str, Any], arm: int | None) -> "Facts":
+        fields = dict(change)
+        if "model" in fields:
+            at = len(self.models) if arm is None else arm
+            fields["models"] = (*self.models[:at], fields.pop("model"), *self.models[at + 1 :])
+        if "given" in fields:
+            fields["given"] = self.given | fields["given"]
+        if "failed_stages" in fields:
+            fields["failed_stages"] += self.failed_stages
+        return replace(self, **fields)
 
 
 def header(facts: Mapping[str, Any]) -> dict[str, Any]:

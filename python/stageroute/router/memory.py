@@ -28,6 +28,7 @@ class Memory(Part):
     @property
     def recovered(self) -> Recovery | None:
         """What became of the calls in the journal that it was made from; None without one."""
+        self._require_own()
         return self._recovered
 
     def snapshot(self, path: str | Path) -> None:
@@ -72,14 +73,15 @@ class Memory(Part):
     def _repeat(self, record: bytes) -> None:
         """Do what a record of the journal says, once more."""
         note = self._control.repeat(record)
-        model = None if note is None else self._facts.apply(note)
-        if model is None:
+        if not note:
             return
-        if self._control.has(model.name):
-            self._facts.models[self._control.arm(model.name)] = model
-        else:
-            self._facts.models.append(model)
-            self._control.name_arms([model.name])
+        before = self._facts
+        facts = before.repeated(note, self._arm_or_none)
+        self._control.set_facts(facts)
+        self._control.name_arms([model.name for model in facts.models[len(before.models) :]])
+
+    def _arm_or_none(self, name: str) -> int | None:
+        return self._control.arm(name) if self._control.has(name) else None
 
     def _start_journal(self) -> None:
         """Begin to commit what is journaled."""
@@ -100,6 +102,5 @@ class Memory(Part):
         return head, snapshot_file.dumps(formats.header(facts), state)
 
     def _now(self) -> tuple[tuple[int, int] | None, dict[str, Any], bytes]:
-        with self._lock:
-            head, state = self._control.snapshot()
-            return head, asdict(self._facts), state
+        head, facts, state = self._control.snapshot()
+        return head, asdict(facts), state

@@ -6,7 +6,6 @@ from typing import Any, Final
 from stageroute.checks import require
 from stageroute.config.models import Model
 from stageroute.errors import UnknownModelError
-from stageroute.router.facts import note
 from stageroute.router.part import Part
 from stageroute.router.state import ModelState
 
@@ -28,7 +27,7 @@ class Models(Part):
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model ever added, in that order, as it is now."""
-        return tuple(self._facts.models)
+        return self._facts.models
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
@@ -42,8 +41,8 @@ class Models(Part):
         with self._lock:
             self._check_foreseeable(model)
             settings, prior = model.core_settings(), model.core_prior()
-            self._control.add_arm(model.name, settings, prior, note(model=model))
-            self._facts.models.append(model)
+            change = self._facts.change(model=model)
+            self._control.add_arm(model.name, settings, prior, change)
 
     def update_model(self, /, name: str, **changes: Any) -> Model:
         """Change a model's price, limits or other fields; they apply to the next query.
@@ -76,8 +75,8 @@ class Models(Part):
             arm = self._arm_in_service(name)
             model = replace(self._facts.models[arm], **changes)
             self._check_foreseeable(model)
-            self._control.set_arm(arm, model.core_settings(), note(model=model))
-            self._facts.models[arm] = model
+            change = self._facts.change(arm, model=model)
+            self._control.set_arm(arm, model.core_settings(), change)
             return model
 
     def retire_model(self, name: str) -> None:

@@ -20,11 +20,28 @@ Clock: TypeAlias = Callable[[], float | tuple[float, float]]
 class Part(Router):
     """The native half, which routes and takes feedback, and the facts beside its `_control`."""
 
-    _facts: Facts
-    _lock: threading.RLock
-    """Held while models and stages change, so that two boundaries never overlap; `route` and
-    `observe` never take it."""
     _around: "Surroundings"
+    _changing: threading.RLock
+
+    @property
+    def _facts(self) -> Facts:
+        """The facts, as they fit the core now."""
+        facts: Facts = self._control.facts()
+        return facts
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """Held while models and stages change, so that two boundaries never overlap.
+
+        `route` and `observe` never take it. In a forked child it may be held by a thread that is
+        not there, and is refused.
+        """
+        self._require_own()
+        return self._changing
+
+    def _require_own(self) -> None:
+        """Raise `ForkedRouterError` unless this process has made the router."""
+        _ = self._control
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 import contextlib
 import inspect
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -24,6 +23,7 @@ from stageroute.router.memory import Memory
 from stageroute.router.models import as_model
 from stageroute.router.part import Clock, Surroundings
 from stageroute.router.state import LimitState, Recovery, RouterCounters
+from stageroute.threads import make_lock
 
 
 class StageRouter(Configurable, Calls, Memory):
@@ -63,6 +63,8 @@ class StageRouter(Configurable, Calls, Memory):
         If the journal is open elsewhere, cannot be read or written, or cannot be used.
     JournalGapError
         If acknowledged calls are missing from it; `JournalSettings` can allow that.
+    ForkedRouterError
+        From every call in a process that was forked after the router was made, but from `close`.
 
     Examples
     --------
@@ -152,7 +154,7 @@ class StageRouter(Configurable, Calls, Memory):
     @classmethod
     def _begin(cls, settings: RouterSettings, models: list[Model], around: Surroundings) -> Self:
         """Start from nothing."""
-        self = cls._make(Facts(settings, []), models, around, None)
+        self = cls._make(Facts(settings), models, around, None)
         for model in models:
             self.add_model(model)
         self.advance_stage()
@@ -179,7 +181,7 @@ class StageRouter(Configurable, Calls, Memory):
                 self = cls._make(facts, facts.models, around, state)
                 repeated = self._repeat_all(recovered.records(), around.decision_log)
                 if on_difference == "refuse":
-                    formats.require_settings(str(where.path), facts, wanted)
+                    formats.require_settings(str(where.path), self._facts, wanted)
             self._control.attach_journal(journal.tail)
             if recovered.snapshot is not None:
                 journal.begin()
@@ -194,7 +196,7 @@ class StageRouter(Configurable, Calls, Memory):
 
     @classmethod
     def _make(
-        cls, facts: Facts, models: list[Model], around: Surroundings, state: bytes | None
+        cls, facts: Facts, models: Sequence[Model], around: Surroundings, state: bytes | None
     ) -> Self:
         """Create the native half for these models, new or from its saved state."""
         core = facts.settings.to_core(models)
@@ -203,7 +205,8 @@ class StageRouter(Configurable, Calls, Memory):
         )
         if state is not None:
             self._control.name_arms([model.name for model in facts.models])
-        self._facts, self._lock, self._around = facts, threading.RLock(), around
+        self._changing, self._around = make_lock(), around
+        self._control.set_facts(facts)
         self._count_from_here()
         return self
 
@@ -252,6 +255,7 @@ class StageRouter(Configurable, Calls, Memory):
         JournalError
             If that cannot be done now; nothing is lost.
         """
+        self._require_own()
         try:
             if self._journal is not None:
                 self._journal.flush()
@@ -263,7 +267,10 @@ class StageRouter(Configurable, Calls, Memory):
         """Stop the background threads and close journal and log.
 
         Without a journal, routing can go on over the last set; with one, it is refused from now on.
+        In a forked child it does nothing: all of this is the parent's.
         """
+        if self._is_inherited:
+            return
         self._stop_stages()
         try:
             if self._journal is not None:
@@ -273,10 +280,15 @@ class StageRouter(Configurable, Calls, Memory):
                 self._decision_log.close()
 
     def __enter__(self) -> Self:
+        self._require_own()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if self._decision_log is not None and not self._is_inherited:
+            self._decision_log.drain(self)
 
 
 def _full_signature() -> inspect.Signature:

@@ -7,9 +7,8 @@ from typing import Final, Literal
 
 from stageroute.checks import require
 from stageroute.deployment.plan import StagePlan, make_plan
-from stageroute.errors import JournalError, NoModelError, StalePlanError
+from stageroute.errors import ForkedRouterError, JournalError, NoModelError, StalePlanError
 from stageroute.router.controller import StageController
-from stageroute.router.facts import note
 from stageroute.router.part import Part
 from stageroute.router.state import Deployment
 
@@ -59,9 +58,9 @@ class Stages(Part):
             If the MIP ended without a proven optimum.
         """
         with self._lock:
-            facts = self._facts
             stage, live = self._control.live()
-            given = self._control.planning(), list(facts.models), live, stage
+            planning, facts = self._control.planning(), self._facts
+            given = planning, facts.models, live, stage
             queries = self._expected_queries()
         return make_plan(facts.settings, *given, queries)
 
@@ -111,9 +110,8 @@ class Stages(Part):
                 list(arms.values()),
                 plan.start_cost,
                 plan.stage_queries,
-                note(deployment=deployment),
+                self._facts.change(deployment=deployment),
             )
-            self._facts.deployment = deployment
             if plan.status != "optimal":
                 logger.warning("stage %d: deployment is %s", stage + 1, plan.status)
             return deployment
@@ -146,7 +144,9 @@ class Stages(Part):
         )
         if ends_by_itself and around.controller == "background":
             due = self._control.due
-            self._controller = StageController(self._end_stage, due, settings.stage_seconds)
+            self._controller = StageController(
+                self._end_stage_in_background, due, settings.stage_seconds
+            )
         elif ends_by_itself:
             # A strong one would be a cycle through the native half, which nothing collects.
             method = weakref.WeakMethod(self._end_stage_inline)
@@ -170,18 +170,26 @@ class Stages(Part):
 
     def _end_stage_inline(self) -> None:
         with self._lock:
-            self._end_stage(is_asked=True)
+            try:
+                self._end_stage(is_asked=True)
+            except Exception as error:  # noqa: BLE001
+                self._extend(error)
 
-    def _end_stage(self, is_asked: bool) -> None:  # noqa: FBT001  # what the controller calls
-        """Deploy the next stage; where that fails, the old set stays live."""
+    def _end_stage_in_background(self, is_asked: bool) -> None:  # noqa: FBT001
+        try:
+            self._end_stage(is_asked=is_asked)
+        except ForkedRouterError:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a callback's `SystemExit` ends no thread
+            self._extend(error)
+
+    def _end_stage(self, *, is_asked: bool) -> None:
+        """Deploy the next stage; where that raises, the old set stays live."""
         if is_asked and not self._control.is_stage_due():
             # Asked twice for one boundary, or a plan was committed in the meantime.
             return
-        try:
-            while not self._deploy():
-                logger.info("a planned model has retired meanwhile: planning again")
-        except Exception as error:  # noqa: BLE001  # the callback's errors too
-            self._extend(error)
+        while not self._deploy():
+            logger.info("a planned model has retired meanwhile: planning again")
 
     def _expected_queries(self) -> float:
         """How many queries the next stage will have: as set, else as many as the last one."""
@@ -209,15 +217,14 @@ class Stages(Part):
                 logger.warning("dropped what was planned in the background: %s", error)
         return True
 
-    def _extend(self, error: Exception) -> None:
+    def _extend(self, error: BaseException) -> None:
         with self._lock:
             try:
-                self._control.extend_stage(note(failed_stages=1))
-                self._facts.failed_stages += 1
+                self._control.extend_stage(self._facts.change(failed_stages=1))
             except JournalError:
                 # Then the stage is still due, and the next query asks for it again.
                 logger.debug("the journal does not take the failed boundary either")
-        logger.warning("stage not advanced, the live set stays as it was: %s", error)
+        logger.warning("stage not advanced, the live set stays as it was: %s", told(error))
 
     def _count_from_here(self) -> None:
         """Leave what was done before this process out of its warnings."""
@@ -232,3 +239,8 @@ class Stages(Part):
             if since:
                 logger.warning("stage %d: %d decisions were %s: %s", stage, since, status, reason)
             self._infeasible_before[status] = counters[status]
+
+
+def told(error: BaseException) -> str:
+    """Say what an error says; one without words says its type."""
+    return str(error) if isinstance(error, Exception) and str(error) else repr(error)

@@ -124,6 +124,20 @@ impl OpenDecisions {
         ids.filter_map(|id| self.open(old.ring[old.place(id)]).1).collect()
     }
 
+    /// Copies the table into memory that has room for its decisions, or is given it.
+    pub(crate) fn copy(&self, mut room: Vec<OpenDecision>) -> Self {
+        // A place of the copy is one of the ring of its own size.
+        room.resize(self.ring.len(), OpenDecision::default());
+        let (start, end) = (self.place(self.oldest), self.place(self.next));
+        if self.oldest < self.next && start < end {
+            room[start..end].copy_from_slice(&self.ring[start..end]);
+        } else if self.oldest < self.next {
+            room[start..].copy_from_slice(&self.ring[start..]);
+            room[..end].copy_from_slice(&self.ring[..end]);
+        }
+        Self { ring: room.into(), ..*self }
+    }
+
     /// The first kept decision made at `time` or later; the next one to come, if there is none.
     pub(crate) fn first_since(&self, time: f64) -> u64 {
         let is_later = |&id: &u64| self.ring[self.place(id)].at >= time;

@@ -83,7 +83,8 @@ pub use period::Period;
 pub use prior::Prior;
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, FailureEffect, FailureReason,
-    Failures, MOST_OTHER_FAILURES, Observation, OtherFailure, Router, RouterConfig,
+    Failures, MOST_OTHER_FAILURES, Observation, OtherFailure, Room, Router, RouterConfig,
+    RouterCopy,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};

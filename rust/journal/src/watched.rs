@@ -76,7 +76,6 @@ mod linux {
     use std::mem::MaybeUninit;
     use std::ptr;
     use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-    use std::sync::{Mutex, PoisonError};
 
     use libc::{c_int, c_void, sigaction, siginfo_t};
 
@@ -85,7 +84,6 @@ mod linux {
     static WATCHES: [Watch; MOST] = [const { Watch::free() }; MOST];
     /// What was there before our handler.
     static BEFORE: AtomicPtr<sigaction> = AtomicPtr::new(ptr::null_mut());
-    static INSTALLING: Mutex<()> = Mutex::new(());
 
     /// The addresses of one mapping.
     #[derive(Debug)]
@@ -135,8 +133,9 @@ mod linux {
     }
 
     /// Puts our handler before what is there, unless it is ours.
+    ///
+    /// Without a lock, which a fork could leave locked for ever: two threads at a time put it there twice.
     fn install() -> Option<()> {
-        let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let ours = on_bus_error as *const () as usize;
         // SAFETY: a `sigaction` of zeros is one; both calls get valid pointers, or none. What is
         // leaked is small, and can be read by a handler that runs on another thread.

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use stageroute_core::{
-    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Query, Router, StepClock,
+    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Query, Room, Router, RouterCopy,
+    StepClock,
 };
 use stageroute_journal::{Position, Signal, Tail};
 
@@ -236,11 +237,21 @@ impl<L> Live<L> {
     /// # Errors
     /// [`Error::Poisoned`], or [`Error::Refused`] if memory runs out.
     pub fn snapshot(&self) -> Result<(Option<Position>, Vec<u8>), Error> {
+        let (head, copy) = self.copy(Room::default())?;
+        Ok((head, copy.to_bytes()?))
+    }
+
+    /// As [`Live::snapshot`], to be encoded when the router is no longer locked. Quick, if the room was
+    /// made for `config().open_decisions`.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn copy(&self, room: Room) -> Result<(Option<Position>, RouterCopy), Error> {
         let head = match &self.journal {
             None => None,
             Some(journal) => Some(journal.lock().map_err(Error::poisoned)?.head()),
         };
-        Ok((head, self.router.to_bytes()?))
+        Ok((head, self.router.copy(room)))
     }
 
     /// Exchanges the log's decisions so far for an empty batch. What is logged is no part of the

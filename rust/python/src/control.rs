@@ -3,37 +3,62 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Call, Configure, EndCooldown, ExtendStage, Prior, Publish,
-    RetireArm, RouterConfig, SetArm, SetBudget, StartCost,
+    RetireArm, Room, RouterConfig, SetArm, SetBudget, StartCost,
 };
+use stageroute_live::Error;
 
 use crate::arguments;
 use crate::config::from_python;
 use crate::convert::arms;
 use crate::errors::{poisoned, to_py};
-use crate::shared::Shared;
+use crate::log;
+use crate::shared::{Served, Shared};
 use crate::signal::Signal;
 use crate::tail::{Place, Tail};
-use crate::{log, views};
+use crate::views::{self, ArmView, CountersView, Planning};
+
+/// Where the journal stands, the facts, and the state of the core.
+type Snapshot<'py> = (Option<Place>, Option<Py<PyAny>>, Bound<'py, PyBytes>);
 
 /// What changes a router's models and stages, keeps it, and reads it; models are arms by number here.
 ///
 /// A note is what the caller has to say of a change: it is journaled with it, and comes back when
-/// the change is repeated.
+/// the change is repeated. The caller's facts after a change are given with it, and replace those
+/// before in the same instant.
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Control {
-    fn apply<C: Call>(&self, py: Python<'_>, call: &C, note: &[u8]) -> PyResult<C::Answer> {
-        self.shared.lock(py)?.apply(call, note).map_err(to_py)
+    /// Does a call; it and what it changes of the facts are done together, or neither is.
+    fn apply<C: Call>(&self, py: Python<'_>, call: &C, change: Change) -> PyResult<C::Answer> {
+        self.change(py, change, |live, note| live.apply(call, note))
+    }
+
+    fn change<T>(
+        &self,
+        py: Python<'_>,
+        Change(note, facts): Change,
+        call: impl FnOnce(&mut Served, &[u8]) -> Result<T, Error>,
+    ) -> PyResult<T> {
+        let mut live = self.shared.lock(py)?;
+        let answer = call(&mut live, &note).map_err(to_py)?;
+        let old = self.shared.replace_facts(Arc::new(facts));
+        drop(live);
+        drop(old);
+        Ok(answer)
     }
 }
+
+/// What a call changes of the facts: a note of it, and the facts after it.
+#[derive(FromPyObject)]
+pub(crate) struct Change(PyBackedBytes, Py<PyAny>);
 
 #[pymethods]
 impl Control {
@@ -43,25 +68,25 @@ impl Control {
         name: &Bound<'_, PyString>,
         settings: &Bound<'_, PyAny>,
         prior: &Bound<'_, PyAny>,
-        note: &[u8],
+        change: Change,
     ) -> PyResult<()> {
         let spec = ArmSpec {
             settings: from_python::<ArmSettings>(settings)?,
             prior: from_python::<Prior>(prior)?,
         };
         let (text, label) = (name.to_str()?, name.clone().unbind());
-        self.shared.lock(name.py())?.add_model(text, label, &spec, note).map_err(to_py)
+        self.change(name.py(), change, |live, note| live.add_model(text, label, &spec, note))
     }
 
     /// Replace a model's settings.
-    fn set_arm(&self, arm: u32, settings: &Bound<'_, PyAny>, note: &[u8]) -> PyResult<()> {
+    fn set_arm(&self, arm: u32, settings: &Bound<'_, PyAny>, change: Change) -> PyResult<()> {
         let py = settings.py();
-        self.apply(py, &SetArm { arm: ArmIndex(arm), settings: from_python(settings)? }, note)
+        self.apply(py, &SetArm { arm: ArmIndex(arm), settings: from_python(settings)? }, change)
     }
 
     /// Retire a model for good.
     fn retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
-        self.apply(py, &RetireArm(ArmIndex(arm)), b"")
+        self.shared.lock(py)?.apply(&RetireArm(ArmIndex(arm)), b"").map_err(to_py)
     }
 
     /// End a model's cool-down.
@@ -77,19 +102,20 @@ impl Control {
         &self,
         settings: &Bound<'_, PyAny>,
         keeps_confidence: bool,
-        note: &[u8],
+        change: Change,
     ) -> PyResult<()> {
         let mut config: RouterConfig = from_python(settings)?;
-        let mut live = self.shared.lock(settings.py())?;
-        if keeps_confidence {
-            config.confidence = live.router().config().confidence;
-        }
-        live.apply(&Configure(Box::new(config)), note).map_err(to_py)
+        self.change(settings.py(), change, |live, note| {
+            if keeps_confidence {
+                config.confidence = live.router().config().confidence;
+            }
+            live.apply(&Configure(Box::new(config)), note)
+        })
     }
 
     /// Replace the average budget, USD per query.
-    fn set_budget(&self, py: Python<'_>, budget: f64, note: &[u8]) -> PyResult<()> {
-        self.apply(py, &SetBudget(budget), note)
+    fn set_budget(&self, py: Python<'_>, budget: f64, change: Change) -> PyResult<()> {
+        self.apply(py, &SetBudget(budget), change)
     }
 
     /// End the stage and begin the next one with this live set.
@@ -99,15 +125,15 @@ impl Control {
         deployed: Vec<u32>,
         start_cost: f64,
         stage_queries: f64,
-        note: &[u8],
+        change: Change,
     ) -> PyResult<()> {
         let start = StartCost { usd: start_cost, queries: stage_queries };
-        self.apply(py, &Publish { deployed: arms(deployed).into(), start }, note)
+        self.apply(py, &Publish { deployed: arms(deployed).into(), start }, change)
     }
 
     /// Prolong the stage by another stage's queries.
-    fn extend_stage(&self, py: Python<'_>, note: &[u8]) -> PyResult<()> {
-        self.apply(py, &ExtendStage, note)
+    fn extend_stage(&self, py: Python<'_>, change: Change) -> PyResult<()> {
+        self.apply(py, &ExtendStage, change)
     }
 
     /// Whether the next stage should be published.
@@ -118,7 +144,7 @@ impl Control {
     /// Raised once whenever a query, or `tell_if_due`, finds the stage over.
     #[getter]
     fn due(&self, py: Python<'_>) -> PyResult<Signal> {
-        Ok(Signal(self.shared.lock(py)?.due()))
+        Ok(Signal::over(self.shared.lock(py)?.due()))
     }
 
     /// Have it known if the stage is over and that is not known yet.
@@ -133,7 +159,7 @@ impl Control {
 
     /// From now on, append every call to a journal's tail before it is done.
     fn attach_journal(&self, py: Python<'_>, tail: &Tail) -> PyResult<()> {
-        self.shared.lock(py)?.attach_journal(Arc::clone(&tail.tail));
+        self.shared.lock(py)?.attach_journal(Arc::clone(&tail.ring));
         Ok(())
     }
 
@@ -146,10 +172,35 @@ impl Control {
         Ok(note.map(|note| PyBytes::new(py, note)))
     }
 
-    /// Where the journal stands, (seq, offset), and the whole state of the core there.
-    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<(Option<Place>, Bound<'py, PyBytes>)> {
-        let (head, bytes) = self.shared.lock(py)?.snapshot().map_err(to_py)?;
-        Ok((head.map(|head| (head.seq, head.offset)), PyBytes::new(py, &bytes)))
+    /// Where the journal stands, (seq, offset), and the facts and the whole state of the core there.
+    ///
+    /// The router is locked while its state is copied, not while that is encoded.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Snapshot<'py>> {
+        let (head, facts, bytes) = py.detach(|| {
+            let decisions = self.shared.lock_detached()?.router().config().open_decisions;
+            let room = Room::new(decisions);
+            let live = self.shared.lock_detached()?;
+            let (head, copy) = live.copy(room).map_err(to_py)?;
+            let facts = self.shared.facts()?;
+            drop(live);
+            Ok::<_, PyErr>((head, facts, copy.to_bytes().map_err(to_py)?))
+        })?;
+        let head = head.map(|head| (head.seq, head.offset));
+        Ok((head, facts.map(|facts| facts.clone_ref(py)), PyBytes::new(py, &bytes)))
+    }
+
+    /// What the owner knows beside the core, as it fits the core now.
+    fn facts(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.shared.facts()?.map(|facts| facts.clone_ref(py)))
+    }
+
+    /// Begin with these facts, or go on with them after a record was repeated.
+    fn set_facts(&self, py: Python<'_>, facts: Py<PyAny>) -> PyResult<()> {
+        let live = self.shared.lock(py)?;
+        let old = self.shared.replace_facts(Arc::new(facts));
+        drop(live);
+        drop(old);
+        Ok(())
     }
 
     /// Name the arms that came with a restored state or a repeated record, in their order.
@@ -189,7 +240,9 @@ impl Control {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time(moment).map_err(to_py)?;
-        views::planning(py, live.router(), now)
+        let planning = Planning::of(live.router(), now);
+        drop(live);
+        planning.to_dict(py)
     }
 
     /// Everything known of an arm: a flat dict.
@@ -197,17 +250,21 @@ impl Control {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time(moment).map_err(to_py)?;
-        views::arm(py, live.router(), ArmIndex(arm), now)
+        let view = ArmView::of(live.router(), ArmIndex(arm), now);
+        drop(live);
+        view.to_dict(py)
     }
 
     /// (`reward_ucb`, `cost_lcb`), one entry for each arm.
     fn bounds<'py>(&self, py: Python<'py>) -> PyResult<views::BoundColumns<'py>> {
-        Ok(views::bounds(py, self.shared.lock(py)?.router().learner().bounds()))
+        let bounds = self.shared.lock(py)?.router().learner().bounds().to_vec();
+        Ok(views::bounds(py, &bounds))
     }
 
     /// What was done and spent so far: a flat dict.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        views::counters(py, self.shared.lock(py)?.router())
+        let counters = CountersView::of(self.shared.lock(py)?.router());
+        counters.to_dict(py)
     }
 
     /// (USD, period, committed, end of the window) of each hard limit.
@@ -219,8 +276,11 @@ impl Control {
 
     /// Take the decision log away: a dict of arrays, and how many decisions were dropped.
     fn drain_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let mut batch = self.shared.log.lock_py_attached(py).map_err(|_| poisoned())?;
+        let spare = || self.shared.log.lock_py_attached(py).map_err(|_| poisoned());
+        let mut batch = std::mem::take(&mut *spare()?);
         self.shared.lock(py)?.drain_log(&mut batch);
-        log::columns(py, &batch)
+        let columns = log::columns(py, &batch);
+        *spare()? = batch;
+        columns
     }
 }

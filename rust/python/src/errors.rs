@@ -11,6 +11,7 @@ use stageroute_live::Error;
 import_exception!(stageroute.errors, AlreadyObservedError);
 import_exception!(stageroute.errors, ExcludedError);
 import_exception!(stageroute.errors, ExpiredDecisionError);
+import_exception!(stageroute.errors, ForkedRouterError);
 import_exception!(stageroute.errors, HardLimitError);
 import_exception!(stageroute.errors, InvalidInputError);
 import_exception!(stageroute.errors, JournalError);

@@ -13,6 +13,7 @@ mod decision;
 mod deployment;
 mod errors;
 mod facts;
+mod forks;
 mod gate;
 mod kernel;
 mod log;
@@ -37,6 +38,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(deployment::solve_deployment, module)?)?;
     module.add_class::<decision::Decision>()?;
     module.add_class::<decision::FeedbackBatch>()?;
+    module.add_class::<forks::Birth>()?;
+    module.add_function(wrap_pyfunction!(forks::keep_for_ever, module)?)?;
+    forks::note_forks(module)?;
     module.add_class::<router::Router>()?;
     module.add_class::<control::Control>()?;
     module.add_class::<signal::Signal>()?;

@@ -1,6 +1,6 @@
 //! The native replay of one stage, for every kind of policy.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
@@ -69,11 +69,14 @@ pub(crate) fn replay(
     let late = late.as_ref().map(Bound::get);
     match kernel {
         Replayed::Router(kernel) => {
-            let live = &kernel.get().shared.live;
-            run(py, live, Live::unjournaled, &outcomes, &rows, &mut trace, late)
+            let shared = &kernel.get().shared;
+            let lock = || shared.lock_detached();
+            run(py, lock, Live::unjournaled, &outcomes, &rows, &mut trace, late)
         }
         Replayed::Kernel(kernel) => {
-            run(py, &kernel.get().inner, baseline, &outcomes, &rows, &mut trace, late)
+            let inner = &kernel.get().inner;
+            let lock = || inner.lock().map_err(|_| poisoned());
+            run(py, lock, baseline, &outcomes, &rows, &mut trace, late)
         }
     }
 }
@@ -85,9 +88,9 @@ fn baseline(kernel: &mut Box<dyn Baseline>) -> Option<&mut (dyn Baseline + 'stat
 }
 
 /// Runs the replay on a locked policy, without the interpreter.
-fn run<T: Send, P: Policy + ?Sized>(
+fn run<'a, T: Send + 'a, P: Policy + ?Sized>(
     py: Python<'_>,
-    kernel: &Mutex<T>,
+    lock: impl FnOnce() -> PyResult<MutexGuard<'a, T>> + Send,
     policy: impl FnOnce(&mut T) -> Option<&mut P> + Send,
     outcomes: &OutcomeMatrix<'_>,
     rows: &[u32],
@@ -95,7 +98,7 @@ fn run<T: Send, P: Policy + ?Sized>(
     late: Option<&LateFeedback>,
 ) -> PyResult<()> {
     without_interpreter(py, |interrupts| {
-        let mut kernel = kernel.lock().map_err(|_| poisoned())?;
+        let mut kernel = lock()?;
         let policy = policy(&mut kernel).ok_or_else(|| {
             invalid("a router with a journal cannot be replayed natively: route and observe")
         })?;

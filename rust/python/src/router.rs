@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use stageroute_core::{Fail, Observation, Observe, ObserveMany, Release, RouterConfig};
 use stageroute_live::Wishes;
@@ -13,7 +15,7 @@ use crate::config::{self, from_python};
 use crate::control::Control;
 use crate::convert::elements;
 use crate::decision::{Decision, FeedbackBatch};
-use crate::errors::{invalid, poisoned, to_py};
+use crate::errors::{invalid, to_py};
 use crate::shared::Shared;
 
 /// Native half of `StageRouter`: statistics, routing LP, sampling, limits, health.
@@ -44,8 +46,23 @@ impl Router {
 
     /// What changes models and stages, and keeps the router.
     #[getter]
-    fn _control(&self) -> Control {
-        Control { shared: Arc::clone(&self.shared) }
+    fn _control(&self) -> PyResult<Control> {
+        self.shared.birth.check()?;
+        Ok(Control { shared: Arc::clone(&self.shared) })
+    }
+
+    /// Whether this process is a fork of the one in which it was made.
+    #[getter]
+    fn _is_inherited(&self) -> bool {
+        self.shared.birth.is_inherited()
+    }
+
+    // What refers to the clock is counted once: while somebody else shares it, nothing is garbage.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Arc::strong_count(&self.shared) == 1 {
+            self.shared.traverse(&visit)?;
+        }
+        Ok(())
     }
 
     /// Decide which live model serves the next query.
@@ -228,7 +245,7 @@ impl Router {
             .collect();
         let moment = self.shared.moment(py)?;
         let batch = py.detach(|| {
-            let mut live = self.shared.live.lock().map_err(|_| poisoned())?;
+            let mut live = self.shared.lock_detached()?;
             let now = live.time_of_feedback(moment).map_err(to_py)?;
             let observations = Cow::Owned(observations);
             let batch = ObserveMany { now, observations, all_or_none };

@@ -1,8 +1,10 @@
 //! A router in service, as the classes of this module share it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::PyString;
@@ -13,6 +15,7 @@ use crate::arguments;
 use crate::clock::Clock;
 use crate::decision::{Decision, Origin};
 use crate::errors::{UnknownDecisionError, poisoned};
+use crate::forks::Birth;
 
 /// How many routers this process has had.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -20,9 +23,12 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 /// A router whose decisions name models by Python strings, so that naming one makes none.
 pub(crate) type Served = Live<Py<PyString>>;
 
+/// What the owner of a router knows beside it; shared, so that the interpreter is not needed for that.
+pub(crate) type Facts = Arc<Py<PyAny>>;
+
 /// What [`crate::router::Router`] and [`crate::control::Control`] have in common.
 pub(crate) struct Shared {
-    pub(crate) live: Mutex<Served>,
+    live: Mutex<Served>,
     clock: Clock,
     readings: Arc<AtomicU64>,
     /// Called by the thread that finds the stage over, before it goes on.
@@ -32,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) origin: Origin,
     /// How many decisions were made before this object was: those of a router that it goes on from.
     inherited: AtomicU64,
+    /// What the owner knows beside the core. It is replaced while the router is locked, so that the two
+    /// always fit together.
+    facts: Mutex<Option<Facts>>,
+    pub(crate) birth: Birth,
 }
 
 impl Shared {
@@ -48,6 +58,8 @@ impl Shared {
             log: Mutex::new(LogBatch::default()),
             origin,
             inherited,
+            facts: Mutex::new(None),
+            birth: Birth::now(),
         }
     }
 
@@ -84,7 +96,39 @@ impl Shared {
     /// Locks the router; a thread that has to wait for that does not hold the interpreter.
     #[inline]
     pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Served>> {
+        self.birth.check()?;
         self.live.lock_py_attached(py).map_err(|_| poisoned())
+    }
+
+    /// The same for a thread without the interpreter.
+    pub(crate) fn lock_detached(&self) -> PyResult<MutexGuard<'_, Served>> {
+        self.birth.check()?;
+        self.live.lock().map_err(|_| poisoned())
+    }
+
+    /// Tells the collector of what a user gave, which may lead back to the router.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Clock::Callable(clock) = &self.clock {
+            visit.call(clock)?;
+        }
+        Ok(())
+    }
+
+    /// The facts. They are locked for an instant only, in which no Python code runs.
+    pub(crate) fn facts(&self) -> PyResult<Option<Facts>> {
+        self.birth.check()?;
+        Ok(self.lock_facts().clone())
+    }
+
+    /// Replaces the facts; the old ones are to be dropped when the router is no longer locked, since
+    /// that may run Python code.
+    pub(crate) fn replace_facts(&self, facts: Facts) -> Option<Facts> {
+        self.lock_facts().replace(facts)
+    }
+
+    fn lock_facts(&self) -> MutexGuard<'_, Option<Facts>> {
+        // A reference is never half changed.
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has it known, once, that the stage is over, and calls what is to be called then. If that

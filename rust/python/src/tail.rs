@@ -11,6 +11,7 @@ use stageroute_journal::{
 };
 
 use crate::errors::{journal_to_py_at, poisoned, to_py};
+use crate::forks::Birth;
 use crate::signal::wait;
 
 /// (seq, offset) of a position.
@@ -26,19 +27,21 @@ type Missing = (u64, u64, bool);
 #[pyclass(frozen, module = "stageroute._core")]
 pub(crate) struct Tail {
     /// Shared, so that a router can append to it without Python.
-    pub(crate) tail: Arc<Mutex<journal::Tail>>,
+    pub(crate) ring: Arc<Mutex<journal::Tail>>,
     half_full: Arc<Signal>,
+    birth: Birth,
 }
 
 impl Tail {
     fn new(tail: journal::Tail) -> Self {
         let half_full = tail.half_full();
-        Self { tail: Arc::new(Mutex::new(tail)), half_full }
+        Self { ring: Arc::new(Mutex::new(tail)), half_full, birth: Birth::now() }
     }
 
     #[inline]
     fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, journal::Tail>> {
-        self.tail.lock_py_attached(py).map_err(|_| poisoned())
+        self.birth.check()?;
+        self.ring.lock_py_attached(py).map_err(|_| poisoned())
     }
 }
 
@@ -162,12 +165,15 @@ impl Tail {
 
     /// Wait until half of the ring is in use or `wake` is called; False after the timeout.
     fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        self.birth.check()?;
         wait(py, &self.half_full, Some(seconds))
     }
 
-    /// End the `wait` that is under way, or else the next one.
+    /// End the `wait` that is under way, or else the next one; nobody waits in a fork.
     fn wake(&self) {
-        self.half_full.raise();
+        if !self.birth.is_inherited() {
+            self.half_full.raise();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod columns;
 mod config;
 mod configure;
 mod consistency;
+mod copy;
 mod counters;
 mod effects;
 mod failure;
@@ -41,6 +42,7 @@ use crate::sampling::Sampler;
 
 pub use arm::{ArmSettings, ArmSpec, ArmState};
 pub use config::{MOST_OTHER_FAILURES, RouterConfig};
+pub use copy::{Room, RouterCopy};
 pub use counters::Counters;
 pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
 pub use observation::{Batch, Observation};
