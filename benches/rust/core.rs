@@ -10,7 +10,7 @@ use stageroute_baselines::{OutcomeMatrix, Trace, replay};
 use stageroute_core::deployment::{BranchAndBound, DeploymentProblem, solve_deployment};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Router,
+    ArmSettings, ArmSpec, Confidence, ConfidenceFamily, Observation, Pacing, Query, Room, Router,
     RouterConfig, Sampler, StartCost,
 };
 
@@ -182,6 +182,19 @@ fn step_paper(bencher: Bencher<'_, '_>, arms: usize) {
 #[divan::bench(args = [5, 11, 32])]
 fn step_kl(bencher: Bencher<'_, '_>, arms: usize) {
     step(bencher, ConfidenceFamily::Kl, arms);
+}
+
+/// What a snapshot does while it holds the router's lock: it is encoded afterwards.
+#[divan::bench(args = [65_536, 1 << 20])]
+fn copy_of_open_decisions(bencher: Bencher<'_, '_>, open: usize) {
+    let config = RouterConfig { open_decisions: open, ..config(ConfidenceFamily::Bernstein) };
+    let mut router = Router::new(config).unwrap();
+    let arm = router.add_arm(&spec()).unwrap();
+    router.publish(&[arm], StartCost::NONE).unwrap();
+    for _ in 0..open {
+        black_box(router.route(&Query::default()).unwrap());
+    }
+    bencher.with_inputs(|| Room::new(open)).bench_local_values(|room| router.copy(room));
 }
 
 /// The whole table through a fresh router.

@@ -152,7 +152,7 @@ class CoreLog(TypedDict):
     live_reward_ucb: NDArray[np.float64]
     live_cost_lcb: NDArray[np.float64]
 
-def decisions_to_json(columns: CoreLog, names: Sequence[str]) -> bytes: ...
+def decisions_to_json(columns: CoreLog, names: Sequence[str], is_repeated: bool) -> bytes: ...
 
 @disjoint_base
 class Router:

@@ -22,7 +22,7 @@ from stageroute import (
 )
 from stageroute.decision_log import missing
 from stageroute.decision_log.batch import DecisionBatch
-from stageroute.decision_log.log import JsonLinesSink, ParquetSink, Sink
+from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, RefusedError
 from stageroute.off_policy.files import _read_rows, read_log
 
@@ -350,6 +350,8 @@ def test_decisions_that_a_kill_has_caught_are_logged_at_the_next_start(
     assert [row["id"] for row in rows] == [decision.id for decision in decisions]
     for row, decision in zip(rows, decisions, strict=True):
         assert (row["model"], row["probability"]) == (decision.model, decision.probability)
+    marks = [bool(row.get("is_repeated")) for row in rows]
+    assert marks == [is_late for n in (0, 70, 200) for is_late in [False] * n + [True] * 30]
 
 
 def test_a_snapshot_waits_for_the_log(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from stageroute import DecisionLog, LoggedDecision, Model, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
-from stageroute.decision_log.log import JsonLinesSink, ParquetSink, Sink
+from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, InvalidInputError, MissingExtraError
 from stageroute.off_policy import read_log
 

@@ -46,6 +46,9 @@ class LoggedDecision:
         The live models.
     probabilities, reward_ucb, cost_lcb : tuple of float
         Of each live model: its probability (0 where it was left out) and its optimistic estimates.
+    is_repeated : bool
+        Whether the router has logged it again when it went on from its journal, since a kill may
+        have kept it from the log.
     """
 
     id: int
@@ -61,6 +64,7 @@ class LoggedDecision:
     probabilities: tuple[float, ...]
     reward_ucb: tuple[float, ...]
     cost_lcb: tuple[float, ...]
+    is_repeated: bool
 
 
 class DecisionBatch:
@@ -73,11 +77,16 @@ class DecisionBatch:
         decisions one after the other, those of decision k from ``first_arm[k]`` on.
     names : sequence of str
         The name of each model, by its number in the columns.
+    is_repeated : bool, default False
+        Of all of them; see `LoggedDecision`.
     """
 
-    def __init__(self, columns: "CoreLog", names: Sequence[str]) -> None:
+    def __init__(
+        self, columns: "CoreLog", names: Sequence[str], *, is_repeated: bool = False
+    ) -> None:
         self.columns = columns
         self.names = list(names)
+        self.is_repeated = is_repeated
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -102,6 +111,7 @@ class DecisionBatch:
                 probabilities=tuple(columns["live_probability"][live].tolist()),
                 reward_ucb=tuple(columns["live_reward_ucb"][live].tolist()),
                 cost_lcb=tuple(columns["live_cost_lcb"][live].tolist()),
+                is_repeated=self.is_repeated,
             )
 
     def behind(self, count: int) -> "DecisionBatch":
@@ -113,8 +123,8 @@ class DecisionBatch:
             for name, values in columns.items()
         }
         rest["first_arm"] = rest["first_arm"] - first
-        return DecisionBatch(cast("CoreLog", rest), self.names)
+        return DecisionBatch(cast("CoreLog", rest), self.names, is_repeated=self.is_repeated)
 
     def to_json_lines(self) -> bytes:
         """Return one JSON object a line, fields as in `LoggedDecision`; infinite is null."""
-        return decisions_to_json(self.columns, self.names)
+        return decisions_to_json(self.columns, self.names, self.is_repeated)

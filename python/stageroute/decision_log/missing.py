@@ -12,10 +12,12 @@ RECORDS_BETWEEN: Final = 1024
 """Records of a journal that are repeated, at most, before the decisions among them are taken."""
 
 
-def drain(control: "Control", names: Sequence[str]) -> tuple[DecisionBatch, int]:
+def drain(
+    control: "Control", names: Sequence[str], *, is_repeated: bool = False
+) -> tuple[DecisionBatch, int]:
     """Take the decisions that a router has kept, and the number of those that it had to drop."""
     columns = control.drain_log()
-    return DecisionBatch(columns, names), columns["dropped"]
+    return DecisionBatch(columns, names, is_repeated=is_repeated), columns["dropped"]
 
 
 class MissingDecisions:
@@ -39,7 +41,7 @@ class MissingDecisions:
 
     def take(self, control: "Control", names: Sequence[str]) -> None:
         """Take what a router has repeated: after each `pause` records, and at the end."""
-        batch, _ = drain(control, names)
+        batch, _ = drain(control, names, is_repeated=True)
         if not (self._is_known and len(batch)):
             return
         columns = batch.columns

@@ -19,8 +19,10 @@ if sys.platform != "win32":
 class FileLock:
     """Holds a tail for this process, from its making to `release`; a child has no part in it."""
 
+    _descriptor: int | None = None
+
     def __init__(self, path: Path, database: Path) -> None:
-        self._descriptor: int | None = os.open(path, os.O_RDWR)
+        self._descriptor = os.open(path, os.O_RDWR)
         self._files = {file: file.stat().st_ino for file in (path, database)}
         # SQLite makes it with the first commit.
         self._log = database.with_name(f"{database.name}-wal")
@@ -60,6 +62,8 @@ class FileLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    __del__ = release
 
 
 _held: "weakref.WeakSet[FileLock]" = weakref.WeakSet()

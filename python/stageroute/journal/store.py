@@ -190,6 +190,12 @@ class JournalStore:
         self._connection.interrupt()
         self._connection.close()
 
+    def __del__(self) -> None:
+        # An interrupt can come before there is anyone to close it; a connection is garbage that
+        # only the collector finds.
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self.abandon()
+
     def _create(self) -> None:
         mode = self._execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":

@@ -101,11 +101,12 @@ def read_log(
 def _once(rows: list[Row]) -> list[Row]:
     """Leave out decisions that a router has logged again when it went on from its journal.
 
-    They are the same to the last bit, time included.
+    They are the same to the last bit, time included, but for the mark of the later ones.
     """
     seen: dict[str, list[Row]] = {}
-    kept = []
-    for row in rows:
+    kept: list[Row] = []
+    for marked in rows:
+        row: Row = {name: value for name, value in marked.items() if name != "is_repeated"}
         same = seen.setdefault(repr(row.get("id")), [])
         if row.get("time") is None or row not in same:
             same.append(row)

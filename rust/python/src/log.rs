@@ -66,6 +66,7 @@ struct Row<'a> {
     probabilities: &'a [f64],
     reward_ucb: &'a [f64],
     cost_lcb: &'a [f64],
+    is_repeated: bool,
 }
 
 /// Write decisions as lines of JSON, without holding the interpreter.
@@ -76,6 +77,8 @@ struct Row<'a> {
 ///     What the decision log gave.
 /// names : list of str
 ///     The name of each arm.
+/// is_repeated : bool
+///     Whether they are logged again.
 ///
 /// Returns
 /// -------
@@ -87,6 +90,7 @@ pub(crate) fn decisions_to_json<'py>(
     py: Python<'py>,
     columns: &Bound<'py, PyDict>,
     names: Vec<String>,
+    is_repeated: bool,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let floats = |name: &str| column::<f64>(columns, name);
     let counts = |name: &str| column::<u64>(columns, name);
@@ -124,6 +128,7 @@ pub(crate) fn decisions_to_json<'py>(
             probabilities: &share[place.clone()],
             reward_ucb: &reward_ucb[place.clone()],
             cost_lcb: &cost_lcb[place],
+            is_repeated,
         }
     };
     let written: Result<Vec<u8>, serde_json::Error> = py.detach(|| {
