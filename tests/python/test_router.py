@@ -162,7 +162,7 @@ def test_a_retired_model_serves_no_more_and_still_learns() -> None:
     assert state.is_retired
     assert not state.is_live
     assert decision.model not in router.advance_stage().models
-    with pytest.raises(UnknownModelError, match="has retired already"):
+    with pytest.raises(UnknownModelError, match="has retired; resume"):
         router.retire_model(decision.model)
     with pytest.raises(UnknownModelError, match=r"name = 'x': no such model.*knows a, b, c"):
         router.state("x")

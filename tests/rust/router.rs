@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters,
-    Decision, DecisionStatus, Error, Ledger, LiveArms, LogBatch, Observation, Pacing, Prior, Query,
-    Router, RouterConfig, Sampler, StartCost,
+    Decision, DecisionStatus, Error, FailureReason, Ledger, LiveArms, LogBatch, Observation,
+    Pacing, Prior, Query, Router, RouterConfig, Sampler, StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -400,6 +400,72 @@ fn a_retired_arm_is_never_routed_again_and_its_feedback_counts() {
     let arm = prompt.add_arm(&spec(1.0)).unwrap();
     prompt.publish(&[arm], StartCost::NONE).unwrap();
     assert_eq!(prompt.route(&Query::default()).unwrap().arm, ArmIndex(3));
+}
+
+#[test]
+fn a_retired_arm_comes_back_with_what_was_learnt_of_it() {
+    let mut router = router(&config(), &[0.6; 3]);
+    play(&mut router, &mut World::new(&FIVE, 3), 300);
+    let (stats, bounds) = (router.learner().stats()[1], router.learner().bounds()[1]);
+    assert!(stats.reward.count() > 10);
+    let in_service = "arm names arm 1, which is in service";
+    refused(&mut router, in_service, |r| r.revive_arm(ArmIndex(1)));
+    let unknown = "arm names arm 3; this instance has 3 arms, numbered from 0";
+    refused(&mut router, unknown, |r| r.revive_arm(ArmIndex(3)));
+    router.retire_arm(ArmIndex(1)).unwrap();
+    router.revive_arm(ArmIndex(1)).unwrap();
+    assert_eq!((router.learner().stats()[1], router.learner().bounds()[1]), (stats, bounds));
+    assert_eq!(retired(&router), [false; 3]);
+    assert_eq!(router.live().arms(), [0, 2].map(ArmIndex), "until the next stage");
+    router.publish(&[0, 1, 2].map(ArmIndex), StartCost::NONE).unwrap();
+    let again = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+    assert_eq!(state(&again), state(&router));
+}
+
+#[test]
+fn a_stage_is_due_where_nothing_is_live_and_something_could_be() {
+    let by_hand = config();
+    let mut router = router(&by_hand, &[1.0]);
+    assert!(!router.is_stage_due());
+    router.retire_arm(ArmIndex(0)).unwrap();
+    assert!(!router.is_stage_due(), "there is nothing to deploy");
+    router.add_arm(&spec(1.0)).unwrap();
+    assert!(router.is_stage_due());
+    router.extend_stage();
+    assert!(router.is_stage_due(), "and it stays so until something is live");
+    router.publish(&[ArmIndex(1)], StartCost::NONE).unwrap();
+    assert!(!router.is_stage_due());
+
+    router.retire_arm(ArmIndex(1)).unwrap();
+    router.revive_arm(ArmIndex(0)).unwrap();
+    assert!(router.is_stage_due());
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
+    router.add_arm(&spec(1.0)).unwrap();
+    router.retire_arm(ArmIndex(0)).unwrap();
+    assert!(router.is_stage_due(), "the other is a candidate already");
+}
+
+#[test]
+fn where_nothing_is_live_what_has_failed_is_waited_for() {
+    let mut config = config();
+    (config.health.failures, config.health.failed_after) = (1, 1);
+    let mut router = router(&config, &[1.0]);
+    let query = router.route(&Query::at(10.0)).unwrap();
+    router.fail(11.0, query.id, FailureReason::Error, None, None).unwrap();
+    router.add_arm(&spec(1.0)).unwrap();
+    router.publish(&[ArmIndex(1)], StartCost::NONE).unwrap();
+    router.retire_arm(ArmIndex(1)).unwrap();
+    assert!(!router.is_stage_due(), "the other has failed");
+    assert!(router.needs_clock_to_route());
+    assert_eq!(router.route(&Query::at(15.0)), Err(Error::NoLiveArm));
+    assert!(!router.is_stage_due());
+    assert_eq!(router.route(&Query::at(16.0)), Err(Error::NoLiveArm));
+    assert!(router.is_stage_due(), "its cool-down is over");
+
+    let mut known = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+    known.extend_stage();
+    known.end_cooldown(15.5, ArmIndex(0)).unwrap();
+    assert!(known.is_stage_due());
 }
 
 #[test]

@@ -81,7 +81,9 @@ class Memory(Part):
         self._control.name_arms([model.name for model in facts.models[len(before.models) :]])
 
     def _arm_or_none(self, name: str) -> int | None:
-        return self._control.arm(name) if self._control.has(name) else None
+        """Return the arm of a name; None if the last arm is still to be given it."""
+        is_new = self._control.num_arms() > len(self._facts.models)
+        return None if is_new else self._control.arm(name)
 
     def _start_journal(self) -> None:
         """Begin to commit what is journaled."""

@@ -26,11 +26,14 @@ class Models(Part):
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Every model ever added, in that order, as it is now."""
+        """Every model ever added, in that order, as it is now; of a name the last counts."""
         return self._facts.models
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.
+
+        Where stages end by themselves and nothing is live, that stage comes at once. Its name may
+        be that of a model that has retired: it is another one, of which nothing was learnt.
 
         Raises
         ------
@@ -43,6 +46,7 @@ class Models(Part):
             settings, prior = model.core_settings(), model.core_prior()
             change = self._facts.change(model=model)
             self._control.add_arm(model.name, settings, prior, change)
+        self._control.tell_if_due()
 
     def update_model(self, /, name: str, **changes: Any) -> Model:
         """Change a model's price, limits or other fields; they apply to the next query.
@@ -80,9 +84,10 @@ class Models(Part):
             return model
 
     def retire_model(self, name: str) -> None:
-        """Retire a model for good: no new decisions, while feedback for earlier ones still counts.
+        """Retire a model: no new decisions, while feedback for earlier ones still counts.
 
-        Its slot follows `on_lost_slot`.
+        Its slot follows `on_lost_slot`. What was learnt of it is kept: `resume` brings it back with
+        it, and `add_model` without.
 
         Raises
         ------
@@ -91,6 +96,38 @@ class Models(Part):
         """
         with self._lock:
             self._control.retire_arm(self._arm_in_service(name))
+        self._control.tell_if_due()
+
+    def pause(self, name: str) -> None:
+        """Take a model out of service for a while; `resume` ends that, across restarts too.
+
+        It retires until then, with all that this means for its slot.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model, or it is out of service already.
+        """
+        self.retire_model(name)
+
+    def resume(self, name: str) -> None:
+        """Make a model that was paused or retired a candidate again, with all that was learnt.
+
+        It can be live from the next stage on, as with `add_model`.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        InvalidInputError
+            If it is in service, or a hard limit that came meanwhile needs its `max_cost`.
+        """
+        with self._lock:
+            arm = self._control.arm(name)
+            retired = self._control.is_retired(arm)
+            require(retired, "name", name, "this model is in service already")
+            self._check_foreseeable(self._facts.models[arm])
+            self._control.revive_arm(arm)
         self._control.tell_if_due()
 
     def end_cooldown(self, name: str) -> None:
@@ -124,7 +161,9 @@ class Models(Part):
     def _arm_in_service(self, name: str) -> int:
         arm = self._control.arm(name)
         if self._control.is_retired(arm):
-            raise UnknownModelError(f"name = {name!r}: this model has retired already")
+            raise UnknownModelError(
+                f"name = {name!r}: this model has retired; resume brings it back"
+            )
         return arm
 
     def _check_foreseeable(self, model: Model) -> None:

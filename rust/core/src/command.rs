@@ -255,6 +255,15 @@ impl Call for Configure {
     }
 }
 
+/// [`Router::revive_arm`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReviveArm(
+    /// The arm.
+    pub ArmIndex,
+);
+
+call!(ReviveArm => ReviveArm, (), |call, router| router.revive_arm(call.0));
+
 /// Any call, as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 // Each stands for the call of its name.
@@ -274,6 +283,7 @@ pub enum Command<'a> {
     StepClock(StepClock),
     EndCooldown(EndCooldown),
     Configure(Configure),
+    ReviveArm(ReviveArm),
 }
 
 impl Command<'_> {
@@ -312,6 +322,7 @@ impl Command<'_> {
             Self::StepClock(call) => call.apply(router),
             Self::EndCooldown(call) => call.apply(router),
             Self::Configure(call) => call.apply(router),
+            Self::ReviveArm(call) => call.apply(router),
         }
     }
 }

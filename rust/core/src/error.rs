@@ -76,6 +76,14 @@ pub enum Error {
         /// The retired arm.
         arm: ArmIndex,
     },
+    /// An arm that has not retired was to come back.
+    #[error("{argument} names arm {arm}, which is in service")]
+    ActiveArm {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The arm.
+        arm: ArmIndex,
+    },
     /// Tokens where an arm learns USD, or the other way round.
     #[error("{argument} of arm {arm}: {rule}")]
     WrongPricing {

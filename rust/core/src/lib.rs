@@ -67,7 +67,7 @@ mod usage;
 pub use arm_index::ArmIndex;
 pub use command::{
     Call, Command, Configure, EndCooldown, ExtendStage, Fail, Observe, ObserveMany, Publish,
-    Release, RetireArm, SetArm, SetBudget, StepClock,
+    Release, RetireArm, ReviveArm, SetArm, SetBudget, StepClock,
 };
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};

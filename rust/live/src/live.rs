@@ -152,7 +152,7 @@ impl<L> Live<L> {
         self.apply(&StepClock(offset), b"")
     }
 
-    /// Adds a candidate; `label` is its name once more.
+    /// Adds a candidate; `label` is its name once more. A model that has retired leaves its name to it.
     ///
     /// # Errors
     /// [`Error::TakenName`], and those of [`Live::apply`].
@@ -163,9 +163,18 @@ impl<L> Live<L> {
         spec: &ArmSpec,
         note: &[u8],
     ) -> Result<(), Error> {
-        self.names.check_free(name)?;
+        self.check_free(name)?;
         self.apply(spec, note)?;
         self.names.add(name, label)
+    }
+
+    fn check_free(&self, name: &str) -> Result<(), Error> {
+        match self.names.get(name) {
+            Some(arm) if !self.router.arm(arm).is_retired => {
+                Err(Error::TakenName { name: name.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The arms of some names.
@@ -225,6 +234,9 @@ impl<L> Live<L> {
         names: impl IntoIterator<Item = (N, L)>,
     ) -> Result<(), Error> {
         for (name, label) in names {
+            if self.names.len() < self.router.len() {
+                self.check_free(name.as_ref())?;
+            }
             self.names.add(name.as_ref(), label)?;
         }
         let (names, arms) = (self.names.len(), self.router.len());

@@ -6,7 +6,7 @@ use stageroute_core::ArmIndex;
 
 use crate::error::Error;
 
-/// The name of each arm, and the arm of each name.
+/// The name of each arm, and the arm of each name: the last one that was given it.
 ///
 /// A label is a name in the form that callers want it back: an `Arc<str>`, or an object of another
 /// language.
@@ -59,22 +59,14 @@ impl<L> Names<L> {
         self.get(name).ok_or_else(|| self.unknown(name))
     }
 
-    /// Names the next arm.
+    /// Names the next arm, whatever arm had the name before.
     ///
     /// # Errors
-    /// [`Error::TakenName`].
+    /// [`Error::Refused`] for more arms than there are numbers.
     pub(crate) fn add(&mut self, name: &str, label: L) -> Result<(), Error> {
-        self.check_free(name)?;
         self.arms.insert(name.into(), self.labels.len().try_into()?);
         self.labels.push(label);
         Ok(())
-    }
-
-    pub(crate) fn check_free(&self, name: &str) -> Result<(), Error> {
-        match self.get(name) {
-            None => Ok(()),
-            Some(_) => Err(Error::TakenName { name: name.to_owned() }),
-        }
     }
 
     #[cold]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use stageroute_core::{ArmSettings, Call};
 use stageroute_core::{
     ArmSpec, Batch, Decision, EndCooldown, ExtendStage, Fail, FailureReason, Observation, Observe,
-    ObserveMany, Publish, Release, RetireArm, Router, SetArm, SetBudget, StartCost, Tokens,
+    ObserveMany, Publish, Release, RetireArm, ReviveArm, Router, SetArm, SetBudget, StartCost,
+    Tokens,
 };
 use stageroute_journal::Signal;
 
@@ -148,7 +149,10 @@ impl<C: Clock> SharedRouter<C> {
     /// # Errors
     /// As [`Live::add_model`].
     pub fn add_model(&self, name: &str, spec: &ArmSpec, note: &[u8]) -> Result<(), Error> {
-        self.lock()?.add_model(name, name.into(), spec, note)
+        let mut live = self.lock()?;
+        live.add_model(name, name.into(), spec, note)?;
+        live.tell_if_due();
+        Ok(())
     }
 
     /// Changes a model's settings.
@@ -172,7 +176,7 @@ impl<C: Clock> SharedRouter<C> {
         live.apply(&EndCooldown { now, arm }, b"")
     }
 
-    /// Retires a model for good.
+    /// Retires a model.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and those of [`Live::apply`].
@@ -180,6 +184,18 @@ impl<C: Clock> SharedRouter<C> {
         let mut live = self.lock()?;
         let arm = live.names().find(name)?;
         live.apply(&RetireArm(arm), b"")?;
+        live.tell_if_due();
+        Ok(())
+    }
+
+    /// Brings a retired model back with what was learnt of it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and those of [`Live::apply`].
+    pub fn revive_model(&self, name: &str) -> Result<(), Error> {
+        let mut live = self.lock()?;
+        let arm = live.names().find(name)?;
+        live.apply(&ReviveArm(arm), b"")?;
         live.tell_if_due();
         Ok(())
     }

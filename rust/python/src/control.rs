@@ -8,7 +8,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Call, Configure, EndCooldown, ExtendStage, Prior, Publish,
-    RetireArm, Room, RouterConfig, SetArm, SetBudget, StartCost,
+    RetireArm, ReviveArm, Room, RouterConfig, SetArm, SetBudget, StartCost,
 };
 use stageroute_live::Error;
 
@@ -84,7 +84,12 @@ impl Control {
         self.apply(py, &SetArm { arm: ArmIndex(arm), settings: from_python(settings)? }, change)
     }
 
-    /// Retire a model for good.
+    /// Bring a retired model back.
+    fn revive_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
+        self.shared.lock(py)?.apply(&ReviveArm(ArmIndex(arm)), b"").map_err(to_py)
+    }
+
+    /// Retire a model.
     fn retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
         self.shared.lock(py)?.apply(&RetireArm(ArmIndex(arm)), b"").map_err(to_py)
     }
@@ -221,6 +226,11 @@ impl Control {
     /// Whether there is a model of that name.
     fn has(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         Ok(self.shared.lock(py)?.names().get(name).is_some())
+    }
+
+    /// How many arms there are.
+    fn num_arms(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.shared.lock(py)?.router().len())
     }
 
     /// Whether a model has retired.

@@ -80,6 +80,7 @@ fn refused(error: &Refused, message: String) -> PyErr {
         | Refused::UnknownArm { .. }
         | Refused::DuplicateArm { .. }
         | Refused::RetiredArm { .. }
+        | Refused::ActiveArm { .. }
         | Refused::WrongPricing { .. }
         | Refused::InvalidFeedback(_) => InvalidInputError::new_err(message),
     }

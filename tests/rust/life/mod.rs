@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily,
     Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, Observation, Observe,
-    ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release, RetireArm, Router,
-    RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens, TrafficLimits,
+    ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release, RetireArm, ReviveArm,
+    Router, RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens, TrafficLimits,
 };
 
 /// Settings for one of several kinds of life: all ways to forget, with and without hard limits,
@@ -204,6 +204,7 @@ impl Life {
                     known.is_some() && (router.learner().prices(arm).is_some() ^ self.chance(0.1));
                 Command::SetArm(SetArm { arm, settings: self.settings(is_priced) })
             }
+            985 if self.chance(0.5) => Command::ReviveArm(ReviveArm(arm)),
             985..987 => Command::RetireArm(RetireArm(arm)),
             987..990 => Command::SetBudget(SetBudget(4e-3 * self.world.unit())),
             990..997 => {

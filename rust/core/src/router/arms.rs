@@ -32,6 +32,7 @@ impl Router {
             limiter: None,
         });
         debug_assert_eq!(self.learner.len(), self.arms.len(), "both know the same arms");
+        self.require_stage();
         Ok(arm)
     }
 
@@ -63,8 +64,8 @@ impl Router {
         Ok(())
     }
 
-    /// Retires an arm for good: it leaves the live set at once, and feedback for its earlier
-    /// decisions still counts.
+    /// Retires an arm: it leaves the live set at once, and feedback for its earlier decisions still
+    /// counts.
     ///
     /// # Errors
     /// [`Error::UnknownArm`] or [`Error::RetiredArm`].
@@ -78,7 +79,39 @@ impl Router {
             self.has_lost_slot = true;
         }
         debug_assert!(self.live.slot(arm).is_none(), "arm {arm} is still live");
+        self.require_stage();
         Ok(())
+    }
+
+    /// Makes a retired arm a candidate again, with all that was learnt of it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArm`] or [`Error::ActiveArm`]; [`Error::InvalidNumber`] if hard limits that came
+    /// meanwhile need its `max_cost`.
+    pub fn revive_arm(&mut self, arm: ArmIndex) -> Result<(), Error> {
+        match self.arms.get(arm.index()) {
+            None => return Err(Error::UnknownArm { argument: "arm", arm, arms: self.arms.len() }),
+            Some(state) if !state.is_retired => {
+                return Err(Error::ActiveArm { argument: "arm", arm });
+            }
+            Some(state) => state.settings.validate(!self.guard.is_off())?,
+        }
+        self.arms[arm].is_retired = false;
+        self.require_stage();
+        Ok(())
+    }
+
+    /// Makes the next stage due where nothing is live though something could be.
+    pub(super) fn require_stage(&mut self) {
+        if self.is_idle() {
+            self.stage_end = Some(0);
+        }
+    }
+
+    /// Whether nothing is live any more, though something could be.
+    pub(super) fn is_idle(&self) -> bool {
+        let was_live = self.live.stage() > 0;
+        was_live && self.live.arms().is_empty() && self.candidates(self.clock).next().is_some()
     }
 
     /// The arms that a live set may name and should at `now`: neither retired nor failed. A router that

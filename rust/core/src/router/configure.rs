@@ -34,6 +34,7 @@ impl Router {
         if config.stage_queries != self.config.stage_queries {
             let queries = self.ledger.queries;
             self.stage_end = config.stage_queries.map(|n| queries.saturating_add(n));
+            self.require_stage();
         }
         if (config.open_decisions, config.max_age)
             != (self.config.open_decisions, self.config.max_age)

@@ -134,6 +134,7 @@ impl Router {
         self.shares_due = f64::NEG_INFINITY;
         self.load_value(arm);
         self.update_gates();
+        self.require_stage();
         Ok(())
     }
 

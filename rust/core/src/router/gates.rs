@@ -9,7 +9,10 @@ impl Router {
         let live = || self.live.arms().iter().map(|&arm| &self.arms[arm]);
         let limits = |arm: &Arm| !arm.traffic.is_off() || arm.limiter.is_some();
         self.gates.traffic = live().any(limits);
-        self.gates.trouble = live().any(Arm::is_troubled);
+        // Where nothing is live, what has failed is waited for.
+        let is_awaited = |arm: &Arm| !arm.is_retired && arm.is_troubled();
+        self.gates.trouble = live().any(Arm::is_troubled)
+            || (self.live.arms().is_empty() && self.arms.iter().any(is_awaited));
         self.gates.any = self.gates.traffic || self.gates.trouble || !self.guard.is_off();
         debug_assert!(self.gates.any || self.guard.is_off(), "hard limits would not be looked at");
     }

@@ -68,6 +68,7 @@ impl Router {
         query.validate(self.arms.len())?;
         let now = self.begin_route(query)?;
         if self.lp.is_none() {
+            self.require_stage();
             return Err(Error::NoLiveArm);
         }
         self.guard.advance(now + self.clock_offset, self.ledger.queries);

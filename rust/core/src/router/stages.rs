@@ -45,8 +45,9 @@ impl Router {
         }
     }
 
-    /// Whether a new set should be published: the current stage has had all its queries, or a slot
-    /// was lost that is to be filled again. Routing goes on over the old set until then.
+    /// Whether a new set should be published: the current stage has had all its queries, a slot was
+    /// lost that is to be filled again, or nothing is live though something could be. Routing goes on
+    /// over the old set until then.
     #[must_use]
     #[inline]
     pub fn is_stage_due(&self) -> bool {
@@ -55,12 +56,15 @@ impl Router {
     }
 
     /// Prolongs the current stage by another stage's queries: for a boundary at which no new set
-    /// could be found.
+    /// could be found. Where nothing is live, the next query is to try again.
     pub fn extend_stage(&mut self) {
         let queries = self.ledger.queries;
         self.stage_end = self.config.stage_queries.map(|n| queries.saturating_add(n));
         self.has_lost_slot = false;
-        debug_assert!(!self.is_stage_due(), "a stage that is due from its start");
+        if self.is_idle() {
+            self.stage_end = Some(0);
+        }
+        debug_assert!(self.is_idle() || !self.is_stage_due(), "a stage that is due from its start");
     }
 
     /// Replaces the budget.

@@ -1,0 +1,130 @@
+"""Models come, pause, retire and come back while service goes on."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stageroute import HardLimit, Model, StageRouter, errors
+
+
+def serve(router: StageRouter, queries: int = 1) -> list[str]:
+    served = []
+    for _ in range(queries):
+        decision = router.route()
+        router.observe(decision, reward=1.0, cost=0.001)
+        served.append(decision.model)
+    return served
+
+
+def a_router(*names: Model | str, **settings: Any) -> StageRouter:
+    usual: dict[str, Any] = {"controller": "inline", "stage_queries": 100}
+    return StageRouter(names, budget=0.01, max_deployed=2, seed=1, **usual | settings)
+
+
+@pytest.mark.parametrize("slot", ["redeploy", "leave_empty"])
+@pytest.mark.parametrize("query_between", [False, True])
+def test_the_only_live_model_is_swapped(slot: str, query_between: bool) -> None:
+    router = a_router("old", on_lost_slot=slot)
+    serve(router, 50)
+    router.retire_model("old")
+    if query_between:
+        with pytest.raises(errors.NoModelError):
+            router.route()
+    router.add_model("new")
+    assert serve(router, 2) == ["new", "new"]
+    assert router.deployment.models == ("new",)
+
+
+def test_the_only_live_model_is_swapped_in_the_background() -> None:
+    with a_router("old", controller="background", on_lost_slot="leave_empty") as router:
+        serve(router, 5)
+        router.retire_model("old")
+        router.add_model("new")
+        ends = time.monotonic() + 10.0
+        while router.deployment.models != ("new",) and time.monotonic() < ends:
+            time.sleep(0.001)
+        assert serve(router) == ["new"]
+
+
+def test_a_model_whose_start_fails_is_started_at_the_next_query() -> None:
+    starts = []
+
+    def start(plan: object) -> None:
+        starts.append(plan)
+        if len(starts) == 1:
+            raise RuntimeError("no room for it yet")
+
+    router = a_router("old", controller="background", start_models=start)
+    with router:
+        router.retire_model("old")
+        router.add_model("new")
+        ends = time.monotonic() + 10.0
+        while router.deployment.models != ("new",) and time.monotonic() < ends:
+            with suppress(errors.NoModelError):
+                router.route()
+            time.sleep(0.001)
+        assert serve(router) == ["new"]
+    assert len(starts) == 2
+
+
+def test_a_paused_model_comes_back_with_what_was_learnt(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    with a_router("a", "b", journal=path) as router:
+        serve(router, 150)
+        router.pause("a")
+        before = router.state("a")
+        assert before.is_retired
+        assert before.reward_count > 0
+        assert set(serve(router, 50)) == {"b"}
+        with pytest.raises(errors.UnknownModelError, match="resume brings it back"):
+            router.pause("a")
+    with a_router("a", "b", journal=path) as router:
+        assert set(serve(router, 150)) == {"b"}, "a restart resumes nothing"
+        router.resume("a")
+        after = router.state("a")
+        assert (after.reward_count, after.reward_mean) == (before.reward_count, before.reward_mean)
+        with pytest.raises(errors.InvalidInputError, match="in service"):
+            router.resume("a")
+        assert "a" in serve(router, 400)
+    with a_router("a", "b", journal=path) as router:
+        assert not router.state("a").is_retired
+        assert "a" in router.deployment.models
+
+
+def test_a_retired_name_comes_back_as_another_model(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    with a_router("a", "b", journal=path) as router:
+        serve(router, 150)
+        late = router.route(allowed=["a"])
+        router.retire_model("a")
+        router.add_model(Model("a", expected_reward=0.5, expected_reward_weight=7))
+        router.observe(late, reward=1.0, cost=0.002)
+        assert router.counters.billed == pytest.approx(0.152), "the old one is still billed"
+        state = router.state("a")
+        assert (state.reward_count, state.cost_count) == (7, 0), "and teaches the new one nothing"
+        with pytest.raises(errors.InvalidInputError, match="of that name already"):
+            router.add_model("a")
+        router.retire_model("a")
+        router.resume("a")
+        router.update_model("a", throughput_cap=0.9)
+        state = router.state("a")
+        router.snapshot(tmp_path / "snapshot")
+    restored = StageRouter.restore(tmp_path / "snapshot")
+    with a_router("a", "b", journal=path) as router:
+        for again in (router, restored):
+            assert again.state("a") == state
+            assert [model.name for model in again.models] == ["a", "b", "a"]
+            assert [model.throughput_cap for model in again.models] == [1.0, 1.0, 0.9]
+        assert "a" in serve(router, 200)
+
+
+def test_what_hard_limits_cannot_foresee_does_not_come_back() -> None:
+    router = a_router("a", Model("b", max_cost=0.01))
+    router.pause("a")
+    router.configure(hard_limits=[HardLimit(1.0, per="day")])
+    with pytest.raises(errors.InvalidInputError, match="max_cost"):
+        router.resume("a")
+    assert router.state("a").is_retired
