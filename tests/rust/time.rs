@@ -7,11 +7,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use stageroute_core::{
-    ArmSettings, ArmSpec, AtLimit, Confidence, ConfidenceFamily, HardLimit, Period, Prior, Router,
-    RouterConfig, Sampler, StartCost, TrafficLimits,
+    ArmSettings, ArmSpec, AtLimit, Confidence, ConfidenceFamily, Error, HardLimit, Period, Prior,
+    Router, RouterConfig, Sampler, StartCost, TrafficLimits,
 };
 use stageroute_journal::{Position, Tail, records};
-use stageroute_live::{Feedback, Live, Manual, Moment, Reading, SharedRouter, Timeline, Wishes};
+use stageroute_live::{
+    Clock, Feedback, Live, Manual, Moment, Reading, SharedRouter, Timeline, Wishes,
+};
 
 const NOON: f64 = 1_800_014_400.0;
 const DAY: f64 = 86_400.0;
@@ -141,6 +143,139 @@ fn a_jump_neither_frees_nor_loses_money() {
     assert_eq!(spend(NOON + 2.0 * DAY, 20), 10);
     // A step back of a few minutes within the day.
     assert_eq!(spend(NOON + 2.0 * DAY - 300.0, 20), 0);
+}
+
+/// A steady clock, and a wall clock.
+#[derive(Default)]
+struct Pair(Mutex<(f64, f64)>);
+
+impl Clock for Pair {
+    fn moment(&self) -> Moment {
+        let (steady, wall) = *self.0.lock().unwrap();
+        Moment::Both { wall: NOON + wall, steady }
+    }
+}
+
+/// A router, and what it served, each for 1 USD: when, by a clock that never jumps and by the wall.
+struct Served {
+    router: SharedRouter<Arc<Pair>>,
+    clocks: Arc<Pair>,
+    queries: Vec<(f64, f64)>,
+    open: Vec<u64>,
+}
+
+impl Served {
+    fn new(usd_per_day: f64) -> Self {
+        let clocks = Arc::new(Pair::default());
+        let router = Router::new(config(usd_per_day)).unwrap();
+        let router = SharedRouter::new(router, Arc::clone(&clocks));
+        router.add_model("a", &spec(None), b"").unwrap();
+        router.publish(&["a"], StartCost::NONE, b"").unwrap();
+        Self { router, clocks, queries: Vec::new(), open: Vec::new() }
+    }
+
+    fn set(&self, steady: f64, wall: f64) {
+        *self.clocks.0.lock().unwrap() = (steady, wall);
+    }
+
+    /// Decides as many queries as it may, up to `most`; they are billed later.
+    fn route(&mut self, steady: f64, wall: f64, most: usize) -> usize {
+        self.set(steady, wall);
+        let routed = (0..most).map_while(|_| self.router.route(&Wishes::default()).ok());
+        let ids: Vec<u64> = routed.map(|routed| routed.decision.id).collect();
+        self.queries.extend(ids.iter().map(|_| (steady, wall)));
+        self.open.extend(&ids);
+        ids.len()
+    }
+
+    fn bill(&mut self, steady: f64, wall: f64, usd: f64) {
+        self.set(steady, wall);
+        for id in self.open.drain(..) {
+            self.router.observe(id, Feedback { cost: Some(usd), ..Feedback::default() }).unwrap();
+        }
+    }
+
+    fn committed(&self) -> f64 {
+        self.router.lock().unwrap().router().limits().next().unwrap().committed
+    }
+
+    /// The most that was spent on any day of one of the clocks.
+    fn worst(&self, clock: impl Fn(&(f64, f64)) -> f64) -> usize {
+        let day = |query: &(f64, f64)| ((NOON + clock(query)) / DAY).floor();
+        let of = |one: &(f64, f64)| self.queries.iter().filter(|q| day(q) == day(one)).count();
+        self.queries.iter().map(of).max().unwrap_or(0)
+    }
+}
+
+/// A reading ahead, and right again: the day that it was is kept, and nothing is lost of the day that
+/// it showed.
+#[test]
+fn a_clock_that_was_ahead_spends_no_day_twice() {
+    let mut served = Served::new(10.0);
+    assert_eq!(served.route(0.0, 0.0, 4), 4);
+    served.bill(1.0, 1.0, 1.0);
+    assert_eq!(served.route(2.0, 2.0, 1), 1);
+    // Ahead: by the old reading there is room for 5, and the bill of then counts on its day.
+    served.bill(3.0, DAY + 3.0, 0.5);
+    assert_eq!(served.route(4.0, DAY + 4.0, 3), 3);
+    assert_eq!(served.committed(), 3.0);
+    assert_eq!(served.route(5.0, DAY + 5.0, 20), 2, "4.5 before, 5 since");
+    served.set(6.0, DAY + 6.0);
+    let refusal = served.router.route(&Wishes::default());
+    let Err(stageroute_live::Error::Refused(Error::AtHardLimit {
+        retry_after: Some(wait), ..
+    })) = refusal
+    else {
+        panic!("{refusal:?}");
+    };
+    assert!((wait - (DAY / 2.0 - 6.0)).abs() < 1e-3, "{wait}: until the day ends as it was");
+    served.bill(7.0, DAY + 7.0, 1.0);
+    assert_eq!(served.route(10.0, 10.0, 20), 0);
+    assert_eq!(served.committed(), 9.5);
+    // Tomorrow comes: what was spent by its reading stays spent.
+    assert_eq!(served.route(DAY, DAY, 20), 5);
+    assert_eq!(served.route(2.0 * DAY, 2.0 * DAY, 20), 10);
+}
+
+/// A machine that slept, or a clock that was set right: by the new reading all is there, and the old
+/// one binds no longer than its day would have lasted.
+#[test]
+fn a_clock_that_was_behind_is_followed() {
+    let mut served = Served::new(10.0);
+    assert_eq!(served.route(0.0, 0.0, 8), 8);
+    assert_eq!(served.route(1.0, 3.0 * DAY, 20), 2, "the old day had so much left");
+    assert_eq!(served.route(DAY / 2.0, 3.5 * DAY - 1.0, 20), 8);
+    assert_eq!(served.worst(|query| query.1), 10);
+}
+
+/// A clock that is wrong for a part of some days, by any amount, with bills that come late: no day has
+/// more than its limit, neither by the wall nor truly, and little is lost.
+#[test]
+fn no_jump_breaks_the_limit_of_the_day_that_it_is() {
+    let mut chance = Sampler::new(5);
+    for _ in 0..300 {
+        let mut served = Served::new(10.0);
+        let (mut steady, mut error, mut was_wrong) = (0.0, 0.0, false);
+        for _ in 0..300 {
+            steady += 4_000.0 * chance.unit();
+            let of_day = (NOON + steady).rem_euclid(DAY);
+            was_wrong &= of_day > 4_000.0;
+            if error != 0.0 {
+                error = if of_day > DAY - 10_000.0 || chance.unit() < 0.2 { 0.0 } else { error };
+            } else if !was_wrong && of_day < DAY - 10_000.0 && chance.unit() < 0.05 {
+                error = (((7.0 * chance.unit()).floor() - 3.0) * DAY / 2.0).min(DAY);
+                was_wrong = true;
+            }
+            served.route(steady, steady + error, 2);
+            if chance.unit() < 0.3 {
+                served.bill(steady, steady + error, 1.0);
+            }
+        }
+        assert!(served.worst(|query| query.0) <= 10, "truly");
+        assert!(served.worst(|query| query.1) <= 10, "by the wall");
+        let days = (steady / DAY).floor();
+        assert!(served.queries.len() as f64 >= 7.0 * days, "{} in {days}", served.queries.len());
+    }
 }
 
 /// A clock that two time servers fight over: each day's limit holds all the same.

@@ -7,7 +7,7 @@ limit in any 60 seconds, counted by full seconds, of which `burst_seconds` worth
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,9 +46,10 @@ ROUNDING: Final = 1e-6  # two sums of the same numbers may differ in their last 
 class Answer:
     """What a provider does with one request.
 
-    `outcome` is "ok", "timeout", "error", "refusal" or "rate_limit", known to the caller after
-    `seconds`; `tokens` are billed. A rate-limit answer asks for a pause of `retry_after` seconds.
-    The reward of an answer, if it ever comes, does so `reward_delay` seconds later.
+    `outcome` is "ok", "timeout", "error", "refusal", "rate_limit" or "bad_request", known to the
+    caller after `seconds`; `tokens` are billed. A rate-limit answer may ask for a pause of
+    `retry_after` seconds. The reward of an answer, if it ever comes, does so `reward_delay` seconds
+    later.
     """
 
     outcome: str
@@ -100,12 +101,19 @@ class Truth:
 
 @dataclass(slots=True)
 class Provider:
-    """One model as it stands; `limit` is what it accepts in a minute."""
+    """One model as it stands.
+
+    `limit` is what it accepts in a minute. Shares `refused` and `failing` of its requests are
+    refused, or fail, at random. Bills are `surcharge` times those of the price.
+    """
 
     price: Price
     quality: NDArray[np.float64]
     is_down: bool = False
     limit: float = math.inf
+    refused: float = 0.0
+    failing: float = 0.0
+    surcharge: float = 1.0
     accepted: deque[float] = field(default_factory=deque)
 
     def wait(self, now: float) -> float:
@@ -118,14 +126,14 @@ class Provider:
 class Environment:
     """Providers and requests.
 
-    `seed` fixes every draw. What becomes of a request with a model does not depend on what was
-    routed where before, limits and events apart.
+    `fleet` has the limits as told. `seed` fixes every draw. What becomes of a request with a model
+    does not depend on what was routed where before, limits and events apart.
     """
 
-    def __init__(self, trace: Trace, seed: int) -> None:
+    def __init__(self, trace: Trace, seed: int, fleet: Mapping[str, DrillModel] = FLEET) -> None:
         generator = np.random.default_rng([seed, 2])
         queries = len(trace)
-        self.trace = trace
+        self.trace, self._fleet = trace, fleet
         self.task = generator.choice(len(TASKS), queries, p=[share for share, _ in TASKS.values()])
         self.is_cached = generator.random(queries) < CACHE_HITS
         shape = (queries, ATTEMPTS)
@@ -134,24 +142,42 @@ class Environment:
         self._pace = generator.lognormal(0.0, 0.25, shape)
         self._is_rewarded = generator.random(shape) < REWARDED
         self._delay = MEDIAN_DELAY * generator.lognormal(0.0, DELAY_SPREAD, shape)
+        self._mishap = generator.random(shape)
+        self._form = generator.random(queries)
+        self._malformed = 0.0
         drawn = qualities(seed)
         self.providers = {name: Provider(FLEET[name].price, drawn[name]) for name in FLEET}
 
     def begin(self, event: Event) -> None:
-        """Let an event happen to its model."""
-        provider = self.providers[event.model]
-        provider.is_down = event.kind == "outage"
-        if event.kind == "rate_limit":
-            provider.limit = event.factor * FLEET[event.model].requests_per_minute
-        elif event.kind == "regression":
-            provider.quality = provider.quality * event.factor
-        elif event.price is not None:
-            provider.price = event.price
+        """Let an event happen to its model, or to all."""
+        for provider in self._concerned(event):
+            match event.kind:
+                case "outage":
+                    provider.is_down = True
+                case "flaky":
+                    provider.failing = event.factor
+                case "noise":
+                    provider.refused = event.factor
+                case "rate_limit":
+                    provider.limit = event.factor * self._fleet[event.model].requests_per_minute
+                case "regression":
+                    provider.quality = provider.quality * event.factor
+                case "bills":
+                    provider.surcharge = event.factor
+                case "price" if event.price is not None:
+                    provider.price = event.price
+                case "bad_client":
+                    self._malformed = event.factor
 
     def end(self, event: Event) -> None:
         """Let an event that passes be over."""
-        provider = self.providers[event.model]
-        provider.is_down, provider.limit = False, math.inf
+        self._malformed = 0.0
+        for provider in self._concerned(event):
+            provider.is_down, provider.limit, provider.surcharge = False, math.inf, 1.0
+            provider.refused = provider.failing = 0.0
+
+    def _concerned(self, event: Event) -> Iterable[Provider]:
+        return [self.providers[event.model]] if event.model else self.providers.values()
 
     def usage(self, query: int, model: str) -> Tokens:
         """Count what a request uses of a model when it is answered."""
@@ -162,18 +188,29 @@ class Environment:
 
     def bill(self, model: str, tokens: Tokens) -> float:
         """Work out what tokens cost at the present price, USD."""
-        return self.providers[model].price.bill(tokens)
+        provider = self.providers[model]
+        return provider.surcharge * provider.price.bill(tokens)
+
+    def bills_by_list(self, model: str) -> bool:
+        """Whether bills are what the price says."""
+        return self.providers[model].surcharge == 1.0
 
     def call(self, query: int, attempt: int, model: str, now: float) -> Answer:
         """Send a request to a model."""
-        provider = self.providers[model]
+        provider, place = self.providers[model], (query, attempt)
         if provider.is_down:
             return Answer("error", OUTAGE_SECONDS)
+        if self._form[query] < self._malformed:
+            return Answer("bad_request", 0.2)
+        if self._mishap[place] < provider.refused:
+            return Answer("rate_limit", 0.2)
+        if self._mishap[place] < provider.failing:
+            return Answer("error", 1.0)
         wait = provider.wait(now)
         if wait:
             return Answer("rate_limit", 0.2, retry_after=wait)
         provider.accepted.append(now)
-        known, usage, place = FLEET[model], self.usage(query, model), (query, attempt)
+        known, usage = self._fleet[model], self.usage(query, model)
         seconds = known.first_token + usage.output / known.tokens_per_second
         seconds = float(seconds * self._pace[place])
         edges = np.cumsum(list(FAILURE_RATES.values()))
@@ -202,10 +239,11 @@ class Environment:
         cached = CACHE_HITS * CACHED_SHARE * tokens_in
         reward, cost, share = [], [], []
         for name in models:
-            known = FLEET[name]
+            known, provider = self._fleet[name], self.providers[name]
             usage = Tokens(tokens_in, tokens_out * known.verbosity, cached)
-            reward.append(float(mix @ self.providers[name].quality))
-            cost.append(self.bill(name, usage))
+            answered = 1.0 - provider.failing
+            reward.append(answered * float(mix @ provider.quality))
+            cost.append(answered * self.bill(name, usage))
             of_tokens = known.tokens_per_minute / max(usage.input + usage.output, 1.0)
             per_minute = min(known.requests_per_minute, of_tokens)
             share.append(min(THROUGHPUT_CAP, per_minute / 60.0 / rate))
@@ -266,7 +304,7 @@ class KnownLimits:
         if attempt.outcome != "timeout":
             used = attempt.tokens.input + attempt.tokens.output
             self._tokens.add(used - sum(attempt.most), attempt.time, now)
-        if attempt.outcome not in {"ok", "refusal"}:
+        if attempt.outcome not in {"ok", "refusal", "bad_request"}:
             self._failed_at = now
         elif attempt.outcome == "ok" and attempt.time >= (self._failed_at or 0.0):
             # An answer to what was sent since says that it works again.

@@ -1,5 +1,7 @@
 """What is invented for a drill: the models, the tasks, and what happens to them when."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +17,7 @@ PRICES_FROM: Final = (
 
 # 2026-07-24 08:55 UTC: five minutes before an hour ends, so that an hourly limit starts anew.
 STARTS: Final = 1_784_883_300.0
+TICKS: Final = 2.0**20  # in a second
 MOST_OUTPUT: Final = 1_200  # the largest number of output tokens that the caller asks for
 THROUGHPUT_CAP: Final = 0.5
 # Share of the requests, and difficulty in logits. The router is not told the task of a request.
@@ -91,6 +94,20 @@ FLEET: Final = {
 INITIAL: Final = tuple(FLEET)[:6]  # the models at the start; the others arrive
 
 
+def scaled_fleet(scale: float) -> Mapping[str, DrillModel]:
+    """Give every model so many times its limits."""
+
+    def scaled(model: DrillModel) -> DrillModel:
+        return replace(
+            model,
+            requests_per_minute=scale * model.requests_per_minute,
+            tokens_per_minute=scale * model.tokens_per_minute,
+            max_concurrent=math.ceil(scale * model.max_concurrent),
+        )
+
+    return {name: scaled(model) for name, model in FLEET.items()}
+
+
 def qualities(seed: int) -> dict[str, NDArray[np.float64]]:
     """Draw each model's mean reward at each task, in the order of `TASKS`; each in (0, 1)."""
     difficulty = np.array([difficulty for _, difficulty in TASKS.values()])
@@ -101,11 +118,13 @@ def qualities(seed: int) -> dict[str, NDArray[np.float64]]:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens to a model (to none, at a restart), and a title for reports.
+    """What happens to a model (to all or none, where it is not named), and a title for reports.
 
     `start` and `end` are in seconds from the first request (in `EVENTS`, in shares of the trace);
     the same if it lasts. `price` is the new one. `factor` is what a regression multiplies every
-    mean reward by, or what part of the limit that the router was told a provider allows.
+    mean reward by; what part of the limit that the router was told a provider allows; which share
+    of the requests is refused or fails at random, or is malformed; what a bill is of the list
+    price's; or how many seconds the wall clock is ahead.
     """
 
     kind: str
@@ -120,13 +139,18 @@ class Event:
 # In shares of the trace's time. Only the price list's prices are real.
 EVENTS: Final = (
     Event("outage", "the best model is down", 0.12, 0.20, "claude-haiku-4-5"),
+    Event("flaky", "it fails two requests in three", 0.24, 0.27, "claude-haiku-4-5", factor=2 / 3),
     Event("arrival", "a new model, good value", 0.28, 0.28, "grok-4.3"),
+    Event("noise", "every provider refuses 3 % at random", 0.33, 0.36, factor=0.03),
     Event("rate_limit", "its provider allows a third of the limit", 0.38, 0.45,
           "gpt-5-mini", factor=1 / 3),
+    Event("bad_client", "a fifth of the requests is malformed", 0.455, 0.485, factor=0.2),
     Event("restart", "the router's process restarts", 0.49, 0.49),
+    Event("clock", "the wall clock is a day ahead", 0.51, 0.52, factor=86_400.0),
     Event("price", "its price doubles", 0.53, 0.53, "grok-4.3", Price(2.5, 5.0, 0.4)),
     Event("regression", "its quality falls by 40 %, silently", 0.62, 0.62,
           "claude-haiku-4-5", factor=0.6),
+    Event("bills", "it bills twice its list price", 0.70, 0.74, "gpt-5-mini", factor=2.0),
     Event("arrival", "a new model, poor value", 0.78, 0.78, "gemini-2.5-pro"),
     Event("retirement", "a model with half the traffic retires", 0.90, 0.90, "gpt-5-mini"),
 )  # fmt: skip
@@ -137,6 +161,13 @@ def clock_hour(seconds: float) -> int:
     return int((STARTS + seconds) // 3_600.0)
 
 
+def in_ticks(seconds: float) -> float:
+    """Round a time so that sums of times are exact: a restart changes none of them."""
+    return round(seconds * TICKS) / TICKS
+
+
 def timeline(span: float) -> tuple[Event, ...]:
     """Place the events in a trace of `span` seconds."""
-    return tuple(replace(e, start=e.start * span, end=e.end * span) for e in EVENTS)
+    return tuple(
+        replace(e, start=in_ticks(e.start * span), end=in_ticks(e.end * span)) for e in EVENTS
+    )

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stageroute.checks import import_extra
-from stageroute.drill.environment import FAILURE_RATES
 from stageroute.drill.fleet import INITIAL, Event
 from stageroute.drill.recovery import EventRecovery
 from stageroute.drill.results import DrillResult
@@ -35,6 +34,7 @@ FAILURE_COLOURS: Final = {
     "timeout": "#e59866",
     "refusal": "#aab7b8",
     "rate_limit": "#8e44ad",
+    "bad_request": "#d7bde2",
 }
 SHADE: Final = "#c0392b"
 MONEY: Final = "#0b6e4f"
@@ -130,7 +130,7 @@ def _draw_failures(axes: "Axes", outcome: DrillResult, edges: Floats) -> None:
     minutes, width = _minutes(edges), (edges[1] - edges[0]) / 60.0
     below = np.zeros(BINS)
     for reason, colour in FAILURE_COLOURS.items():
-        label = f"{reason.replace('_', ' ')}{'' if reason in FAILURE_RATES else ' (provider)'}"
+        label = f"{reason.replace('_', ' ')}{' (provider)' if reason == 'rate_limit' else ''}"
         count = np.histogram(time[what == reason], edges)[0]
         axes.bar(minutes, count, width, below, color=colour, label=label)
         below += count

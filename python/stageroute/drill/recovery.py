@@ -116,8 +116,12 @@ def _measure(event: Event, traffic: Decisions, outcome: DrillResult) -> Iterator
         yield _retirement(event, traffic, outcome)
     elif event.kind == "price":
         yield _price(event, traffic, record)
-    elif event.kind == "regression":
-        yield regression(event, traffic, oracle, horizon)
+    elif event.kind in {"regression", "flaky", "bills"}:
+        # Before it passes, if it does.
+        end = traffic.at(event.end) if event.end > event.start else horizon
+        yield regression(event, traffic, oracle, end)
+    elif event.kind in {"noise", "bad_client", "clock"}:
+        yield disturbance(event, traffic, record)
     else:
         # Restart: nothing if the router is what it was.
         is_same = bool(record.restart) and all(record.restart.values())
@@ -156,6 +160,20 @@ def rate_limit(event: Event, traffic: Decisions) -> EventRecovery:
         "then"
     )
     return traffic.until(event, "until the last refusal", last, note)
+
+
+def disturbance(event: Event, traffic: Decisions, record: DrillRecord) -> EventRecovery:
+    """Trouble that nobody should notice: until the last request that nobody answers.
+
+    Requests that are malformed are not counted.
+    """
+    start, end = traffic.at(event.start), traffic.at(event.end)
+    lost = [time for _, time in record.unanswered] + [refusal.time for refusal in record.refusals]
+    lost = [time for time in lost if event.start <= time <= event.end]
+    last = min(traffic.at(max(lost)), end) if lost else start
+    failed = int(np.sum(~np.isin(traffic.outcome[start:end], ("ok", "refusal"))))
+    note = f"{failed} of {end - start} attempts failed; {len(lost)} requests unanswered"
+    return traffic.until(event, "until the last unanswered request", last, note)
 
 
 def regression(event: Event, traffic: Decisions, oracle: float, horizon: int) -> EventRecovery:

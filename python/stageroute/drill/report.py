@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from stageroute._core import __version__
 from stageroute.drill.environment import FAILURE_RATES
-from stageroute.drill.fleet import FLEET, PRICES_FROM, clock_hour
+from stageroute.drill.fleet import PRICES_FROM, clock_hour
 from stageroute.drill.recovery import EventRecovery
 from stageroute.drill.results import DrillRecord, DrillResult
 from stageroute.tables import format_table
@@ -19,6 +19,7 @@ from stageroute.tables import format_table
 FORMAT: Final = 1  # of the JSON
 BUDGET_TOLERANCE: Final = 0.01
 ROUNDING: Final = 1e-9
+FAILURES: Final = (*FAILURE_RATES, "rate_limit", "bad_request")
 LEGEND = """\
 queries and seconds of a recovery count routing decisions, second tries included, from the
 event on; "-": it did not come about before the next event. Shares are of the traffic. The oracle
@@ -39,7 +40,7 @@ def check(outcome: DrillResult) -> tuple[Promise, ...]:
     return (
         _refusals(outcome),
         *_money(outcome),
-        *_traffic(outcome.record),
+        *_traffic(outcome),
         _log(outcome.record),
         _feedback(outcome),
         _restart(outcome),
@@ -88,17 +89,18 @@ def _money(outcome: DrillResult) -> Iterator[Promise]:
     yield Promise("hard limit per hour", most <= limit * (1.0 + ROUNDING), detail)
 
 
-def _traffic(record: DrillRecord) -> Iterator[Promise]:
+def _traffic(outcome: DrillResult) -> Iterator[Promise]:
     """Compare the worst of all windows of 60 seconds, wherever they start, with the limits."""
+    record, fleet = outcome.record, outcome.settings.fleet
     time, model, tokens = (record.column(name) for name in ("time", "model", "tokens"))
     amounts = {"requests": np.ones(time.size), "tokens": tokens[:, 0] + tokens[:, 1]}
     for kind, amount in amounts.items():
         worst = {}
-        for name, known in FLEET.items():
+        for name, known in fleet.items():
             most = most_in_window(time[model == name], amount[model == name], 60.0)
             worst[name] = most / getattr(known, f"{kind}_per_minute")
         yield _within(f"{kind} per minute", worst, "in any 60 s")
-    worst = {name: record.peaks[name] / known.max_concurrent for name, known in FLEET.items()}
+    worst = {name: record.peaks[name] / known.max_concurrent for name, known in fleet.items()}
     yield _within("queries under way", worst, "at once")
 
 
@@ -154,7 +156,7 @@ def figures(outcome: DrillResult) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``requests``, ``decisions``; ``answered``, ``first_try`` (shares of the requests);
+        ``requests``, ``decisions``; ``answered``, ``first_try`` (shares of the well-formed);
         ``reward`` (mean of the expected rewards of the answers), ``oracle_reward`` (what the oracle
         would have had), ``reward_of_oracle`` (their ratio); ``spend`` (USD), ``spend_of_budget``;
         ``failed_<reason>`` (decisions).
@@ -170,14 +172,14 @@ def figures(outcome: DrillResult) -> dict[str, float]:
     return {
         "requests": requests,
         "decisions": len(record.attempts),
-        "answered": failed["ok"] / requests,
-        "first_try": int(np.sum(tries[answered] == 1)) / requests,
+        "answered": failed["ok"] / (requests - failed["bad_request"]),
+        "first_try": int(np.sum(tries[answered] == 1)) / (requests - failed["bad_request"]),
         "reward": reward,
         "oracle_reward": oracle,
         "reward_of_oracle": reward / oracle,
         "spend": record.spend,
         "spend_of_budget": record.spend / (outcome.settings.budget * len(record.attempts)),
-        **{f"failed_{reason}": failed[reason] for reason in (*FAILURE_RATES, "rate_limit")},
+        **{f"failed_{reason}": failed[reason] for reason in FAILURES},
     }
 
 
@@ -186,9 +188,7 @@ def format_report(
 ) -> str:
     """Return a drill as text: what was done, what held, what became of each event."""
     trace, settings, sums = outcome.trace, outcome.settings, figures(outcome)
-    failed = ", ".join(
-        f"{sums[f'failed_{reason}']:.0f} {reason}" for reason in (*FAILURE_RATES, "rate_limit")
-    )
+    failed = ", ".join(f"{sums[f'failed_{reason}']:.0f} {reason}" for reason in FAILURES)
     head = f"""\
 {trace.name}: {len(trace):,} requests in {trace.span / 60:.0f} simulated minutes, \
 {sums["decisions"]:,.0f} decisions; stageroute {__version__}

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from stageroute.checks import check_fields, number_in, require, whole_in
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.batch import LoggedDecision
 from stageroute.drill.environment import Attempt, Truth
-from stageroute.drill.fleet import INITIAL, Event, clock_hour
+from stageroute.drill.fleet import INITIAL, DrillModel, Event, clock_hour, scaled_fleet
 from stageroute.router.state import RouterCounters
 
 
@@ -31,6 +32,8 @@ class DrillSettings:
         How many models can be live at once, at most those of the start.
     stages : int, default 33
         Into how many stages the trace is divided, counted in queries.
+    scale : float, default 1.0
+        How many times as fast the requests come, to models with so many times the limits.
     seed : int, default 0
         Fixes every draw, of the environment and of the router.
     journal : Path, optional
@@ -46,6 +49,7 @@ class DrillSettings:
     hard_limit: Annotated[float | None, number_in("(0, inf)", "USD")] = None
     max_deployed: Annotated[int, whole_in(f"[2, {len(INITIAL)}]")] = 4
     stages: Annotated[int, whole_in("[1, inf)")] = 33
+    scale: Annotated[float, number_in("(0, inf)")] = 1.0
     seed: Annotated[int, whole_in("[0, 2**63)")] = 0
     journal: Path | None = None
 
@@ -54,6 +58,11 @@ class DrillSettings:
         ok = self.journal is None or not self.journal.exists()
         rule = "is there already: give the path of a journal that is not, or remove it"
         require(ok, "journal", str(self.journal), rule)
+
+    @property
+    def fleet(self) -> Mapping[str, DrillModel]:
+        """The models by their names, with the limits that the router is told."""
+        return scaled_fleet(self.scale)
 
     def hourly_limit(self, trace: Trace) -> float:
         """Work out the hard limit, USD per clock hour."""

@@ -24,7 +24,15 @@ from stageroute.drill.environment import (
     Environment,
     KnownLimits,
 )
-from stageroute.drill.fleet import FLEET, INITIAL, MOST_OUTPUT, STARTS, Event, clock_hour, timeline
+from stageroute.drill.fleet import (
+    INITIAL,
+    MOST_OUTPUT,
+    STARTS,
+    Event,
+    clock_hour,
+    in_ticks,
+    timeline,
+)
 from stageroute.drill.results import DrillRecord, DrillResult, DrillSettings, Refusal
 from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
 from stageroute.router.router import StageRouter
@@ -57,7 +65,8 @@ def run_drill(
         Called after each request.
     """
     settings = DrillSettings() if settings is None else settings
-    world = Environment(trace, settings.seed) if environment is None else environment
+    trace = trace.faster(settings.scale)
+    world = environment or Environment(trace, settings.seed, settings.fleet)
     return Simulation(trace, settings, world).run(progress or (lambda: None))
 
 
@@ -66,7 +75,7 @@ class Simulation:
 
     def __init__(self, trace: Trace, settings: DrillSettings, world: Environment) -> None:
         self._trace, self._settings, self._world = trace, settings, world
-        self._now = 0.0
+        self._now, self._clock_error = 0.0, 0.0
         self._queue: list[tuple[float, int, Callable[[], object]]] = []
         self._pushed = 0
         self._present = list(INITIAL)
@@ -74,7 +83,7 @@ class Simulation:
         self._generator = np.random.default_rng([settings.seed, 3])
         # The environment's own ledger: the limits as told, and by clock hour the bills, and the
         # largest bills possible of what is under way.
-        self._known = {name: KnownLimits(model, HEALTH) for name, model in FLEET.items()}
+        self._known = {name: KnownLimits(model, HEALTH) for name, model in settings.fleet.items()}
         self._limit = settings.hourly_limit(trace)
         self._committed: defaultdict[int, float] = defaultdict(float)
         self._router = self._make_router()
@@ -98,19 +107,19 @@ class Simulation:
         self._record.peaks = {name: known.peak for name, known in self._known.items()}
         return DrillResult(trace, self._settings, self._limit, events, self._record, counters)
 
-    def clock(self) -> float:
-        """Tell the simulated time, seconds since 1970."""
-        return STARTS + self._now
+    def clock(self) -> tuple[float, float]:
+        """Read the wall clock, seconds since 1970, and one that is never put right."""
+        return STARTS + self._now + self._clock_error, self._now
 
     def _at(self, seconds: float, do: Callable[[], object]) -> None:
         self._pushed += 1
-        heapq.heappush(self._queue, (seconds, self._pushed, do))
+        heapq.heappush(self._queue, (in_ticks(seconds), self._pushed, do))
 
     def _make_router(self) -> StageRouter:
         """Start a router, or with a journal go on with the last one."""
         settings, queries = self._settings, len(self._trace)
         return StageRouter(
-            [FLEET[name].to_model() for name in INITIAL],
+            [settings.fleet[name].to_model() for name in INITIAL],
             budget=settings.budget,
             max_deployed=settings.max_deployed,
             pacing_horizon=min(max(queries / PACED_PARTS, 50.0), 500.0),
@@ -132,17 +141,20 @@ class Simulation:
             self._change_price(event)
         elif event.kind == "arrival":
             self._present.append(event.model)
-            self._router.add_model(FLEET[event.model].to_model())
+            self._router.add_model(self._settings.fleet[event.model].to_model())
         elif event.kind == "retirement":
             self._present.remove(event.model)
             self._router.retire_model(event.model)
         elif event.kind == "restart":
             self._restart()
+        elif event.kind == "clock":
+            self._clock_error = event.factor
         else:
             self._world.begin(event)
         self._note_truth()
 
     def _end(self, event: Event) -> None:
+        self._clock_error = 0.0
         self._world.end(event)
         self._note_truth()
 
@@ -220,26 +232,32 @@ class Simulation:
         self._committed[clock_hour(now)] += note.largest
         answer = world.call(query, len(failed), model, now)
         # At the price of now, whatever it will be when the answer comes.
-        bill = world.bill(model, answer.tokens)
-        self._at(now + answer.seconds, partial(self._take, note, answer, bill, (*failed, model)))
+        note.bill = world.bill(model, answer.tokens)
+        told = None if world.bills_by_list(model) else note.bill
+        self._at(now + answer.seconds, partial(self._take, note, answer, told, (*failed, model)))
 
-    def _take(self, note: Attempt, answer: Answer, bill: float, tried: tuple[str, ...]) -> None:
-        """Tell the router what an attempt brought; its reward, if any, comes later."""
-        note.outcome, note.tokens, note.bill = answer.outcome, answer.tokens, bill
+    def _take(
+        self, note: Attempt, answer: Answer, told: float | None, tried: tuple[str, ...]
+    ) -> None:
+        """Tell the router what an attempt brought; its reward, if any, comes later.
+
+        `told` is the bill, where tokens and price do not say it.
+        """
+        note.outcome, note.tokens = answer.outcome, answer.tokens
         self._known[note.model].settle(note, self._now)
-        self._committed[clock_hour(note.time)] += bill - note.largest
+        self._committed[clock_hour(note.time)] += note.bill - note.largest
         if answer.outcome != "ok":
-            cost = bill if answer.outcome == "timeout" else None
+            cost = note.bill if answer.outcome == "timeout" else None
             self._router.fail(note.id, answer.outcome, cost=cost, retry_after=answer.retry_after)
         if answer.outcome in {"ok", "refusal"}:
-            self._router.observe(note.id, tokens=answer.tokens)
+            self._router.observe(note.id, tokens=answer.tokens, cost=told)
         if answer.reward is not None:
             arrives = self._now + answer.reward_delay
             reward = partial(self._reward, note, answer.reward)
             self._at(arrives, reward)
             if self._generator.random() < REPEATED:
                 self._at(arrives + 1.0, reward)
-        if answer.outcome != "ok":
+        if answer.outcome not in {"ok", "bad_request"}:
             if len(tried) < ATTEMPTS:
                 self._try(note.query, tried)
             else:

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::arm_index::ArmIndex;
 use crate::checks::{MOST, is_cost, sound};
 use crate::error::Error;
-use crate::guard::Nanodollars;
+use crate::money::Nanodollars;
 
 /// One recent decision.
 // Four facts, each of which may be so or not whatever the others are: no state machine.

@@ -4,14 +4,15 @@
 //! can cost. A decision is admitted only if what its window has already committed (bills, and
 //! reservations not yet billed) and its own reservation stay within the limit. The bill then
 //! replaces the reservation. A decision belongs to the window in which it was made, also when it is
-//! billed later. Windows are those of the wall clock, which may jump, either way. Sums are whole nanodollars, each rounded up, so that they are exact.
+//! billed later. Sums are whole nanodollars, each rounded up, so that they are exact.
 
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{check, sound};
 use crate::error::Error;
+use crate::money::Nanodollars;
 use crate::period::Period;
-use crate::tolerances::MONEY_ROUNDING;
+use crate::window::{History, Window};
 
 /// What happens when the reservation of a live arm, which could serve the query otherwise, no longer
 /// fits into a window.
@@ -52,115 +53,6 @@ impl HardLimit {
     }
 }
 
-/// An amount of money in whole nanodollars. Amounts are at most 1e9 USD: 1e18 of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Nanodollars(i64);
-
-impl Nanodollars {
-    /// What is spent or set aside, rounded up.
-    pub(crate) fn from_usd(usd: f64) -> Self {
-        Self::whole(usd, f64::ceil)
-    }
-
-    /// What may be spent, rounded down.
-    fn limit(usd: f64) -> Self {
-        Self::whole(usd, f64::floor)
-    }
-
-    fn whole(usd: f64, round: impl Fn(f64) -> f64) -> Self {
-        let nano = usd * 1e9;
-        let nearest = nano.round();
-        let is_whole = (nano - nearest).abs() <= MONEY_ROUNDING * nano;
-        let whole = if is_whole { nearest } else { round(nano) };
-        // Beyond the range, as from an absurd number of tokens, this is the end of the range.
-        #[allow(clippy::cast_possible_truncation)]
-        let whole = whole as i64;
-        Self(whole)
-    }
-
-    pub(crate) fn is_negative(self) -> bool {
-        self.0 < 0
-    }
-
-    pub(crate) fn to_usd(self) -> f64 {
-        self.0 as f64 / 1e9
-    }
-
-    fn add(&mut self, amount: Self) {
-        self.0 = self.0.saturating_add(amount.0);
-    }
-
-    fn subtract(&mut self, amount: Self) {
-        self.0 = self.0.saturating_sub(amount.0);
-    }
-}
-
-/// A limit with what is committed in its present window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Window {
-    limit: HardLimit,
-    most: Nanodollars,
-    start: f64,
-    end: f64,
-    committed: Nanodollars,
-    #[serde(skip)]
-    history: History,
-}
-
-/// So many windows that the clock has left are remembered, should it come back to them.
-const REMEMBERED: usize = 8;
-
-/// What else is to be known of a window, should the clock turn out to have been wrong.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct History {
-    /// The first decision that belongs to the window.
-    first: u64,
-    /// What was committed when the clock last moved into it.
-    entered: Nanodollars,
-    /// The windows that were left last, latest at the end.
-    left: Vec<Left>,
-}
-
-/// A window that the clock has left.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Left {
-    start: f64,
-    committed: Nanodollars,
-    first: u64,
-}
-
-impl Window {
-    /// Moves to the window that holds `wall`. `next` is the decision to come. What was spent in a
-    /// window that the clock leaves backwards counts in the one that it comes back to as well: it was
-    /// spent whatever the clock said, and is in neither of them for nothing.
-    // Out of line, or the compiler works the calendar out before it is asked to.
-    #[cold]
-    #[inline(never)]
-    fn move_to(&mut self, wall: f64, next: u64, undated: Nanodollars) {
-        let (start, end) = self.limit.period.window(wall);
-        let History { first, entered, left } = &mut self.history;
-        let known = left.iter().position(|known| known.start == start).map(|at| left.remove(at));
-        let mut committed = known.map_or(Nanodollars::default(), |known| known.committed);
-        let is_back = wall < self.start && self.start.is_finite();
-        if is_back {
-            let mut spent = self.committed;
-            spent.subtract(*entered);
-            committed.add(spent.max(Nanodollars::default()));
-        } else {
-            committed.add(undated);
-        }
-        if self.start.is_finite() {
-            if left.len() == REMEMBERED {
-                left.remove(0);
-            }
-            left.push(Left { start: self.start, committed: self.committed, first: *first });
-        }
-        *first = if is_back { known.map_or(*first, |known| known.first) } else { next };
-        *entered = committed;
-        (self.start, self.end, self.committed) = (start, end, committed);
-    }
-}
-
 /// What a limit stands at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LimitState {
@@ -182,7 +74,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    const UNLIMITED: Self = Self { any: Nanodollars(i64::MAX), refusing: Nanodollars(i64::MAX) };
+    const UNLIMITED: Self = Self { any: Nanodollars::MOST, refusing: Nanodollars::MOST };
 
     #[inline]
     pub(crate) fn holds(self, reservation: Nanodollars) -> bool {
@@ -202,6 +94,12 @@ pub(crate) struct Guard {
     /// Paid since the time was last known: it counts in the window of then and in that of the next
     /// query, whichever it belongs to.
     undated: Nanodollars,
+    /// Whether some window that the clock has left by a jump goes on.
+    #[serde(skip)]
+    is_doubled: bool,
+    /// The first decision of which no window that was left knows.
+    #[serde(skip)]
+    left_until: u64,
 }
 
 impl Guard {
@@ -209,16 +107,9 @@ impl Guard {
         let mut windows = Vec::with_capacity(limits.len());
         for &limit in limits {
             limit.validate()?;
-            windows.push(Window {
-                limit,
-                most: Nanodollars::limit(limit.usd),
-                start: f64::INFINITY,
-                end: f64::NEG_INFINITY,
-                committed: Nanodollars::default(),
-                history: History { left: Vec::with_capacity(REMEMBERED), ..History::default() },
-            });
+            windows.push(Window::new(limit));
         }
-        Ok(Self { windows, undated: Nanodollars::default() })
+        Ok(Self { windows, ..Self::default() })
     }
 
     /// Checks a guard that was deserialised against the limits it is for.
@@ -242,16 +133,44 @@ impl Guard {
         self.windows.is_empty()
     }
 
-    /// Moves every window to the one that holds `wall`; `next` is the decision to come.
+    /// Follows the wall clock, which jumps from `before` seconds more than steady time `now` to `after`;
+    /// `next` is the decision to come.
+    pub(crate) fn jump(&mut self, now: f64, (before, after): (f64, f64), next: u64) {
+        let wall = now + after;
+        for window in &mut self.windows {
+            if window.start.is_finite() {
+                window.jump_to(wall, (now, before), next, self.undated);
+            }
+        }
+        self.look_at_left(now, next);
+    }
+
+    /// Moves every window to the one that holds steady time `now`, when the wall clock shows `offset`
+    /// seconds more; `next` is the decision to come.
     #[inline]
-    pub(crate) fn advance(&mut self, wall: f64, next: u64) {
+    pub(crate) fn advance(&mut self, now: f64, offset: f64, next: u64) {
+        let wall = now + offset;
+        let mut has_moved = self.is_doubled;
         for window in &mut self.windows {
             if !(window.start..window.end).contains(&wall) {
-                window.move_to(wall, next, self.undated);
+                window.move_to(wall, now, next, self.undated);
+                has_moved = true;
             }
+        }
+        if has_moved {
+            self.look_at_left(now, next);
         }
         self.undated = Nanodollars::default();
         debug_assert!(self.windows.iter().all(|window| wall < window.end), "a window has ended");
+    }
+
+    #[cold]
+    fn look_at_left(&mut self, now: f64, next: u64) {
+        self.is_doubled = false;
+        for window in &mut self.windows {
+            self.is_doubled |= window.end_left(now, next);
+        }
+        self.left_until = self.windows.iter().map(Window::left_until).max().unwrap_or(0);
     }
 
     /// Goes on from what was committed under other limits; a limit of a new period starts at nothing.
@@ -262,7 +181,8 @@ impl Guard {
                 *window = Window { limit: window.limit, most: window.most, ..old.clone() };
             }
         }
-        self.undated = old.undated;
+        (self.undated, self.is_doubled, self.left_until) =
+            (old.undated, old.is_doubled, old.left_until);
     }
 
     /// What the windows' bytes do not hold, one for each.
@@ -274,11 +194,11 @@ impl Guard {
     /// window that holds its time: `first_since` says which the first of those is.
     pub(crate) fn set_histories(&mut self, known: &[History], first_since: impl Fn(f64) -> u64) {
         for (place, window) in self.windows.iter_mut().enumerate() {
-            let guess = || History { first: first_since(window.start), ..History::default() };
+            let guess = || History::of(first_since(window.start));
             window.history = known.get(place).cloned().unwrap_or_else(guess);
-            window.history.left.truncate(REMEMBERED);
-            window.history.left.reserve_exact(REMEMBERED);
+            window.history.reserve();
         }
+        self.look_at_left(f64::NEG_INFINITY, u64::MAX);
     }
 
     /// What may still be reserved. Nothing at all fits in any case: it commits nothing.
@@ -286,9 +206,11 @@ impl Guard {
     pub(crate) fn room(&self) -> Room {
         let mut room = Room::UNLIMITED;
         for window in &self.windows {
-            let mut left = window.most;
-            left.subtract(window.committed);
-            let left = left.max(Nanodollars::default());
+            let left = if self.is_doubled {
+                window.room_of_left(Nanodollars::default()).0
+            } else {
+                window.room()
+            };
             room.any = room.any.min(left);
             if window.limit.at_limit == AtLimit::Refuse {
                 room.refusing = room.refusing.min(left);
@@ -298,24 +220,28 @@ impl Guard {
     }
 
     /// The limit, among those that refuse or among all, that keeps a reservation out for longest, and
-    /// until when, Unix seconds: for ever, where the window does not end or would never hold it.
+    /// until when, in steady time: for ever, where the window does not end or would never hold it. The
+    /// wall clock shows `offset` seconds more.
     pub(crate) fn obstacle(
         &self,
         reservation: Nanodollars,
         is_refused: bool,
+        offset: f64,
     ) -> Option<(HardLimit, f64)> {
-        let stands_in_the_way = |window: &&Window| {
-            let mut sum = window.committed;
-            sum.add(reservation);
-            let counts = !is_refused || window.limit.at_limit == AtLimit::Refuse;
-            counts && reservation > Nanodollars::default() && sum > window.most
-        };
+        if reservation == Nanodollars::default() {
+            return None;
+        }
         let end = |window: &Window| {
-            let end = if reservation > window.most { f64::INFINITY } else { window.end };
-            (window.limit, end)
+            if reservation > window.most {
+                return f64::INFINITY;
+            }
+            let (_, end_of_left) = window.room_of_left(reservation);
+            let is_full = reservation > window.room();
+            if is_full { end_of_left.max(window.end - offset) } else { end_of_left }
         };
-        let obstacles = self.windows.iter().filter(stands_in_the_way).map(end);
-        obstacles.max_by(|(_, a), (_, b)| a.total_cmp(b))
+        let counts = |window: &&Window| !is_refused || window.limit.at_limit == AtLimit::Refuse;
+        let ends = self.windows.iter().filter(counts).map(|window| (window.limit, end(window)));
+        ends.filter(|&(_, end)| end > f64::NEG_INFINITY).max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
     #[inline]
@@ -323,6 +249,9 @@ impl Guard {
         debug_assert!(!reservation.is_negative(), "{reservation:?}");
         for window in &mut self.windows {
             window.committed.add(reservation);
+        }
+        if self.is_doubled {
+            self.windows.iter_mut().for_each(|window| window.reserve_in_left(reservation));
         }
     }
 
@@ -340,10 +269,17 @@ impl Guard {
             !reservation.is_negative() && !bill.is_negative(),
             "{reservation:?} {bill:?}"
         );
-        for window in self.windows.iter_mut().filter(|window| id >= window.history.first) {
-            window.committed.subtract(reservation);
-            window.committed.add(bill);
+        for window in &mut self.windows {
+            window.bill(id, reservation, bill);
         }
+        if id < self.left_until {
+            self.bill_in_left(id, reservation, bill);
+        }
+    }
+
+    #[cold]
+    fn bill_in_left(&mut self, id: u64, reservation: Nanodollars, bill: Nanodollars) {
+        self.windows.iter_mut().for_each(|window| window.bill_in_left(id, reservation, bill));
     }
 
     /// What each limit stands at, at `wall`.
@@ -354,34 +290,5 @@ impl Guard {
             let committed = if has_ended { self.undated } else { window.committed };
             LimitState { limit: window.limit, committed: committed.to_usd(), ends }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_round_up_but_not_for_their_representation() {
-        for (usd, nano) in [
-            (0.1 + 0.2, 300_000_000),
-            (1e-9, 1),
-            (1.1e-9, 2),
-            (1e-12, 1),
-            (0.0, 0),
-            (1e9, 1_000_000_000_000_000_000),
-            (f64::MAX, i64::MAX),
-        ] {
-            assert_eq!(Nanodollars::from_usd(usd), Nanodollars(nano), "{usd}");
-        }
-        for nano in (1..10_000).map(|n: i64| n * n * 7_919_113) {
-            // Whole, though no float is: as a literal, as a sum, as a price times tokens.
-            let usd = nano as f64 / 1e9;
-            for usd in [usd, usd / 3.0 + usd / 1.5, usd / 7.0 * 1e6 * 7.0 / 1e6] {
-                assert_eq!(Nanodollars::from_usd(usd), Nanodollars(nano), "{usd}");
-                assert_eq!(Nanodollars::limit(usd), Nanodollars(nano), "{usd}");
-            }
-        }
-        assert_eq!(Nanodollars::limit(1.9e-9), Nanodollars(1));
     }
 }

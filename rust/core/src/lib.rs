@@ -53,6 +53,7 @@ mod log;
 pub mod lp;
 mod memory;
 mod meters;
+mod money;
 mod pacing;
 mod period;
 mod prior;
@@ -63,6 +64,7 @@ mod status;
 mod throughput;
 mod tolerances;
 mod usage;
+mod window;
 
 pub use arm_index::ArmIndex;
 pub use command::{

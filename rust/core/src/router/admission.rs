@@ -3,7 +3,8 @@
 use super::Router;
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
-use crate::guard::{HardLimit, Nanodollars};
+use crate::guard::HardLimit;
+use crate::money::Nanodollars;
 use crate::throughput::seconds_until;
 
 /// Which arms may not serve a query, as far as it matters to what is done next.
@@ -77,9 +78,8 @@ impl Router {
     pub(super) fn refuse(&mut self, query: &Query<'_>, excluded: Excluded, now: f64) -> Error {
         let Excluded { reasons, refused } = excluded;
         let (wait, limit) = self.way_out(query, now);
-        if let Some((limit, end)) = self.guard.obstacle(refused, true) {
-            return self
-                .refuse_for_limit(limit, wait.max(seconds_until(end, now + self.clock_offset)));
+        if let Some((limit, end)) = self.guard.obstacle(refused, true, self.clock_offset) {
+            return self.refuse_for_limit(limit, wait.max(seconds_until(end, now)));
         }
         let retry_after = wait.is_finite().then_some(wait);
         if reasons.contains(Reasons::TRAFFIC_LIMIT) {
@@ -124,8 +124,8 @@ impl Router {
             if !state.health.admits(now, &config.health) {
                 wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
             }
-            if let Some((limit, end)) = guard.obstacle(need.reservation, false) {
-                wait = wait.max(seconds_until(end, now + *clock_offset));
+            if let Some((limit, end)) = guard.obstacle(need.reservation, false, *clock_offset) {
+                wait = wait.max(seconds_until(end, now));
                 limits = limits.or(Some(limit));
             }
             shortest = shortest.min(wait);

@@ -5,9 +5,9 @@ use super::arm::{Arm, ArmSettings, ArmSpec};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
-use crate::guard::Nanodollars;
 use crate::health::Health;
 use crate::live_arms::LiveArms;
+use crate::money::Nanodollars;
 use crate::throughput::Traffic;
 
 impl Router {

@@ -7,7 +7,7 @@ use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
 use crate::decisions::OpenDecision;
 use crate::error::Error;
-use crate::guard::Nanodollars;
+use crate::money::Nanodollars;
 use crate::usage::CostFeedback;
 
 impl Router {

@@ -12,9 +12,9 @@ use super::{Arm, Router};
 use crate::answers::Answers;
 use crate::checks::{LATEST, MOST, sound};
 use crate::error::Error;
-use crate::guard::History;
 use crate::health::Tolerance;
 use crate::limiter::Limiter;
+use crate::window::History;
 
 /// What the second version added.
 #[derive(Debug, Serialize, Deserialize)]

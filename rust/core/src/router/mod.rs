@@ -261,6 +261,7 @@ impl Router {
     /// [`Error::InvalidNumber`].
     pub fn step_clock(&mut self, offset: f64) -> Result<(), Error> {
         check(offset.abs() <= LATEST, "offset", offset, "must be a length of time, in seconds")?;
+        self.guard.jump(self.clock, (self.clock_offset, offset), self.ledger.queries);
         self.clock_offset = offset;
         self.counters.clock_steps += 1;
         Ok(())

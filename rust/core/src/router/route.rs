@@ -71,7 +71,7 @@ impl Router {
             self.require_stage();
             return Err(Error::NoLiveArm);
         }
-        self.guard.advance(now + self.clock_offset, self.ledger.queries);
+        self.guard.advance(now, self.clock_offset, self.ledger.queries);
         if self.gates.trouble && now >= self.gates.trouble_due {
             self.gates.trouble_due = now + SHARES_EVERY;
             self.refresh_trouble(now);

@@ -6,8 +6,8 @@ use crate::arm_index::ArmIndex;
 use crate::checks::is_cost;
 use crate::confidence::Bounds;
 use crate::error::Error;
-use crate::guard::Nanodollars;
 use crate::live_arms::LiveArms;
+use crate::money::Nanodollars;
 use crate::pacing::StartCost;
 
 impl Router {
