@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::guard::HardLimit;
+use crate::hard_limit::HardLimit;
 use crate::money::Nanodollars;
 
 /// So many windows that the clock has left are remembered.

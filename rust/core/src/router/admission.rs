@@ -3,7 +3,7 @@
 use super::Router;
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
-use crate::guard::HardLimit;
+use crate::hard_limit::HardLimit;
 use crate::money::Nanodollars;
 use crate::throughput::seconds_until;
 

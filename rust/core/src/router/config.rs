@@ -7,7 +7,7 @@ use crate::checks::check;
 use crate::confidence::Confidence;
 use crate::drift::Drift;
 use crate::error::Error;
-use crate::guard::HardLimit;
+use crate::hard_limit::HardLimit;
 use crate::health::HealthConfig;
 use crate::pacing::Pacing;
 

@@ -119,7 +119,7 @@ pub(super) mod config_of_first_version {
     use super::super::effects::Failures;
     use crate::confidence::Confidence;
     use crate::drift::Drift;
-    use crate::guard::HardLimit;
+    use crate::hard_limit::HardLimit;
     use crate::health::{HealthConfig, Tolerance};
     use crate::pacing::Pacing;
 
