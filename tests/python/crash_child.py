@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -26,13 +26,23 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from stageroute import FailureEffect, Health, JournalSettings, Model, Price, StageRouter, Tokens
+from stageroute import (
+    DecisionLog,
+    FailureEffect,
+    Health,
+    JournalSettings,
+    Model,
+    Price,
+    StageRouter,
+    Tokens,
+)
 from stageroute.errors import AlreadyObservedError, JournalFullError
 
 IMPORTED: Final = ["crash_child", "pytest"]
 FORKS: Final = multiprocessing.get_context("forkserver")
 
 WORKERS: Final = 3
+"""Threads that route, where one more changes models and stages."""
 OPEN_DECISIONS: Final = 4096
 STEADY, CHANGING = PRICED = ("p0", "p1")
 """Models with prices: one that stays, and one that changes."""
@@ -92,6 +102,11 @@ def price(level: int) -> Price:
     return Price(usd_per_million, usd_per_million)
 
 
+def log_of(path: Path) -> Path:
+    """Name the decision log beside a journal."""
+    return path.with_name("log.jsonl")
+
+
 def open_router(path: Path) -> StageRouter:
     """Make the router, or go on: always by the same call."""
     models = [Model(f"m{k}", 0.5) for k in range(4)]
@@ -107,22 +122,28 @@ def open_router(path: Path) -> StageRouter:
         journal=JournalSettings(
             path, commit_seconds=0.002, tail_bytes=1 << 15, compact_bytes=1 << 14
         ),
+        decision_log=DecisionLog(log_of(path), seconds=0.02),
         seed=5,
     )
 
 
 class Load:
-    """Calls a router from several threads and reports each call before and after."""
+    """Calls a router from one thread or several, and reports each call before and after."""
 
-    def __init__(self, path: Path, seed: int, late: Sequence[int]) -> None:
+    def __init__(self, path: Path, seed: int, late: Sequence[int], threads: int) -> None:
         self.seed = seed
         self.late = late
         report(json.dumps([">", "admin", ["open"]]))
         self.router = open_router(path)
         report(json.dumps(["<", "admin", None]))
-        for number in range(WORKERS):
-            threading.Thread(target=guard, args=(self.work, number)).start()
-        threading.Thread(target=guard, args=(self.administer, "admin")).start()
+        workers = [self.work(number) for number in range(WORKERS if threads > 1 else 1)]
+        administrator = self.administer("admin", 0.003 if threads > 1 else 0.0)
+        if threads > 1:
+            works: list[Iterator[None]] = [*workers, administrator]
+        else:
+            works = [mixed(workers[0], administrator)]
+        for work in works:
+            threading.Thread(target=guard, args=(deque, work, 0)).start()
 
     def call(self, thread: object, what: Sequence[object], call: Callable[[], object]) -> bool:
         """Report a call, make it, report what came of it, if that is plain."""
@@ -136,13 +157,14 @@ class Load:
         report(json.dumps(["<", thread, result], default=lambda _: None))
         return True
 
-    def work(self, thread: int) -> None:
-        """Route, and give feedback of all kinds, at once and late."""
+    def work(self, thread: int) -> Iterator[None]:
+        """Route, and give feedback of all kinds, at once and late; step by step."""
         generator = random.Random(f"{self.seed} {thread}")
         waiting: deque[tuple[int, str]] = deque()
         for number in self.late[thread::WORKERS]:
             self.observe(thread, number, reward=0.5)
         while True:
+            yield
             self.route(thread, waiting)
             if len(waiting) > generator.randrange(60):
                 self.give_feedback(thread, waiting, generator)
@@ -206,8 +228,8 @@ class Load:
             return
         raise AssertionError(f"the cost of {number} counted twice")
 
-    def administer(self, thread: str) -> None:
-        """Change models, prices and the budget, and end stages."""
+    def administer(self, thread: str, pause: float) -> Iterator[None]:
+        """Change models, prices and the budget, and end stages; with a pause after each step."""
         router = self.router
         generator = random.Random(f"{self.seed} {thread}")
         added = [
@@ -217,6 +239,7 @@ class Load:
         ]
         fresh = [f"x{self.seed}"]
         while True:
+            yield
             kinds = ["price", "budget", "stage", "add", "retire"]
             kind = generator.choices(kinds, [4, 3, 3, 1, 1])[0]
             if kind == "price":
@@ -236,12 +259,20 @@ class Load:
                 name = added[0]
                 if self.call(thread, ["retire", name], partial(router.retire_model, name)):
                     del added[0]
-            time.sleep(generator.uniform(0.0, 0.006))
+            time.sleep(generator.uniform(0.0, 2.0 * pause))
 
     def advance(self) -> tuple[int, tuple[str, ...]]:
         """End the stage."""
         deployment = self.router.advance_stage()
         return deployment.stage, deployment.models
+
+
+def mixed(work: Iterator[None], administrator: Iterator[None]) -> Iterator[None]:
+    """Take a step of the one after some of the other."""
+    for step, _ in enumerate(work):
+        if step % 20 == 0:
+            next(administrator)
+        yield
 
 
 def guard(function: Callable[..., object], *arguments: Any) -> None:
@@ -253,6 +284,6 @@ def guard(function: Callable[..., object], *arguments: Any) -> None:
         raise
 
 
-def work_until_killed(path: Path, seed: int, late: Sequence[int]) -> None:
-    """Open the router, or go on, and call it from several threads."""
-    guard(Load, path, seed, late)
+def work_until_killed(path: Path, seed: int, late: Sequence[int], threads: int) -> None:
+    """Open the router, or go on, and call it from that many threads."""
+    guard(Load, path, seed, late, threads)

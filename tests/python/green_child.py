@@ -76,5 +76,8 @@ def serve(spawn: Callable[..., Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve(globals()[f"with_{sys.argv[1]}"]())
+    kind, when = sys.argv[1:]
+    if when == "late":
+        import stageroute  # noqa: F401
+    serve(globals()[f"with_{kind}"]())
     mock.patch.stopall()

@@ -5,16 +5,24 @@ Each scenario runs in a process of its own, and prints what the test is to see.
 
 import contextlib
 import gc
+import importlib
+import inspect
 import logging
+import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stageroute import DecisionLog, HardLimit, Model, StageRouter
-from stageroute.errors import ForkedRouterError, StageRouteError
+from stageroute import DecisionLog, Model, StageRouter
+from stageroute.errors import ForkedRouterError, HardLimitError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkContext, SpawnContext
+    from multiprocessing.synchronize import Barrier
 
 MODELS: Final = [Model("a", expected_cost=0.001), Model("b", expected_cost=0.002, max_concurrent=9)]
 FORKS: Final = 40
@@ -35,35 +43,36 @@ def make(folder: str) -> StageRouter:
 
 
 def calls_of(router: StageRouter, folder: str) -> dict[str, Callable[[], object]]:
-    """Everything that can be asked of a router; to be listed before a fork."""
-    plan = router.plan_stage()
-    return {
-        "route": router.route,
-        "observe": lambda: router.observe(0, reward=1.0),
-        "observe_many": lambda: router.observe_many([0], rewards=[1.0]),
-        "fail": lambda: router.fail(0, "error"),
-        "release": lambda: router.release(0),
-        "add_model": lambda: router.add_model("c"),
-        "update_model": lambda: router.update_model("a", throughput_cap=0.9),
-        "retire_model": lambda: router.retire_model("a"),
-        "end_cooldown": lambda: router.end_cooldown("a"),
-        "set_budget": lambda: router.set_budget(0.02),
-        "configure": lambda: router.configure(max_deployed=1),
-        "state": lambda: router.state("a"),
-        "models": lambda: router.models,
-        "settings": lambda: router.settings,
-        "deployment": lambda: router.deployment,
-        "counters": lambda: router.counters,
-        "limits": lambda: router.limits,
-        "plan_stage": router.plan_stage,
-        "commit": lambda: router.commit(plan),
-        "call": router.call,
-        "recovered": lambda: router.recovered,
-        "advance_stage": router.advance_stage,
-        "snapshot": lambda: router.snapshot(f"{folder}/snapshot"),
-        "flush": router.flush,
-        "__enter__": router.__enter__,
+    """Everything that can be asked of a router, but to close it; to be listed before a fork."""
+    given = {
+        "name": "a",
+        "model": "c",
+        "plan": router.plan_stage(),
+        "path": f"{folder}/snapshot",
+        "decision_or_id": 0,
+        "ids": [0],
+        "reason": "error",
+        "budget": 0.02,
+        "stage": 1,
     }
+    further: dict[str, dict[str, object]] = {
+        "observe": {"reward": 1.0},
+        "observe_many": {"rewards": [1.0]},
+    }
+    calls: dict[str, Callable[[], object]] = {"__enter__": router.__enter__}
+    for name in dir(StageRouter):
+        if name.startswith("_") or name in {"close", "restore"}:
+            continue
+        if not callable(getattr(StageRouter, name)):
+            calls[name] = partial(getattr, router, name)
+            continue
+        call = getattr(router, name)
+        needed = inspect.signature(call).parameters.values()
+        positional = [
+            given[p.name] for p in needed if p.default is p.empty and p.kind < p.VAR_POSITIONAL
+        ]
+        calls[name] = partial(call, *positional, **further.get(name, {}))
+    return calls
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -84,6 +93,7 @@ def step(router: StageRouter) -> None:
 @contextlib.contextmanager
 def loaded(router: StageRouter) -> Iterator[None]:
     """Have other threads call a router all the time."""
+    logging.getLogger("stageroute").setLevel(logging.ERROR)  # each plan overtakes another
     stopped = threading.Event()
 
     def route() -> None:
@@ -113,8 +123,6 @@ def every_call(folder: str) -> None:
     for _ in range(100):
         step(router)
     calls = calls_of(router, folder)
-    public = {name for name in dir(StageRouter) if not name.startswith("_")}
-    print("not asked for:", *public - calls.keys() - {"close", "restore"})
 
     def child() -> None:
         for name, call in calls.items():
@@ -156,7 +164,6 @@ def leaving(folder: str) -> None:
 
 def under_load(folder: str) -> None:
     """Fork while other threads are in calls, and while journal, log and stages are at work."""
-    logging.getLogger("stageroute").setLevel(logging.ERROR)  # each plan overtakes another
     router = make(folder)
     calls = calls_of(router, folder)
 
@@ -180,27 +187,47 @@ def under_load(folder: str) -> None:
     router.close()
 
 
-def workers(folder: str) -> None:
-    """Fork workers, each of which makes a router of its own with a share of the limit."""
-    pids = []
-    for worker in range(3):
-        pid = os.fork()
-        if pid == 0:
-            router = StageRouter(
-                [Model("a", expected_cost=0.001, max_cost=0.002)],
-                budget=0.01,
-                max_deployed=1,
-                hard_limits=[HardLimit(0.1 / 3, per="total")],
-                journal=f"{folder}/journal-{worker}",
-            )
-            with contextlib.suppress(StageRouteError):
-                while True:
-                    step(router)
-            router.close()
-            os._exit(0)
-        pids.append(pid)
-    for pid in pids:
-        print("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+def fork(folder: str) -> None:
+    """Fork workers from a process that has a router too, and is in the middle of its work."""
+    router = make(folder)
+    with loaded(router):
+        workers(multiprocessing.get_context("fork"), folder)
+    router.close()
+
+
+def spawn(folder: str) -> None:
+    """Start workers anew."""
+    workers(multiprocessing.get_context("spawn"), folder)
+
+
+def workers(context: "ForkContext | SpawnContext", folder: str) -> None:
+    """Have workers with routers of their own spend what they may, and then one in their place."""
+    barrier = context.Barrier(4)
+    together = [context.Process(target=spend, args=(folder, barrier)) for _ in range(4)]
+    for worker in together:
+        worker.start()
+    for worker in together:
+        worker.join()
+    later = context.Process(target=spend, args=(folder, None))
+    later.start()
+    later.join()
+    print("exits", *(worker.exitcode for worker in (*together, later)))
+
+
+def spend(folder: str, barrier: "Barrier | None") -> None:
+    """Spend all that a worker's router may spend."""
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    router = importlib.import_module("service").make_router()
+    if barrier is not None:
+        barrier.wait()
+    spent = 0
+    with contextlib.suppress(HardLimitError):
+        while True:
+            router.observe(router.route(), reward=0.5, cost=0.01)
+            spent += 1
+    os.write(1, f"spent {spent}\n".encode())  # in one go
+    router.close()
 
 
 def no_close(folder: str) -> None:

@@ -24,6 +24,7 @@ from stageroute.decision_log import missing
 from stageroute.decision_log.batch import DecisionBatch
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
 from stageroute.errors import DatasetError, RefusedError
+from stageroute.journal.journal import Journal
 from stageroute.off_policy.files import _read_rows, read_log
 
 make = partial(router_world.make, models=[Model(name, 0.6) for name in "abcd"], max_deployed=3)
@@ -363,6 +364,26 @@ def test_a_snapshot_waits_for_the_log(tmp_path: Path) -> None:
     assert router._journal is not None
     router._journal.compact(router._take_snapshot)
     killed(router, log)
+    assert len(path.read_text().splitlines()) == len(decisions)
+
+
+def test_a_start_that_compacts_at_once_has_the_log_catch_up_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a kill right after it would keep from the log what the start was to write again."""
+    path, journal = tmp_path / "log.jsonl", tmp_path / "journal"
+    log = DecisionLog(path, seconds=60.0)
+    router = make(decision_log=log, journal=journal)
+    decisions = drive(router, 50)
+    killed(router, log)
+    assert not path.read_text()
+    log = DecisionLog(path, seconds=60.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "start", Journal.compact)
+        router = make(decision_log=log, journal=journal)
+    killed(router, log)
+    with make(decision_log=DecisionLog(path, seconds=60.0), journal=journal):
+        pass
     assert len(path.read_text().splitlines()) == len(decisions)
 
 

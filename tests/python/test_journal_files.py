@@ -210,14 +210,24 @@ def test_the_first_snapshot_is_on_the_disk_before_anybody_has_the_router(
         assert router.counters.queries == 20
 
 
-def test_in_disk_mode_the_tail_is_on_the_disk_before_its_database(
-    journal_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("durability", "expected"),
+    [
+        ("process", ["database", "tail", "closed"]),
+        ("disk", ["tail", "database", "tail", "closed"]),
+    ],
+)
+def test_the_tail_is_on_the_disk_before_its_database(
+    durability: str, expected: list[str], journal_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a power cut could leave a tail that is older than what was committed."""
-    ledger = Ledger(journal_path, durability="disk")
+    """When it is closed, and always in disk mode.
+
+    Else a power cut could leave a tail that is older than what was committed.
+    """
+    ledger = Ledger(journal_path, durability=durability)
     order: list[str] = []
     journal = ledger.journal
-    fsync, add_batch = os.fsync, journal._store.add_batch
+    fsync, add_batch, close = os.fsync, journal._store.add_batch, journal._store.close
 
     def synchronise(number: int) -> None:
         order.append("tail")
@@ -227,10 +237,14 @@ def test_in_disk_mode_the_tail_is_on_the_disk_before_its_database(
         order.append("database")
         add_batch(records, end)
 
+    def close_all() -> None:
+        order.append("closed")
+        close()
+
     monkeypatch.setattr(os, "fsync", synchronise)
     monkeypatch.setattr(journal._store, "add_batch", store)
+    monkeypatch.setattr(journal._store, "close", close_all)
     ledger.append("a")
-    journal.flush()
     journal.close()
-    assert order == ["tail", "database"]
+    assert order == expected
     assert total_in(journal_path) == 1

@@ -1,4 +1,7 @@
-"""The whole router, killed at any moment: nothing acknowledged is lost, nothing counts twice."""
+"""The whole router, killed at any moment: nothing acknowledged is lost, nothing counts twice.
+
+``make kills`` does the same for longer: KILLS says how many there are with each number of threads.
+"""
 
 import json
 import os
@@ -18,6 +21,7 @@ from crash_child import (
     OPEN_DECISIONS,
     PRICED,
     WORKERS,
+    log_of,
     open_router,
     price,
     run_and_kill,
@@ -26,7 +30,8 @@ from crash_child import (
 from stageroute import StageRouter
 from stageroute.errors import AlreadyObservedError, UnknownDecisionError
 
-LIVES = 100
+LIVES = int(os.environ.get("KILLS", "60"))
+LINES = 2_000  # of the decision log that one life leaves to the next
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -214,19 +219,47 @@ def snapshot_position(path: Path) -> int:
     return 0 if row is None else int(row[0])
 
 
+def check_log(path: Path, first: int, queries: int) -> None:
+    """The log has each decision from the first to the last, and twice only what is marked."""
+    rows = [json.loads(line) for line in log_of(path).read_bytes().splitlines() if is_whole(line)]
+    told = Counter(row["id"] for row in rows if not row["is_repeated"])
+    assert set(told.values()) <= {1}
+    assert {row["id"] for row in rows if row["id"] >= first} == set(range(first, queries))
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a kill has not cut a line of the log."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def shorten_log(path: Path) -> int:
+    """Leave the last lines, a torn one too; return the id of the first that is whole."""
+    lines = log_of(path).read_bytes().splitlines(keepends=True)[-LINES:]
+    log_of(path).write_bytes(b"".join(lines))
+    ids = [json.loads(line)["id"] for line in lines if is_whole(line)]
+    return min(ids, default=0)
+
+
 @pytest.mark.slow
-def test_no_kill_loses_or_doubles_what_was_acknowledged(journal_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, WORKERS + 1])
+def test_no_kill_loses_or_doubles_what_was_acknowledged(
+    journal_path: Path, tmp_path: Path, threads: int
+) -> None:
     generator = random.Random(7)
     known = Known()
-    cut = done = compacted = position = 0
+    cut = done = compacted = position = first_logged = 0
     for life in range(LIVES):
         # Every fourth is killed about when it opens the journal.
         delay = generator.uniform(0.0, 0.03) if life % 4 == 3 else generator.uniform(0.05, 0.25)
         newest = sorted(known.outcomes)[-OPEN_DECISIONS // 4 :]
         late = [number for number in newest if "reward" not in known.outcomes[number]][-30:]
-        report = run_and_kill(delay, work_until_killed, journal_path, life, late)
+        report = run_and_kill(delay, work_until_killed, journal_path, life, late, threads)
         under_way = read(report, known)
-        assert len(under_way) <= WORKERS + 1
+        assert len(under_way) <= threads
         # A copy is asked, so that the next life finds what this one left.
         with open_copy(journal_path, tmp_path / f"asked {life}") as router:
             done += settle(router, known, under_way)
@@ -234,10 +267,16 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(journal_path: Path, tmp_
         with open_copy(journal_path, tmp_path / f"checked {life}") as router:
             check_books(router, known)
             check_decisions(router, known)
-        before, position = position, snapshot_position(tmp_path / f"checked {life}" / "journal")
+        checked = tmp_path / f"checked {life}" / journal_path.name
+        check_log(checked, first_logged, len(known.outcomes) + 1)
+        first_logged = shorten_log(journal_path)
+        before, position = position, snapshot_position(checked)
         compacted += position > before
+        for copy in ("asked", "checked"):
+            shutil.rmtree(tmp_path / f"{copy} {life}")
         cut += len(under_way)
-    print(f"{LIVES} kills; {cut} calls cut, {done} of them done; {compacted} lives compacted")
+    print(f"{LIVES} kills with {threads} thread(s); {cut} calls cut, {done} of them done;")
+    print(f"{compacted} lives compacted; {len(known.outcomes)} decisions, and each in the log")
     print(known.count)
     assert compacted > LIVES // 4
     assert cut > 0

@@ -156,6 +156,8 @@ class Journal:
             try:
                 if self._pending is None:
                     self._store_batch()
+                    # After a power cut a tail that is older than the database is a gap.
+                    self._files.synchronise()
             finally:
                 self._store.close()
                 self._files.release()

@@ -217,14 +217,13 @@ class StageRouter(Configurable, Calls, Memory):
             self._count_from_here()
             for model in new:
                 self._check_foreseeable(model)
+            if around.decision_log is not None:
+                # Before the journal: what it replaces by a snapshot has to be in the log.
+                around.decision_log.attach(self)
+                self._decision_log = around.decision_log
             self._start_journal()
             for model in new:
                 self.add_model(model)
-            if around.decision_log is not None:
-                # What was repeated from the journal was logged when it was first done.
-                self._control.drain_log()
-                around.decision_log.attach(self)
-                self._decision_log = around.decision_log
             self._start_stages()
         except BaseException:
             # The traceback keeps `self` alive and with it the journal's lock, so close first.
