@@ -150,9 +150,9 @@ fmt: $(VENV)/.locked ## Format and fix what can be fixed
 .PHONY: lock
 lock: $(VENV)/.locked ## Pin the newest versions that Cargo.toml and requirements/*.in allow
 	cargo update
-	$(BIN)/pip install --quiet uv
+	$(BIN)/pip install --quiet uv==0.13.9
 	for name in dev extras; do \
-		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url \
+		$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --upgrade --no-emit-index-url \
 			requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
 
