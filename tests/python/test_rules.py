@@ -23,6 +23,7 @@ journal = partial(JournalSettings, "absent/journal")
         (router, {"models": []}, "models is empty"),
         (router, {"models": ["a", "a"]}, "name = 'a': this router has a model of that name"),
         (router, {"models": [""]}, "name = '': a model's name must be a string that is not empty"),
+        (router, {"models": ["e\u0301"]}, "must be in Unicode's normal form C"),
         (router, {"budget": 0.0}, "budget = 0.0: must be finite and above 0, in USD per query"),
         (router, {"budget": math.nan}, "budget = nan: must be finite and above 0"),
         (router, {"budget": "1"}, "budget = '1': must be finite"),

@@ -1,5 +1,6 @@
 """What a user says about a model, checked and frozen."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, NamedTuple
@@ -138,6 +139,9 @@ class Model:
     def __post_init__(self) -> None:
         rule = "a model's name must be a string that is not empty"
         require(is_text(self.name), "name", self.name, rule)
+        # Or two models could have names that nobody can tell apart.
+        rule = "must be in Unicode's normal form C: give unicodedata.normalize('NFC', name)"
+        require(unicodedata.is_normalized("NFC", self.name), "name", self.name, rule)
         check_fields(self, f" of model {self.name!r}")
         rule = "must be a string that is not empty, or None"
         self._require(self.provider is None or is_text(self.provider), "provider", rule)
