@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stageroute import HardLimit, Model, StageRouter, errors
+from stageroute import Fleet, HardLimit, Model, StagePlan, StageRouter, errors
 
 
 def serve(router: StageRouter, queries: int = 1) -> list[str]:
@@ -128,3 +128,57 @@ def test_what_hard_limits_cannot_foresee_does_not_come_back() -> None:
     with pytest.raises(errors.InvalidInputError, match="max_cost"):
         router.resume("a")
     assert router.state("a").is_retired
+
+
+def test_an_earlier_live_set_is_live_again(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    with a_router("a", "b", "c", journal=path, fleet=Fleet(forbidden=["c"])) as router:
+        serve(router, 50)
+        router.configure(fleet=Fleet(forbidden=["b"], max_changes=0))
+        with pytest.raises(errors.InvalidInputError, match="another set"):
+            router.rollback()
+        router.configure(fleet=Fleet(forbidden=["b"]))
+        assert router.advance_stage().models == ("a", "c")
+        serve(router, 50)
+        with pytest.raises(errors.InvalidInputError, match="forbidden"):
+            router.rollback()
+        router.configure(fleet=Fleet(pinned=["c"], max_changes=0))
+        learnt = [router.state(name).reward_count for name in "abc"]
+        again = router.rollback()
+        assert (again.stage, again.models) == (3, ("a", "b"))
+        assert [router.state(name).reward_count for name in "abc"] == learnt
+        assert [d.models for d in router.deployments] == [("a", "b"), ("a", "c"), ("a", "b")]
+        assert "c" not in serve(router, 99)
+        assert router.deployment.stage == 3, "a whole stage, unless it is ended before"
+        deployments = router.deployments
+    with a_router("a", "b", "c", journal=path, fleet=Fleet(forbidden=["c"])) as router:
+        assert router.deployments == deployments
+        assert router.rollback(2).models == ("a", "c")
+
+
+def test_a_stage_that_cannot_be_live_again_is_refused_by_name() -> None:
+    router = a_router("a", "b", "c", fleet=Fleet(forbidden=["c"]))
+    router.configure(fleet=Fleet(forbidden=["b"]))
+    router.advance_stage()
+    with pytest.raises(errors.InvalidInputError, match="are remembered: 1, 2"):
+        router.rollback(3)
+    router.configure(fleet=Fleet())
+    router.pause("b")
+    with pytest.raises(errors.InvalidInputError, match="b has retired or failed: resume"):
+        router.rollback(1)
+    assert router.deployment.stage == 2
+    router.resume("b")
+    for _ in range(40):
+        router.rollback()
+    assert [d.stage for d in router.deployments] == list(range(11, 43)), "the last 32"
+
+
+def test_a_rollback_starts_what_it_needs() -> None:
+    plans: list[StagePlan] = []
+    settings = {"controller": "background", "start_models": plans.append}
+    with a_router("a", "b", "c", fleet=Fleet(forbidden=["c"]), **settings) as router:
+        router.configure(fleet=Fleet(forbidden=["b"]))
+        router.advance_stage()
+        router.configure(fleet=Fleet())
+        router.rollback()
+    assert [(plan.start, plan.stop, plan.stay) for plan in plans] == [(("b",), ("c",), ("a",))]

@@ -11,7 +11,7 @@ from stageroute.config.router import RouterSettings, as_fields
 from stageroute.deployment.solve import caps_suffice
 from stageroute.router.facts import as_json, differences
 from stageroute.router.models import Models
-from stageroute.router.stages import Stages
+from stageroute.router.rollback import Rollback
 
 logger = logging.getLogger("stageroute")
 
@@ -19,7 +19,7 @@ ENDS_OF_STAGES: Final = ("stage_queries", "stage_seconds", "on_lost_slot")
 """Settings by which stages end by themselves."""
 
 
-class Configurable(Models, Stages):
+class Configurable(Models, Rollback):
     """A router whose settings can change."""
 
     @property

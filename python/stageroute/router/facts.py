@@ -23,10 +23,13 @@ STATE_VERSION: Final = 2
 FINGERPRINTS: Final = tuple(f"a router's state of version {v + 1}" for v in range(STATE_VERSION))
 """Of all versions, which this one reads; it writes the last."""
 
+REMEMBERED_STAGES: Final = 32
+"""How many live sets are kept, the last one included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the facade knows beside the core: models by arm, the live set from the first stage on.
+    """What the facade knows beside the core: models by arm, the live sets of the last stages.
 
     `settings` are the present ones, `given` those that the router was last started with, as JSON.
 
@@ -36,7 +39,7 @@ class Facts:
 
     settings: RouterSettings
     models: tuple[Model, ...] = ()
-    deployment: Deployment | None = None
+    deployments: tuple[Deployment, ...] = ()
     failed_stages: int = 0
     given: dict[str, Any] = field(default_factory=dict)
 
@@ -44,15 +47,21 @@ class Facts:
         if "seed" not in self.given:  # of version 1, or of a new router
             object.__setattr__(self, "given", as_json(self.settings) | self.given)
 
+    @property
+    def deployment(self) -> Deployment | None:
+        """The last live set, from the first stage on."""
+        return self.deployments[-1] if self.deployments else None
+
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Facts":
         """Read what `asdict` gave, through JSON; anything else is a `SnapshotCorruptError`."""
         try:
-            live = stored["deployment"]
+            # Version 1 knew the last live set alone.
+            lives = stored["deployments"] if "deployments" in stored else [stored["deployment"]]
             return cls(
                 settings=settings_from_json(stored["settings"]),
                 models=tuple(_model(fields) for fields in stored["models"]),
-                deployment=None if live is None else _deployment(live),
+                deployments=tuple(_deployment(live) for live in lives if live is not None),
                 failed_stages=stored["failed_stages"],
                 # Version 1 knew the first budget alone.
                 given=stored["given"] if "given" in stored else {"budget": stored["first_budget"]},
@@ -68,7 +77,8 @@ class Facts:
         arm : int, optional
             Of a model that changes; a model without one is new.
         **change
-            Fields with their new values; a ``model``; how many ``failed_stages`` more.
+            Fields with their new values; a ``model``; the next ``deployment``; how many
+            ``failed_stages`` more.
         """
         return json.dumps(change, default=_plain).encode(), self._after(change, arm)
 
@@ -89,6 +99,9 @@ class Facts:
         if "model" in fields:
             at = len(self.models) if arm is None else arm
             fields["models"] = (*self.models[:at], fields.pop("model"), *self.models[at + 1 :])
+        if "deployment" in fields:
+            deployments = (*self.deployments, fields.pop("deployment"))
+            fields["deployments"] = deployments[-REMEMBERED_STAGES:]
         if "given" in fields:
             fields["given"] = self.given | fields["given"]
         if "failed_stages" in fields:
