@@ -580,3 +580,37 @@ fn each_setting_is_checked_by_name() {
         refused(Confidence { initial_cost_lcb, ..good }, &message);
     }
 }
+
+/// Bounds bit by bit, of the families that take logarithms: as long as these are the same on two
+/// platforms, so are decisions. Means and levels are no round numbers in binary.
+#[test]
+fn bounds_are_the_same_on_every_platform() {
+    let kl: Vec<u64> =
+        KL_CASES.iter().map(|&(mean, level)| kl_upper(mean, level).to_bits()).collect();
+    assert_eq!(kl, KL_BITS, "{kl:#018x?}");
+    let seen = stats(&[0.3, 0.9, 0.1, 0.7], &[0.003, 0.011, 0.007]);
+    let of = |family| {
+        let setting = Confidence { growth: 1.5, ..confidence(family, 0.1) };
+        let Bounds { reward_ucb, cost_lcb } = setting.bounds(&seen, 17.3);
+        (reward_ucb.to_bits(), cost_lcb.to_bits())
+    };
+    let bounds = FAMILIES.map(of);
+    assert_eq!(bounds, BOUND_BITS, "{bounds:#018x?}");
+}
+
+const KL_CASES: [(f64, f64); 6] =
+    [(0.0, 0.3), (0.1, 1e-6), (0.3, 0.01), (0.7, 0.1), (0.999, 1e-3), (1.0 / 3.0, 2.7)];
+const KL_BITS: [u64; 6] = [
+    0x3fd0_966f_2c79_07f6,
+    0x3fb9_b570_845b_30b9,
+    0x3fd7_7f96_7b4f_9485,
+    0x3feb_de2a_8229_5e37,
+    0x3fef_feb3_4379_0001,
+    0x3fef_c8e1_3536_36e1,
+];
+const BOUND_BITS: [(u64, u64); 4] = [
+    (0x3fee_7d7e_ea52_e02c, 0x3f62_8016_7557_cf96),
+    (0x3fec_0cbe_61a2_207e, 0x3f65_e666_7db6_425c),
+    (0x3fe5_431f_2d6a_f119, 0x3f74_7111_7975_224a),
+    (0x3fe5_69da_8cf0_3748, 0x3f73_8358_43ca_c652),
+];

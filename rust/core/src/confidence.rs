@@ -11,7 +11,11 @@
 //! anytime form: Degenne & Perchet 2016), which vanishes as the arm catches up. The fair share, the
 //! mean weight of the rewards seen per arm, is held fixed during a stage, so that between two
 //! boundaries the bounds of an arm change with its own observations only.
+//!
+//! Logarithms and exponentials are those of `libm`, made of additions and multiplications: the ones of
+//! a platform's C library may differ in the last bit, and with them decisions.
 
+use libm::{exp, log};
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{check, is_cost};
@@ -96,13 +100,13 @@ pub fn kl_upper(mean: f64, level: f64) -> f64 {
     if miss <= 0.0 {
         return 1.0;
     }
-    let mean_ln_mean = if mean > 0.0 { mean * mean.ln() } else { 0.0 };
-    let entropy = mean_ln_mean + miss * miss.ln();
+    let mean_ln_mean = if mean > 0.0 { mean * log(mean) } else { 0.0 };
+    let entropy = mean_ln_mean + miss * log(miss);
     let pinsker = mean + (0.5 * level).sqrt();
-    let mut q = pinsker.min(1.0 - miss * ((mean_ln_mean - level) / miss).exp());
+    let mut q = pinsker.min(1.0 - miss * exp((mean_ln_mean - level) / miss));
     for _ in 0..KL_STEPS {
         let slope = (q - mean) / (q * (1.0 - q));
-        let excess = entropy - mean * q.ln() - miss * (1.0 - q).ln() - level;
+        let excess = entropy - mean * log(q) - miss * log(1.0 - q) - level;
         let next = q - excess / slope;
         // Also ends at a NaN, from q = mean or q = 1, where q is already the bound.
         if !(next < q && next > mean) {
@@ -227,7 +231,7 @@ impl Confidence {
             return self.initial_reward_ucb;
         }
         let n = reward.weight() + 1.0;
-        let lag = if n < fair_share { (fair_share / n).ln() } else { 0.0 };
+        let lag = if n < fair_share { log(fair_share / n) } else { 0.0 };
         let gamma = self.gamma * (1.0 + self.growth * lag);
         self.family.upper(gamma, n, reward, 1.0).clamp(0.0, 1.0)
     }
