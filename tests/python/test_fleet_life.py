@@ -182,3 +182,29 @@ def test_a_rollback_starts_what_it_needs() -> None:
         router.configure(fleet=Fleet())
         router.rollback()
     assert [(plan.start, plan.stop, plan.stay) for plan in plans] == [(("b",), ("c",), ("a",))]
+
+
+def test_a_newcomer_with_late_rewards_serves_few_queries_first(tmp_path: Path) -> None:
+    path = tmp_path / "router.db"
+    late = []
+    with a_router("old", journal=path, canary=0.05) as router:
+        serve(router, 200)
+        router.add_model("new")
+        router.advance_stage()
+        for _ in range(1000):
+            decision = router.route()
+            if decision.model == "new":
+                late.append(decision)
+            else:
+                router.observe(decision, reward=0.7, cost=0.001)
+        assert 25 <= len(late) <= 80
+        assert router.state("new").throughput_share == 0.05
+        router.snapshot(tmp_path / "snapshot")
+    with a_router("old", journal=path, canary=0.05) as router:
+        for decision in late[:25]:
+            router.observe(decision, reward=1.0, cost=0.001)
+        assert router.state("new").throughput_share == pytest.approx(0.05 + 0.95 / 2)
+        with pytest.raises(errors.InvalidInputError, match="canary"):
+            router.configure(canary=0.0)
+    restored = StageRouter.restore(tmp_path / "snapshot", canary=0.05)
+    assert restored.state("new").throughput_share == 0.05

@@ -469,6 +469,46 @@ fn where_nothing_is_live_what_has_failed_is_waited_for() {
 }
 
 #[test]
+fn a_newcomer_gets_more_traffic_with_every_reward() {
+    let config = RouterConfig { canary: Some(0.1), open_decisions: 1 << 11, ..config() };
+    let believed = Prior { reward: Some((1.0, 30)), ..Prior::default() };
+    let mut router = router(&config, &[1.0; 2]);
+    let share = |router: &Router, arm: u32| router.arm(ArmIndex(arm)).share;
+    assert_eq!([share(&router, 0), share(&router, 1)], [1.0; 2], "the first are no newcomers");
+    for _ in 0..40 {
+        let Decision { id, .. } = router.route(&Query::default()).unwrap();
+        router.observe(0.0, &both_of(id, 0.5, 1e-4)).unwrap();
+    }
+    router.add_arm(&ArmSpec { prior: believed, ..spec(0.8) }).unwrap();
+    router.publish(&[0, 2].map(ArmIndex), StartCost::NONE).unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..1000 {
+        let Decision { id, arm, .. } = router.route(&Query::default()).unwrap();
+        waiting.extend((arm == ArmIndex(2)).then_some(id));
+    }
+    assert!((60..140).contains(&waiting.len()), "{} of 1000", waiting.len());
+    let mut before = 0.1;
+    for (seen, &id) in (1..=60).zip(&waiting) {
+        router.observe(0.0, &reward_of(id, 1.0)).unwrap();
+        let expected = (0.1 + 0.9 * f64::from(seen) / 50.0).min(0.8);
+        assert!((share(&router, 2) - expected).abs() < 1e-12, "after {seen} rewards");
+        assert_eq!(router.lp().unwrap().problem().cap[1], share(&router, 2));
+        assert!(share(&router, 2) >= before);
+        before = share(&router, 2);
+        let again = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+        assert_eq!(state(&again), state(&router));
+    }
+    router.add_arm(&spec(1.0)).unwrap();
+    assert_eq!(share(&router, 3), 0.1);
+    router.set_arm(ArmIndex(3), spec(0.05).settings).unwrap();
+    assert_eq!(share(&router, 3), 0.05, "its own cap is smaller");
+    router.set_arm(ArmIndex(3), spec(1.0).settings).unwrap();
+    assert_eq!(router.planned_share(ArmIndex(3)), 0.1, "stages are planned with it");
+    router.configure(RouterConfig { canary: None, ..config }).unwrap();
+    assert_eq!(share(&router, 3), 1.0);
+}
+
+#[test]
 fn a_bad_plan_keeps_the_old_one() {
     let mut router = router(&config(), &[0.6; 4]);
     router.retire_arm(ArmIndex(3)).unwrap();

@@ -73,6 +73,11 @@ class RouterSettings:
     on_lost_slot : {"leave_empty", "redeploy"}, default "leave_empty"
         What happens to the slot of a live model that retires or fails: it stays empty until the
         next stage, or the next stage comes at once.
+    canary : float, optional
+        The share of the traffic that a model gets at most which was added after the first stage, in
+        (0, 1]: it rises to its cap with its first 50 rewards. Without it a newcomer, which looks
+        best, may serve every query until its first rewards come. It is also planned with that, so
+        `max_deployed` should leave a slot beside the models that carry the traffic.
     stage_queries : int, optional
         A stage ends after this many queries.
     stage_seconds : float, optional
@@ -107,6 +112,7 @@ class RouterSettings:
     health: Health = field(default_factory=Health)
     fleet: Fleet = field(default_factory=Fleet)
     on_lost_slot: Annotated[str, one_of(("leave_empty", "redeploy"))] = "leave_empty"
+    canary: Annotated[float | None, number_in("(0, 1]")] = None
     stage_queries: Annotated[int | None, whole_in("[1, inf)")] = None
     stage_seconds: Annotated[float | None, number_in("(0, 1e9]", "seconds")] = None
     open_decisions: Annotated[int, whole_in("[1, inf)")] = 65_536
@@ -173,6 +179,7 @@ class RouterArguments(TypedDict, total=False):
     health: Health | None
     fleet: Fleet | None
     on_lost_slot: str
+    canary: float | None
     stage_queries: int | None
     stage_seconds: float | None
     open_decisions: int

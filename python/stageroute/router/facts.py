@@ -133,7 +133,8 @@ def differences(stored: Facts, wanted: Mapping[str, Any]) -> dict[str, tuple[Any
     return {
         name: (there[name], value)
         for name, value in here.items()
-        if value not in (there[name], stored.given[name]) and (name, value) != ("seed", None)
+        if value not in (there[name], stored.given.get(name, there[name]))
+        and (name, value) != ("seed", None)
     }
 
 

@@ -31,6 +31,7 @@ pub(crate) fn config(kind: u64) -> RouterConfig {
         max_age: (!kind.is_multiple_of(5)).then_some(40.0),
         stage_queries: (kind % 2 == 1).then_some(100),
         redeploys_lost_slots: true,
+        canary: (kind % 4 == 2).then_some(0.1),
         hard_limits: if kind % 3 == 1 { [&limits[..], &[refuse]].concat() } else { Vec::new() },
         log_capacity: 8,
         ..RouterConfig::new(2e-3, Confidence { growth: 0.5, ..published }, kind)

@@ -90,6 +90,9 @@ pub(super) struct Arm {
     /// Kept while the provider refuses queries for too much traffic now and then.
     #[serde(skip)]
     pub(super) limiter: Option<Box<Limiter>>,
+    /// Of a newcomer: how many rewards it was taken to have had before it came.
+    #[serde(skip)]
+    pub(super) known_before: Option<u64>,
 }
 
 /// What a router says of one arm.

@@ -20,17 +20,21 @@ impl Router {
         settings.validate(!self.guard.is_off())?;
         let traffic = Traffic::new(settings.limits, self.clock)?;
         let arm = self.learner.add_arm(&spec.prior, settings.prices)?;
+        let canary = self.config.canary.filter(|_| self.live.stage() > 0);
+        let believed = self.learner.stats()[arm].reward.count();
         self.arms.push(Arm {
             settings,
             reservation: Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0)),
-            share: settings.throughput_cap,
+            share: settings.throughput_cap.min(canary.unwrap_or(1.0)),
             prices: settings.prices.into_iter().collect(),
             traffic,
             health: Health::default(),
             is_retired: false,
             answers: Answers::default(),
             limiter: None,
+            known_before: canary.map(|_| believed),
         });
+        self.gates.unproven |= canary.is_some();
         debug_assert_eq!(self.learner.len(), self.arms.len(), "both know the same arms");
         self.require_stage();
         Ok(arm)
@@ -48,13 +52,14 @@ impl Router {
             self.learner.set_prices(arm, settings.prices)?;
             self.arms[arm].prices.extend(settings.prices);
         }
+        let proven = self.proven_share(arm);
         let state = &mut self.arms[arm];
         if settings.limits != state.settings.limits {
             state.traffic.set_limits(settings.limits, self.clock)?;
         }
         state.settings = settings;
         state.reservation = Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0));
-        state.share = settings.throughput_cap;
+        state.share = settings.throughput_cap.min(proven);
         self.shares_due = f64::NEG_INFINITY;
         debug_assert_eq!(self.learner.prices(arm), settings.prices, "both know the same prices");
         if self.live.slot(arm).is_some() {
@@ -124,7 +129,7 @@ impl Router {
     }
 
     /// The cap that an arm should be planned with: what its limits leave of its throughput cap at
-    /// the present arrival rate.
+    /// the present arrival rate, and what it has proved itself worthy of.
     ///
     /// # Panics
     /// If there is no such arm.
@@ -136,7 +141,9 @@ impl Router {
         let let_through =
             limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute(self.clock));
         let rate = self.rate.per_second(self.clock);
-        traffic.share(settings.throughput_cap, rate, tokens, let_through)
+        traffic
+            .share(settings.throughput_cap, rate, tokens, let_through)
+            .min(self.proven_share(arm))
     }
 
     pub(super) fn check_candidate(

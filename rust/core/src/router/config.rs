@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effects::{FailureEffect, FailureReason, Failures, OtherFailure};
-use crate::checks::check;
+use crate::checks::{CAP_RULE, check, is_cap};
 use crate::confidence::Confidence;
 use crate::drift::Drift;
 use crate::error::Error;
@@ -34,6 +34,8 @@ pub struct RouterConfig {
     /// Whether a live arm that retires or fails makes the stage due at once, so that its slot is
     /// filled again.
     pub redeploys_lost_slots: bool,
+    /// The share of the traffic that a newcomer starts with, in (0, 1]; its cap without it.
+    pub canary: Option<f64>,
     /// Hard limits on money.
     pub hard_limits: Vec<HardLimit>,
     /// What failures do.
@@ -62,6 +64,7 @@ impl RouterConfig {
             max_age: None,
             stage_queries: None,
             redeploys_lost_slots: false,
+            canary: None,
             hard_limits: Vec::new(),
             failures: Failures::default(),
             other_failures: OtherFailure::defaults(),
@@ -85,6 +88,8 @@ impl RouterConfig {
         if let Some(0) = self.stage_queries {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
         }
+        let canary = self.canary.unwrap_or(1.0);
+        check(is_cap(canary), "canary", canary, CAP_RULE)?;
         check_log_capacity(self.log_capacity)?;
         for (_, reason) in FailureReason::NAMES {
             self.effect_of(reason)?.validate()?;

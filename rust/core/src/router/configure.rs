@@ -41,7 +41,11 @@ impl Router {
         {
             self.resize_open_decisions(config.open_decisions, config.max_age);
         }
+        let has_canary_changed = config.canary != self.config.canary;
         self.config = config;
+        if has_canary_changed {
+            self.reset_shares();
+        }
         self.shares_due = f64::NEG_INFINITY;
         if self.lp.is_some() {
             self.load_lp();

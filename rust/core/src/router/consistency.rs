@@ -40,7 +40,7 @@ impl Router {
             self.clock,
             |arm| arms.get(arm.index()).map(|arm| arm.prices.len()),
         )?;
-        self.look_for_failures();
+        self.look_for_unproven();
         self.update_gates();
         Ok(())
     }
@@ -122,7 +122,16 @@ fn check_statistics(learner: &Learner) -> Result<(), Error> {
 impl Arm {
     fn check_consistency(&self, has_hard_limits: bool, now: f64) -> Result<(), Error> {
         let Self {
-            settings, reservation, share, prices, traffic, health, answers, limiter, ..
+            settings,
+            reservation,
+            share,
+            prices,
+            traffic,
+            health,
+            answers,
+            limiter,
+            known_before,
+            ..
         } = self;
         settings.validate(has_hard_limits)?;
         for prices in prices {
@@ -130,7 +139,8 @@ impl Arm {
         }
         let is_sound = (settings.prices.is_none() || settings.prices == prices.last().copied())
             && *reservation == Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0))
-            && is_cap(*share);
+            && is_cap(*share)
+            && known_before.is_none_or(|rewards| rewards <= MOST);
         sound(is_sound, "the settings of an arm")?;
         traffic.check_soundness(settings.limits, now)?;
         health.check_soundness()?;

@@ -84,7 +84,7 @@ impl Router {
         let answers = reward.count().max(cost.count());
         let half_lives = self.config.health.tolerance.half_lives();
         self.arms[arm].answers.note_failure(now, half_lives, answers, bill);
-        self.gates.failures = true;
+        self.gates.unproven = true;
         self.update_gates();
         self.load_value(arm);
     }
@@ -108,7 +108,7 @@ impl Router {
             let limiter =
                 limiter.get_or_insert_with(|| Box::new(Limiter::new(traffic.requests_sent(), now)));
             limiter.note_refused(retry_after.is_some(), open.at, now);
-            self.gates.failures = true;
+            self.gates.unproven = true;
             self.shares_due = f64::NEG_INFINITY;
         }
         if health.note_failure(strike, is_too_often, at_least, open.at, now, &config) {

@@ -212,9 +212,10 @@ impl Router {
     #[inline]
     fn load_bounds(&mut self, arm: ArmIndex, bounds: Bounds) {
         if let (Some(slot), Some(lp)) = (self.live.slot(arm), &mut self.lp) {
-            if self.gates.failures {
+            if self.gates.unproven {
                 let Bounds { reward_ucb, cost_lcb } = self.arms[arm].answers.of_attempt(bounds);
                 lp.set_arm(slot, reward_ucb, cost_lcb);
+                self.widen_share(arm);
             } else {
                 lp.set_arm(slot, bounds.reward_ucb, bounds.cost_lcb);
             }
@@ -232,7 +233,7 @@ impl Router {
         debug_assert!(!open.has_failed, "what has failed was released by that: {open:?}");
         traffic.release(open.at, now);
         let has_closed = health.note_success(open.at);
-        if has_closed || self.gates.failures {
+        if has_closed || self.gates.unproven {
             self.note_recovery(open, has_closed, now);
         }
     }

@@ -32,13 +32,15 @@ impl Router {
                 self.load_value(arm);
             }
         }
-        self.look_for_failures();
+        self.look_for_unproven();
         self.update_gates();
     }
 
-    /// Works out whether any arm has failed of late.
-    pub(super) fn look_for_failures(&mut self) {
-        let has_failed = |arm: &Arm| !arm.answers.is_clean() || arm.limiter.is_some();
-        self.gates.failures = self.arms.iter().any(has_failed);
+    /// Works out whether any arm has failed of late, or is a newcomer.
+    pub(super) fn look_for_unproven(&mut self) {
+        let is_unproven = |arm: &Arm| {
+            !arm.answers.is_clean() || arm.limiter.is_some() || arm.known_before.is_some()
+        };
+        self.gates.unproven = self.arms.iter().any(is_unproven);
     }
 }

@@ -23,6 +23,7 @@ struct Second {
     clock_steps: u64,
     panicked: u64,
     trouble_due: f64,
+    canary: Option<f64>,
     tolerance: Tolerance,
     other_failures: Vec<OtherFailure>,
     other_counts: [u64; MOST_OTHER_FAILURES],
@@ -35,6 +36,7 @@ struct ArmSecond {
     health: (Option<f64>, f64),
     answers: Answers,
     limiter: Option<Box<Limiter>>,
+    known_before: Option<u64>,
 }
 
 impl Router {
@@ -44,12 +46,14 @@ impl Router {
             health: arm.health.later(),
             answers: arm.answers,
             limiter: arm.limiter.clone(),
+            known_before: arm.known_before,
         };
         let second = Second {
             clock_offset: self.clock_offset,
             clock_steps: self.counters.clock_steps,
             panicked: self.counters.panicked,
             trouble_due: self.gates.trouble_due,
+            canary: self.config.canary,
             tolerance: self.config.health.tolerance,
             other_failures: self.config.other_failures.clone(),
             other_counts: self.counters.other_failures,
@@ -102,10 +106,12 @@ impl Second {
         router.counters.other_failures = self.other_counts;
         router.config.health.tolerance = self.tolerance;
         router.config.other_failures = self.other_failures;
+        router.config.canary = self.canary;
         router.set_histories(&self.guard);
         for (arm, later) in router.arms.iter_mut().zip(self.arms) {
             arm.health.set_later(Some(later.health));
             (arm.answers, arm.limiter) = (later.answers, later.limiter);
+            arm.known_before = later.known_before;
         }
         Ok(())
     }
@@ -177,6 +183,7 @@ pub(super) mod config_of_first_version {
             max_age: first.max_age,
             stage_queries: first.stage_queries,
             redeploys_lost_slots: first.redeploys_lost_slots,
+            canary: None,
             hard_limits: first.hard_limits,
             failures: first.failures,
             other_failures: Vec::new(),

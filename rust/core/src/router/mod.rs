@@ -18,6 +18,7 @@ mod feedback;
 mod gates;
 mod later;
 mod live_lp;
+mod newcomers;
 mod observation;
 mod restricted;
 mod route;

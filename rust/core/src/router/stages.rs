@@ -83,6 +83,7 @@ impl Router {
         self.live = live;
         self.lp = None;
         self.reserve_lps();
+        self.reset_shares();
         self.load_lp();
         self.update_gates();
         self.shares_due = f64::NEG_INFINITY;

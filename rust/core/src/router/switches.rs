@@ -11,8 +11,8 @@ pub(super) struct Gates {
     pub(super) traffic: bool,
     /// Whether anything is known against a live arm.
     pub(super) trouble: bool,
-    /// Whether any arm has failed of late, live or not.
-    pub(super) failures: bool,
+    /// Whether any arm has failed of late or is a newcomer, live or not.
+    pub(super) unproven: bool,
     /// When trouble is next looked at.
     pub(super) trouble_due: f64,
 }
