@@ -76,7 +76,7 @@ def test_every_promise_holds_and_everything_happens(outcome: DrillResult) -> Non
     assert min(outcome.record.feedback.values()) > 0
     assert {event.kind for event in outcome.events} == {
         "outage", "flaky", "arrival", "noise", "rate_limit", "bad_client", "restart", "clock",
-        "price", "regression", "bills", "retirement",
+        "price", "regression", "bills", "fork", "retirement",
     }  # fmt: skip
     assert len(measure_recovery(outcome)) == len(outcome.events) + 1
     sums = figures(outcome)
@@ -171,6 +171,7 @@ TOO_MANY = FLEET["grok-4.3"].max_concurrent + 1
         (lambda record: record.peaks.update({"grok-4.3": TOO_MANY}), {"queries under way"}),
         (lambda record: record.feedback.update(counted=0), {"feedback counted once"}),
         (lambda record: record.restart.update(counters=False), {"restart loses nothing"}),
+        (lambda record: record.fork.update(child=False), {"a fork harms nothing"}),
     ],
 )  # fmt: skip
 def test_each_broken_promise_is_seen(
@@ -331,7 +332,7 @@ def test_the_azure_trace(shared_data: Path) -> None:
 def test_command(tmp_path: Path, cli: Callable[..., tuple[str, str]]) -> None:
     picture, written = tmp_path / "drill.png", tmp_path / "drill.json"
     command = "drill", "--queries", 1500, "--no-progress", "--json", written, "--plot", picture
-    assert "10 of 10 promises held" in cli(*command)[0]
+    assert "11 of 11 promises held" in cli(*command)[0]
     assert picture.stat().st_size > 10_000
     assert set(COLOURS) == set(FLEET)
     found = json.loads(written.read_text())

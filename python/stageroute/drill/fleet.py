@@ -152,6 +152,7 @@ EVENTS: Final = (
           "claude-haiku-4-5", factor=0.6),
     Event("bills", "it bills twice its list price", 0.70, 0.74, "gpt-5-mini", factor=2.0),
     Event("arrival", "a new model, poor value", 0.78, 0.78, "gemini-2.5-pro"),
+    Event("fork", "the process forks, and the child uses the router", 0.87, 0.87),
     Event("retirement", "a model with half the traffic retires", 0.90, 0.90, "gpt-5-mini"),
 )  # fmt: skip
 

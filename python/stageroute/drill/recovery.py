@@ -123,8 +123,8 @@ def _measure(event: Event, traffic: Decisions, outcome: DrillResult) -> Iterator
     elif event.kind in {"noise", "bad_client", "clock"}:
         yield disturbance(event, traffic, record)
     else:
-        # Restart: nothing if the router is what it was.
-        is_same = bool(record.restart) and all(record.restart.values())
+        # Restart or fork: nothing if the router is what it was.
+        is_same = all((record.restart if event.kind == "restart" else record.fork).values())
         note = f"the router is {'what it was' if is_same else 'another'}"
         yield traffic.until(event, "until it is what it was", start if is_same else None, note)
 

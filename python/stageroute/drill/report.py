@@ -44,6 +44,7 @@ def check(outcome: DrillResult) -> tuple[Promise, ...]:
         _log(outcome.record),
         _feedback(outcome),
         _restart(outcome),
+        _fork(outcome.record),
     )
 
 
@@ -148,6 +149,14 @@ def _restart(outcome: DrillResult) -> Promise:
     source = "snapshot" if outcome.settings.journal is None else "journal"
     holds = bool(compared) and not differing
     return Promise("restart loses nothing", holds, f"from a {source}: {found}")
+
+
+def _fork(record: DrillRecord) -> Promise:
+    compared = record.fork
+    harmed = ", ".join(what for what, is_same in compared.items() if not is_same)
+    found = "the child was refused; counters, models, live set as before"
+    found = f"harmed: {harmed}" if harmed else found if compared else "no fork on this system"
+    return Promise("a fork harms nothing", not harmed, found)
 
 
 def figures(outcome: DrillResult) -> dict[str, float]:

@@ -97,7 +97,7 @@ class DrillRecord:
 
     `unanswered` are requests of which every try failed, with the time. `truths` are what an oracle
     would do from each event to the next. `peaks` are the most queries under way at once. `restart`
-    says what is the same after it. `feedback` counts rewards: those that count, and those that are
+    and `fork` say what is the same after it. `feedback` counts rewards: those that count, and those that are
     to be refused.
 
     `watch` is what the routing LP was given for the first decisions after a change of price, by
@@ -115,6 +115,7 @@ class DrillRecord:
     watch: dict[int, tuple[float, dict[str, float]]] = field(default_factory=dict)
     cost_before: dict[str, float] = field(default_factory=dict)
     restart: dict[str, bool] = field(default_factory=dict)
+    fork: dict[str, bool] = field(default_factory=dict)
     feedback: dict[str, int] = field(
         default_factory=lambda: {"counted": 0, "repeated": 0, "expired": 0}
     )

@@ -1,7 +1,9 @@
 """The drill itself: a caller, its requests and a router, in simulated time."""
 
 import heapq
+import os
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +36,13 @@ from stageroute.drill.fleet import (
     timeline,
 )
 from stageroute.drill.results import DrillRecord, DrillResult, DrillSettings, Refusal
-from stageroute.errors import AlreadyObservedError, ExpiredDecisionError, NoModelError, RefusedError
+from stageroute.errors import (
+    AlreadyObservedError,
+    ExpiredDecisionError,
+    ForkedRouterError,
+    NoModelError,
+    RefusedError,
+)
 from stageroute.router.router import StageRouter
 
 MAX_AGE: Final = 900.0  # seconds after which a reward is too late
@@ -147,6 +155,8 @@ class Simulation:
             self._router.retire_model(event.model)
         elif event.kind == "restart":
             self._restart()
+        elif event.kind == "fork":
+            self._fork()
         elif event.kind == "clock":
             self._clock_error = event.factor
         else:
@@ -176,10 +186,34 @@ class Simulation:
             expected = before.cost_lcb * new.bill(usage) / old.bill(usage)
             self._record.cost_before[event.model] = expected
 
+    def _known_now(self) -> dict[str, object]:
+        router = self._router
+        states = [router.state(model.name) for model in router.models]
+        return {"counters": router.counters, "models": states, "live set": router.deployment}
+
+    def _fork(self) -> None:
+        """Have a child of this process use the router, and compare the router before and after."""
+        if not hasattr(os, "fork"):
+            return
+        before = self._known_now()
+        with warnings.catch_warnings():
+            # Of threads, such as one that shows progress: the child does not meet them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                self._router.route()
+            except ForkedRouterError:
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        self._record.fork = {"child": status == 0} | _same(before, self._known_now())
+
     def _restart(self) -> None:
         """Stop the router, start it again from what it kept, and compare the two."""
-        old = self._router
-        counters, states = old.counters, [old.state(model.name) for model in old.models]
+        old, before = self._router, self._known_now()
         if self._settings.journal is None:
             with tempfile.TemporaryDirectory(prefix="stageroute-drill-") as folder:
                 path = Path(folder) / "snapshot"
@@ -192,12 +226,7 @@ class Simulation:
         else:
             old.close()
             self._router = self._make_router()
-        new = self._router
-        self._record.restart = {
-            "counters": new.counters == counters,
-            "models": [new.state(model.name) for model in new.models] == states,
-            "live set": new.deployment == old.deployment,
-        }
+        self._record.restart = _same(before, self._known_now())
 
     def _try(self, query: int, failed: tuple[str, ...]) -> None:
         """Route a request, or route it again without the models that have failed it."""
@@ -296,3 +325,7 @@ class Simulation:
         router = self._router
         shares = {name: router.state(name).throughput_share for name in router.deployment.models}
         return router.counters.paced_budget, shares
+
+
+def _same(before: dict[str, object], after: dict[str, object]) -> dict[str, bool]:
+    return {what: before[what] == after[what] for what in before}
