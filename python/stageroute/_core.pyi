@@ -133,6 +133,7 @@ class CorePlanning(TypedDict):
     reward_ucb: NDArray[np.float64]
     cost_lcb: NDArray[np.float64]
     share: NDArray[np.float64]
+    start_room: float
 
 @type_check_only
 class CoreLog(TypedDict):
@@ -199,6 +200,7 @@ class Router:
         cost: float | Decimal | None = None,
         retry_after: float | None = None,
     ) -> None: ...
+    def correct(self, decision_or_id: Decision | int, cost: float | Decimal) -> None: ...
     def release(self, decision_or_id: Decision | int) -> None: ...
 
 @final
@@ -226,7 +228,7 @@ class Control:
     def configure(
         self, settings: dict[str, Any], keeps_confidence: bool, change: tuple[bytes, object]
     ) -> None: ...
-    def set_budget(self, budget: float, change: tuple[bytes, object]) -> None: ...
+    def set_budget(self, budget: float, carry: bool, change: tuple[bytes, object]) -> None: ...
     def publish(
         self,
         deployed: Sequence[int],

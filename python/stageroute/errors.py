@@ -51,7 +51,7 @@ class ModelsDownError(RefusedError):
 
 
 class HardLimitError(RefusedError):
-    """What this query could cost would break a hard limit on money."""
+    """What this query, or starting these models, could cost would break a hard limit on money."""
 
 
 class ExcludedError(RefusedError):

@@ -97,7 +97,8 @@ def calls(router: StageRouter, draw: random.Random) -> list[Callable[[], object]
         lambda: router.state(some("a")),
         lambda: router.update_model(some("a"), max_cost=some(0.5)),
         lambda: router.retire_model(some("nobody")),
-        lambda: router.set_budget(some(1.0)),
+        lambda: router.set_budget(some(1.0), carry=draw.random() < 0.5),
+        lambda: router.correct(some(decision), some(0.1)),
         lambda: router.commit(some(router.plan_stage())),
         lambda: router.add_model(draw.choice(VALUES)),
         lambda: router.snapshot(draw.choice(VALUES)),
@@ -190,7 +191,7 @@ def test_decimals_are_money() -> None:
     router.set_budget(usd("0.02"))
     assert router.counters.billed == 0.1
     with pytest.raises(
-        StageRouteError, match=r"budget = Decimal\('-1'\): must be finite and above"
+        StageRouteError, match=r"budget = Decimal\('-1'\): must be finite and not negative"
     ):
         router.set_budget(usd(-1))
     assert Model("b", expected_cost=usd("0.001")).expected_cost == 0.001

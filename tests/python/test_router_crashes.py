@@ -42,6 +42,8 @@ class Known:
 
     outcomes: dict[int, set[str]] = field(default_factory=dict)
     """What each decision has had, those that were made without a word included."""
+    estimated: set[int] = field(default_factory=set)
+    """Those whose bill was only assumed, so that a real one takes its place."""
     count: Counter[str] = field(default_factory=Counter)
     billed: float = 0.0
     repeated: tuple[int, int] = (0, 0)
@@ -62,6 +64,7 @@ class Known:
                 self.outcomes[result[0]] = set()
             case ["observe" | "fail", given, *reason]:
                 self.count.update(reason)
+                self.estimated.update(number for number, _ in given if reason == ["error"])
                 for number, feedback in given:
                     self.observe(number, feedback)
             case ["again"]:
@@ -114,11 +117,22 @@ def is_counted(router: StageRouter, number: int, kind: str) -> bool:
     return False
 
 
+def has_failed(router: StageRouter, number: int, reason: str) -> bool:
+    """Whether a decision has failed; if not, it has now."""
+    try:
+        router.fail(number, reason)
+    except AlreadyObservedError:
+        return True
+    return False
+
+
 def is_done(router: StageRouter, known: Known, what: list[Any]) -> bool:
     """Whether a call that was never acknowledged was done all the same, if anything tells."""
     models = {model.name: model for model in router.models}
     match what:
-        case ["observe" | "fail", given, *_]:
+        case ["fail", [[number, _]], reason]:
+            return has_failed(router, number, reason)
+        case ["observe", given]:
             kinds = [(number, kind) for number, feedback in given for kind in feedback]
             found = {is_counted(router, number, kind) for number, kind in kinds}
             assert len(found) == 1, f"{what} was done by half"
@@ -184,8 +198,10 @@ def check_decisions(router: StageRouter, known: Known) -> None:
     queries = len(known.outcomes)
     numbers = range(max(0, queries - OPEN_DECISIONS), queries)
     for what in ("reward", "cost"):
+        open_to_all = known.estimated if what == "cost" else set()
         for has_had in (True, False):
-            group = [k for k in numbers if (what in known.outcomes[k]) == has_had]
+            is_shut = {k: what in known.outcomes[k] and k not in open_to_all for k in numbers}
+            group = [k for k in numbers if is_shut[k] == has_had]
             effect = "repeated" if has_had else "counted"
             assert feed(router, f"{what}s", group) == Counter({effect: len(group)})
     with pytest.raises(UnknownDecisionError):

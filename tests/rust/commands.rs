@@ -159,7 +159,7 @@ fn truncated_and_extended_snapshots_are_refused() {
             Err(error) => panic!("{error}"),
         };
         let taken: Vec<usize> = (0..bytes.len()).filter(is_taken).collect();
-        // States as earlier versions wrote them: without a count that is a byte long here, and with it.
+        // States as the first version wrote them: without a count that is a byte long here, and with it.
         assert!(matches!(taken[..], [first, second] if second == first + 1), "{taken:?}");
         bytes.push(0);
         let error = Router::from_bytes(&bytes).unwrap_err();

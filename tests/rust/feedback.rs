@@ -59,6 +59,9 @@ struct Made {
     has_cost: bool,
     has_failed: bool,
     is_released: bool,
+    /// The bill, once there is one, and whether it was only assumed.
+    bill: f64,
+    is_estimate: bool,
 }
 
 /// Why an observation is not counted.
@@ -126,6 +129,8 @@ impl Model {
             has_cost: false,
             has_failed: false,
             is_released: false,
+            bill: 0.0,
+            is_estimate: false,
         });
     }
 
@@ -142,7 +147,8 @@ impl Model {
         let id = self.find(observation.id)?;
         let made = &self.made[id];
         let has_cost = observation.cost.is_some() || observation.tokens.is_some();
-        if (observation.reward.is_some() && made.has_reward) || (has_cost && made.has_cost) {
+        let is_billed = made.has_cost && !made.is_estimate;
+        if (observation.reward.is_some() && made.has_reward) || (has_cost && is_billed) {
             return Err(Refusal::Repeated);
         }
         if observation.tokens.is_some() && observation.cost.is_none() && made.prices.is_none() {
@@ -162,9 +168,15 @@ impl Model {
         }
         let bill = observation.tokens.and_then(|t| made.prices.map(|p| p.bill(&t)));
         if let Some(bill) = observation.cost.or(bill) {
+            self.billed += bill - made.bill;
+            made.bill = bill;
+            if made.is_estimate {
+                made.is_estimate = false;
+                self.counters.corrected += 1;
+                return Ok(());
+            }
             made.has_cost = true;
             self.counters.costs += 1;
-            self.billed += bill;
             let is_learnt = observation.tokens.is_some() || self.prices[made.arm].is_none();
             self.counters.costs_without_tokens += u64::from(!is_learnt);
             self.costs[made.arm] += u64::from(is_learnt);
@@ -197,10 +209,22 @@ impl Model {
         }
         let charge = [Some(made.expected), Some(0.0), None, Some(0.0)][reason];
         if let Some(bill) = cost.or(charge).filter(|_| !made.has_cost) {
-            made.has_cost = true;
+            (made.has_cost, made.bill, made.is_estimate) = (true, bill, cost.is_none());
             self.counters.costs += 1;
             self.billed += bill;
         }
+        Ok(())
+    }
+
+    fn correct(&mut self, id: u64, cost: f64) -> Result<(), Refusal> {
+        let id = self.find(id)?;
+        let made = &mut self.made[id];
+        if !made.has_cost {
+            return Err(Refusal::Unbillable);
+        }
+        self.billed += cost - made.bill;
+        (made.bill, made.is_estimate) = (cost, false);
+        self.counters.corrected += 1;
         Ok(())
     }
 
@@ -239,6 +263,7 @@ enum Event {
     All(Vec<Observation>),
     Each(Vec<Observation>),
     Fail(u64, usize, Option<f64>),
+    Correct(u64, f64),
     Release(u64),
     /// Seconds, whole ones, so that ages meet their limit exactly.
     Wait(u32),
@@ -272,6 +297,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => many().prop_map(Event::Each),
         3 => (back(), 0..4_usize, cost).prop_map(|(id, why, cost)| Event::Fail(id, why, cost)),
         2 => back().prop_map(Event::Release),
+        2 => (back(), 0..4_u32).prop_map(|(id, milli)| Event::Correct(id, f64::from(milli) * 1e-3)),
         2 => prop_oneof![0..30_u32, Just(100)].prop_map(Event::Wait),
         1 => (1..3_usize, 0.0..20.0).prop_map(|(arm, output)| Event::SetPrice(arm, output)),
     ]
@@ -310,7 +336,8 @@ fn observe_each(router: &mut Router, model: &mut Model, observations: &[Observat
     let unbillable = observations.iter().position(|observation| {
         let is_bare = observation.tokens.is_some() && observation.cost.is_none();
         let open = model.find(observation.id).map(|id| model.made[id]);
-        is_bare && open.is_ok_and(|made| made.prices.is_none() && !made.has_cost)
+        let takes_bill = |made: Made| !made.has_cost || made.is_estimate;
+        is_bare && open.is_ok_and(|made| made.prices.is_none() && takes_bill(made))
     });
     let result = router.observe_each(model.now, observations);
     if let Some(index) = unbillable {
@@ -369,6 +396,12 @@ fn run(events: Vec<Event>) {
                 let result = router.fail(now, id(back), why, cost, None);
                 let expected = model.fail(id(back), reason, cost);
                 assert_eq!(result.map_err(|error| kind(&error)), expected);
+                expected.unwrap_or_else(|refusal| model.count(refusal));
+            }
+            Event::Correct(back, cost) => {
+                let result = router.correct(now, id(back), cost).map_err(|error| kind(&error));
+                let expected = model.correct(id(back), cost);
+                assert_eq!(result, expected);
                 expected.unwrap_or_else(|refusal| model.count(refusal));
             }
             Event::Release(back) => {
@@ -471,6 +504,36 @@ fn prices_count_while_they_are_there() {
     let with_cost = Observation { cost: Some(1e-3), ..tokens_of(unpriced, 0.0, 1e3) };
     router.observe(0.0, &with_cost).unwrap();
     assert!((router.ledger().billed - 5e-3).abs() < 1e-15);
+}
+
+/// A late bill and a refund reach the sums of money exactly, also through a restart.
+#[test]
+fn bills_are_replaced_and_corrected() {
+    let mut router = single(None);
+    let timeout = router.route(&Query::default()).unwrap().id;
+    let answer = router.route(&Query::default()).unwrap().id;
+    let unbilled = router.route(&Query::default()).unwrap().id;
+    router.fail(0.0, timeout, FailureReason::Timeout, None, None).unwrap();
+    let full = Observation { id: answer, reward: Some(1.0), cost: Some(0.25), tokens: None };
+    router.observe(0.0, &full).unwrap();
+    let late = Observation { id: timeout, cost: Some(0.5), ..Observation::default() };
+    let mut router = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+    router.observe(0.0, &late).unwrap();
+    assert_eq!(router.ledger().billed, 0.75);
+    let again = router.observe(0.0, &late).unwrap_err();
+    assert_eq!(again, Error::AlreadyObserved { id: timeout, kind: "cost" });
+    router.correct(0.0, answer, 0.0).unwrap();
+    router.correct(0.0, timeout, 1.0).unwrap();
+    assert_eq!(router.ledger().billed, 1.0);
+    let mut router = Router::from_bytes(&router.to_bytes().unwrap()).unwrap();
+    router.correct(0.0, answer, 0.125).unwrap();
+    assert_eq!(router.ledger().billed, 1.125);
+    let error = router.correct(0.0, unbilled, 0.1).unwrap_err();
+    let message = "this decision has no bill that could be corrected: observe its cost";
+    assert_eq!(error.to_string(), message);
+    assert_eq!((router.counters().corrected, router.counters().costs), (4, 2));
+    // What a failure or a correction says is not learnt.
+    assert_eq!(router.learner().stats()[0].cost.mean(), 0.25);
 }
 
 #[test]

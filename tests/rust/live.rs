@@ -76,7 +76,7 @@ fn drive(router: &SharedRouter<Arc<Manual>>, clock: &Manual, from: f64) -> Vec<R
     router
         .set_model("large", ArmSettings { max_cost: Some(0.02), ..spec().settings }, b"")
         .unwrap();
-    router.set_budget(3e-3, b"").unwrap();
+    router.set_budget(3e-3, false, b"").unwrap();
     router.retire_model("middle").unwrap();
     router.extend_stage(b"").unwrap();
     routed

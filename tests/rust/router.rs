@@ -591,8 +591,8 @@ fn bad_settings_are_refused_by_name() {
     let refused = |settings: RouterConfig, message: &str| {
         assert_eq!(Router::new(settings.clone()).unwrap_err().to_string(), message);
     };
-    for (budget, shown) in [(0.0, "0"), (-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
-        let rule = "must be finite and above 0, in USD per query";
+    for (budget, shown) in [(-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let rule = "must be finite and not negative, in USD per query";
         refused(RouterConfig { budget, ..config() }, &format!("budget = {shown}: {rule}"));
     }
     for (horizon, shown) in [(0.5, "0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
@@ -621,7 +621,10 @@ fn bad_settings_are_refused_by_name() {
 fn the_paced_budget_follows_its_formula() {
     let pacing = Pacing { horizon: 500.0, burst: 2.0 };
     let paced = |queries: u64, billed: f64, in_flight: f64| {
-        pacing.paced_budget(BUDGET, &Ledger { queries, billed, in_flight, written_off: 0.0 })
+        pacing.paced_budget(
+            BUDGET,
+            &Ledger { queries, billed, in_flight, written_off: 0.0, granted: 0.0 },
+        )
     };
     assert_eq!(paced(0, 0.0, 0.0), BUDGET);
     let over = paced(100, 0.25, 0.05);
@@ -630,7 +633,8 @@ fn the_paced_budget_follows_its_formula() {
     assert!((under - (BUDGET + (0.2 - 0.1) / 500.0)).abs() < 1e-15);
     assert_eq!(paced(100, 50.0, 0.0), 0.0);
     assert_eq!(paced(100_000, 0.0, 0.0), 2.0 * BUDGET);
-    let ledger = Ledger { queries: 3, billed: 0.25, in_flight: 0.5, written_off: 0.0 };
+    let ledger =
+        Ledger { queries: 3, billed: 0.25, in_flight: 0.5, written_off: 0.0, granted: 0.0 };
     assert_eq!(ledger.committed(), 0.75);
 }
 

@@ -147,7 +147,7 @@ fn settings_of_a_router_have_their_ranges() {
     assert_eq!(message, "log_capacity = 16777217: must be at most 2^24");
     let mut router = router(config(), plain());
     assert_eq!(told(router.set_log_capacity((1 << 24) + 1)), message);
-    for budget in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for budget in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(told(router.set_budget(budget)).starts_with("budget = "));
         assert_eq!(router.budget(), BUDGET);
     }

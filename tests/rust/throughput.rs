@@ -123,6 +123,8 @@ struct Sent {
     tokens: f64,
     is_under_way: bool,
     is_billed: bool,
+    /// Whether that was only assumed.
+    is_estimate: bool,
 }
 
 /// What an arm with these settings takes for a query of `tokens`.
@@ -177,7 +179,13 @@ fn route(router: &mut Router, model: &mut Model, now: Ticks, tokens: Option<u32>
     match router.route(&query) {
         Ok(_) => {
             let tokens = tokens.map_or(MAX_TOKENS, f64::from);
-            model.sent.push(Sent { at: now, tokens, is_under_way: true, is_billed: false });
+            model.sent.push(Sent {
+                at: now,
+                tokens,
+                is_under_way: true,
+                is_billed: false,
+                is_estimate: false,
+            });
             model.check(now);
         }
         Err(Error::AtTrafficLimit { retry_after: None }) => {
@@ -239,7 +247,8 @@ proptest! {
                     let used = (model.sent[id].tokens * f64::from(share) / 255.0).floor();
                     if router.observe(seconds(now), &settled(id as u64, used)).is_ok() {
                         let sent = &mut model.sent[id];
-                        assert!(!sent.is_billed);
+                        assert!(!sent.is_billed || sent.is_estimate);
+                        sent.is_estimate = false;
                         *sent = Sent { tokens: used, is_under_way: false, is_billed: true, ..*sent };
                     }
                 }
@@ -253,6 +262,7 @@ proptest! {
                         if !sent.is_billed && (reason == 1 || reason == 3) {
                             sent.tokens = 0.0;
                         }
+                        sent.is_estimate |= !sent.is_billed && reason != 2;
                         sent.is_billed |= reason != 2;
                     }
                 }

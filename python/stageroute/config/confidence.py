@@ -84,7 +84,7 @@ class Confidence:
         ceiling, lcb = self.cost_ceiling, self.initial_cost_lcb
         if ceiling is None:
             known = [model.prior_cost for model in models if model.prior_cost]
-            ceiling = max(*(known or [10.0 * budget]), 2.0 * self.cost_floor)
+            ceiling = max(*(known or [10.0 * budget or 1.0]), 2.0 * self.cost_floor)
         return asdict(self) | {
             "initial_cost_lcb": self.cost_floor if lcb is None else lcb,
             "cost_ceiling": ceiling,

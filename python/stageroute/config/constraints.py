@@ -25,6 +25,9 @@ class DeploymentConstraints:
     start_cost : ndarray, shape (N,), optional
         What it costs to make an arm live that is not live now, spread over the queries of the
         stage: USD per query, finite and not negative. It counts against the budget.
+    start_capacity : float, optional
+        What starting arms may cost together, in the unit of `start_cost`, not negative: what hard
+        limits on money leave for it.
     memory : ndarray, shape (N,), optional
         What an arm uses of `memory_capacity`, finite and not negative, in its unit. Needed with
         `memory_capacity`, meaningless without.
@@ -53,6 +56,7 @@ class DeploymentConstraints:
     """
 
     start_cost: Floats | None = None
+    start_capacity: Annotated[float | None, number_in("[0, inf)")] = None
     memory: Floats | None = None
     memory_capacity: Annotated[float | None, number_in("(0, inf)")] = None
     pinned: tuple[int, ...] = ()

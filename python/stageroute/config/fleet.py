@@ -1,5 +1,6 @@
 """What an operator asks of the live models beside the paper's constraints, by name."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -71,6 +72,7 @@ class Fleet:
         stage_queries: float | None = None,
         *,
         retired: Collection[str] = (),
+        start_room: float = math.inf,
     ) -> DeploymentConstraints | None:
         """Say the same of these candidates by index, as `solve_deployment` takes it.
 
@@ -86,6 +88,8 @@ class Fleet:
         retired : collection of str, default ()
             Models that are known and no longer candidates. To name them is no error, and asks for
             nothing: retiring a pinned model unpins it.
+        start_room : float, default inf
+            What starting models may cost together, USD: what hard limits leave for it.
 
         Returns
         -------
@@ -116,8 +120,10 @@ class Fleet:
                 "name the provider of this one"
             )
             provider = _known(models, "provider", rule)
+        start_cost = _start_costs(models, stage_queries)
         constraints = DeploymentConstraints(
-            start_cost=_start_costs(models, stage_queries),
+            start_cost=start_cost,
+            start_capacity=_start_capacity(start_room, stage_queries),
             memory=memory,
             memory_capacity=self.memory_gb,
             pinned=_indices(self.pinned, "pinned", arms, retired),
@@ -155,6 +161,13 @@ def _start_costs(
             "queries of a stage; say how many are expected"
         )
     return np.array([model.start_cost for model in models]) / stage_queries
+
+
+def _start_capacity(start_room: float, stage_queries: float | None) -> float | None:
+    """Spread what starting may cost in the same way."""
+    if stage_queries is None or start_room == math.inf:
+        return None
+    return start_room / stage_queries
 
 
 def _groups(groups: Mapping[str, Collection[str]] | None) -> dict[str, tuple[str, ...]]:

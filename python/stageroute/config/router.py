@@ -101,7 +101,7 @@ class RouterSettings:
         If a setting breaks its rule.
     """
 
-    budget: Annotated[float, number_in("(0, inf)", "USD per query")]
+    budget: Annotated[float, number_in("[0, inf)", "USD per query")]
     max_deployed: Annotated[int, whole_in("[1, inf)")]
     confidence: Confidence = field(default_factory=Confidence)
     drift: Drift = field(default_factory=Drift)

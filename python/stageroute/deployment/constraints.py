@@ -105,6 +105,11 @@ def name_constraints(
         name = f"memory_gb = {asked.memory_capacity:.12g}"
         use = asked.memory / asked.memory_capacity
         rules.append(Rule("limit", name, "raise memory_gb", use, 1.0))
+    start = asked.start_costs(size, previous)
+    if (room := asked.start_capacity) is not None and start.any():
+        name = "what hard limits leave for start costs"
+        use = np.where(start > 0.0, 2.0, 0.0) if room == 0.0 else start / room
+        rules.append(Rule("limit", name, "raise the hard limit or lower start_cost", use, 1.0))
     if (most := asked.max_changes) is not None and live.size:
         use = 1.0 - _indicator(live, size)
         rules.append(Rule("limit", f"max_changes = {most}", "raise max_changes", use, float(most)))
@@ -116,7 +121,7 @@ def name_constraints(
     return NamedConstraints(
         rules=tuple(rules),
         provider=np.zeros(size, dtype=np.intp) if asked.provider is None else provider,
-        start=asked.start_costs(size, previous),
+        start=start,
     )
 
 

@@ -139,7 +139,9 @@ def make_plan(
     candidates = [models[arm] for arm in arms]
     names = {model.name for model in candidates}
     others = [model.name for model in models if model.name not in names]
-    constraints = settings.fleet.constraints(candidates, stage_queries, retired=others)
+    constraints = settings.fleet.constraints(
+        candidates, stage_queries, retired=others, start_room=planning["start_room"]
+    )
     slots = [slot for slot, arm in enumerate(arms) if arm in live]
     current_price = 0.0
     if slots:

@@ -70,19 +70,21 @@ class Configurable(Models, Rollback):
             self._control.configure(core, keeps_confidence, change)
             if not is_last:
                 change = self._facts.change(settings=settings, **told)
-                self._control.set_budget(float(settings.budget), change)
+                self._control.set_budget(float(settings.budget), carry=False, change=change)
         if any(getattr(before, name) != getattr(settings, name) for name in ENDS_OF_STAGES):
             self._restart_stages()
         return settings
 
-    def set_budget(self, budget: float) -> None:
+    def set_budget(self, budget: float, *, carry: bool = False) -> None:
         """Change the average budget from the next query on.
 
         Parameters
         ----------
         budget : float
-            USD per query, above 0. What was over- or underspent is measured against it from the
-            first query.
+            USD per query, not negative. At 0 only models serve that cost nothing.
+        carry : bool, default False
+            Whether what was over- or underspent so far, at the budgets of its time, is made up for;
+            by default it is forgotten.
 
         Raises
         ------
@@ -91,7 +93,9 @@ class Configurable(Models, Rollback):
         """
         with self._lock:
             settings = replace(self._facts.settings, budget=budget)
-            self._control.set_budget(float(budget), self._facts.change(settings=settings))
+            self._control.set_budget(
+                float(settings.budget), bool(carry), self._facts.change(settings=settings)
+            )
 
     def _reconcile(self, source: str, wanted: Mapping[str, Any], models: Sequence[Model]) -> None:
         """Take over what the code says now and did not say at the last start; tell what differs.

@@ -159,6 +159,8 @@ class RouterCounters:
         Costs of models with a price that came without tokens: billed, but nothing was learnt.
     above_reservation : int
         Bills above what hard limits had reserved: `max_cost` of some model is too low.
+    corrected : int
+        Bills that took the place of an estimate or of an earlier bill.
     repeated, unknown, expired : int
         Feedback refused: it had come before, its decision was never made, or it was evicted.
     evicted : int
@@ -203,6 +205,7 @@ class RouterCounters:
     costs: int
     costs_without_tokens: int
     above_reservation: int
+    corrected: int
     repeated: int
     unknown: int
     expired: int

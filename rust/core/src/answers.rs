@@ -108,6 +108,13 @@ impl Answers {
         debug_assert!(self.at >= 0.0 && !self.is_clean(), "{self:?}");
     }
 
+    /// Puts another bill in the place of that of a failure that was counted.
+    pub(crate) fn replace_bill(&mut self, before: f64, bill: f64) {
+        if !self.is_clean() {
+            self.billed = (self.billed + bill - before).max(0.0);
+        }
+    }
+
     /// The chance of an answer, in (0, 1].
     pub(crate) fn chance(&self) -> f64 {
         let answers = self.known.answers + PRIOR_ANSWERS;

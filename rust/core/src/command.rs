@@ -263,6 +263,29 @@ pub struct ReviveArm(
 );
 
 call!(ReviveArm => ReviveArm, (), |call, router| router.revive_arm(call.0));
+/// [`Router::change_budget`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ChangeBudget {
+    /// USD per query.
+    pub budget: f64,
+    /// Whether over- and underspend so far is carried over.
+    pub carry: bool,
+}
+
+call!(ChangeBudget => ChangeBudget, (), |call, router| router.change_budget(call.budget, call.carry));
+
+/// [`Router::correct`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Correct {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// The decision.
+    pub id: u64,
+    /// What it was billed after all, USD.
+    pub cost: f64,
+}
+
+call!(Correct => Correct, (), |call, router| router.correct(call.now, call.id, call.cost));
 
 /// Any call, as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,6 +307,8 @@ pub enum Command<'a> {
     EndCooldown(EndCooldown),
     Configure(Configure),
     ReviveArm(ReviveArm),
+    Correct(Correct),
+    ChangeBudget(ChangeBudget),
 }
 
 impl Command<'_> {
@@ -323,6 +348,8 @@ impl Command<'_> {
             Self::EndCooldown(call) => call.apply(router),
             Self::Configure(call) => call.apply(router),
             Self::ReviveArm(call) => call.apply(router),
+            Self::Correct(call) => call.apply(router),
+            Self::ChangeBudget(call) => call.apply(router),
         }
     }
 }

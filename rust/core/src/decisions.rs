@@ -8,6 +8,20 @@ use crate::checks::{MOST, is_cost, sound};
 use crate::error::Error;
 use crate::money::Nanodollars;
 
+/// What is known of a decision's bill.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Bill {
+    /// There is none yet; or there is, and it was not noted.
+    #[default]
+    Unknown,
+    /// It was assumed, and gives way to the real one.
+    Estimate,
+    /// An observation of the same batch is to take an estimate's place.
+    Due,
+    /// It is what was billed.
+    Known,
+}
+
 /// One recent decision.
 // Four facts, each of which may be so or not whatever the others are: no state machine.
 #[allow(clippy::struct_excessive_bools)]
@@ -16,11 +30,11 @@ pub(crate) struct OpenDecision {
     pub(crate) arm: ArmIndex,
     /// The prices under which it is billed: how many the arm had had before.
     pub(crate) prices: u32,
-    /// What it was expected to cost when it was made, USD.
+    /// What it was expected to cost when it was made; once its bill is noted, that. USD.
     pub(crate) expected_cost: f64,
     /// What hard limits hold for it until it is billed.
     pub(crate) reservation: Nanodollars,
-    /// What was taken from the arm's token bucket.
+    /// What was taken from the arm's token bucket so far.
     pub(crate) tokens: f64,
     /// When it was made, Unix seconds.
     pub(crate) at: f64,
@@ -29,6 +43,8 @@ pub(crate) struct OpenDecision {
     pub(crate) has_failed: bool,
     /// Whether the query no longer occupies the arm.
     pub(crate) is_released: bool,
+    #[serde(skip)]
+    pub(crate) bill: Bill,
 }
 
 impl OpenDecision {
@@ -42,7 +58,7 @@ impl OpenDecision {
     }
 
     fn is_settled(&self) -> bool {
-        self.has_reward && self.has_cost && self.is_released
+        self.has_reward && self.has_cost && self.is_released && self.bill != Bill::Estimate
     }
 
     /// What is left to know of a decision that has had all its feedback.
@@ -113,6 +129,30 @@ impl OpenDecisions {
             return Err(self.missing(id));
         }
         Ok(&mut self.ring[place])
+    }
+
+    /// Notes the bill of a decision that is kept, and what it has used of its arm's token bucket.
+    pub(crate) fn note_bill(&mut self, id: u64, usd: f64, used: f64) {
+        debug_assert!((self.oldest..self.next).contains(&id), "decision {id} is not kept");
+        let place = self.place(id);
+        let open = &mut self.ring[place];
+        (open.expected_cost, open.bill, open.tokens) = (usd, Bill::Known, used);
+    }
+
+    /// All that have a cost, in their order.
+    pub(crate) fn billed(&self) -> impl Iterator<Item = &OpenDecision> {
+        let kept = (self.oldest..self.next).map(|id| &self.ring[self.place(id)]);
+        kept.filter(|open| open.has_cost)
+    }
+
+    /// The same, to complete them.
+    pub(crate) fn for_each_billed(&mut self, mut complete: impl FnMut(&mut OpenDecision)) {
+        for id in self.oldest..self.next {
+            let place = self.place(id);
+            if self.ring[place].has_cost {
+                complete(&mut self.ring[place]);
+            }
+        }
     }
 
     /// Moves all decisions to an empty table in the place of this one; returns those that it has no room

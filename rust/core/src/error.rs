@@ -167,10 +167,25 @@ pub enum Error {
         /// Seconds until the window ends, if it does.
         retry_after: Option<f64>,
     },
+    /// Starting a live set would break a hard limit.
+    #[error(
+        "starting these models costs {usd} USD, and the hard limit of {limit} USD per {period} has {left} \
+         USD left: start fewer, or raise the limit"
+    )]
+    StartAboveLimit {
+        /// What starting costs, USD.
+        usd: f64,
+        /// The limit, USD.
+        limit: f64,
+        /// Its window.
+        period: &'static str,
+        /// What is left of it, USD.
+        left: f64,
+    },
     /// No live arm satisfies what was asked of this query.
     #[error(
-        "no live model may serve this query: all {live} are excluded by allowed, max_cost or the \
-         number of tokens"
+        "no live model may serve this query: all {live} are excluded by allowed, max_cost, the \
+         number of tokens, or a budget of 0"
     )]
     AllExcluded {
         /// How many arms are live.

@@ -180,6 +180,19 @@ impl Guard {
         room
     }
 
+    /// The limit that has least left for what is paid at once, at `wall`, and how much that is.
+    pub(crate) fn tightest(&self, wall: f64) -> Option<(HardLimit, Nanodollars)> {
+        let left = |window: &Window| {
+            let mut left = window.most;
+            left.subtract(if wall >= window.end { self.undated } else { window.committed });
+            if self.is_doubled {
+                left = left.min(window.room_of_left(Nanodollars::default()).0);
+            }
+            (window.limit, left.max(Nanodollars::default()))
+        };
+        self.windows.iter().map(left).min_by_key(|&(_, left)| left)
+    }
+
     /// The limit, among those that refuse or among all, that keeps a reservation out for longest, and
     /// until when, in steady time: for ever, where the window does not end or would never hold it. The
     /// wall clock shows `offset` seconds more.

@@ -21,6 +21,9 @@ pub struct Ledger {
     /// Expected cost of the decisions that were evicted before their cost was observed, USD. It
     /// counts as spent: an unbilled decision still counts at its expected cost.
     pub written_off: f64,
+    /// What the budgets of all queries so far come to beyond the present budget for each, USD.
+    #[serde(skip)]
+    pub granted: f64,
 }
 
 impl Ledger {
@@ -100,6 +103,18 @@ impl CompensatedSum {
         is_cost(self.sum) && self.lost.is_finite()
     }
 
+    /// Puts `new` in the place of `old`, which was added before; returns the sum.
+    pub(crate) fn replace(&mut self, old: f64, new: f64) -> f64 {
+        if new >= old {
+            return self.add(new - old);
+        }
+        let less = (old - new).min(self.sum + self.lost);
+        let sum = (self.sum - less).max(0.0);
+        self.lost += (self.sum - sum) - less;
+        self.sum = sum;
+        (sum + self.lost).max(0.0)
+    }
+
     /// Adds a number that is not negative; returns the sum.
     #[inline]
     pub fn add(&mut self, x: f64) -> f64 {
@@ -139,11 +154,12 @@ impl Pacing {
         check(burst.is_finite() && burst >= 1.0, "pacing_burst", burst, rule)
     }
 
-    /// The budget of the next LP, USD per query: `b − (committed − b t) / H`, in \[0, burst · b\].
+    /// The budget of the next LP, USD per query: `b − (committed − b t) / H`, in \[0, burst · b\], where
+    /// `b t` stands for the budgets of the queries so far.
     #[must_use]
     #[inline]
     pub fn paced_budget(&self, budget: f64, ledger: &Ledger) -> f64 {
-        let overspend = ledger.committed() - budget * ledger.queries as f64;
+        let overspend = ledger.committed() - ledger.granted - budget * ledger.queries as f64;
         // An LP is given a finite budget, also where the product is none.
         let most = (self.burst * budget).min(f64::MAX);
         (budget - overspend / self.horizon).clamp(0.0, most)

@@ -87,6 +87,12 @@ impl Prices {
         Ok(())
     }
 
+    /// Whether no token costs anything.
+    #[must_use]
+    pub fn are_free(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What these tokens cost, USD.
     #[must_use]
     #[inline]

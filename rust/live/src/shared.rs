@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use stageroute_core::{ArmSettings, Call};
+use stageroute_core::{ArmSettings, Call, ChangeBudget};
 use stageroute_core::{
     ArmSpec, Batch, Decision, EndCooldown, ExtendStage, Fail, FailureReason, Observation, Observe,
-    ObserveMany, Publish, Release, RetireArm, ReviveArm, Router, SetArm, SetBudget, StartCost,
-    Tokens,
+    ObserveMany, Publish, Release, RetireArm, ReviveArm, Router, SetArm, StartCost, Tokens,
 };
 use stageroute_journal::Signal;
 
@@ -200,12 +199,13 @@ impl<C: Clock> SharedRouter<C> {
         Ok(())
     }
 
-    /// Changes the average budget, USD per query.
+    /// Changes the average budget, USD per query, from the next query on; over- and underspend so far is
+    /// carried over or forgotten.
     ///
     /// # Errors
     /// As [`Live::apply`].
-    pub fn set_budget(&self, budget: f64, note: &[u8]) -> Result<(), Error> {
-        self.apply(&SetBudget(budget), note)
+    pub fn set_budget(&self, budget: f64, carry: bool, note: &[u8]) -> Result<(), Error> {
+        self.apply(&ChangeBudget { budget, carry }, note)
     }
 
     /// Ends the stage and publishes the live set of the next one.

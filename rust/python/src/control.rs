@@ -7,8 +7,8 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Call, Configure, EndCooldown, ExtendStage, Prior, Publish,
-    RetireArm, ReviveArm, Room, RouterConfig, SetArm, SetBudget, StartCost,
+    ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown, ExtendStage, Prior,
+    Publish, RetireArm, ReviveArm, Room, RouterConfig, SetArm, StartCost,
 };
 use stageroute_live::Error;
 
@@ -119,8 +119,8 @@ impl Control {
     }
 
     /// Replace the average budget, USD per query.
-    fn set_budget(&self, py: Python<'_>, budget: f64, change: Change) -> PyResult<()> {
-        self.apply(py, &SetBudget(budget), change)
+    fn set_budget(&self, py: Python<'_>, budget: f64, carry: bool, change: Change) -> PyResult<()> {
+        self.apply(py, &ChangeBudget { budget, carry }, change)
     }
 
     /// End the stage and begin the next one with this live set.

@@ -62,6 +62,7 @@ fn refused(error: &Refused, message: String) -> PyErr {
         Refused::AtHardLimit { retry_after, .. } => {
             HardLimitError::new_err((message, *retry_after))
         }
+        Refused::StartAboveLimit { .. } => HardLimitError::new_err((message, None::<f64>)),
         Refused::AllCooling { retry_after } => {
             ModelsDownError::new_err((message, Some(*retry_after)))
         }

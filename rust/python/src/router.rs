@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use stageroute_core::{Fail, Observation, Observe, ObserveMany, Release, RouterConfig};
+use stageroute_core::{Correct, Fail, Observation, Observe, ObserveMany, Release, RouterConfig};
 use stageroute_live::Wishes;
 
 use crate::arguments::{self, floats, optional};
@@ -150,7 +150,8 @@ impl Router {
     ///     Quality of the answer, in [0, 1].
     /// cost : float, optional
     ///     What the query was billed, USD; in [0, 1e9]. A model with prices is billed by its tokens
-    ///     without it; a cost alone is billed, but teaches such a model nothing.
+    ///     without it; a cost alone is billed, but teaches such a model nothing. It replaces what a
+    ///     failure was only assumed to cost.
     /// tokens : Tokens or (float, float, float), optional
     ///     What it used: all input tokens, output tokens, and how many of the input tokens were read
     ///     from a cache. Part of its cost.
@@ -303,6 +304,32 @@ impl Router {
         let now = live.time(moment).map_err(to_py)?;
         let failure = Fail { now, id, reason, cost, retry_after };
         live.apply(&failure, b"").map_err(to_py)
+    }
+
+    /// Correct what a query was billed: a refund, or an invoice that says something else.
+    ///
+    /// Parameters
+    /// ----------
+    /// decision_or_id : Decision or int
+    ///     One that is still kept (`open_decisions`, `max_age`) and whose cost is known.
+    /// cost : float
+    ///     What it was billed after all, USD; in [0, 1e9]. It replaces the bill before it in all sums
+    ///     of money and for hard limits, which is counted; nothing is learnt of the model.
+    ///
+    /// Raises
+    /// ------
+    /// InvalidInputError
+    ///     If the cost breaks its rule, or the decision has no bill yet: `observe` reports that.
+    /// UnknownDecisionError, ExpiredDecisionError
+    ///     If there is no such decision any more, which is counted.
+    fn correct(&self, decision_or_id: &Bound<'_, PyAny>, cost: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = decision_or_id.py();
+        let id = self.shared.id_of(decision_or_id)?;
+        let cost = arguments::number("cost", cost)?;
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time_of_feedback(moment).map_err(to_py)?;
+        live.apply(&Correct { now, id, cost }, b"").map_err(to_py)
     }
 
     /// Report that the answer is complete, so that the query no longer counts as under way.

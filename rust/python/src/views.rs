@@ -22,6 +22,7 @@ pub(crate) struct Planning {
     arms: Vec<usize>,
     bounds: Vec<Bounds>,
     share: Vec<f64>,
+    start_room: f64,
 }
 
 impl Planning {
@@ -33,6 +34,7 @@ impl Planning {
             arms: arms.iter().map(|arm| arm.index()).collect(),
             bounds: arms.iter().map(|&arm| next[arm]).collect(),
             share: arms.iter().map(|&arm| router.planned_share(arm)).collect(),
+            start_room: router.start_room(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Planning {
         dict.set_item("reward_ucb", reward_ucb)?;
         dict.set_item("cost_lcb", cost_lcb)?;
         dict.set_item("share", self.share.to_pyarray(py))?;
+        dict.set_item("start_room", self.start_room)?;
         Ok(dict)
     }
 }

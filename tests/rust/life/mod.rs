@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily,
-    Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, Observation, Observe,
+    Correct, Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, Observation, Observe,
     ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release, RetireArm, ReviveArm,
     Router, RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens, TrafficLimits,
 };
@@ -194,7 +194,11 @@ impl Life {
                 let id = self.id(router);
                 Command::Fail(Fail { now: self.told(), id, reason, cost, retry_after })
             }
-            920..960 => {
+            920..935 => {
+                let id = self.id(router);
+                Command::Correct(Correct { now: self.told(), id, cost: 2e-3 * self.world.unit() })
+            }
+            935..960 => {
                 let id = self.id(router);
                 Command::Release(Release { now: self.told(), id })
             }

@@ -19,6 +19,18 @@ impl Router {
     /// Writes the slots that may serve a query, and what it would take of each, to the working
     /// memory.
     pub(super) fn find_admissible(&mut self, query: &Query<'_>, now: f64) -> Excluded {
+        if self.config.budget == 0.0 {
+            self.find_admissible_of::<true>(query, now)
+        } else {
+            self.find_admissible_of::<false>(query, now)
+        }
+    }
+
+    fn find_admissible_of<const FREE_ONLY: bool>(
+        &mut self,
+        query: &Query<'_>,
+        now: f64,
+    ) -> Excluded {
         let mut excluded = Excluded::default();
         let Excluded { reasons, refused } = &mut excluded;
         let (room, is_plain) = (self.guard.room(), query.is_plain());
@@ -30,6 +42,10 @@ impl Router {
             let state = &mut arms[arm];
             let need = state.need(query, learner, arm);
             restricted.needs[slot] = need;
+            if FREE_ONLY && !state.is_free(learner, arm) {
+                reasons.insert(Reasons::EXCLUDED);
+                continue;
+            }
             if !is_plain && !state.satisfies(query, need, learner, arm) {
                 reasons.insert(Reasons::EXCLUDED);
                 continue;
@@ -112,12 +128,16 @@ impl Router {
 
     /// Seconds until nothing stands in the way of some arm, infinite if that cannot be told; and a
     /// hard limit that stands in the way now, if one does.
+    #[cold]
     fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
         let Self { restricted, live, arms, learner, config, guard, clock_offset, .. } = self;
         let (mut shortest, mut limits) = (f64::INFINITY, None);
         for (&need, &arm) in restricted.needs.iter().zip(live.arms()) {
             let state = &mut arms[arm];
-            if !state.satisfies(query, need, learner, arm) {
+            let is_free_only = config.budget == 0.0;
+            if (is_free_only && !state.is_free(learner, arm))
+                || !state.satisfies(query, need, learner, arm)
+            {
                 continue;
             }
             let mut wait = state.traffic_wait(need.tokens, now);

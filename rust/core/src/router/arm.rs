@@ -126,6 +126,15 @@ impl Arm {
         !health.is_closed() || health.has_pause() || !answers.is_clean() || limiter.is_some()
     }
 
+    /// Whether it costs nothing, as far as that is known.
+    #[cold]
+    pub(super) fn is_free(&self, learner: &Learner, arm: ArmIndex) -> bool {
+        match self.settings.prices {
+            Some(prices) => prices.are_free(),
+            None => self.settings.max_cost == Some(0.0) || learner.expected_cost(arm) <= 0.0,
+        }
+    }
+
     /// Whether its limits and its provider's let one more query through, which takes `tokens`.
     #[inline]
     pub(super) fn admits_traffic(&mut self, tokens: f64, now: f64) -> bool {
@@ -164,6 +173,7 @@ impl Arm {
     }
 
     /// Whether a query itself leaves this arm in.
+    #[inline]
     pub(super) fn satisfies(
         &self,
         query: &Query<'_>,

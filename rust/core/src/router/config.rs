@@ -138,6 +138,6 @@ pub(super) fn check_log_capacity(capacity: usize) -> Result<(), Error> {
 }
 
 pub(super) fn check_budget(budget: f64) -> Result<(), Error> {
-    let rule = "must be finite and above 0, in USD per query";
-    check(budget.is_finite() && budget > 0.0, "budget", budget, rule)
+    let rule = "must be finite and not negative, in USD per query";
+    check(budget.is_finite() && budget >= 0.0, "budget", budget, rule)
 }

@@ -46,6 +46,7 @@ impl Router {
         if has_canary_changed {
             self.reset_shares();
         }
+        self.takes_bills = true;
         self.shares_due = f64::NEG_INFINITY;
         if self.lp.is_some() {
             self.load_lp();

@@ -54,6 +54,7 @@ impl Router {
             start_costs: self.start_costs,
             rate: self.rate,
             counters: self.counters,
+            takes_bills: self.takes_bills,
             sampler: self.sampler.clone(),
             clock: self.clock,
             clock_offset: self.clock_offset,

@@ -72,6 +72,9 @@ counters! {
     costs_without_tokens: u64,
     /// Bills above what was reserved for them, so that hard limits could not foresee them.
     above_reservation: u64,
+    /// Bills that took the place of an estimate or of an earlier bill.
+    #[serde(skip)]
+    corrected: u64,
     /// Feedback refused because it had come before, …
     repeated: u64,
     /// … because the decision was never made, …

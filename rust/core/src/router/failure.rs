@@ -6,7 +6,7 @@ use super::effects::{Charge, FailureEffect, FailureReason};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, check, is_bill};
-use crate::decisions::OpenDecision;
+use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
 use crate::health::{Strike, Tolerance};
 use crate::limiter::Limiter;
@@ -44,6 +44,8 @@ impl Router {
             Err(error) => return Err(self.count_refusal(error)),
         };
         let reward = reward.filter(|_| !open.has_reward);
+        let kind = if cost.is_some() { Bill::Known } else { Bill::Estimate };
+        let kind = if self.takes_bills { kind } else { Bill::Unknown };
         let bill = match (cost, charge) {
             _ if open.has_cost => None,
             (Some(cost), _) => Some(cost),
@@ -60,8 +62,12 @@ impl Router {
         self.counters.count_failure(reason);
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.
-            let used = if bill > 0.0 { open.tokens } else { 0.0 };
-            self.bill(id, &open, bill, Some(used), now);
+            if bill <= 0.0 {
+                marked.tokens = 0.0;
+                self.arms[open.arm].traffic.settle(open.at, open.tokens, 0.0, now);
+            }
+            (marked.expected_cost, marked.bill) = (bill, kind);
+            self.bill(id, &open, bill);
         }
         if reward.is_some() {
             self.counters.rewards += 1;

@@ -5,10 +5,9 @@ use super::arm::Arm;
 use super::observation::{Batch, Observation};
 use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
-use crate::decisions::OpenDecision;
+use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
-use crate::money::Nanodollars;
-use crate::usage::CostFeedback;
+use crate::usage::{CostFeedback, Tokens};
 
 impl Router {
     /// Counts the reward, the cost, or both, of an earlier decision. Each counts once.
@@ -16,6 +15,8 @@ impl Router {
     /// # Errors
     /// [`Error::InvalidNumber`], [`Error::InvalidFeedback`]; or, counted, [`Error::UnknownDecision`],
     /// [`Error::ExpiredDecision`] or [`Error::AlreadyObserved`]. Nothing else changes then.
+    ///
+    /// What a failure was only assumed to cost gives way to the cost observed.
     #[inline]
     pub fn observe(&mut self, now: f64, observation: &Observation) -> Result<(), Error> {
         observation.validate()?;
@@ -27,9 +28,8 @@ impl Router {
                 Err(error)
             }
             Ok(open) => {
-                open.mark(observation);
-                let open = open.release();
-                self.learn(now, &open, observation);
+                let before = open.take(observation);
+                self.learn(now, &before, observation);
                 Ok(())
             }
             Err(error) => Err(self.count_refusal(error)),
@@ -47,21 +47,19 @@ impl Router {
     ) -> Result<(), (usize, Error)> {
         validate_all(observations)?;
         let now = self.advance_clock(now).map_err(|error| (0, error))?;
+        // The same decision may be there twice, so that each claims what it brings before the next is asked.
         for (index, observation) in observations.iter().enumerate() {
             match self.admit(now, observation) {
-                Ok(open) => open.mark(observation),
+                Ok(open) => open.claim(observation),
                 Err(error) => {
-                    for earlier in &observations[..index] {
-                        self.unmark(now, earlier);
-                    }
+                    self.unclaim(now, &observations[..index]);
                     return Err((index, self.count_refusal(error)));
                 }
             }
         }
+        self.unclaim(now, observations);
         for (index, observation) in observations.iter().enumerate() {
-            let open = self.decisions.find(observation.id, now).map_err(|error| (index, error))?;
-            let open = open.release();
-            self.learn(now, &open, observation);
+            self.observe(now, observation).map_err(|error| (index, error))?;
         }
         Ok(())
     }
@@ -120,39 +118,42 @@ impl Router {
         if observation.reward.is_some() && open.has_reward {
             return Err(Error::AlreadyObserved { id, kind: "reward" });
         }
-        if observation.has_cost() && open.has_cost {
+        if observation.has_cost() && open.has_cost && open.bill != Bill::Estimate {
             return Err(Error::AlreadyObserved { id, kind: "cost" });
         }
         check_billable(open, observation)?;
         Ok(open)
     }
 
-    /// Takes back what [`OpenDecision::mark`] noted.
-    fn unmark(&mut self, now: f64, observation: &Observation) {
-        if let Ok(open) = self.decisions.find(observation.id, now) {
-            debug_assert!(open.has_reward || observation.reward.is_none(), "was not marked");
-            open.has_reward &= observation.reward.is_none();
-            open.has_cost &= !observation.has_cost();
+    /// Takes back what [`OpenDecision::claim`] noted.
+    fn unclaim(&mut self, now: f64, observations: &[Observation]) {
+        for observation in observations {
+            if let Ok(open) = self.decisions.find(observation.id, now) {
+                open.has_reward &= observation.reward.is_none();
+                if observation.has_cost() {
+                    open.has_cost = open.bill == Bill::Due;
+                    open.bill = if open.has_cost { Bill::Estimate } else { Bill::Unknown };
+                }
+            }
         }
     }
 
-    /// Updates everything with an observation that was admitted.
+    /// Updates everything with an observation that was taken; `open` is how its decision was before.
     #[inline]
     fn learn(&mut self, now: f64, open: &OpenDecision, observation: &Observation) {
-        let Observation { reward, cost, tokens, .. } = *observation;
-        let arm = &self.arms[open.arm];
-        // Tokens alone are admitted only where there are prices to bill them at.
-        let bill_of = |tokens| arm.prices[open.prices as usize - 1].bill(&tokens);
+        let Observation { id, reward, cost, tokens } = *observation;
         let mut lesson = None;
-        if let Some(bill) = cost.or_else(|| tokens.map(bill_of)) {
-            lesson = match (tokens, arm.settings.prices) {
-                (_, None) => Some(CostFeedback::Usd(bill)),
-                (Some(tokens), Some(_)) => Some(CostFeedback::Tokens(tokens)),
-                (None, Some(_)) => None,
-            };
-            self.counters.costs_without_tokens += u64::from(lesson.is_none());
-            let used = tokens.map(|tokens| tokens.input + tokens.output);
-            self.bill(observation.id, open, bill, used, now);
+        if let Some(tokens) = tokens {
+            lesson = self.learn_tokens(now, open, observation, tokens);
+        } else if let Some(usd) = cost {
+            if open.has_cost {
+                self.replace_bill(id, open, usd);
+            } else {
+                self.bill(id, open, usd);
+                let has_prices = self.arms[open.arm].settings.prices.is_some();
+                self.counters.costs_without_tokens += u64::from(has_prices);
+                lesson = (!has_prices).then_some(CostFeedback::Usd(usd));
+            }
         }
         self.counters.rewards += u64::from(reward.is_some());
         if reward.is_some() || lesson.is_some() {
@@ -161,34 +162,33 @@ impl Router {
         self.succeed(open, now);
     }
 
-    /// Bills a decision: the ledger, the hard limits and the token bucket.
-    #[inline]
-    pub(super) fn bill(
-        &mut self,
-        id: u64,
-        open: &OpenDecision,
-        bill: f64,
-        used: Option<f64>,
-        now: f64,
-    ) {
-        debug_assert!(bill.is_finite(), "{bill} for {open:?}");
-        self.ledger.billed = self.billed.add(bill);
-        self.ledger.in_flight -= open.expected_cost;
-        self.counters.costs += 1;
-        if !self.guard.is_off() {
-            self.bill_guard(id, open, bill);
-        }
-        if let Some(used) = used {
-            let traffic = &mut self.arms[open.arm].traffic;
-            traffic.settle(open.at, open.tokens, used, now);
-        }
-    }
-
+    /// Bills what was used, at what it was billed if that is told; returns what is to be learnt.
     #[inline(never)]
-    fn bill_guard(&mut self, id: u64, open: &OpenDecision, bill: f64) {
-        let bill = Nanodollars::from_usd(bill);
-        self.counters.above_reservation += u64::from(bill > open.reservation);
-        self.guard.bill(id, open.reservation, bill);
+    fn learn_tokens(
+        &mut self,
+        now: f64,
+        open: &OpenDecision,
+        observation: &Observation,
+        tokens: Tokens,
+    ) -> Option<CostFeedback> {
+        let arm = &mut self.arms[open.arm];
+        // Tokens alone are admitted only where there are prices to bill them at.
+        let list = arm.prices.get((open.prices as usize).wrapping_sub(1));
+        let usd = observation.cost.or(list.map(|prices| prices.bill(&tokens))).unwrap_or_default();
+        let lesson = match arm.settings.prices {
+            None => CostFeedback::Usd(usd),
+            Some(_) => CostFeedback::Tokens(tokens),
+        };
+        let used = tokens.input + tokens.output;
+        arm.traffic.settle(open.at, open.tokens, used, now);
+        self.decisions.note_bill(observation.id, usd, used);
+        if open.has_cost {
+            // It failed: what it was billed says nothing of a query that is answered.
+            self.replace_bill(observation.id, open, usd);
+            return None;
+        }
+        self.bill(observation.id, open, usd);
+        Some(lesson)
     }
 
     /// Updates an arm's statistics and its entry in the LP.
@@ -293,12 +293,28 @@ impl Router {
 }
 
 impl OpenDecision {
-    /// Notes what it has had with an observation.
+    /// Notes what it has had with an observation; returns what was known before.
     #[inline]
-    fn mark(&mut self, observation: &Observation) {
-        debug_assert!(!(self.has_cost && observation.has_cost()), "a cost counts once");
+    fn take(&mut self, observation: &Observation) -> Self {
+        let before = *self;
         self.has_reward |= observation.reward.is_some();
-        self.has_cost |= observation.has_cost();
+        self.is_released = true;
+        if observation.has_cost() {
+            debug_assert!(!self.has_cost || self.bill == Bill::Estimate, "a cost counts once");
+            self.has_cost = true;
+            self.bill = Bill::Known;
+            self.expected_cost = observation.cost.unwrap_or(self.expected_cost);
+        }
+        before
+    }
+
+    /// Notes what an observation would bring.
+    fn claim(&mut self, observation: &Observation) {
+        self.has_reward |= observation.reward.is_some();
+        if observation.has_cost() {
+            self.bill = if self.has_cost { Bill::Due } else { Bill::Unknown };
+            self.has_cost = true;
+        }
     }
 }
 
@@ -306,7 +322,8 @@ impl OpenDecision {
 #[inline]
 fn check_billable(open: &OpenDecision, observation: &Observation) -> Result<(), Error> {
     let has_tokens_alone = observation.tokens.is_some() && observation.cost.is_none();
-    if has_tokens_alone && open.prices == 0 && !open.has_cost {
+    let takes_bill = !open.has_cost || open.bill == Bill::Estimate;
+    if has_tokens_alone && open.prices == 0 && takes_bill {
         return Err(Error::InvalidFeedback(
             "tokens without a cost: this model has no prices, so that its tokens cannot be billed; \
              give the cost too, or give the model prices",

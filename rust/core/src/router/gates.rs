@@ -13,7 +13,10 @@ impl Router {
         let is_awaited = |arm: &Arm| !arm.is_retired && arm.is_troubled();
         self.gates.trouble = live().any(Arm::is_troubled)
             || (self.live.arms().is_empty() && self.arms.iter().any(is_awaited));
-        self.gates.any = self.gates.traffic || self.gates.trouble || !self.guard.is_off();
+        self.gates.any = self.gates.traffic
+            || self.gates.trouble
+            || !self.guard.is_off()
+            || self.config.budget == 0.0;
         debug_assert!(self.gates.any || self.guard.is_off(), "hard limits would not be looked at");
     }
     /// Forgets, now and then, what time has made worth nothing of failures and refusals.

@@ -10,7 +10,9 @@ use super::config::MOST_OTHER_FAILURES;
 use super::effects::OtherFailure;
 use super::{Arm, Router};
 use crate::answers::Answers;
-use crate::checks::{LATEST, MOST, sound};
+use crate::arm_index::ArmIndex;
+use crate::checks::{LATEST, MOST, is_bill, sound};
+use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
 use crate::health::Tolerance;
 use crate::limiter::Limiter;
@@ -29,6 +31,11 @@ struct Second {
     other_counts: [u64; MOST_OTHER_FAILURES],
     guard: Vec<History>,
     arms: Vec<ArmSecond>,
+    takes_bills: bool,
+    granted: f64,
+    corrected: u64,
+    /// One for each open decision that has a cost, in their order.
+    bills: Vec<StoredBill>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +44,13 @@ struct ArmSecond {
     answers: Answers,
     limiter: Option<Box<Limiter>>,
     known_before: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum StoredBill {
+    Unknown,
+    Estimate,
+    Known(ArmIndex, f64),
 }
 
 impl Router {
@@ -59,6 +73,10 @@ impl Router {
             other_counts: self.counters.other_failures,
             guard: self.guard.histories(),
             arms: self.arms.iter().map(arm).collect(),
+            takes_bills: self.takes_bills,
+            granted: self.ledger.granted,
+            corrected: self.counters.corrected,
+            bills: self.decisions.billed().map(StoredBill::of).collect(),
         };
         postcard::to_extend(&(self.counters.restricted_infeasible, second), bytes)
     }
@@ -95,8 +113,9 @@ impl Router {
 impl Second {
     fn install(self, router: &mut Router) -> Result<(), Error> {
         let Self { clock_offset, clock_steps, panicked, trouble_due, .. } = self;
-        let counts = self.other_counts.iter().chain([&clock_steps, &panicked]);
-        let is_sound = clock_offset.abs() <= LATEST
+        let counts = self.other_counts.iter().chain([&clock_steps, &panicked, &self.corrected]);
+        let is_sound = self.granted.is_finite()
+            && clock_offset.abs() <= LATEST
             && !trouble_due.is_nan()
             && counts.copied().all(|count| count <= MOST)
             && self.arms.len() == router.arms.len();
@@ -113,7 +132,39 @@ impl Second {
             (arm.answers, arm.limiter) = (later.answers, later.limiter);
             arm.known_before = later.known_before;
         }
-        Ok(())
+        router.takes_bills = self.takes_bills;
+        router.ledger.granted = self.granted;
+        router.counters.corrected = self.corrected;
+        install_bills(self.bills, router)
+    }
+}
+
+fn install_bills(bills: Vec<StoredBill>, router: &mut Router) -> Result<(), Error> {
+    let arms = router.arms.len();
+    let mut bills = bills.into_iter();
+    let mut is_sound = true;
+    router.decisions.for_each_billed(|open| match bills.next() {
+        Some(StoredBill::Known(arm, usd)) => {
+            is_sound &= arm.index() < arms && is_bill(usd);
+            (open.arm, open.expected_cost, open.bill) = (arm, usd, Bill::Known);
+        }
+        Some(StoredBill::Estimate) => {
+            is_sound &= is_bill(open.expected_cost);
+            open.bill = Bill::Estimate;
+        }
+        Some(StoredBill::Unknown) => {}
+        None => is_sound = false,
+    });
+    sound(is_sound && bills.next().is_none(), "the bills of the second version")
+}
+
+impl StoredBill {
+    fn of(open: &OpenDecision) -> Self {
+        match open.bill {
+            Bill::Known => Self::Known(open.arm, open.expected_cost),
+            Bill::Estimate => Self::Estimate,
+            Bill::Unknown | Bill::Due => Self::Unknown,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod admission;
 mod arm;
 mod arms;
+mod bills;
 mod columns;
 mod config;
 mod configure;
@@ -80,6 +81,10 @@ pub struct Router {
     rate: ArrivalRate,
     counters: Counters,
     sampler: Sampler,
+    /// Whether bills are taken for what they are. Not so in a state of an earlier version, whose
+    /// decisions are to be repeated, until it is given settings of this one.
+    #[serde(skip)]
+    takes_bills: bool,
     /// The latest time seen.
     clock: f64,
     /// What the wall clock shows more than `clock`, seconds: it may jump, `clock` never does.
@@ -117,6 +122,7 @@ impl Router {
             rate: ArrivalRate::default(),
             counters: Counters::default(),
             sampler: Sampler::new(config.seed),
+            takes_bills: true,
             clock: 0.0,
             clock_offset: 0.0,
             columns: Columns::default(),

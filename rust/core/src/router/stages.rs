@@ -17,7 +17,7 @@ impl Router {
     ///
     /// # Errors
     /// [`Error::UnknownArm`], [`Error::DuplicateArm`], [`Error::RetiredArm`],
-    /// [`Error::NoLiveArm`] or [`Error::InvalidNumber`]; nothing has changed then.
+    /// [`Error::NoLiveArm`], [`Error::StartAboveLimit`] or [`Error::InvalidNumber`]; nothing has changed then.
     pub fn publish(&mut self, deployed: &[ArmIndex], start: StartCost) -> Result<&LiveArms, Error> {
         start.validate()?;
         for &arm in deployed {
@@ -26,6 +26,7 @@ impl Router {
         if deployed.is_empty() {
             return Err(Error::NoLiveArm);
         }
+        self.check_start(start.usd)?;
         let live = LiveArms::new(self.live.stage() + 1, deployed, self.arms.len())?;
         self.learner.begin_stage();
         self.install(live);
@@ -34,6 +35,23 @@ impl Router {
         self.start_costs.owe(start);
         debug_assert!(self.lp.is_some(), "live arms without an LP");
         Ok(&self.live)
+    }
+
+    /// What hard limits leave for starting arms, USD; infinite without limits.
+    #[must_use]
+    pub fn start_room(&self) -> f64 {
+        let tightest = self.guard.tightest(self.wall_clock());
+        tightest.filter(|_| self.takes_bills).map_or(f64::INFINITY, |(_, left)| left.to_usd())
+    }
+
+    fn check_start(&self, usd: f64) -> Result<(), Error> {
+        match self.guard.tightest(self.wall_clock()) {
+            Some((limit, left)) if self.takes_bills && Nanodollars::from_usd(usd) > left => {
+                let (period, left) = (limit.period.as_str(), left.to_usd());
+                Err(Error::StartAboveLimit { usd, limit: limit.usd, period, left })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The bounds of every arm as they will be when the next set is published, of an attempt: what its
@@ -67,13 +85,33 @@ impl Router {
         debug_assert!(self.is_idle() || !self.is_stage_due(), "a stage that is due from its start");
     }
 
-    /// Replaces the budget.
+    /// Replaces the budget from the next query on. What was over- or underspent so far was so at the
+    /// budget of its time; it is carried over, or forgotten. At a budget of 0 only arms serve that cost
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`].
+    pub fn change_budget(&mut self, budget: f64, carry: bool) -> Result<(), Error> {
+        check_budget(budget)?;
+        let queries = self.ledger.queries as f64;
+        let granted = if carry {
+            self.ledger.granted + (self.config.budget - budget) * queries
+        } else {
+            self.ledger.committed() - budget * queries
+        };
+        // Budgets may be so large that nothing is ever above them.
+        self.ledger.granted = granted.clamp(-f64::MAX, f64::MAX);
+        self.set_budget(budget)
+    }
+
+    /// Replaces the budget, of all queries from the first: so did the first version.
     ///
     /// # Errors
     /// [`Error::InvalidNumber`].
     pub fn set_budget(&mut self, budget: f64) -> Result<(), Error> {
         check_budget(budget)?;
         self.config.budget = budget;
+        self.update_gates();
         debug_assert!(is_cost(self.paced_budget()), "{}", self.paced_budget());
         Ok(())
     }
