@@ -105,7 +105,11 @@ def calls(router: StageRouter, draw: random.Random) -> list[Callable[[], object]
     ]
 
 
-def test_every_error_of_a_router_is_typed() -> None:
+def test_every_error_of_a_router_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some of the values are paths.
+    monkeypatch.chdir(tmp_path)
     draw = random.Random(1)
     router, refusals = make(open_decisions=64, max_age=1e6), []
     for _ in range(100):
