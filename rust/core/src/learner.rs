@@ -272,6 +272,11 @@ impl Learner {
         })
     }
 
+    /// Whether weights can be what the next boundary would leave.
+    pub(crate) fn is_next_sound(&self) -> bool {
+        self.next_stats().all(|stats| stats.reward.weight() >= 0.0 && stats.cost.weight() >= 0.0)
+    }
+
     fn next_slot(&self) -> usize {
         (self.slot + 1) % self.drift.forgetting.slots().max(1)
     }

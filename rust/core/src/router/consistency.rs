@@ -57,6 +57,7 @@ impl Router {
         let mut later = self.learner.clone();
         for _ in 0..self.config.drift.forgetting.slots() {
             let before = weights(&later);
+            sound(later.is_next_sound(), "the statistics of an arm")?;
             later.begin_stage();
             check_statistics(&later)?;
             let falls = weights(&later).iter().zip(&before).all(|(after, before)| after <= before);
