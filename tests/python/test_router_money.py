@@ -1,10 +1,11 @@
 """Money is what was billed: late bills, corrections, bills above the list, start costs, budgets."""
 
+import random
 from typing import Any
 
 import pytest
 
-from stageroute import HardLimit, Model, Price, StageRouter, errors
+from stageroute import HardLimit, Model, Price, StageRouter, Tokens, errors
 
 
 def _router(*models: Model, **settings: Any) -> StageRouter:
@@ -124,3 +125,51 @@ def test_a_budget_of_nothing_means_free_models_only() -> None:
     router.set_budget(1.0)
     assert router.route().model in {"paid", "new"}
     assert _router(models[0], models[1], budget=0.0).route().model == "free"
+
+
+def test_bills_teach_their_ratio_to_the_list_so_that_price_changes_apply() -> None:
+    router = _router(Model("a", price=Price(1, 10)))
+    tokens, list_price = (200_000, 1_000), 0.21
+    for _ in range(50):
+        router.observe(router.route(), tokens=tokens, cost=2 * list_price)
+    state = router.state("a")
+    assert state.cost_mean == pytest.approx(2 * list_price)
+    assert state.expected_tokens == pytest.approx((*tokens, 0))
+    router.update_model("a", price=Price(0.5, 5))
+    assert router.state("a").cost_mean == pytest.approx(list_price)
+    # Without a bill, tokens are billed at the list again.
+    router.observe(router.route(), tokens=tokens)
+    assert router.counters.billed == pytest.approx(50 * 2 * list_price + list_price / 2)
+
+
+@pytest.mark.parametrize("price", [Price(1, 0), Price(0, 2), Price(0, 0, 1)])
+def test_a_bill_without_tokens_is_learnt_where_tokens_have_any_price(price: Price) -> None:
+    router = _router(Model("a", price=price))
+    router.observe(router.route(), tokens=(0, 0), cost=0.01)
+    assert router.state("a").cost_mean == pytest.approx(0.01)
+
+
+def test_a_bill_of_a_model_whose_tokens_are_free_is_counted_as_not_learnt() -> None:
+    router = _router(Model("a", price=Price(0, 0)))
+    router.observe(router.route(), tokens=(10, 10), cost=0.01)
+    assert router.state("a").cost_count == 0
+    assert (router.counters.billed, router.counters.costs_without_tokens) == (0.01, 1)
+
+
+def mean_spend_with_bills_above_list(seed: int, queries: int) -> float:
+    """Return the mean bill in budgets, where half of the models are billed twice their list price."""
+    draw = random.Random(seed)
+    models = [Model(f"m{k}", price=Price(1 + k, 5 + 5 * k)) for k in range(4)]
+    router = _router(*models, budget=0.03, stage_queries=500, seed=seed)
+    for _ in range(queries):
+        decision = router.route()
+        number = int(decision.model[1])
+        tokens = Tokens(draw.randrange(2_000, 18_000), draw.randrange(100, 900))
+        bill = models[number].price.bill(tokens) * (2 if number % 2 else 1)  # type: ignore[union-attr]
+        reward = float(draw.random() < 0.5 + 0.1 * number)
+        router.observe(decision, tokens=tokens, cost=bill, reward=reward)
+    return router.counters.billed / queries / 0.03
+
+
+def test_an_average_budget_holds_with_bills_twice_the_list_price() -> None:
+    assert all(mean_spend_with_bills_above_list(seed, 3_000) <= 1.01 for seed in range(3))

@@ -100,6 +100,32 @@ impl Prices {
         self.cost(tokens.billable())
     }
 
+    /// The usage that costs `usd` at these prices: of these kinds of tokens in their proportion, where
+    /// they cost anything, else of a kind that does. None where no token costs anything.
+    #[must_use]
+    pub fn usage_worth(&self, usd: f64, tokens: &Tokens) -> Option<Tokens> {
+        let list = self.bill(tokens);
+        if list == usd {
+            return Some(*tokens);
+        }
+        let unit = match *self {
+            _ if list > 0.0 => *tokens,
+            Self { output, .. } if output > 0.0 => Tokens { output: 1.0, ..Tokens::default() },
+            Self { input, .. } if input > 0.0 => Tokens { input: 1.0, ..Tokens::default() },
+            Self { cached_input, .. } if cached_input > 0.0 => {
+                Tokens { input: 1.0, cached: 1.0, output: 0.0 }
+            }
+            _ => return None,
+        };
+        let times = (usd / self.bill(&unit)).min(MOST_TOKENS / unit.input.max(unit.output));
+        let Tokens { input, cached, output } = unit;
+        Some(Tokens {
+            input: input * times,
+            cached: (cached * times).min(input * times),
+            output: output * times,
+        })
+    }
+
     #[inline]
     fn cost(&self, [uncached, cached, output]: [f64; 3]) -> f64 {
         let cost = self.input * uncached + self.cached_input * cached + self.output * output;
@@ -113,7 +139,8 @@ pub enum CostFeedback {
     /// What was billed, USD. An arm without prices learns it. An arm with prices does not: how much
     /// of it was usage and how much price cannot be told.
     Usd(f64),
-    /// What was used. Only an arm with prices takes it, learns it, and is billed at its prices.
+    /// What was used; where the bill is not that of the list, the usage that would have cost as much.
+    /// Only an arm with prices takes it.
     Tokens(Tokens),
 }
 

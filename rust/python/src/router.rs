@@ -150,8 +150,9 @@ impl Router {
     ///     Quality of the answer, in [0, 1].
     /// cost : float, optional
     ///     What the query was billed, USD; in [0, 1e9]. A model with prices is billed by its tokens
-    ///     without it; a cost alone is billed, but teaches such a model nothing. It replaces what a
-    ///     failure was only assumed to cost.
+    ///     without it. With its tokens the ratio of bill to list price is learnt, so that a change of
+    ///     price still applies; a cost alone is billed, but teaches such a model nothing. It replaces
+    ///     what a failure was only assumed to cost.
     /// tokens : Tokens or (float, float, float), optional
     ///     What it used: all input tokens, output tokens, and how many of the input tokens were read
     ///     from a cache. Part of its cost.

@@ -78,7 +78,7 @@ impl ArmView {
             bounds: learner.bounds()[arm],
             health: word,
             changes: learner.changes(arm),
-            tokens: learner.expected_tokens(arm),
+            tokens: state.expected_tokens,
         }
     }
 

@@ -13,7 +13,10 @@ use crate::limiter::Limiter;
 use crate::money::Nanodollars;
 use crate::prior::Prior;
 use crate::throughput::{Traffic, TrafficLimits, seconds_until};
-use crate::usage::{Prices, Tokens};
+use crate::usage::{CostFeedback, Prices, Tokens};
+
+/// Weight of a new bill in the mean of what is billed against what prices say.
+const MARKUP_WEIGHT: f64 = 0.05;
 
 /// What can be changed of an arm at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -87,6 +90,10 @@ pub(super) struct Arm {
     pub(super) is_retired: bool,
     #[serde(skip)]
     pub(super) answers: Answers,
+    /// How many times the tokens that were used are learnt, because more was billed for them than prices
+    /// say: a running mean, where that was ever so.
+    #[serde(skip)]
+    pub(super) markup: Option<f64>,
     /// Kept while the provider refuses queries for too much traffic now and then.
     #[serde(skip)]
     pub(super) limiter: Option<Box<Limiter>>,
@@ -106,6 +113,8 @@ pub struct ArmState {
     pub health: Health,
     /// Chance of an answer, in (0, 1].
     pub answer_chance: f64,
+    /// What the mean query uses, for an arm with prices, as far as that is known.
+    pub expected_tokens: Option<Tokens>,
     /// Whether it has retired.
     pub is_retired: bool,
 }
@@ -124,6 +133,32 @@ impl Arm {
     pub(super) fn is_troubled(&self) -> bool {
         let Self { health, answers, limiter, .. } = self;
         !health.is_closed() || health.has_pause() || !answers.is_clean() || limiter.is_some()
+    }
+
+    /// Notes by how much the usage that is to be learnt differs from the tokens that were used.
+    pub(super) fn learn_markup(
+        &mut self,
+        worth: Option<Tokens>,
+        used: f64,
+    ) -> Option<CostFeedback> {
+        let worth = worth?;
+        let times = (worth.input + worth.output) / used;
+        if times.is_finite() && (times != 1.0 || self.markup.is_some()) {
+            let mean = self.markup.unwrap_or(times);
+            self.markup = Some(mean + MARKUP_WEIGHT * (times - mean));
+        }
+        Some(CostFeedback::Tokens(worth))
+    }
+
+    /// What the mean query uses, as far as that is known.
+    pub(super) fn expected_tokens(&self, learner: &Learner, arm: ArmIndex) -> Option<Tokens> {
+        let learnt = learner.expected_tokens(arm);
+        let Some(times) = self.markup.filter(|&times| times > 0.0) else { return learnt };
+        learnt.map(|Tokens { input, cached, output }| Tokens {
+            input: input / times,
+            cached: cached / times,
+            output: output / times,
+        })
     }
 
     /// Whether it costs nothing, as far as that is known.
@@ -164,7 +199,7 @@ impl Arm {
             (Some((input, output)), _) => input + output,
             (None, Some(tokens)) => tokens,
             (None, None) => {
-                let expected = learner.expected_tokens(arm);
+                let expected = self.expected_tokens(learner, arm);
                 let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
                 tokens.min(self.traffic.largest_query())
             }

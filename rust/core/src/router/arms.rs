@@ -31,6 +31,7 @@ impl Router {
             health: Health::default(),
             is_retired: false,
             answers: Answers::default(),
+            markup: None,
             limiter: None,
             known_before: canary.map(|_| believed),
         });
@@ -135,8 +136,9 @@ impl Router {
     /// If there is no such arm.
     #[must_use]
     pub fn planned_share(&self, arm: ArmIndex) -> f64 {
-        let Arm { settings, traffic, limiter, .. } = &self.arms[arm];
-        let expected = self.learner.expected_tokens(arm).map(|t| t.input + t.output);
+        let state = &self.arms[arm];
+        let Arm { settings, traffic, limiter, .. } = state;
+        let expected = state.expected_tokens(&self.learner, arm).map(|t| t.input + t.output);
         let tokens = expected.or(settings.max_tokens).unwrap_or(0.0);
         let let_through =
             limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute(self.clock));

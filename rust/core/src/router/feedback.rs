@@ -172,13 +172,10 @@ impl Router {
         tokens: Tokens,
     ) -> Option<CostFeedback> {
         let arm = &mut self.arms[open.arm];
+        let (cost, takes_bills) = (observation.cost, self.takes_bills);
         // Tokens alone are admitted only where there are prices to bill them at.
         let list = arm.prices.get((open.prices as usize).wrapping_sub(1));
-        let usd = observation.cost.or(list.map(|prices| prices.bill(&tokens))).unwrap_or_default();
-        let lesson = match arm.settings.prices {
-            None => CostFeedback::Usd(usd),
-            Some(_) => CostFeedback::Tokens(tokens),
-        };
+        let usd = cost.or(list.map(|prices| prices.bill(&tokens))).unwrap_or_default();
         let used = tokens.input + tokens.output;
         arm.traffic.settle(open.at, open.tokens, used, now);
         self.decisions.note_bill(observation.id, usd, used);
@@ -187,8 +184,16 @@ impl Router {
             self.replace_bill(observation.id, open, usd);
             return None;
         }
+        let lesson = match arm.settings.prices {
+            None => Some(CostFeedback::Usd(usd)),
+            Some(prices) if cost.is_some() && takes_bills => {
+                arm.learn_markup(list.unwrap_or(&prices).usage_worth(usd, &tokens), used)
+            }
+            Some(_) => Some(CostFeedback::Tokens(tokens)),
+        };
+        self.counters.costs_without_tokens += u64::from(lesson.is_none());
         self.bill(observation.id, open, usd);
-        Some(lesson)
+        lesson
     }
 
     /// Updates an arm's statistics and its entry in the LP.

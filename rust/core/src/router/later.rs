@@ -11,7 +11,7 @@ use super::effects::OtherFailure;
 use super::{Arm, Router};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
-use crate::checks::{LATEST, MOST, is_bill, sound};
+use crate::checks::{LATEST, MOST, is_bill, is_cost, sound};
 use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
 use crate::health::Tolerance;
@@ -43,6 +43,7 @@ struct ArmSecond {
     health: (Option<f64>, f64),
     answers: Answers,
     limiter: Option<Box<Limiter>>,
+    markup: Option<f64>,
     known_before: Option<u64>,
 }
 
@@ -60,6 +61,7 @@ impl Router {
             health: arm.health.later(),
             answers: arm.answers,
             limiter: arm.limiter.clone(),
+            markup: arm.markup,
             known_before: arm.known_before,
         };
         let second = Second {
@@ -115,6 +117,7 @@ impl Second {
         let Self { clock_offset, clock_steps, panicked, trouble_due, .. } = self;
         let counts = self.other_counts.iter().chain([&clock_steps, &panicked, &self.corrected]);
         let is_sound = self.granted.is_finite()
+            && self.arms.iter().all(|arm| arm.markup.is_none_or(is_cost))
             && clock_offset.abs() <= LATEST
             && !trouble_due.is_nan()
             && counts.copied().all(|count| count <= MOST)
@@ -129,7 +132,7 @@ impl Second {
         router.set_histories(&self.guard);
         for (arm, later) in router.arms.iter_mut().zip(self.arms) {
             arm.health.set_later(Some(later.health));
-            (arm.answers, arm.limiter) = (later.answers, later.limiter);
+            (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);
             arm.known_before = later.known_before;
         }
         router.takes_bills = self.takes_bills;

@@ -232,6 +232,7 @@ impl Router {
             under_way: traffic.under_way(),
             health: *health,
             answer_chance: answers.chance(),
+            expected_tokens: self.arms[arm].expected_tokens(&self.learner, arm),
             is_retired: *is_retired,
         }
     }
