@@ -157,7 +157,7 @@ def test_a_bill_of_a_model_whose_tokens_are_free_is_counted_as_not_learnt() -> N
 
 
 def mean_spend_with_bills_above_list(seed: int, queries: int) -> float:
-    """Return the mean bill in budgets, where half of the models are billed twice their list price."""
+    """Return the mean bill in budgets, where half are billed twice their list."""
     draw = random.Random(seed)
     models = [Model(f"m{k}", price=Price(1 + k, 5 + 5 * k)) for k in range(4)]
     router = _router(*models, budget=0.03, stage_queries=500, seed=seed)

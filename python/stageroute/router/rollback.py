@@ -79,6 +79,7 @@ class Rollback(Stages):
             "reward_ucb": planning["reward_ucb"][kept],
             "cost_lcb": planning["cost_lcb"][kept],
             "share": planning["share"][kept],
+            "start_room": planning["start_room"],
         }
         return make_plan(settings, chosen, facts.models, live, now, queries)
 
