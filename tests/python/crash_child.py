@@ -36,7 +36,7 @@ from stageroute import (
     StageRouter,
     Tokens,
 )
-from stageroute.errors import AlreadyObservedError, JournalFullError
+from stageroute.errors import AlreadyObservedError, JournalFullError, NoModelError
 
 IMPORTED: Final = ["crash_child", "pytest"]
 FORKS: Final = multiprocessing.get_context("forkserver")
@@ -150,8 +150,8 @@ class Load:
         report(json.dumps([">", thread, what]))
         try:
             result = call()
-        except JournalFullError:
-            report(json.dumps(["<", thread, "full"]))
+        except (JournalFullError, NoModelError):  # the last live model may have retired
+            report(json.dumps(["<", thread, "refused"]))
             time.sleep(0.001)
             return False
         report(json.dumps(["<", thread, result], default=lambda _: None))

@@ -103,7 +103,7 @@ def read(report: list[str], known: Known) -> list[list[Any]]:
             under_way[thread] = value
         else:
             what = under_way.pop(thread)
-            if value != "full":
+            if value != "refused":
                 known.take(what, value)
     return list(under_way.values())
 
