@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 import stageroute
+from in_threads import own_threads, wait_until
 from stageroute import DecisionLog, HardLimit, JournalSettings, Model, StageRouter
 from stageroute.errors import InvalidInputError
 
@@ -103,6 +104,26 @@ def test_a_change_that_is_interrupted_anywhere_is_whole_or_was_not_made(
         # Those that were retired or never added are no model for the next stage, and the rest are.
         again.advance_stage()
         again.observe(again.route(), reward=1.0, cost=0.001)
+
+
+def test_stages_end_as_configured_wherever_that_was_interrupted() -> None:
+    router = StageRouter(["a", "b"], budget=0.01, max_deployed=2, stage_seconds=1e9)
+
+    def call(_: int) -> None:
+        router.configure(stage_seconds=None, stage_queries=5)
+
+    # Not at each line: a trace function, and nothing else, can raise before a lock is let go.
+    assert interrupt_everywhere(call, "call") > 5
+    for _ in range(6):
+        router.route()
+    wait_until(lambda: router.deployment.stage == 2)
+    router.configure(stage_queries=None, stage_seconds=0.001)
+    wait_until(lambda: router.deployment.stage > 3)
+    router.configure(stage_seconds=None)
+    assert own_threads() == []
+    router.close()
+    router.configure(stage_seconds=0.001)
+    assert own_threads() == []
 
 
 def test_a_start_that_is_interrupted_anywhere_leaves_a_journal_that_opens(tmp_path: Path) -> None:

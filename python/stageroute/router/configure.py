@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from stageroute.checks import require
 from stageroute.config.models import Model
@@ -14,9 +14,6 @@ from stageroute.router.models import Models
 from stageroute.router.rollback import Rollback
 
 logger = logging.getLogger("stageroute")
-
-ENDS_OF_STAGES: Final = ("stage_queries", "stage_seconds", "on_lost_slot")
-"""Settings by which stages end by themselves."""
 
 
 class Configurable(Models, Rollback):
@@ -71,8 +68,8 @@ class Configurable(Models, Rollback):
             if not is_last:
                 change = self._facts.change(settings=settings, **told)
                 self._control.set_budget(float(settings.budget), carry=False, change=change)
-        if any(getattr(before, name) != getattr(settings, name) for name in ENDS_OF_STAGES):
-            self._restart_stages()
+        # Also where nothing has changed: the call that changed it may have been interrupted here.
+        self._adapt_stages()
         return settings
 
     def set_budget(self, budget: float, *, carry: bool = False) -> None:

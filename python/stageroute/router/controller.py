@@ -33,6 +33,13 @@ class StageController:
         self._end()
         join(self._thread)
 
+    def wait_for(self, seconds: float | None) -> None:
+        """Change the time after which the method is called, from now on."""
+        if seconds != self._seconds:
+            self._seconds = seconds
+            # It is called for this, too, and told that it was signalled.
+            self._signal.raise_()
+
     def _end(self) -> None:
         self._is_stopped = True
         self._signal.raise_()

@@ -133,21 +133,31 @@ class Stages(Part):
             return self.commit(self.plan_stage())
 
     def _start_stages(self) -> None:
-        """See to the end of stages, if they end by themselves."""
-        settings, around = self._facts.settings, self._around
+        """See to the end of stages, if they end by themselves, from now on."""
         self._has_started = True
-        self._start_models = around.start_models
+        self._start_models = self._around.start_models
+        self._adapt_stages()
+
+    def _adapt_stages(self) -> None:
+        """See to the end of stages as the settings are now; once more does nothing more."""
+        settings, around = self._facts.settings, self._around
+        if not self._has_started:
+            return
         ends_by_itself = (
             settings.stage_queries is not None
             or settings.stage_seconds is not None
             or settings.on_lost_slot == "redeploy"
         )
-        if ends_by_itself and around.controller == "background":
+        if not ends_by_itself:
+            self._end_controller()
+        elif self._controller is not None:
+            self._controller.wait_for(settings.stage_seconds)
+        elif around.controller == "background":
             due = self._control.due
             self._controller = StageController(
                 self._end_stage_in_background, due, settings.stage_seconds
             )
-        elif ends_by_itself:
+        else:
             # A strong one would be a cycle through the native half, which nothing collects.
             method = weakref.WeakMethod(self._end_stage_inline)
 
@@ -158,15 +168,13 @@ class Stages(Part):
             self._control.call_when_due(end_stage)
 
     def _stop_stages(self) -> None:
+        self._has_started = False
+        self._end_controller()
+
+    def _end_controller(self) -> None:
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
-
-    def _restart_stages(self) -> None:
-        """See to the end of stages as they end now."""
-        if self._has_started:
-            self._stop_stages()
-            self._start_stages()
 
     def _end_stage_inline(self) -> None:
         with self._lock:
