@@ -53,6 +53,7 @@ def calls_of(router: StageRouter, folder: str) -> dict[str, Callable[[], object]
         "ids": [0],
         "reason": "error",
         "budget": 0.02,
+        "cost": 0.001,
         "stage": 1,
     }
     further: dict[str, dict[str, object]] = {
@@ -67,11 +68,10 @@ def calls_of(router: StageRouter, folder: str) -> dict[str, Callable[[], object]
             calls[name] = partial(getattr, router, name)
             continue
         call = getattr(router, name)
-        needed = inspect.signature(call).parameters.values()
-        positional = [
-            given[p.name] for p in needed if p.default is p.empty and p.kind < p.VAR_POSITIONAL
-        ]
-        calls[name] = partial(call, *positional, **further.get(name, {}))
+        needed = [p for p in inspect.signature(call).parameters.values() if p.default is p.empty]
+        places = [given[p.name] for p in needed if p.kind < p.VAR_POSITIONAL]
+        names = {p.name: given[p.name] for p in needed if p.kind == p.KEYWORD_ONLY}
+        calls[name] = partial(call, *places, **names, **further.get(name, {}))
     return calls
 
 

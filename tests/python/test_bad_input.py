@@ -105,9 +105,7 @@ def calls(router: StageRouter, draw: random.Random) -> list[Callable[[], object]
     ]
 
 
-def test_every_error_of_a_router_is_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_error_of_a_router_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Some of the values are paths.
     monkeypatch.chdir(tmp_path)
     draw = random.Random(1)
