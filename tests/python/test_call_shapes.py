@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from stageroute.calls.failures import failure_of, retry_after
+from stageroute.calls.failures import failure_of
+from stageroute.calls.headers import quota_of, retry_after
 from stageroute.calls.usage import Usage
 from stageroute.errors import InvalidInputError, ProviderError
 
@@ -243,3 +244,34 @@ def test_an_answer_that_is_an_error(answer: Any, status: int | None) -> None:
 def test_whether_a_model_declines(answer: Any, is_refusal: bool) -> None:
     assert read(answer).is_refusal is is_refusal
     assert read(as_object(answer)).is_refusal is is_refusal
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "12s"}, (3, 12.0)),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1.5"}, (0, 1.5)),
+        (
+            {
+                "llm_provider-x-ratelimit-remaining-requests": "7",
+                "llm_provider-x-ratelimit-reset-requests": "20ms",
+            },
+            (7, 0.02),
+        ),
+        ({"x-ratelimit-remaining-tokens": "3", "x-ratelimit-reset-tokens": "12s"}, None),
+        ({"x-ratelimit-remaining-requests": "3"}, None),
+        ({"x-ratelimit-remaining-requests": "-3", "x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "²", "x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "9" * 99, "x-ratelimit-reset-requests": "1s"}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_answer_says_of_the_traffic_that_is_left(
+    headers: dict[str, str], expected: tuple[int, float] | None
+) -> None:
+    assert quota_of({"headers": headers}) == expected
+    assert quota_of(Thing(_response_headers=headers)) == expected
+    assert quota_of(Thing(_hidden_params={"additional_headers": headers})) == expected
+    usage = Usage()
+    usage.read({"headers": headers, "choices": []})
+    assert usage.quota == expected

@@ -49,6 +49,23 @@ def test_an_answer_is_billed_by_its_usage(port: int) -> None:
     assert_nothing_is_under_way(router)
 
 
+def test_a_quota_that_is_used_up_is_waited_for() -> None:
+    clock = Clock()
+    router = a_router("only", clock=clock)
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "8s"}
+    with router.call() as call:
+        call.send(lambda _: {"headers": headers, "usage": {"cost": 0.001}})
+    with pytest.raises(errors.RateLimitedError) as refused:
+        router.route()
+    assert refused.value.retry_after == pytest.approx(8.0, abs=0.01)
+    with pytest.raises(errors.InvalidInputError, match="remaining = -1: must be"):
+        router.note_quota("only", remaining=-1, reset=1.0)
+    with pytest.raises(errors.UnknownModelError):
+        router.note_quota("other", remaining=1, reset=1.0)
+    router.note_quota("only", remaining=2**40, reset=0.0)
+    router.release(router.route())
+
+
 @pytest.mark.parametrize(
     ("first", "reason"),
     [

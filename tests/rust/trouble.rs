@@ -231,6 +231,42 @@ fn a_limit_that_passes_is_used_and_then_forgotten() {
     }
 }
 
+/// A provider says how many queries it will still take, and until when.
+#[test]
+fn a_quota_is_kept_to_and_the_latest_word_counts() {
+    let mut router = router(config(), &[plain(), plain()]);
+    for _ in 0..40 {
+        let Decision { id, arm, .. } = router.route(&Query::at(START)).unwrap();
+        answer(&mut router, START, id, if arm == ArmIndex(0) { 0.9 } else { 0.2 });
+    }
+    let sent = |router: &mut Router, now: f64, queries: u32| {
+        let arms = (0..queries).map(|_| router.route(&Query::at(now)).unwrap().arm);
+        arms.filter(|&arm| arm == ArmIndex(0)).count()
+    };
+    assert!(sent(&mut router, START, 50) >= 45);
+    router.note_quota(START, ArmIndex(0), 3, 12.0).unwrap();
+    assert_eq!(sent(&mut router, START + 1.0, 50), 3);
+    assert_eq!(sent(&mut router, START + 11.9, 50), 0);
+    let refusal = router.route(&only(START + 11.0, 0)).unwrap_err();
+    let Error::AtTrafficLimit { retry_after: Some(wait) } = refusal else { panic!("{refusal}") };
+    assert!((wait - 0.1).abs() < 1e-6, "{wait}");
+    assert!(sent(&mut router, START + 12.0, 50) >= 45);
+    // The latest word: more than before; more than matters; nothing, for absurdly long.
+    router.note_quota(START + 13.0, ArmIndex(0), 0, 60.0).unwrap();
+    router.note_quota(START + 13.0, ArmIndex(0), 5, 60.0).unwrap();
+    assert_eq!(sent(&mut router, START + 13.0, 50), 5);
+    router.note_quota(START + 14.0, ArmIndex(0), 4_999, 60.0).unwrap();
+    assert!(sent(&mut router, START + 14.0, 50) >= 45);
+    router.note_quota(START + 15.0, ArmIndex(0), 0, 1e9).unwrap();
+    assert_eq!(sent(&mut router, START + 15.0, 50), 0);
+    let longest = HealthConfig::default().max_cooldown;
+    assert!(sent(&mut router, START + 15.0 + longest, 50) >= 45);
+    for bad in [-1.0, f64::NAN] {
+        assert!(router.note_quota(START + 400.0, ArmIndex(0), 0, bad).is_err());
+    }
+    assert!(router.note_quota(START + 400.0, ArmIndex(9), 0, 1.0).is_err());
+}
+
 /// What the provider said last counts, up to the longest cool-down.
 #[test]
 fn the_latest_word_of_a_provider_counts() {

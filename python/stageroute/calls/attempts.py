@@ -52,6 +52,9 @@ class Router(Protocol):
     ) -> None:
         """Take its failure."""
 
+    def note_quota(self, name: str, *, remaining: int, reset: float) -> None:
+        """`StageRouter.note_quota`."""
+
     def release(self, decision_or_id: Decision | int) -> None:
         """Take that its answer is complete."""
 
@@ -121,6 +124,8 @@ class Attempts:
     ) -> None:
         """Take an answer; an attempt whose bill neither it nor its caller tells stays open."""
         self._is_answered = True
+        if usage.quota is not None:
+            self._router.note_quota(self.present.model, **usage.quota._asdict())
         tokens = usage.tokens if tokens is None else tokens
         cost = usage.cost if cost is None else cost
         if usage.is_refusal:

@@ -1,12 +1,9 @@
 """Which failure an exception is, by its class name, status and headers; no client is imported."""
 
-import re
-import time
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from stageroute.calls.shapes import count, get
+from stageroute.calls.headers import retry_after
+from stageroute.calls.shapes import get
 from stageroute.calls.usage import STATUSES
 from stageroute.errors import ProviderError, StageRouteError
 
@@ -18,14 +15,6 @@ STATUS_PATHS: Final = (
     ("code",),
 )
 """Where clients keep the HTTP status of an error."""
-
-HEADER_PATHS: Final = (
-    ("response", "headers"),
-    ("headers",),
-    ("litellm_response_headers",),
-    ("response", "ResponseMetadata", "HTTPHeaders"),
-)
-"""Where they keep its headers."""
 
 UNUSABLE: Final = frozenset({401, 402, 403, 404, 409, 425})
 """Statuses below 500 that tell of the account or the model and not of what was asked."""
@@ -121,54 +110,3 @@ def _status(error: BaseException) -> int | None:
             return int(status)
     body = get(error, "body")
     return STATUSES.get(str(get(body, "error", "type") or get(body, "type")))
-
-
-def retry_after(error: BaseException) -> float | None:
-    """Return for how many seconds an error's headers ask for no more traffic, if they do."""
-    told = count(get(error, "retry_after"))
-    found = (get(error, *path) for path in HEADER_PATHS)
-    raw: Any = next((each for each in found if hasattr(each, "items")), {})
-    headers = {str(name).lower(): str(value).strip() for name, value in raw.items()}
-    now = _moment(headers.get("date", "")) or time.time()
-    if told is None and "retry-after-ms" in headers:
-        told = _seconds(headers["retry-after-ms"] + "ms", now)
-    if told is None and "retry-after" in headers:
-        told = _seconds(headers["retry-after"], now)
-    if told is None:
-        resets = [
-            _seconds(value, now)
-            for name, value in headers.items()
-            if "ratelimit" in name
-            and "reset" in name
-            and headers.get(name.replace("reset", "remaining"), "") in {"0", "0.0"}
-        ]
-        told = max((each for each in resets if each is not None), default=None)
-    return told
-
-
-UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-
-
-def _seconds(text: str, now: float) -> float | None:
-    """Read a span (``"6m0s"``, ``"20ms"``, ``"1.5"``) or a moment (epoch, HTTP date, RFC 3339)."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        number = float(text)
-        moment = number / 1_000 if number > 1e11 else number  # milliseconds
-        return number if number < 1e9 else max(0.0, moment - now)  # since 1970
-    parts = SPAN.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * UNITS[unit] for number, unit in parts)
-    then = _moment(text)
-    return None if then is None else max(0.0, then - now)
-
-
-def _moment(text: str) -> float | None:
-    """Read an HTTP date or RFC 3339 as seconds since 1970."""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
-        try:
-            moment: Any = read(text)
-        except ValueError:
-            continue
-        return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    return None

@@ -6,6 +6,7 @@ and chunks of streams alike, as objects or as JSON.
 
 from typing import Any, Final
 
+from stageroute.calls.headers import Quota, quota_of
 from stageroute.calls.shapes import count, get
 from stageroute.config.models import Tokens
 from stageroute.errors import ProviderError
@@ -37,6 +38,8 @@ class Usage:
         Whether the model has declined to answer.
     cost : float or None
         The bill, USD.
+    quota : Quota or None
+        How much more the provider will take.
     listed_cost : float or None
         What the client takes the cost to be, by a price list of its own, USD.
     """
@@ -45,6 +48,7 @@ class Usage:
         self.is_final = self.is_refusal = False
         self.cost: float | None = None
         self.listed_cost: float | None = None
+        self.quota: Quota | None = None
         self._counts: dict[str, float] = {}
 
     def read(self, answer: Any) -> None:
@@ -59,6 +63,7 @@ class Usage:
             # Anthropic's first event tells the input, and no output to speak of.
             self.is_final |= bool(known) and carrier != ("message",)
             self.cost = _latest(count(get(usage, "cost")), self.cost)
+        self.quota = self.quota or quota_of(answer)
         listed = count(get(answer, "_hidden_params", "response_cost"))
         self.listed_cost = _latest(listed, self.listed_cost)
 

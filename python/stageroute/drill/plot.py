@@ -172,7 +172,7 @@ def _write_key(
         how = "; ".join(_say(row) for row in recoveries if row.event == event)
         lines.append((f"{number}", f"{event.start / 60.0:.0f} min", f"{name}{event.title}", how))
     for line, texts in enumerate(lines):
-        for place, text in zip((0.0, 0.02, 0.08, 0.5), texts, strict=True):
+        for place, text in zip((0.0, 0.03, 0.09, 0.5), texts, strict=True):
             weight = "bold" if line == 0 or place == 0.0 else "normal"
             axes.text(place, line, text, va="center", fontsize=9.5, fontweight=weight)
 

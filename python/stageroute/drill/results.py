@@ -97,8 +97,8 @@ class DrillRecord:
 
     `unanswered` are requests of which every try failed, with the time. `truths` are what an oracle
     would do from each event to the next. `peaks` are the most queries under way at once. `restart`
-    and `fork` say what is the same after it. `feedback` counts rewards: those that count, and those that are
-    to be refused.
+    and `fork` say what is the same after it. `feedback` counts rewards: those that count, and those
+    that are to be refused.
 
     `watch` is what the routing LP was given for the first decisions after a change of price, by
     their ids: the paced budget, USD per query, and the largest share of each live model.

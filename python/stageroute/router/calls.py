@@ -10,6 +10,9 @@ from stageroute.router.stages import Stages
 
 DEADLINE: Final = number_in("(0, inf)", "seconds")
 ATTEMPTS: Final = whole_in("[1, 2**32)")
+REMAINING: Final = whole_in("[0, inf)")
+RESET: Final = number_in("[0, inf)", "seconds")
+MOST_REMAINING: Final = 2**32 - 1
 
 
 class Calls(Stages):
@@ -75,3 +78,27 @@ class Calls(Stages):
         return Call(
             Attempts(self, live, self._around.steady_time, deadline, attempts, wishes), sleep
         )
+
+    def note_quota(self, name: str, *, remaining: int, reset: float) -> None:
+        """Take a provider at its word on how much more it will take.
+
+        Parameters
+        ----------
+        name : str
+        remaining : int
+            How many queries it will still take: `x-ratelimit-remaining-requests` of an answer.
+        reset : float
+            For so many seconds: `x-ratelimit-reset-requests`. The latest word counts, up to
+            `Health.max_cooldown`.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        InvalidInputError
+            If a number breaks its rule.
+        """
+        REMAINING("remaining", remaining)
+        RESET("reset", reset)
+        arm = self._control.arm(name)
+        self._control.note_quota(arm, min(int(remaining), MOST_REMAINING), float(reset))

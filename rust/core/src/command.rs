@@ -287,6 +287,23 @@ pub struct Correct {
 
 call!(Correct => Correct, (), |call, router| router.correct(call.now, call.id, call.cost));
 
+/// [`Router::note_quota`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NoteQuota {
+    /// When.
+    pub now: f64,
+    /// The arm.
+    pub arm: ArmIndex,
+    /// How many queries its provider will still take, …
+    pub left: u32,
+    /// … for so many seconds.
+    pub reset: f64,
+}
+
+call!(NoteQuota => NoteQuota, (), |call, router| {
+    router.note_quota(call.now, call.arm, call.left, call.reset)
+});
+
 /// Any call, as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 // Each stands for the call of its name.
@@ -309,6 +326,7 @@ pub enum Command<'a> {
     ReviveArm(ReviveArm),
     Correct(Correct),
     ChangeBudget(ChangeBudget),
+    NoteQuota(NoteQuota),
 }
 
 impl Command<'_> {
@@ -350,6 +368,7 @@ impl Command<'_> {
             Self::ReviveArm(call) => call.apply(router),
             Self::Correct(call) => call.apply(router),
             Self::ChangeBudget(call) => call.apply(router),
+            Self::NoteQuota(call) => call.apply(router),
         }
     }
 }

@@ -69,8 +69,8 @@ mod window;
 
 pub use arm_index::ArmIndex;
 pub use command::{
-    Call, ChangeBudget, Command, Configure, Correct, EndCooldown, ExtendStage, Fail, Observe,
-    ObserveMany, Publish, Release, RetireArm, ReviveArm, SetArm, SetBudget, StepClock,
+    Call, ChangeBudget, Command, Configure, Correct, EndCooldown, ExtendStage, Fail, NoteQuota,
+    Observe, ObserveMany, Publish, Release, RetireArm, ReviveArm, SetArm, SetBudget, StepClock,
 };
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};

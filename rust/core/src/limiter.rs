@@ -39,6 +39,16 @@ const MINUTE: f64 = 60.0;
 /// An arm is like new after so long without a refusal, seconds.
 const FORGOTTEN_AFTER: f64 = 3_600.0;
 
+/// With more than so many queries left an arm need not be watched.
+const MANY_LEFT: u32 = 100;
+
+/// What a provider has said that it will still take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Quota {
+    left: u32,
+    until: f64,
+}
+
 /// What is known of the limit of an arm's provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limiter {
@@ -54,6 +64,7 @@ pub(crate) struct Limiter {
     is_measured: bool,
     lowered: f64,
     hold: f64,
+    quota: Option<Quota>,
     /// When a query was sent that was let through, and when one was refused; the last of each.
     accepted: f64,
     refused: f64,
@@ -73,8 +84,9 @@ impl Limiter {
             is_measured: false,
             lowered: now,
             hold: HOLD,
+            quota: None,
             accepted: 0.0,
-            refused: now,
+            refused: 0.0,
         }
     }
 
@@ -91,22 +103,38 @@ impl Limiter {
 
     /// Whether another query may be sent.
     pub(crate) fn admits(&mut self, now: f64) -> bool {
-        self.sent.has_room(1.0, self.per_minute(now), now)
+        let is_used_up = self.quota.is_some_and(|quota| quota.left == 0 && now < quota.until);
+        !is_used_up && self.sent.has_room(1.0, self.per_minute(now), now)
     }
 
     /// When another query may be sent.
     pub(crate) fn opens(&mut self, now: f64) -> f64 {
-        self.sent.opens(1.0, self.per_minute(now), now)
+        let refilled = self.quota.filter(|quota| quota.left == 0).map_or(now, |quota| quota.until);
+        self.sent.opens(1.0, self.per_minute(now), now).max(refilled)
     }
 
     pub(crate) fn note_sent(&mut self, now: f64) {
         let _ = self.sent.has_room(1.0, f64::INFINITY, now);
         self.sent.take(1.0);
+        if let Some(quota) = &mut self.quota {
+            quota.left = quota.left.saturating_sub(1);
+        }
+    }
+
+    /// Whether an arm that its provider will still take so many queries of has to be watched.
+    pub(crate) fn is_few(left: u32) -> bool {
+        left < MANY_LEFT
+    }
+
+    /// Takes a provider at its word: it will take so many queries more until a time. The latest word
+    /// counts.
+    pub(crate) fn note_quota(&mut self, left: u32, until: f64) {
+        self.quota = Self::is_few(left).then_some(Quota { left, until });
     }
 
     /// Whether nothing is left to be known of it.
     pub(crate) fn is_over(&self, now: f64) -> bool {
-        now - self.refused >= FORGOTTEN_AFTER
+        now - self.refused >= FORGOTTEN_AFTER && self.quota.is_none_or(|quota| quota.until <= now)
     }
 
     fn note(&mut self, is_refusal: f64) {
@@ -159,6 +187,7 @@ impl Limiter {
             && is_share(self.recent)
             && is_share(self.usual)
             && self.per_minute.is_none_or(|limit| limit.is_finite() && limit >= 1.0)
+            && self.quota.is_none_or(|quota| is_time(quota.until))
             && [self.since, self.lowered, self.accepted, self.refused]
                 .iter()
                 .all(|&t| is_time(t) && t <= now);

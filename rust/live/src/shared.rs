@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use stageroute_core::{ArmSettings, Call, ChangeBudget};
 use stageroute_core::{
-    ArmSpec, Batch, Decision, EndCooldown, ExtendStage, Fail, FailureReason, Observation, Observe,
-    ObserveMany, Publish, Release, RetireArm, ReviveArm, Router, SetArm, StartCost, Tokens,
+    ArmSpec, Batch, Decision, EndCooldown, ExtendStage, Fail, FailureReason, NoteQuota,
+    Observation, Observe, ObserveMany, Publish, Release, RetireArm, ReviveArm, Router, SetArm,
+    StartCost, Tokens,
 };
 use stageroute_journal::Signal;
 
@@ -173,6 +174,17 @@ impl<C: Clock> SharedRouter<C> {
         let mut live = self.lock()?;
         let (now, arm) = (live.time(moment)?, live.names().find(name)?);
         live.apply(&EndCooldown { now, arm }, b"")
+    }
+
+    /// Notes how many queries a model's provider will still take within some seconds.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and those of [`Live::apply`].
+    pub fn note_quota(&self, name: &str, left: u32, reset: f64) -> Result<(), Error> {
+        let moment = self.moment();
+        let mut live = self.lock()?;
+        let (now, arm) = (live.time(moment)?, live.names().find(name)?);
+        live.apply(&NoteQuota { now, arm, left, reset }, b"")
     }
 
     /// Retires a model.

@@ -7,8 +7,8 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown, ExtendStage, Prior,
-    Publish, RetireArm, ReviveArm, Room, RouterConfig, SetArm, StartCost,
+    ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown, ExtendStage,
+    NoteQuota, Prior, Publish, RetireArm, ReviveArm, Room, RouterConfig, SetArm, StartCost,
 };
 use stageroute_live::Error;
 
@@ -100,6 +100,14 @@ impl Control {
         let mut live = self.shared.lock(py)?;
         let now = live.time(moment).map_err(to_py)?;
         live.apply(&EndCooldown { now, arm: ArmIndex(arm) }, b"").map_err(to_py)
+    }
+
+    /// Note how many queries a model's provider will still take within some seconds.
+    fn note_quota(&self, py: Python<'_>, arm: u32, left: u32, reset: f64) -> PyResult<()> {
+        let moment = self.shared.moment(py)?;
+        let mut live = self.shared.lock(py)?;
+        let now = live.time(moment).map_err(to_py)?;
+        live.apply(&NoteQuota { now, arm: ArmIndex(arm), left, reset }, b"").map_err(to_py)
     }
 
     /// Replace the settings; the confidence is kept where it is told to be, as it was resolved then.

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Command, Confidence, ConfidenceFamily,
-    Correct, Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, Observation, Observe,
-    ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release, RetireArm, ReviveArm,
-    Router, RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens, TrafficLimits,
+    Correct, Drift, ExtendStage, Fail, FailureReason, Forgetting, HardLimit, NoteQuota,
+    Observation, Observe, ObserveMany, Pacing, Period, Prices, Prior, Publish, Query, Release,
+    RetireArm, ReviveArm, Router, RouterConfig, Sampler, SetArm, SetBudget, StartCost, Tokens,
+    TrafficLimits,
 };
 
 /// Settings for one of several kinds of life: all ways to forget, with and without hard limits,
@@ -210,6 +211,10 @@ impl Life {
                 Command::SetArm(SetArm { arm, settings: self.settings(is_priced) })
             }
             985 if self.chance(0.5) => Command::ReviveArm(ReviveArm(arm)),
+            986 if self.chance(0.5) => {
+                let (left, reset) = (u32::from(self.chance(0.5)), 10.0 * self.world.unit());
+                Command::NoteQuota(NoteQuota { now: self.told(), arm, left, reset })
+            }
             985..987 => Command::RetireArm(RetireArm(arm)),
             987..990 => Command::SetBudget(SetBudget(4e-3 * self.world.unit())),
             990..997 => {

@@ -144,6 +144,37 @@ impl Router {
         Ok(())
     }
 
+    /// Notes that an arm's provider says how many queries it will still take until a number of seconds from
+    /// now, as with `x-ratelimit-remaining` and `x-ratelimit-reset`. The latest word counts, up to
+    /// the longest cool-down. Of an arm that has retired it says nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArm`] or [`Error::InvalidNumber`].
+    pub fn note_quota(
+        &mut self,
+        now: f64,
+        arm: ArmIndex,
+        left: u32,
+        reset: f64,
+    ) -> Result<(), Error> {
+        match self.check_candidate("arm", arm) {
+            Err(Error::RetiredArm { .. }) => return Ok(()),
+            known => known?,
+        }
+        check(reset >= 0.0, "reset", reset, "must not be negative, in seconds")?;
+        let now = self.advance_clock(now)?;
+        let Arm { limiter, traffic, .. } = &mut self.arms[arm];
+        if limiter.is_some() || Limiter::is_few(left) {
+            let until = now + reset.min(self.config.health.max_cooldown);
+            limiter
+                .get_or_insert_with(|| Box::new(Limiter::new(traffic.requests_sent(), now)))
+                .note_quota(left, until);
+            self.gates.unproven = true;
+            self.update_gates();
+        }
+        Ok(())
+    }
+
     /// What a query is taken to have cost of which that is not known: what was expected, but no more
     /// than hard limits foresaw.
     fn assumed_bill(&self, open: &OpenDecision) -> f64 {
