@@ -124,7 +124,7 @@ baseline: $(RELEASE) ## Renew the baseline of decision quality that the tests co
 
 .PHONY: kills
 kills: $(DEVELOP) ## Kill a router under load 2,000 times, with 1 and with 4 threads: KILLS=1000 each
-	KILLS=$(or $(KILLS),1000) $(PYTEST) -s tests/python/test_router_crashes.py
+	KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -s tests/python/test_router_crashes.py
 
 .PHONY: mutants
 mutants: $(CARGO_MUTANTS) ## Mutation testing of the Rust code on a sample: MUTANTS="--seed 2 --size 100"
