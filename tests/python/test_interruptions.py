@@ -26,7 +26,9 @@ class Interruption(BaseException):
     """What a handler raises."""
 
 
-def interrupt_everywhere(call: Callable[[int], object], event: str = "line") -> int:
+def interrupt_everywhere(
+    call: Callable[[int], object], event: str = "line", within: str = PACKAGE
+) -> int:
     """Make a call again and again, ended a line later each time, until it comes to its end.
 
     The call is told how often it was made before; return how often it was ended.
@@ -36,7 +38,7 @@ def interrupt_everywhere(call: Callable[[int], object], event: str = "line") -> 
 
         def trace(frame: FrameType, what: str, _: object) -> Any:
             nonlocal left
-            if not frame.f_code.co_filename.startswith(PACKAGE):
+            if not frame.f_code.co_filename.startswith(within):
                 return None
             if what == event:
                 if left == 0:
@@ -161,6 +163,22 @@ def test_what_is_written_can_be_interrupted_and_written_again(call: str, tmp_pat
     assert written == sorted(set(written))
     with make(tmp_path, ["a", "b"]) as again:
         assert again.counters.queries == (0 if call == "close" else ended + 1)
+
+
+def test_what_was_taken_from_the_router_is_logged_whatever_interrupts_that() -> None:
+    written: list[int] = []
+    log = DecisionLog(lambda batch: written.extend(batch.columns["id"].tolist()), seconds=1e9)
+    router = StageRouter(["a"], budget=0.01, max_deployed=1, decision_log=log)
+
+    def call(_: int) -> None:
+        router.route()
+        router.flush()
+
+    taking = str(Path(PACKAGE, "decision_log", "missing.py"))
+    assert interrupt_everywhere(call, within=taking) > 1
+    router.close()
+    assert written == list(range(router.counters.queries))
+    assert router.counters.log_dropped == 0
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,10 @@ class DecisionLog:
             try:
                 self._is_draining = True
                 names = [model.name for model in router.models]
-                batch, dropped = drain(router._control, names)  # noqa: SLF001  # its only reader
+                control = router._control  # noqa: SLF001  # its only reader
+                batch, dropped = drain(control, names)
                 self._batches.append(batch)
+                control.forget_log()
                 self._dropped += dropped
                 while self._batches:
                     self._write_first()

@@ -15,7 +15,10 @@ RECORDS_BETWEEN: Final = 1024
 def drain(
     control: "Control", names: Sequence[str], *, is_repeated: bool = False
 ) -> tuple[DecisionBatch, int]:
-    """Take the decisions that a router has kept, and the number of those that it had to drop."""
+    """Take the decisions that a router has kept, and the number of those that it had to drop.
+
+    They are given again until `Control.forget_log`.
+    """
     columns = control.drain_log()
     return DecisionBatch(columns, names, is_repeated=is_repeated), columns["dropped"]
 
@@ -42,6 +45,7 @@ class MissingDecisions:
     def take(self, control: "Control", names: Sequence[str]) -> None:
         """Take what a router has repeated: after each `pause` records, and at the end."""
         batch, _ = drain(control, names, is_repeated=True)
+        control.forget_log()
         if not (self._is_known and len(batch)):
             return
         columns = batch.columns

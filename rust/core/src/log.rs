@@ -48,6 +48,21 @@ pub struct LogBatch {
     pub dropped: u64,
 }
 
+impl LogBatch {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.decisions.is_empty() && self.dropped == 0
+    }
+
+    /// Forgets all of it, but keeps its memory.
+    pub fn clear(&mut self) {
+        self.decisions.clear();
+        self.arms.clear();
+        self.dropped = 0;
+    }
+}
+
 /// A bounded log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecisionLog {
@@ -95,9 +110,7 @@ impl DecisionLog {
 
     /// Exchanges what was logged for `batch`, emptied.
     pub(crate) fn drain(&mut self, batch: &mut LogBatch) {
-        batch.decisions.clear();
-        batch.arms.clear();
-        batch.dropped = 0;
+        batch.clear();
         std::mem::swap(&mut self.batch, batch);
         self.reserve();
     }

@@ -292,13 +292,22 @@ impl Control {
         Ok(limits.map(|s| (s.limit.usd, s.limit.period.as_str(), s.committed, s.ends)).collect())
     }
 
-    /// Take the decision log away: a dict of arrays, and how many decisions were dropped.
+    /// Take the decision log away: a dict of arrays, and how many decisions were dropped. It is given
+    /// again until `forget_log`, so that an interrupt loses nothing of it.
     fn drain_log<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let spare = || self.shared.log.lock_py_attached(py).map_err(|_| poisoned());
-        let mut batch = std::mem::take(&mut *spare()?);
-        self.shared.lock(py)?.drain_log(&mut batch);
+        let taken = || self.shared.log.lock_py_attached(py).map_err(|_| poisoned());
+        let mut batch = std::mem::take(&mut *taken()?);
+        if batch.is_empty() {
+            self.shared.lock(py)?.drain_log(&mut batch);
+        }
         let columns = log::columns(py, &batch);
-        *spare()? = batch;
+        *taken()? = batch;
         columns
+    }
+
+    /// What was taken of the decision log has been kept.
+    fn forget_log(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.log.lock_py_attached(py).map_err(|_| poisoned())?.clear();
+        Ok(())
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     readings: Arc<AtomicU64>,
     /// Called by the thread that finds the stage over, before it goes on.
     pub(crate) on_due: PyOnceLock<Py<PyAny>>,
-    /// Memory that the log is exchanged with.
+    /// What was taken of the log and may have to be given again; memory that it is exchanged with.
     pub(crate) log: Mutex<LogBatch>,
     pub(crate) origin: Origin,
     /// How many decisions were made before this object was: those of a router that it goes on from.
