@@ -167,11 +167,7 @@ impl Guard {
     pub(crate) fn room(&self) -> Room {
         let mut room = Room::UNLIMITED;
         for window in &self.windows {
-            let left = if self.is_doubled {
-                window.room_of_left(Nanodollars::default()).0
-            } else {
-                window.room()
-            };
+            let left = if self.is_doubled { window.room_with_left() } else { window.room() };
             room.any = room.any.min(left);
             if window.limit.at_limit == AtLimit::Refuse {
                 room.refusing = room.refusing.min(left);
@@ -186,36 +182,51 @@ impl Guard {
             let mut left = window.most;
             left.subtract(if wall >= window.end { self.undated } else { window.committed });
             if self.is_doubled {
-                left = left.min(window.room_of_left(Nanodollars::default()).0);
+                left = left.min(window.room_with_left());
             }
             (window.limit, left.max(Nanodollars::default()))
         };
         self.windows.iter().map(left).min_by_key(|&(_, left)| left)
     }
 
-    /// The limit, among those that refuse or among all, that keeps a reservation out for longest, and
-    /// until when, in steady time: for ever, where the window does not end or would never hold it. The
-    /// wall clock shows `offset` seconds more.
+    /// The limit, among those that refuse or among all, that keeps a reservation out for longest, if one
+    /// does at steady time `now`, when the wall clock shows `offset` seconds more.
     pub(crate) fn obstacle(
         &self,
         reservation: Nanodollars,
         is_refused: bool,
+        now: f64,
         offset: f64,
-    ) -> Option<(HardLimit, f64)> {
-        if reservation == Nanodollars::default() {
-            return None;
-        }
-        let end = |window: &Window| {
-            if reservation > window.most {
-                return f64::INFINITY;
+    ) -> Option<HardLimit> {
+        let opens = |window: &Window| (window.limit, window.opens(reservation, now, offset));
+        let all = self.counted(is_refused).map(opens).filter(|&(_, opens)| opens > now);
+        all.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(limit, _)| limit)
+    }
+
+    /// From when on, at steady time `at` or later, all of these limits have room for a reservation, by
+    /// what is committed so far; never is infinite.
+    pub(crate) fn opens(
+        &self,
+        reservation: Nanodollars,
+        is_refused: bool,
+        at: f64,
+        offset: f64,
+    ) -> f64 {
+        let mut at = at;
+        loop {
+            let before = at;
+            for window in self.counted(is_refused) {
+                at = window.opens(reservation, at, offset);
             }
-            let (_, end_of_left) = window.room_of_left(reservation);
-            let is_full = reservation > window.room();
-            if is_full { end_of_left.max(window.end - offset) } else { end_of_left }
-        };
-        let counts = |window: &&Window| !is_refused || window.limit.at_limit == AtLimit::Refuse;
-        let ends = self.windows.iter().filter(counts).map(|window| (window.limit, end(window)));
-        ends.filter(|&(_, end)| end > f64::NEG_INFINITY).max_by(|(_, a), (_, b)| a.total_cmp(b))
+            if at == before || at == f64::INFINITY {
+                return at;
+            }
+        }
+    }
+
+    fn counted(&self, is_refused: bool) -> impl Iterator<Item = &Window> {
+        let refuses = |window: &&Window| window.limit.at_limit == AtLimit::Refuse;
+        self.windows.iter().filter(move |window| !is_refused || refuses(window))
     }
 
     #[inline]

@@ -33,6 +33,13 @@ impl Ledger {
     pub fn committed(&self) -> f64 {
         self.billed + self.in_flight + self.written_off
     }
+
+    /// A decision that was expected to cost so much is in flight no longer. Rounding leaves no less
+    /// than nothing.
+    #[inline]
+    pub(crate) fn land(&mut self, expected: f64) {
+        self.in_flight = (self.in_flight - expected).max(0.0);
+    }
 }
 
 /// What starting the arms of a set costs.

@@ -134,8 +134,10 @@ impl Flow {
     }
 
     #[inline]
-    fn correct(&mut self, sent: f64, difference: f64, now: f64) {
-        if sent > self.since {
+    fn correct(&mut self, sent: f64, taken: f64, used: f64, now: f64) {
+        // At the very time at which the limit came, what took something came after it.
+        if sent > self.since || (sent == self.since && taken > 0.0) {
+            let difference = used - taken;
             self.bucket.take(difference);
             self.minute.correct(sent, difference, now);
         }
@@ -289,7 +291,7 @@ impl Traffic {
     pub(crate) fn settle(&mut self, sent: f64, taken: f64, used: f64, now: f64) {
         debug_assert!(taken >= 0.0 && used >= 0.0 && sent <= now, "{taken} {used} {sent} {now}");
         if let Some(flow) = &mut self.tokens {
-            flow.correct(sent, used - taken, now);
+            flow.correct(sent, taken, used, now);
         }
     }
 

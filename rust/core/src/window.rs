@@ -26,13 +26,43 @@ pub(crate) struct Window {
     pub(crate) history: History,
 }
 
+/// Decisions whose reservations a window holds: those from `first` on, but for a gap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Held {
+    first: u64,
+    gap: (u64, u64),
+}
+
+impl Held {
+    fn from(first: u64) -> Self {
+        Self { first, gap: (0, 0) }
+    }
+
+    #[inline]
+    fn contains(self, id: u64) -> bool {
+        id >= self.first && !(self.gap.0..self.gap.1).contains(&id)
+    }
+
+    /// The same up to `until`, and all from `again` on. Of two gaps the later is kept: decisions before
+    /// the other one keep what they reserved.
+    fn without(self, until: u64, again: u64) -> Self {
+        let has_gap = self.gap.0 < self.gap.1;
+        match (until < again, has_gap) {
+            (false, _) => self,
+            (true, false) => Self { gap: (until, again), ..self },
+            (true, true) => Self { first: self.gap.1, gap: (until, again) },
+        }
+    }
+}
+
 /// What else is to be known of a window, should the clock turn out to have been wrong.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct History {
-    /// The first decision that belongs to the window.
-    first: u64,
-    /// What was committed when the clock last moved into it.
-    entered: Nanodollars,
+    held: Held,
+    /// The decision that was to come when the clock last moved into the window, …
+    entered: u64,
+    /// … and what was committed then.
+    found: Nanodollars,
     /// Its last end by any earlier reading, in steady time.
     until: f64,
     /// The windows that were left last, latest at the end.
@@ -43,9 +73,9 @@ pub(crate) struct History {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Left {
     start: f64,
-    /// Committed before it was left: by decisions from `first` on, up to `after`.
+    /// Committed before it was left, by decisions up to `after`.
     committed: Nanodollars,
-    first: u64,
+    held: Held,
     after: u64,
     /// Committed since, up to decision `next`: at the end of numbers for as long as it goes on.
     since: Nanodollars,
@@ -72,7 +102,7 @@ impl Left {
 impl History {
     /// Of a window whose first decision is known.
     pub(crate) fn of(first: u64) -> Self {
-        Self { first, left: Vec::with_capacity(REMEMBERED), ..Self::default() }
+        Self { held: Held::from(first), left: Vec::with_capacity(REMEMBERED), ..Self::default() }
     }
 
     /// Makes room for all that will be remembered, so that nothing is allocated later.
@@ -90,7 +120,8 @@ impl Window {
             start: f64::INFINITY,
             end: f64::NEG_INFINITY,
             committed: Nanodollars::default(),
-            history: History::of(0),
+            // No decision's, until the clock moves into it.
+            history: History::of(u64::MAX),
         }
     }
 
@@ -107,7 +138,7 @@ impl Window {
             committed.add(known.committed);
         }
         let left = self.leave(next, now);
-        self.enter(wall, left, committed, next, f64::NEG_INFINITY);
+        self.enter(wall, left, committed, Held::from(next), next);
     }
 
     /// Jumps to the window that holds `wall`, from a reading of `offset` more than steady time `now`.
@@ -128,21 +159,22 @@ impl Window {
         let (start, _) = self.limit.period.window(wall);
         let known = self.recall(start);
         let mut committed = known.map_or(Nanodollars::default(), |known| known.total());
-        let mut first = known.map_or(next, |known| known.first);
+        let mut held = known.map_or(Held::from(next), |known| known.held);
         let goes_on = known.is_some_and(|known| known.goes_on());
         if !goes_on && is_back {
             // Spent while the clock was ahead, whatever it said: in neither window for nothing.
             let mut spent = self.committed;
-            spent.subtract(self.history.entered);
+            spent.subtract(self.history.found);
             committed.add(spent.max(Nanodollars::default()));
-            first = first.min(self.history.first);
+            let since = self.history.entered;
+            held = known.map_or(Held::from(since), |known| known.held.without(known.next, since));
         } else if !goes_on {
             committed.add(undated);
-            first = next;
+            held = Held::from(next);
         }
         let left = Left { holds: !is_back, ..self.leave(next, now) };
-        let until = known.map_or(f64::NEG_INFINITY, |known| known.until);
-        self.enter(wall, left, committed, first, until);
+        self.enter(wall, left, committed, held, next);
+        self.history.until = known.map_or(f64::NEG_INFINITY, |known| known.until);
     }
 
     fn recall(&mut self, start: f64) -> Option<Left> {
@@ -155,7 +187,7 @@ impl Window {
         Left {
             start: self.start,
             committed: self.committed,
-            first: self.history.first,
+            held: self.history.held,
             after: next,
             since: Nanodollars::default(),
             next: if until > now { u64::MAX } else { next },
@@ -164,7 +196,7 @@ impl Window {
         }
     }
 
-    fn enter(&mut self, wall: f64, last: Left, committed: Nanodollars, first: u64, until: f64) {
+    fn enter(&mut self, wall: f64, last: Left, committed: Nanodollars, held: Held, next: u64) {
         let left = &mut self.history.left;
         if last.start.is_finite() {
             if left.len() == REMEMBERED {
@@ -172,8 +204,9 @@ impl Window {
             }
             left.push(last);
         }
-        (self.history.first, self.history.until) = (first, until);
-        (self.history.entered, self.committed) = (committed, committed);
+        let History { entered, found, until, .. } = &mut self.history;
+        (*entered, *found, *until) = (next, committed, f64::NEG_INFINITY);
+        (self.history.held, self.committed) = (held, committed);
         (self.start, self.end) = self.limit.period.window(wall);
     }
 
@@ -201,17 +234,49 @@ impl Window {
         room.max(Nanodollars::default())
     }
 
-    /// What windows that were left leave of it, too; and the steady time from which `amount` fits into
-    /// those.
-    pub(crate) fn room_of_left(&self, amount: Nanodollars) -> (Nanodollars, f64) {
-        let mut least = (self.room(), f64::NEG_INFINITY);
+    /// The same, less what windows that were left leave of it.
+    pub(crate) fn room_with_left(&self) -> Nanodollars {
+        let mut most = self.committed;
         for left in self.history.left.iter().filter(|left| left.goes_on() && left.holds) {
-            let mut room = self.most;
-            room.subtract(left.total());
-            least.0 = least.0.min(room.max(Nanodollars::default()));
-            least.1 = if amount > room { least.1.max(left.until) } else { least.1 };
+            most = most.max(left.total());
         }
-        least
+        let mut room = self.most;
+        room.subtract(most);
+        room.max(Nanodollars::default())
+    }
+
+    /// When, at steady time `at` or later, the windows of then have room for an amount, by what is
+    /// committed so far and as long as the wall clock shows `offset` seconds more; `at` itself, if they
+    /// do then. Where several are in the way, one may be for longer.
+    pub(crate) fn opens(&self, amount: Nanodollars, at: f64, offset: f64) -> f64 {
+        let lacks_room = |mut committed: Nanodollars| {
+            committed.add(amount);
+            committed > self.most
+        };
+        if amount == Nanodollars::default() {
+            return at;
+        }
+        if amount > self.most {
+            return f64::INFINITY;
+        }
+        let History { left, until, .. } = &self.history;
+        let (start, end) = self.limit.period.window(at + offset);
+        let is_present = start == self.start;
+        let known = left.iter().find(|left| left.start == start);
+        let committed =
+            if is_present { Some(self.committed) } else { known.map(|left| left.committed) };
+        let mut opens = at;
+        if committed.is_some_and(lacks_room) {
+            opens = end - offset;
+            if opens + offset < end {
+                opens += 2.0 * f64::EPSILON * end;
+            }
+        }
+        for left in left.iter().filter(|left| left.goes_on() && left.holds) {
+            opens = if lacks_room(left.total()) { opens.max(left.until) } else { opens };
+        }
+        let goes_on = !is_present && *until > at && lacks_room(self.committed);
+        if goes_on { opens.max(*until) } else { opens }
     }
 
     /// Counts an amount in the windows that were left and go on.
@@ -224,16 +289,21 @@ impl Window {
     /// Puts a bill in the place of a reservation, where `id` belongs here.
     #[inline]
     pub(crate) fn bill(&mut self, id: u64, reservation: Nanodollars, bill: Nanodollars) {
-        if id >= self.history.first {
-            self.committed.subtract(reservation);
-            self.committed.add(bill);
+        if !self.history.held.contains(id) {
+            return;
+        }
+        self.committed.subtract(reservation);
+        self.committed.add(bill);
+        if id < self.history.entered {
+            self.history.found.subtract(reservation);
+            self.history.found.add(bill);
         }
     }
 
     /// The same in windows that were left.
     pub(crate) fn bill_in_left(&mut self, id: u64, reservation: Nanodollars, bill: Nanodollars) {
         for left in &mut self.history.left {
-            let sum = if (left.first..left.after).contains(&id) {
+            let sum = if id < left.after && left.held.contains(id) {
                 &mut left.committed
             } else if (left.after..left.next).contains(&id) {
                 &mut left.since

@@ -224,7 +224,10 @@ impl Simplex {
             self.take_from_cap(arm);
         }
         self.side[arm] = BASIC;
-        self.partner = Some(arm);
+        // Which of the two is which must not depend on where the walk began: the last bit does.
+        let first = arm.min(self.marginal);
+        self.partner = Some(arm.max(self.marginal));
+        self.marginal = first;
     }
 
     fn put_at_cap(&mut self, arm: usize) {

@@ -11,6 +11,8 @@ use crate::throughput::seconds_until;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Excluded {
     pub(super) reasons: Reasons,
+    /// Whether arms that are cooling down are taken in again, since most are.
+    pub(super) is_panic: bool,
     /// The largest reservation for which a refusing limit has no room; 0 if there is none.
     refused: Nanodollars,
 }
@@ -32,7 +34,7 @@ impl Router {
         now: f64,
     ) -> Excluded {
         let mut excluded = Excluded::default();
-        let Excluded { reasons, refused } = &mut excluded;
+        let Excluded { reasons, refused, is_panic } = &mut excluded;
         let (room, is_plain) = (self.guard.room(), query.is_plain());
         let Self { restricted, live, arms, learner, config, .. } = self;
         restricted.slots.clear();
@@ -63,7 +65,7 @@ impl Router {
                 reasons.insert(Reasons::TRAFFIC_LIMIT);
             } else if !room.holds(need.reservation) {
                 reasons.insert(Reasons::HARD_LIMIT);
-                if room.refuses(need.reservation) {
+                if is_up && room.refuses(need.reservation) {
                     *refused = need.reservation.max(*refused);
                 }
             } else if is_up {
@@ -73,13 +75,12 @@ impl Router {
             }
         }
         let most = config.health.tolerance.panic_threshold * f64::from(wanted);
-        let is_panic = f64::from(cooling) > most && !restricted.unreliable.is_empty();
-        if is_panic {
+        *is_panic = f64::from(cooling) > most && !restricted.unreliable.is_empty();
+        if *is_panic {
             restricted.slots.append(&mut restricted.unreliable);
             restricted.slots.sort_unstable();
-            self.counters.panicked += 1;
         }
-        if silent > 0 || (cooling > 0 && !is_panic) {
+        if silent > 0 || (cooling > 0 && !*is_panic) {
             reasons.insert(Reasons::COOLING);
         }
         if *refused > Nanodollars::default() {
@@ -92,10 +93,10 @@ impl Router {
     /// Counts a query that no arm may serve, and says when one might.
     #[cold]
     pub(super) fn refuse(&mut self, query: &Query<'_>, excluded: Excluded, now: f64) -> Error {
-        let Excluded { reasons, refused } = excluded;
+        let Excluded { reasons, refused, .. } = excluded;
         let (wait, limit) = self.way_out(query, now);
-        if let Some((limit, end)) = self.guard.obstacle(refused, true, self.clock_offset) {
-            return self.refuse_for_limit(limit, wait.max(seconds_until(end, now)));
+        if let Some(limit) = self.guard.obstacle(refused, true, now, self.clock_offset) {
+            return self.refuse_for_limit(limit, wait);
         }
         let retry_after = wait.is_finite().then_some(wait);
         if reasons.contains(Reasons::TRAFFIC_LIMIT) {
@@ -130,26 +131,59 @@ impl Router {
     /// hard limit that stands in the way now, if one does.
     #[cold]
     fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
-        let Self { restricted, live, arms, learner, config, guard, clock_offset, .. } = self;
         let (mut shortest, mut limits) = (f64::INFINITY, None);
-        for (&need, &arm) in restricted.needs.iter().zip(live.arms()) {
-            let state = &mut arms[arm];
-            let is_free_only = config.budget == 0.0;
-            if (is_free_only && !state.is_free(learner, arm))
-                || !state.satisfies(query, need, learner, arm)
-            {
-                continue;
-            }
-            let mut wait = state.traffic_wait(need.tokens, now);
-            if !state.health.admits(now, &config.health) {
-                wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
-            }
-            if let Some((limit, end)) = guard.obstacle(need.reservation, false, *clock_offset) {
-                wait = wait.max(seconds_until(end, now));
-                limits = limits.or(Some(limit));
-            }
-            shortest = shortest.min(wait);
+        for slot in 0..self.live.arms().len() {
+            let Some((ready, need)) = self.readiness(slot, query, now) else { continue };
+            shortest = shortest.min(self.wait_for_money(need, false, ready, now));
+            limits = limits.or(self.guard.obstacle(need, false, now, self.clock_offset));
         }
-        (shortest, limits)
+        // By then an arm may be back for which a limit refuses every query.
+        loop {
+            let mut wait = shortest;
+            for slot in 0..self.live.arms().len() {
+                let arm = self.readiness(slot, query, now);
+                if let Some((_, need)) = arm.filter(|&(ready, _)| ready <= wait) {
+                    wait = self.wait_for_money(need, true, wait, now);
+                }
+            }
+            if wait == shortest {
+                return (shortest, limits);
+            }
+            shortest = wait;
+        }
+    }
+
+    /// Seconds, `wait` or more, until hard limits have room for a reservation.
+    fn wait_for_money(&self, need: Nanodollars, is_refused: bool, wait: f64, now: f64) -> f64 {
+        if self.guard.is_off() || wait == f64::INFINITY {
+            return wait;
+        }
+        let ready = now + wait;
+        let opens = self.guard.opens(need, is_refused, ready, self.clock_offset);
+        if opens == ready { wait } else { seconds_until(opens, now) }
+    }
+
+    /// Seconds until traffic and health let a query through to an arm that may serve it, and what it
+    /// would reserve.
+    fn readiness(
+        &mut self,
+        slot: usize,
+        query: &Query<'_>,
+        now: f64,
+    ) -> Option<(f64, Nanodollars)> {
+        let Self { restricted, live, arms, learner, config, .. } = self;
+        let (need, arm) = (restricted.needs[slot], live.arms()[slot]);
+        let state = &mut arms[arm];
+        let is_free_only = config.budget == 0.0;
+        if (is_free_only && !state.is_free(learner, arm))
+            || !state.satisfies(query, need, learner, arm)
+        {
+            return None;
+        }
+        let mut wait = state.traffic_wait(need.tokens, now);
+        if !state.health.admits(now, &config.health) {
+            wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
+        }
+        Some((wait, need.reservation))
     }
 }

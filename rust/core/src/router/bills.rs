@@ -16,12 +16,14 @@ impl Router {
     /// kept; or, counted, [`Error::UnknownDecision`] or [`Error::ExpiredDecision`].
     pub fn correct(&mut self, now: f64, id: u64, cost: f64) -> Result<(), Error> {
         check(is_bill(cost), "cost", cost, BILL_RULE)?;
+        let before = self.clock;
         let now = self.advance_clock(now)?;
         let open = match self.decisions.find(id, now) {
             Ok(open) => *open,
             Err(error) => return Err(self.count_refusal(error)),
         };
         if open.bill == Bill::Unknown {
+            self.clock = before;
             return Err(Error::InvalidFeedback(if open.has_cost {
                 "the bill of this decision was not kept, so that it cannot be corrected: an earlier \
                  version counted it"
@@ -40,7 +42,7 @@ impl Router {
     pub(super) fn bill(&mut self, id: u64, open: &OpenDecision, usd: f64) {
         debug_assert!(usd.is_finite(), "{usd} for {open:?}");
         self.ledger.billed = self.billed.add(usd);
-        self.ledger.in_flight -= open.expected_cost;
+        self.ledger.land(open.expected_cost);
         self.counters.costs += 1;
         if !self.guard.is_off() {
             self.bill_guard(id, open.reservation, usd, open.reservation);

@@ -41,18 +41,30 @@ impl Router {
         {
             self.resize_open_decisions(config.open_decisions, config.max_age);
         }
+        if config.health.tolerance.half_lives() != self.config.health.tolerance.half_lives() {
+            self.age_answers();
+        }
         let has_canary_changed = config.canary != self.config.canary;
         self.config = config;
         if has_canary_changed {
             self.reset_shares();
         }
         self.takes_bills = true;
+        self.look_for_unproven();
         self.shares_due = f64::NEG_INFINITY;
         if self.lp.is_some() {
             self.load_lp();
         }
         self.update_gates();
         Ok(())
+    }
+
+    /// Failures have lost weight as they were to until now.
+    fn age_answers(&mut self) {
+        let half_lives = self.config.health.tolerance.half_lives();
+        for arm in &mut self.arms {
+            arm.answers.advance(self.clock, half_lives);
+        }
     }
 
     /// Moves the open decisions to a ring of another size; those that it has no room for are evicted.

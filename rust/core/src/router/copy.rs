@@ -59,7 +59,7 @@ impl Router {
             clock: self.clock,
             clock_offset: self.clock_offset,
             columns: Columns::default(),
-            restricted: Restricted::default(),
+            restricted: Restricted { lp: self.restricted.lp.clone(), ..Restricted::default() },
             log: DecisionLog::default(),
         })
     }

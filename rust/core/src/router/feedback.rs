@@ -46,6 +46,7 @@ impl Router {
         observations: &[Observation],
     ) -> Result<(), (usize, Error)> {
         validate_all(observations)?;
+        let before = self.clock;
         let now = self.advance_clock(now).map_err(|error| (0, error))?;
         // The same decision may be there twice, so that each claims what it brings before the next is asked.
         for (index, observation) in observations.iter().enumerate() {
@@ -53,6 +54,9 @@ impl Router {
                 Ok(open) => open.claim(observation),
                 Err(error) => {
                     self.unclaim(now, &observations[..index]);
+                    if matches!(error, Error::InvalidFeedback(_)) {
+                        self.clock = before;
+                    }
                     return Err((index, self.count_refusal(error)));
                 }
             }
@@ -74,11 +78,14 @@ impl Router {
         observations: &[Observation],
     ) -> Result<Batch, (usize, Error)> {
         validate_all(observations)?;
+        let before = self.clock;
         let now = self.advance_clock(now).map_err(|error| (0, error))?;
         for (index, observation) in observations.iter().enumerate() {
             let open = self.decisions.find(observation.id, now);
-            open.map_or(Ok(()), |open| check_billable(open, observation))
-                .map_err(|error| (index, error))?;
+            if let Err(error) = open.map_or(Ok(()), |open| check_billable(open, observation)) {
+                self.clock = before;
+                return Err((index, error));
+            }
         }
         let mut batch = Batch::default();
         for (index, observation) in observations.iter().enumerate() {
@@ -259,6 +266,10 @@ impl Router {
                 answers.forget_recent();
             }
             answers.note_answer(now, half_lives);
+            if answers.is_clean() {
+                self.look_for_unproven();
+                self.update_gates();
+            }
             self.load_value(open.arm);
         }
     }
@@ -276,7 +287,7 @@ impl Router {
     pub(super) fn write_off(&mut self, open: &OpenDecision) {
         debug_assert!(open.at <= self.clock, "decided later than now: {open:?}");
         if !open.has_cost {
-            self.ledger.in_flight -= open.expected_cost;
+            self.ledger.land(open.expected_cost);
             self.ledger.written_off += open.expected_cost;
             self.counters.evicted += 1;
         }

@@ -16,6 +16,7 @@ use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
 use crate::health::Tolerance;
 use crate::limiter::Limiter;
+use crate::lp::RoutingLp;
 use crate::window::History;
 
 /// What the second version added.
@@ -36,6 +37,8 @@ struct Second {
     corrected: u64,
     /// One for each open decision that has a cost, in their order.
     bills: Vec<StoredBill>,
+    /// The LP over a part of the live set, with its basis: solved from nothing its last bit may differ.
+    restricted: Option<RoutingLp>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +82,7 @@ impl Router {
             granted: self.ledger.granted,
             corrected: self.counters.corrected,
             bills: self.decisions.billed().map(StoredBill::of).collect(),
+            restricted: self.restricted.lp.clone(),
         };
         postcard::to_extend(&(self.counters.restricted_infeasible, second), bytes)
     }
@@ -130,6 +134,10 @@ impl Second {
         router.config.other_failures = self.other_failures;
         router.config.canary = self.canary;
         router.set_histories(&self.guard);
+        if let Some(lp) = &self.restricted {
+            lp.check_soundness(lp.problem().reward.len())?;
+        }
+        router.restricted.lp = self.restricted;
         for (arm, later) in router.arms.iter_mut().zip(self.arms) {
             arm.health.set_later(Some(later.health));
             (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);

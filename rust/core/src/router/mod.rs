@@ -155,7 +155,9 @@ impl Router {
         router.complete(rest)?;
         router.check_consistency()?;
         router.log = DecisionLog::new(router.config.log_capacity);
+        let restricted = router.restricted.lp.take();
         router.reserve_lps();
+        router.restricted.lp = restricted.or(router.restricted.lp);
         Ok(router)
     }
 

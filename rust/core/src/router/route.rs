@@ -93,6 +93,7 @@ impl Router {
             reasons.insert(Reasons::PROBE);
         }
         debug_assert!(self.restricted.slots.contains(&draw.slot), "arm {arm} may not serve this");
+        self.counters.panicked += u64::from(excluded.is_panic);
         let need = self.restricted.needs[draw.slot];
         self.guard.reserve(need.reservation);
         Ok(self.open(&draw, now, need, reasons))
