@@ -18,6 +18,8 @@ DEVELOP := $(VENV)/.develop
 RELEASE := $(VENV)/.release
 # An environment with what users may add; and the tests that need it.
 EXTRAS := .venv-extras
+# The worlds of `make fleet-years`: others than those of `make test`.
+FLEET_YEARS ?= --seed 10000 --worlds 100000
 NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py green_threads.py)
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/cargo-deny-0.20.2/bin/cargo-deny)
@@ -45,7 +47,7 @@ check: $(DEVELOP) ## In a minute: formatting, lints, types, Rust tests, Python t
 
 .PHONY: test
 test: $(DEVELOP) ## Run everything, but for what needs extras: see test-extras
-	$(TOGETHER) --keep-going lint test-python test-rust test-release test-fuzz
+	$(TOGETHER) --keep-going lint test-python test-rust test-sim test-release test-fuzz
 
 .PHONY: lint
 lint: lint-rust lint-python ## Formatting, lints, types, layers
@@ -67,6 +69,16 @@ lint-python: $(DEVELOP)
 test-rust: $(VENV)/.locked ## Rust tests and documentation
 	cargo test --quiet --profile develop --workspace --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --profile develop --workspace --no-deps --locked
+
+# The same worlds each time, so that it is the same work.
+.PHONY: test-sim
+test-sim: $(VENV)/.locked ## Simulate routers with faults for a minute
+	cargo run --quiet --profile develop --package stageroute-sim --locked -- --worlds 2500 --steps 8000
+
+.PHONY: fleet-years
+fleet-years: $(VENV)/.locked ## Simulate for an hour or so: FLEET_YEARS="--seed 1000000 --worlds 10000"
+	cargo run --quiet --release --package stageroute-sim --locked -- \
+		$(FLEET_YEARS) --jobs $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: test-python
 test-python: $(DEVELOP) ## Python tests, slow ones too, and the examples of the documents
