@@ -34,6 +34,7 @@ from stageroute.decision_log import (
 )
 from stageroute.deployment.plan import StagePlan
 from stageroute.deployment.solve import DeploymentSolution, solve_deployment
+from stageroute.router.events import Event
 from stageroute.router.router import StageRouter
 from stageroute.router.state import Deployment, LimitState, ModelState, Recovery, RouterCounters
 
@@ -47,6 +48,7 @@ __all__ = [
     "DeploymentConstraints",
     "DeploymentSolution",
     "Drift",
+    "Event",
     "FailureEffect",
     "FeedbackBatch",
     "Fleet",

@@ -55,6 +55,8 @@ def calls_of(router: StageRouter, folder: str) -> dict[str, Callable[[], object]
         "budget": 0.02,
         "cost": 0.001,
         "stage": 1,
+        "remaining": 5,
+        "reset": 1.0,
     }
     further: dict[str, dict[str, object]] = {
         "observe": {"reward": 1.0},

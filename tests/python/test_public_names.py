@@ -8,7 +8,7 @@ import pytest
 NAMES = {
     "stageroute": """
         ChangeTest Confidence Decision DecisionBatch DecisionLog Deployment
-        DeploymentConstraints DeploymentSolution Drift FailureEffect FeedbackBatch Fleet
+        DeploymentConstraints DeploymentSolution Drift Event FailureEffect FeedbackBatch Fleet
         HardLimit Health JournalSettings JsonLinesSink LimitState LoggedDecision Model
         ModelState ParquetSink Price Recovery RouterCounters RoutingSolution StagePlan StageRouter
         Tokens __version__ errors solve_deployment solve_routing_lp

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use stageroute_core::lp::{SolveCounts, Status};
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, ArmStats, Bounds, Confidence, ConfidenceFamily, Counters,
-    Decision, DecisionStatus, Error, FailureReason, Ledger, LiveArms, LogBatch, Observation,
-    Pacing, Prior, Query, Router, RouterConfig, Sampler, StartCost,
+    Decision, DecisionStatus, Error, Event, FailureReason, Ledger, LiveArms, LogBatch, Noted,
+    Observation, Pacing, Prior, Query, Refusal, Router, RouterConfig, Sampler, StartCost,
 };
 
 const BUDGET: f64 = 2e-3;
@@ -506,6 +506,35 @@ fn a_newcomer_gets_more_traffic_with_every_reward() {
     assert_eq!(router.planned_share(ArmIndex(3)), 0.1, "stages are planned with it");
     router.configure(RouterConfig { canary: None, ..config }).unwrap();
     assert_eq!(share(&router, 3), 1.0);
+}
+
+#[test]
+fn events_are_kept_for_those_who_want_them() {
+    let only_one = |router: &mut Router| {
+        router.retire_arm(ArmIndex(1)).unwrap();
+        let nobody = Query { allowed: Some(Cow::Borrowed(&[])), ..Query::at(20.0) };
+        router.route(&nobody).unwrap_err();
+        router.step_clock(5.0).unwrap();
+        router.revive_arm(ArmIndex(1)).unwrap();
+    };
+    let mut unheard = router(&config(), &[1.0; 2]);
+    only_one(&mut unheard);
+    assert!(!unheard.has_events());
+    let mut heard = router(&config(), &[1.0; 2]);
+    heard.keep_events(true);
+    only_one(&mut heard);
+    assert_eq!(state(&heard), state(&unheard), "to tell changes nothing");
+    let events: Vec<(f64, Event)> =
+        heard.drain_events().into_iter().map(|Noted { at, event }| (at, event)).collect();
+    let arm = ArmIndex(1);
+    let expected = [
+        (0.0, Event::Retired { arm }),
+        (20.0, Event::Refused { why: Refusal::Excluded, count: 1 }),
+        (25.0, Event::SteppedClock { seconds: 5.0 }),
+        (25.0, Event::Revived { arm }),
+    ];
+    assert_eq!(events, expected);
+    assert!(!heard.has_events());
 }
 
 #[test]

@@ -11,6 +11,7 @@ from stageroute.checks import require, require_one_of
 from stageroute.config.router import RouterSettings
 from stageroute.decision_log.log import DecisionLog
 from stageroute.deployment.plan import StagePlan
+from stageroute.router.events import Event
 from stageroute.router.facts import Facts
 
 Clock: TypeAlias = Callable[[], float | tuple[float, float]]
@@ -52,13 +53,14 @@ class Surroundings:
     start_models: Callable[[StagePlan], object] | None
     decision_log: DecisionLog | None
     clock: Clock | None
+    on_event: Callable[[Event], object] | None = None
 
     def check(self, settings: RouterSettings) -> None:
         """Require that they go together with these settings."""
         require_one_of("controller", self.controller, ("background", "inline"))
         log, known = self.decision_log, DecisionLog | None
         require(isinstance(log, known), "decision_log", log, "must be a DecisionLog, or None")
-        for name in ("clock", "start_models"):
+        for name in ("clock", "start_models", "on_event"):
             ok = getattr(self, name) is None or callable(getattr(self, name))
             require(ok, name, getattr(self, name), "must be callable, or None")
         is_inline = self.controller == "inline"

@@ -72,6 +72,8 @@ class Rollback(Stages):
         gone = [facts.models[arm].name for arm in sorted(wanted.difference(planning["arms"]))]
         rule = f"{', '.join(gone)} has retired or failed: resume it, or end its cool-down"
         require(not gone, "stage", stage, rule)
+        barred = [name for name in names if name in facts.settings.fleet.forbidden]
+        require(not barred, "stage", stage, f"{', '.join(barred)} is forbidden by the fleet now")
         fleet = replace(facts.settings.fleet, pinned=names, max_changes=None)
         settings = replace(facts.settings, fleet=fleet)
         chosen: CorePlanning = {

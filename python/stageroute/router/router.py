@@ -18,15 +18,17 @@ from stageroute.journal.journal import Journal
 from stageroute.router import facts as formats
 from stageroute.router.calls import Calls
 from stageroute.router.configure import Configurable, check_caps
+from stageroute.router.events import Event
 from stageroute.router.facts import FINGERPRINTS, Facts
 from stageroute.router.memory import Memory
 from stageroute.router.models import as_model
 from stageroute.router.part import Clock, Surroundings
 from stageroute.router.state import LimitState, Recovery, RouterCounters
+from stageroute.router.telling import Telling
 from stageroute.threads import make_lock
 
 
-class StageRouter(Configurable, Calls, Memory):
+class StageRouter(Configurable, Calls, Memory, Telling):
     """Decide which models are live and which of them serves each query.
 
     Parameters
@@ -50,6 +52,9 @@ class StageRouter(Configurable, Calls, Memory):
         Returns the time in seconds since 1970; the system's by default. For simulations. Where it
         jumps, what it shows later is taken for time that has passed; if it returns a pair, with the
         time of a clock that never jumps, that is what passes.
+    on_event : callable, optional
+        Called with every `Event` (stages, cool-downs, refusals, changes), once each and in order,
+        from a thread of its own. What it raises is logged.
     **settings
         All other settings; `budget` and `max_deployed` have no default. Each is documented in
         `RouterSettings`.
@@ -93,6 +98,7 @@ class StageRouter(Configurable, Calls, Memory):
         journal: str | Path | JournalSettings | None = None,
         decision_log: DecisionLog | None = None,
         clock: Clock | None = None,
+        on_event: Callable[[Event], object] | None = None,
         on_difference: str = "apply",
         **settings: Unpack[RouterArguments],
     ) -> Self:
@@ -102,7 +108,7 @@ class StageRouter(Configurable, Calls, Memory):
             raise InvalidInputError("models is empty: a router needs at least one model to start")
         checked = RouterSettings.of(**settings)
         check_caps(candidates, checked.max_deployed)
-        around = Surroundings(controller, start_models, decision_log, clock)
+        around = Surroundings(controller, start_models, decision_log, clock, on_event)
         around.check(checked)
         require_one_of("on_difference", on_difference, ("apply", "refuse"))
         if journal is None:
@@ -123,6 +129,7 @@ class StageRouter(Configurable, Calls, Memory):
         start_models: Callable[[StagePlan], object] | None = None,
         decision_log: DecisionLog | None = None,
         clock: Clock | None = None,
+        on_event: Callable[[Event], object] | None = None,
         **settings: Any,
     ) -> Self:
         """Go on from a snapshot with the decisions that the saved router would have made.
@@ -131,7 +138,7 @@ class StageRouter(Configurable, Calls, Memory):
         ----------
         path : path-like
             What `snapshot` wrote; it is not changed.
-        controller, start_models, decision_log, clock
+        controller, start_models, decision_log, clock, on_event
             As for a new router: they are no part of a snapshot.
         **settings
             Settings that the saved router must have; whatever is not named is as it was saved.
@@ -145,9 +152,10 @@ class StageRouter(Configurable, Calls, Memory):
         """
         facts, state = formats.decode(as_path("path", path).read_bytes(), str(path))
         formats.require_settings(str(path), facts, settings)
-        around = Surroundings(controller, start_models, decision_log, clock)
+        around = Surroundings(controller, start_models, decision_log, clock, on_event)
         around.check(facts.settings)
         self = cls._make(facts, facts.models, around, state)
+        self._tell_events()
         self._start([], around)
         return self
 
@@ -157,6 +165,7 @@ class StageRouter(Configurable, Calls, Memory):
         self = cls._make(Facts(settings), models, around, None)
         for model in models:
             self.add_model(model)
+        self._tell_events()
         self.advance_stage()
         return self
 
@@ -185,6 +194,7 @@ class StageRouter(Configurable, Calls, Memory):
             self._control.attach_journal(journal.tail)
             if recovered.snapshot is not None:
                 journal.begin()
+                self._tell_events()
                 given = {name: getattr(settings, name) for name in wanted}
                 self._reconcile(str(where.path), given | {"seed": wanted["seed"]}, models)
         except BaseException:
@@ -247,7 +257,7 @@ class StageRouter(Configurable, Calls, Memory):
         )
 
     def flush(self) -> None:
-        """Wait until the journal has committed and the decision log has written all so far.
+        """Wait until the journal has committed, and decision log and events have told, all so far.
 
         Raises
         ------
@@ -261,6 +271,7 @@ class StageRouter(Configurable, Calls, Memory):
         finally:
             if self._decision_log is not None:
                 self._decision_log.flush()
+            self._flush_events()
 
     def close(self) -> None:
         """Stop the background threads and close journal and log.
@@ -277,6 +288,7 @@ class StageRouter(Configurable, Calls, Memory):
         finally:
             if self._decision_log is not None:
                 self._decision_log.close()
+            self._stop_events()
 
     def __enter__(self) -> Self:
         self._require_own()

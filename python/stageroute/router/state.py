@@ -46,7 +46,7 @@ class ModelState:
     reward_count, cost_count : int
         Observations, the weight of a prior included, what was forgotten not.
     reward_mean, cost_mean : float
-        Means of them; 0 before the first. Costs in USD.
+        Means of them; None where nothing is known. Costs in USD.
     reward_variance, cost_variance : float
         Their variances.
     reward_ucb, cost_lcb : float
@@ -70,8 +70,8 @@ class ModelState:
     is_retired: bool
     reward_count: int
     cost_count: int
-    reward_mean: float
-    cost_mean: float
+    reward_mean: float | None
+    cost_mean: float | None
     reward_variance: float
     cost_variance: float
     reward_ucb: float

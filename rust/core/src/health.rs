@@ -246,6 +246,11 @@ impl Health {
         self.paused_until = paused_until;
     }
 
+    /// Until when it was last cooled.
+    pub(crate) fn cooled_until(&self) -> f64 {
+        self.cooled_until
+    }
+
     /// Whether the arm is cooling down.
     #[must_use]
     pub fn is_cooling(&self, now: f64) -> bool {

@@ -149,8 +149,8 @@ impl Limiter {
     }
 
     /// Counts a refusal of a query sent at `sent`. A provider that says for how long it wants no traffic
-    /// has a limit: one that had a bad moment could not know.
-    pub(crate) fn note_refused(&mut self, says_how_long: bool, sent: f64, now: f64) {
+    /// has a limit: one that had a bad moment could not know. True if a limit was learnt.
+    pub(crate) fn note_refused(&mut self, says_how_long: bool, sent: f64, now: f64) -> bool {
         if sent >= self.since {
             self.sent.correct(sent, -1.0, now);
         }
@@ -178,6 +178,7 @@ impl Limiter {
             (self.per_minute, self.is_measured, self.lowered) = (Some(limit), is_measured, now);
             self.recent = self.usual;
         }
+        is_news && is_limit
     }
 
     /// Checks what was deserialised.

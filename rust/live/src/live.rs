@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use stageroute_core::{
-    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Query, Room, Router, RouterCopy,
+    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Noted, Query, Room, Router, RouterCopy,
     StepClock,
 };
 use stageroute_journal::{Position, Signal, Tail};
@@ -264,6 +264,16 @@ impl<L> Live<L> {
             Some(journal) => Some(journal.lock().map_err(Error::poisoned)?.head()),
         };
         Ok((head, self.router.copy(room)))
+    }
+
+    /// Begins to keep events, or ends it; see [`Router::keep_events`].
+    pub fn keep_events(&mut self, is_on: bool) {
+        self.router.keep_events(is_on);
+    }
+
+    /// Takes the events away, the first one first.
+    pub fn drain_events(&mut self) -> Vec<Noted> {
+        self.router.drain_events()
     }
 
     /// Exchanges the log's decisions so far for an empty batch. What is logged is no part of the

@@ -17,7 +17,9 @@ use crate::config::from_python;
 use crate::convert::arms;
 use crate::errors::{poisoned, to_py};
 use crate::log;
-use crate::shared::{Served, Shared};
+use crate::news::Told;
+use crate::served::Served;
+use crate::shared::Shared;
 use crate::signal::Signal;
 use crate::tail::{Place, Tail};
 use crate::views::{self, ArmView, CountersView, Planning};
@@ -41,6 +43,13 @@ impl Control {
         self.change(py, change, |live, note| live.apply(call, note))
     }
 
+    /// Does a call that changes nothing of the facts.
+    fn plain<C: Call>(&self, py: Python<'_>, call: &C) -> PyResult<C::Answer> {
+        let mut live = self.shared.lock(py)?;
+        let answer = live.apply(call, b"");
+        self.shared.end(py, live, answer)
+    }
+
     fn change<T>(
         &self,
         py: Python<'_>,
@@ -49,9 +58,15 @@ impl Control {
     ) -> PyResult<T> {
         let mut live = self.shared.lock(py)?;
         let answer = call(&mut live, &note).map_err(to_py)?;
-        let old = self.shared.replace_facts(Arc::new(facts));
+        let facts = Arc::new(facts);
+        let old = self.shared.replace_facts(Arc::clone(&facts));
+        self.shared.news.note_change(&mut live, old.clone(), facts);
+        let has_news = live.router().keeps_events();
         drop(live);
         drop(old);
+        if has_news {
+            self.shared.news.tell(py)?;
+        }
         Ok(answer)
     }
 }
@@ -86,12 +101,12 @@ impl Control {
 
     /// Bring a retired model back.
     fn revive_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
-        self.shared.lock(py)?.apply(&ReviveArm(ArmIndex(arm)), b"").map_err(to_py)
+        self.plain(py, &ReviveArm(ArmIndex(arm)))
     }
 
     /// Retire a model.
     fn retire_arm(&self, py: Python<'_>, arm: u32) -> PyResult<()> {
-        self.shared.lock(py)?.apply(&RetireArm(ArmIndex(arm)), b"").map_err(to_py)
+        self.plain(py, &RetireArm(ArmIndex(arm)))
     }
 
     /// End a model's cool-down.
@@ -99,7 +114,8 @@ impl Control {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time(moment).map_err(to_py)?;
-        live.apply(&EndCooldown { now, arm: ArmIndex(arm) }, b"").map_err(to_py)
+        let answer = live.apply(&EndCooldown { now, arm: ArmIndex(arm) }, b"");
+        self.shared.end(py, live, answer)
     }
 
     /// Note how many queries a model's provider will still take within some seconds.
@@ -107,7 +123,8 @@ impl Control {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time(moment).map_err(to_py)?;
-        live.apply(&NoteQuota { now, arm: ArmIndex(arm), left, reset }, b"").map_err(to_py)
+        let answer = live.apply(&NoteQuota { now, arm: ArmIndex(arm), left, reset }, b"");
+        self.shared.end(py, live, answer)
     }
 
     /// Replace the settings; the confidence is kept where it is told to be, as it was resolved then.
@@ -168,6 +185,19 @@ impl Control {
     /// Have the very query that finds the stage over call this before it goes on.
     fn call_when_due(&self, py: Python<'_>, callback: Py<PyAny>) {
         self.shared.on_due.get_or_init(py, || callback);
+    }
+
+    /// Keep news from now on, and call this whenever there are some.
+    fn call_on_news(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
+        self.shared.news.on_news.get_or_init(py, || callback);
+        self.shared.lock(py)?.keep_events(true);
+        Ok(())
+    }
+
+    /// Take all news away, the first one first: kind, time, model, and what there is to be said of it.
+    fn take_news<'py>(&self, py: Python<'py>) -> PyResult<Vec<Told<'py>>> {
+        let taken = self.shared.news.take(py, &mut *self.shared.lock(py)?);
+        taken.into_iter().map(|news| news.tell(py)).collect()
     }
 
     /// From now on, append every call to a journal's tail before it is done.

@@ -128,7 +128,10 @@ impl Router {
             self.shared.tell_due(py)?;
             live = self.shared.lock(py)?;
         }
-        let decision = live.route(moment, &wishes).map_err(to_py)?;
+        let decision = match live.route(moment, &wishes) {
+            Ok(decision) => decision,
+            Err(error) => return self.shared.end(py, live, Err(error)),
+        };
         Ok(Decision {
             id: decision.id,
             model: live.names().label(decision.arm).clone_ref(py),
@@ -186,7 +189,8 @@ impl Router {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
-        live.apply(&Observe { now, observation }, b"").map_err(to_py)
+        let answer = live.apply(&Observe { now, observation }, b"");
+        self.shared.end(py, live, answer)
     }
 
     /// Report a batch without holding the interpreter.
@@ -246,13 +250,17 @@ impl Router {
             })
             .collect();
         let moment = self.shared.moment(py)?;
-        let batch = py.detach(|| {
+        let (batch, has_news) = py.detach(|| {
             let mut live = self.shared.lock_detached()?;
             let now = live.time_of_feedback(moment).map_err(to_py)?;
             let observations = Cow::Owned(observations);
             let batch = ObserveMany { now, observations, all_or_none };
-            live.apply(&batch, b"").map_err(to_py)
+            let batch = live.apply(&batch, b"").map_err(to_py)?;
+            Ok::<_, PyErr>((batch, live.router().has_events()))
         })?;
+        if has_news {
+            self.shared.news.tell(py)?;
+        }
         Ok(batch.into())
     }
 
@@ -304,7 +312,8 @@ impl Router {
         };
         let now = live.time(moment).map_err(to_py)?;
         let failure = Fail { now, id, reason, cost, retry_after };
-        live.apply(&failure, b"").map_err(to_py)
+        let answer = live.apply(&failure, b"");
+        self.shared.end(py, live, answer)
     }
 
     /// Correct what a query was billed: a refund, or an invoice that says something else.
@@ -330,7 +339,8 @@ impl Router {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
-        live.apply(&Correct { now, id, cost }, b"").map_err(to_py)
+        let answer = live.apply(&Correct { now, id, cost }, b"");
+        self.shared.end(py, live, answer)
     }
 
     /// Report that the answer is complete, so that the query no longer counts as under way.
@@ -351,6 +361,7 @@ impl Router {
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
-        live.apply(&Release { now, id }, b"").map_err(to_py)
+        let answer = live.apply(&Release { now, id }, b"");
+        self.shared.end(py, live, answer)
     }
 }

@@ -7,24 +7,19 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
-use pyo3::types::PyString;
 use stageroute_core::LogBatch;
-use stageroute_live::{Live, Moment};
+use stageroute_live::{Error, Live, Moment};
 
 use crate::arguments;
 use crate::clock::Clock;
 use crate::decision::{Decision, Origin};
-use crate::errors::{UnknownDecisionError, poisoned};
+use crate::errors::{UnknownDecisionError, poisoned, to_py};
 use crate::forks::Birth;
+use crate::news::News;
+use crate::served::{Facts, Served};
 
 /// How many routers this process has had.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
-
-/// A router whose decisions name models by Python strings, so that naming one makes none.
-pub(crate) type Served = Live<Py<PyString>>;
-
-/// What the owner of a router knows beside it; shared, so that the interpreter is not needed for that.
-pub(crate) type Facts = Arc<Py<PyAny>>;
 
 /// What [`crate::router::Router`] and [`crate::control::Control`] have in common.
 pub(crate) struct Shared {
@@ -41,6 +36,7 @@ pub(crate) struct Shared {
     /// What the owner knows beside the core. It is replaced while the router is locked, so that the two
     /// always fit together.
     facts: Mutex<Option<Facts>>,
+    pub(crate) news: News,
     pub(crate) birth: Birth,
 }
 
@@ -59,6 +55,7 @@ impl Shared {
             origin,
             inherited,
             facts: Mutex::new(None),
+            news: News::new(),
             birth: Birth::now(),
         }
     }
@@ -129,6 +126,22 @@ impl Shared {
     fn lock_facts(&self) -> MutexGuard<'_, Option<Facts>> {
         // A reference is never half changed.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a call: unlocks the router, and has it known if there is news.
+    #[inline]
+    pub(crate) fn end<T>(
+        &self,
+        py: Python<'_>,
+        live: MutexGuard<'_, Served>,
+        answer: Result<T, Error>,
+    ) -> PyResult<T> {
+        let has_news = live.router().has_events();
+        drop(live);
+        if has_news {
+            self.news.tell(py)?;
+        }
+        answer.map_err(to_py)
     }
 
     /// Has it known, once, that the stage is over, and calls what is to be called then. If that

@@ -6,7 +6,9 @@
 use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use stageroute_core::{ArmIndex, ArmState, ArmStats, Bounds, Counters, Ledger, Router, Tokens};
+use stageroute_core::{
+    ArmIndex, ArmState, ArmStats, Bounds, Counters, Ledger, Moments, Router, Tokens,
+};
 
 /// (`reward_ucb`, `cost_lcb`)
 pub(crate) type BoundColumns<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
@@ -88,8 +90,8 @@ impl ArmView {
         dict.set_item("is_retired", state.is_retired)?;
         dict.set_item("reward_count", stats.reward.count())?;
         dict.set_item("cost_count", stats.cost.count())?;
-        dict.set_item("reward_mean", stats.reward.mean())?;
-        dict.set_item("cost_mean", stats.cost.mean())?;
+        dict.set_item("reward_mean", mean(&stats.reward))?;
+        dict.set_item("cost_mean", mean(&stats.cost))?;
         dict.set_item("reward_variance", stats.reward.variance())?;
         dict.set_item("cost_variance", stats.cost.variance())?;
         dict.set_item("reward_ucb", bounds.reward_ucb)?;
@@ -102,6 +104,11 @@ impl ArmView {
         dict.set_item("expected_tokens", self.tokens.map(|t| (t.input, t.output, t.cached)))?;
         Ok(dict)
     }
+}
+
+/// A mean, if anything is known.
+fn mean(moments: &Moments) -> Option<f64> {
+    (moments.weight() > 0.0).then(|| moments.mean())
 }
 
 /// What was done and spent so far.
@@ -137,7 +144,8 @@ impl CountersView {
         }
         dict.set_item("failures", failures)?;
         dict.set_item("billed", self.ledger.billed)?;
-        dict.set_item("in_flight", self.ledger.in_flight)?;
+        // A sum of what was added and taken away again: rounding may leave less than nothing.
+        dict.set_item("in_flight", self.ledger.in_flight.max(0.0))?;
         dict.set_item("written_off", self.ledger.written_off)?;
         dict.set_item("paced_budget", self.paced_budget)?;
         dict.set_item("arrival_rate", self.arrival_rate)?;

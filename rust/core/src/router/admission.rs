@@ -1,6 +1,7 @@
 //! Which arms may serve a query, and what is to be said when none may.
 
 use super::Router;
+use super::events::Refusal;
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
 use crate::hard_limit::HardLimit;
@@ -101,21 +102,25 @@ impl Router {
         let retry_after = wait.is_finite().then_some(wait);
         if reasons.contains(Reasons::TRAFFIC_LIMIT) {
             self.counters.refused_traffic += 1;
+            self.note_refusal(Refusal::Traffic);
             return Error::AtTrafficLimit { retry_after };
         }
         match (retry_after, limit) {
             (Some(retry_after), _) if reasons.contains(Reasons::COOLING) => {
                 self.counters.refused_cooling += 1;
+                self.note_refusal(Refusal::Cooling);
                 Error::AllCooling { retry_after }
             }
             (_, Some(limit)) => self.refuse_for_limit(limit, wait),
             // Cooling, and full of queries under way besides.
             (None, None) if reasons.contains(Reasons::COOLING) => {
                 self.counters.refused_traffic += 1;
+                self.note_refusal(Refusal::Traffic);
                 Error::AtTrafficLimit { retry_after }
             }
             _ => {
                 self.counters.refused_excluded += 1;
+                self.note_refusal(Refusal::Excluded);
                 Error::AllExcluded { live: self.live.arms().len() }
             }
         }
@@ -123,6 +128,7 @@ impl Router {
 
     fn refuse_for_limit(&mut self, limit: HardLimit, wait: f64) -> Error {
         self.counters.refused_hard_limit += 1;
+        self.note_refusal(Refusal::HardLimit);
         let retry_after = wait.is_finite().then_some(wait);
         Error::AtHardLimit { usd: limit.usd, period: limit.period.as_str(), retry_after }
     }

@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::arm::{Arm, ArmSettings, ArmSpec};
+use super::events::Event;
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
@@ -78,6 +79,7 @@ impl Router {
     pub fn retire_arm(&mut self, arm: ArmIndex) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         self.arms[arm].is_retired = true;
+        self.note(Event::Retired { arm });
         if self.live.slot(arm).is_some() {
             let left: Vec<ArmIndex> =
                 self.live.arms().iter().copied().filter(|&live| live != arm).collect();
@@ -103,6 +105,7 @@ impl Router {
             Some(state) => state.settings.validate(!self.guard.is_off())?,
         }
         self.arms[arm].is_retired = false;
+        self.note(Event::Revived { arm });
         self.require_stage();
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::columns::Columns;
+use super::events::Events;
 use super::restricted::Restricted;
 use crate::decisions::OpenDecision;
 use crate::error::Error;
@@ -61,6 +62,7 @@ impl Router {
             columns: Columns::default(),
             restricted: Restricted { lp: self.restricted.lp.clone(), ..Restricted::default() },
             log: DecisionLog::default(),
+            events: Events::default(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::Router;
 use super::arm::Arm;
 use super::effects::{Charge, FailureEffect, FailureReason};
+use super::events::Event;
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, check, is_bill};
@@ -102,7 +103,7 @@ impl Router {
         let Arm { health, answers, limiter, traffic, .. } = &mut self.arms[open.arm];
         let rate = answers.failure_rate(min_attempts);
         let is_too_often = failure_rate.is_some_and(|most| rate.is_some_and(|rate| rate >= most));
-        let mut at_least = 0.0;
+        let (mut at_least, mut learnt) = (0.0, None);
         if let Some(seconds) = retry_after {
             if learns_limits {
                 health.pause(seconds, now, &config);
@@ -113,7 +114,8 @@ impl Router {
         if strike == Strike::Throttle && learns_limits {
             let limiter =
                 limiter.get_or_insert_with(|| Box::new(Limiter::new(traffic.requests_sent(), now)));
-            limiter.note_refused(retry_after.is_some(), open.at, now);
+            let is_learnt = limiter.note_refused(retry_after.is_some(), open.at, now);
+            learnt = is_learnt.then(|| limiter.per_minute(now));
             self.gates.unproven = true;
             self.shares_due = f64::NEG_INFINITY;
         }
@@ -121,6 +123,11 @@ impl Router {
             self.counters.cooldowns += 1;
             let is_live = self.live.slot(open.arm).is_some();
             self.has_lost_slot |= is_live && health.has_failed(now, &config);
+            let seconds = health.cooled_until() - now;
+            self.note(Event::CooledDown { arm: open.arm, seconds });
+        }
+        if let Some(per_minute) = learnt {
+            self.note(Event::LearntLimit { arm: open.arm, per_minute });
         }
         self.update_gates();
     }
@@ -133,6 +140,9 @@ impl Router {
     pub fn end_cooldown(&mut self, now: f64, arm: ArmIndex) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         let now = self.advance_clock(now)?;
+        if !self.arms[arm].health.is_closed() {
+            self.note(Event::Recovered { arm });
+        }
         let state = &mut self.arms[arm];
         state.health.reset(now);
         state.answers = Answers::default();

@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::arm::Arm;
+use super::events::Event;
 use super::observation::{Batch, Observation};
 use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
@@ -255,6 +256,7 @@ impl Router {
     fn note_recovery(&mut self, open: &OpenDecision, has_closed: bool, now: f64) {
         if has_closed {
             self.update_gates();
+            self.note(Event::Recovered { arm: open.arm });
         }
         let half_lives = self.config.health.tolerance.half_lives();
         let Arm { answers, limiter, .. } = &mut self.arms[open.arm];

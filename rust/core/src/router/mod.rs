@@ -14,12 +14,14 @@ mod consistency;
 mod copy;
 mod counters;
 mod effects;
+mod events;
 mod failure;
 mod feedback;
 mod gates;
 mod later;
 mod live_lp;
 mod newcomers;
+mod noting;
 mod observation;
 mod restricted;
 mod route;
@@ -47,11 +49,13 @@ pub use config::{MOST_OTHER_FAILURES, RouterConfig};
 pub use copy::{Room, RouterCopy};
 pub use counters::Counters;
 pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
+pub use events::{Event, Noted, Refusal};
 pub use observation::{Batch, Observation};
 
 use arm::Arm;
 use columns::Columns;
 use config::check_log_capacity;
+use events::Events;
 use restricted::Restricted;
 use switches::Gates;
 
@@ -96,6 +100,8 @@ pub struct Router {
     restricted: Restricted,
     #[serde(skip)]
     log: DecisionLog,
+    #[serde(skip)]
+    events: Events,
 }
 
 impl Router {
@@ -128,6 +134,7 @@ impl Router {
             columns: Columns::default(),
             restricted: Restricted::default(),
             log: DecisionLog::new(config.log_capacity),
+            events: Events::default(),
             config,
         };
         router.update_gates();
@@ -272,8 +279,10 @@ impl Router {
     pub fn step_clock(&mut self, offset: f64) -> Result<(), Error> {
         check(offset.abs() <= LATEST, "offset", offset, "must be a length of time, in seconds")?;
         self.guard.jump(self.clock, (self.clock_offset, offset), self.ledger.queries);
+        let seconds = offset - self.clock_offset;
         self.clock_offset = offset;
         self.counters.clock_steps += 1;
+        self.note(Event::SteppedClock { seconds });
         Ok(())
     }
 
