@@ -16,31 +16,31 @@ from stageroute.errors import ForkedRouterError
 logger = logging.getLogger("stageroute")
 
 
-class Flushable(Protocol):
+class Unfinished(Protocol):
     """Keeps something that is still to be written."""
 
-    def flush(self) -> None:
+    def finish(self) -> None:
         """Write it."""
 
 
-_kept: weakref.WeakSet[Flushable] = weakref.WeakSet()
+_kept: weakref.WeakSet[Unfinished] = weakref.WeakSet()
 
 
-def flush_at_exit(kept: Flushable) -> None:
-    """Have it flushed when the interpreter ends, if it is there then; not in a forked child."""
+def finish_at_exit(kept: Unfinished) -> None:
+    """Have it finished when the interpreter ends, if it is there then; not in a forked child."""
     _kept.add(kept)
 
 
 @atexit.register
-def _flush_all() -> None:
+def _finish_all() -> None:
     for kept in list(_kept):
         try:
-            kept.flush()
+            kept.finish()
         except ForkedRouterError:
             # What is the parent's.
             continue
-        except Exception as error:  # noqa: BLE001  # the others are flushed all the same
-            logger.warning("%s was not flushed at exit: %r", type(kept).__name__, error)
+        except Exception as error:  # noqa: BLE001  # the others are finished all the same
+            logger.warning("%s was not finished at exit: %r", type(kept).__name__, error)
 
 
 def make_lock() -> threading.RLock:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stageroute import DecisionLog, Model, StageRouter
+from stageroute.decision_log import log
 from stageroute.errors import ForkedRouterError, HardLimitError
 
 if TYPE_CHECKING:
@@ -237,6 +238,15 @@ def no_close(folder: str) -> None:
     KEPT.append(make(folder))
     for _ in range(1_000):
         step(KEPT[0])
+
+
+def hanging(folder: str) -> None:
+    """End while a sink hangs."""
+    log.LONGEST_END = 0.1  # type: ignore[misc]
+    sink = DecisionLog(lambda _: threading.Event().wait())
+    KEPT.append(StageRouter(MODELS, budget=0.01, max_deployed=2, decision_log=sink))
+    KEPT[0].route()
+    sink.catch_up(0.01)
 
 
 def dropped(folder: str) -> None:

@@ -85,6 +85,15 @@ def test_an_exit_without_close_loses_nothing(scenario: str, tmp_path: Path) -> N
     assert queries_of(tmp_path) == 1_000
 
 
+def test_a_sink_that_hangs_keeps_no_process_from_its_end(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "hanging", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = (
+        "DecisionLog was not finished at exit: TimeoutError('its sink has not returned for 0.1 s')"
+    )
+    assert (done.returncode, done.stderr.splitlines()) == (0, [told])
+
+
 def test_paths_are_those_of_the_beginning(tmp_path: Path) -> None:
     (names,) = run("elsewhere", tmp_path)
     assert names == "['journal', 'journal-tail', 'log.jsonl', 'other']"

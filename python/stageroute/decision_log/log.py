@@ -9,14 +9,14 @@ import logging
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from stageroute._core import Birth, Signal
 from stageroute.checks import as_path, number_in, require, whole_in
 from stageroute.config.models import Model
 from stageroute.decision_log.missing import MissingDecisions, drain
 from stageroute.decision_log.sinks import JsonLinesSink, ParquetSink, Sink
-from stageroute.threads import flush_at_exit, is_this, join, make_lock, start_thread
+from stageroute.threads import finish_at_exit, is_this, join, make_lock, start_thread
 
 if TYPE_CHECKING:
     import threading
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from stageroute.decision_log.batch import DecisionBatch
 
 logger = logging.getLogger("stageroute")
+
+LONGEST_END: Final = 10.0
+"""Seconds that the end of a process waits for a sink, at most."""
 
 
 class LoggedRouter(Protocol):
@@ -105,7 +108,7 @@ class DecisionLog:
         # The thread keeps neither alive: a sink may lead back to the router.
         log = weakref.ref(self, wake)
         self._thread = start_thread("stageroute-log", _run, log, signal, self._seconds)
-        flush_at_exit(self)
+        finish_at_exit(self)
 
     def flush(self) -> None:
         """Hand everything that was decided so far to the sink."""
@@ -148,12 +151,21 @@ class DecisionLog:
         finally:
             del self._batches[0]
 
-    def catch_up(self, seconds: float) -> None:
-        """Have the thread write all that was decided so far; wait for it, but no longer."""
-        if self._thread is not None and not self._is_stopped:
-            self._caught_up = done = Signal()
-            self._signal.raise_()
-            done.wait(seconds)
+    def catch_up(self, seconds: float) -> bool:
+        """Have the thread write all that was decided so far; False if that takes longer."""
+        self._birth.check()
+        # Held until then, or the thread would end.
+        router = None if self._router is None else self._router()
+        if router is None or self._is_stopped:
+            return True
+        self._caught_up = done = Signal()
+        self._signal.raise_()
+        return done.wait(seconds)
+
+    def finish(self) -> None:
+        """Have all written as the process ends, unless the sink hangs."""
+        if not self.catch_up(LONGEST_END):
+            raise TimeoutError(f"its sink has not returned for {LONGEST_END} s")
 
     def close(self) -> None:
         """Flush, and log no further; nothing in a fork of the process that made the log."""

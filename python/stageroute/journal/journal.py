@@ -34,7 +34,7 @@ from stageroute.config.journal import JournalSettings
 from stageroute.errors import JournalError, StageRouteError
 from stageroute.journal.recovery import Opened, Recovered, recover, tail_of
 from stageroute.journal.store import Position
-from stageroute.threads import flush_at_exit, join, make_lock, start_thread
+from stageroute.threads import finish_at_exit, join, make_lock, start_thread
 
 logger = logging.getLogger("stageroute")
 
@@ -106,7 +106,7 @@ class Journal:
         """
         method = weakref.WeakMethod(take_snapshot, lambda _: self._stop())
         self._thread = start_thread("stageroute-journal", self._run, method)
-        flush_at_exit(self)
+        finish_at_exit(self)
 
     def compact(self, take_snapshot: TakeSnapshot) -> None:
         """Have a snapshot take the place of all records so far; or a `JournalError`, of none."""
@@ -136,6 +136,8 @@ class Journal:
             if not self._is_closed:
                 self._store_batch()
                 self.tail.release(self._store.committed)
+
+    finish = flush
 
     def close(self) -> None:
         """Commit what is left and close the files; no record is taken any more.

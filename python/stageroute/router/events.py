@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stageroute._core import Birth, Signal
 from stageroute.router.facts import Facts
-from stageroute.threads import flush_at_exit, is_this, join, make_lock, start_thread
+from stageroute.threads import finish_at_exit, is_this, join, make_lock, start_thread
 
 if TYPE_CHECKING:
     import threading
@@ -143,7 +143,7 @@ class Events:
                 signal = self._signal
                 events = weakref.ref(self, lambda _: signal.raise_())
                 self._thread = start_thread("stageroute-events", _run, events, signal)
-                flush_at_exit(self)
+                finish_at_exit(self)
             self._signal.raise_()
 
     def _is_wanted(self, event: Event) -> bool:
@@ -161,6 +161,8 @@ class Events:
                     self._tell(self._untold.popleft())
             finally:
                 self._is_telling = False
+
+    finish = flush
 
     def _tell(self, event: Event) -> None:
         logger.log(KINDS[event.kind][0], "%s", event)
