@@ -15,14 +15,14 @@ use stageroute_baselines::{OutcomeMatrix, Trace, replay};
 use stageroute_core::deployment::{BranchAndBound, DeploymentProblem, solve_deployment};
 use stageroute_core::lp::{Problem, RoutingLp};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, ChangeTest, Confidence, ConfidenceFamily, CostFeedback, Drift,
-    Error, Forgetting, Learner, Observation, Pacing, Prices, Prior, Query, Router, RouterConfig,
-    Sampler, StartCost, Tokens,
+    ArmIndex, ArmSettings, ArmSpec, AtLimit, ChangeTest, Confidence, ConfidenceFamily,
+    CostFeedback, Drift, Error, Forgetting, HardLimit, Learner, LogBatch, Observation, Pacing,
+    Period, Prices, Prior, Query, Router, RouterConfig, Sampler, StartCost, Tokens, TrafficLimits,
 };
 
 type Scenario = fn(usize) -> Result<(), Error>;
 
-const SCENARIOS: [(&str, Scenario); 16] = [
+const SCENARIOS: [(&str, Scenario); 17] = [
     ("lp_kept_11", |steps| lp_kept(11, steps)),
     ("lp_warm_11", |steps| lp_warm(11, steps)),
     ("lp_cold_11", |steps| lp_cold(11, steps)),
@@ -32,6 +32,7 @@ const SCENARIOS: [(&str, Scenario); 16] = [
     ("step_bernstein_11", |steps| step(ConfidenceFamily::Bernstein, 11, steps)),
     ("step_bernstein_32", |steps| step(ConfidenceFamily::Bernstein, 32, steps)),
     ("step_kl_11", |steps| step(ConfidenceFamily::Kl, 11, steps)),
+    ("guarded_11", |steps| guarded(11, steps)),
     ("restricted_11", |steps| restricted(11, steps)),
     ("replay_11", |steps| replay_rows(11, steps)),
     ("learn_plain", |steps| learn(Forgetting::None, false, false, steps)),
@@ -181,6 +182,48 @@ fn step(family: ConfidenceFamily, arms: usize, steps: usize) -> Result<(), Error
         let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
         let observation = Observation { id: decision.id, reward, cost, tokens: None };
         router.observe(0.0, black_box(&observation))?;
+    }
+    Ok(())
+}
+
+/// The same with everything on that looks at each query: limits on money and on traffic of every arm,
+/// an age for feedback, the log.
+fn guarded(arms: usize, steps: usize) -> Result<(), Error> {
+    let at_limit = AtLimit::Cheapest;
+    let limit = |period| HardLimit { usd: 1e6, period, at_limit };
+    let mut router = Router::new(RouterConfig {
+        hard_limits: vec![limit(Period::Hour), limit(Period::Total)],
+        max_age: Some(600.0),
+        ..config(ConfidenceFamily::Bernstein)
+    })?;
+    router.set_log_capacity(1 << 10)?;
+    let limits = TrafficLimits {
+        requests_per_minute: Some(1e9),
+        tokens_per_minute: Some(1e12),
+        concurrent: Some(1_000),
+        ..TrafficLimits::default()
+    };
+    let settings = ArmSettings {
+        max_cost: Some(1.0),
+        max_tokens: Some(10_000.0),
+        limits,
+        ..ArmSettings::default()
+    };
+    let spec = ArmSpec { settings, prior: Prior::default() };
+    let live: Result<Vec<_>, _> = (0..arms).map(|_| router.add_arm(&spec)).collect();
+    router.publish(&live?, StartCost::NONE)?;
+    let (reward, cost) = outcomes(arms);
+    let mut batch = LogBatch::default();
+    for t in 0..WARM_UP + steps {
+        let now = 1.8e9 + 0.01 * t as f64;
+        let decision = black_box(router.route(&Query::at(now))?);
+        let cell = t % ROWS as usize * arms + decision.arm.index();
+        let (reward, cost) = (Some(reward[cell]), Some(cost[cell]));
+        let observation = Observation { id: decision.id, reward, cost, tokens: None };
+        router.observe(now, black_box(&observation))?;
+        if t % 512 == 0 {
+            router.drain_log(&mut batch);
+        }
     }
     Ok(())
 }

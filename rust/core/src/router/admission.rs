@@ -22,38 +22,26 @@ impl Router {
     /// Writes the slots that may serve a query, and what it would take of each, to the working
     /// memory.
     pub(super) fn find_admissible(&mut self, query: &Query<'_>, now: f64) -> Excluded {
-        if self.config.budget == 0.0 {
-            self.find_admissible_of::<true>(query, now)
-        } else {
-            self.find_admissible_of::<false>(query, now)
-        }
-    }
-
-    fn find_admissible_of<const FREE_ONLY: bool>(
-        &mut self,
-        query: &Query<'_>,
-        now: f64,
-    ) -> Excluded {
         let mut excluded = Excluded::default();
         let Excluded { reasons, refused, is_panic } = &mut excluded;
-        let (room, is_plain) = (self.guard.room(), query.is_plain());
+        let (room, is_free_only) = (self.guard.room(), self.config.budget == 0.0);
+        let takes_all = query.is_plain() && !is_free_only;
         let Self { restricted, live, arms, learner, config, .. } = self;
         restricted.slots.clear();
         restricted.unreliable.clear();
-        let (mut wanted, mut cooling, mut silent) = (0, 0, 0);
+        let (mut unwanted, mut cooling, mut silent) = (0, 0, 0);
         for (slot, &arm) in live.arms().iter().enumerate() {
             let state = &mut arms[arm];
             let need = state.need(query, learner, arm);
             restricted.needs[slot] = need;
-            if FREE_ONLY && !state.is_free(learner, arm) {
+            if !takes_all
+                && (!state.satisfies(query, need, learner, arm)
+                    || (is_free_only && !state.is_free(learner, arm)))
+            {
                 reasons.insert(Reasons::EXCLUDED);
+                unwanted += 1;
                 continue;
             }
-            if !is_plain && !state.satisfies(query, need, learner, arm) {
-                reasons.insert(Reasons::EXCLUDED);
-                continue;
-            }
-            wanted += 1;
             let is_up = state.health.admits(now, &config.health);
             if !is_up {
                 cooling += 1;
@@ -75,14 +63,17 @@ impl Router {
                 restricted.unreliable.push(slot);
             }
         }
-        let most = config.health.tolerance.panic_threshold * f64::from(wanted);
-        *is_panic = f64::from(cooling) > most && !restricted.unreliable.is_empty();
-        if *is_panic {
-            restricted.slots.append(&mut restricted.unreliable);
-            restricted.slots.sort_unstable();
-        }
-        if silent > 0 || (cooling > 0 && !*is_panic) {
-            reasons.insert(Reasons::COOLING);
+        if cooling > 0 {
+            let wanted = (live.arms().len() - unwanted) as f64;
+            let most = config.health.tolerance.panic_threshold * wanted;
+            *is_panic = f64::from(cooling) > most && !restricted.unreliable.is_empty();
+            if *is_panic {
+                restricted.slots.append(&mut restricted.unreliable);
+                restricted.slots.sort_unstable();
+            }
+            if silent > 0 || !*is_panic {
+                reasons.insert(Reasons::COOLING);
+            }
         }
         if *refused > Nanodollars::default() {
             restricted.slots.clear();

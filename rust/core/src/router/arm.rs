@@ -173,8 +173,12 @@ impl Arm {
     /// Whether its limits and its provider's let one more query through, which takes `tokens`.
     #[inline]
     pub(super) fn admits_traffic(&mut self, tokens: f64, now: f64) -> bool {
-        self.traffic.admits(tokens, now)
-            && self.limiter.as_mut().is_none_or(|limiter| limiter.admits(now))
+        self.traffic.admits(tokens, now) && (self.limiter.is_none() || self.provider_admits(now))
+    }
+
+    #[cold]
+    fn provider_admits(&mut self, now: f64) -> bool {
+        self.limiter.as_mut().is_none_or(|limiter| limiter.admits(now))
     }
 
     /// Seconds until they do.
