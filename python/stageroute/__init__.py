@@ -23,7 +23,9 @@ from stageroute.config.confidence import Confidence
 from stageroute.config.constraints import DeploymentConstraints
 from stageroute.config.fleet import Fleet
 from stageroute.config.journal import JournalSettings
-from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.models import Model
+from stageroute.config.price_list import models_from_litellm
+from stageroute.config.prices import Price, Tokens
 from stageroute.config.settings import ChangeTest, Drift, FailureEffect, HardLimit, Health
 from stageroute.decision_log import (
     DecisionBatch,
@@ -70,6 +72,7 @@ __all__ = [
     "Tokens",
     "__version__",
     "errors",
+    "models_from_litellm",
     "solve_deployment",
     "solve_routing_lp",
 ]

@@ -65,7 +65,7 @@ class World:
             "drift": Drift(
                 forget_per_stage=0.98, change_test=ChangeTest(threshold=12.0, slack=0.2)
             ),
-            "hard_limits": [HardLimit(8.0, "hour"), HardLimit(90.0, "day", "refuse")],
+            "hard_limits": [HardLimit(7.0, "hour"), HardLimit(80.0, "day", "refuse")],
             "health": Health(failures=2, cooldown=2.0, max_cooldown=30.0, failed_after=2),
             "on_lost_slot": "redeploy",
             "stage_queries": 250,

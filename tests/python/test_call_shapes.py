@@ -16,6 +16,7 @@ import pytest
 from stageroute.calls.failures import failure_of
 from stageroute.calls.headers import quota_of, retry_after
 from stageroute.calls.usage import Usage
+from stageroute.config.prices import Tokens
 from stageroute.errors import InvalidInputError, ProviderError
 
 DATE = "Fri, 27 Nov 2026 12:00:00 GMT"
@@ -197,7 +198,32 @@ ANTHROPIC = {
     ids=["openai", "openai stream", "litellm", "responses", "anthropic", "anthropic stream"],
 )
 def test_the_tokens_of_an_answer(form: Any, chunks: list[Any]) -> None:
-    assert read(*(form(chunk) for chunk in chunks)).tokens == (100, 20, 60)
+    tokens = read(*(form(chunk) for chunk in chunks)).tokens
+    assert tokens is not None
+    assert tokens[:3] == (100, 20, 60)
+
+
+def test_the_kinds_of_tokens_that_have_prices_of_their_own() -> None:
+    chat = {
+        "prompt_tokens": 100,
+        "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 10},
+        "completion_tokens": 20,
+        "completion_tokens_details": {"reasoning_tokens": 15, "audio_tokens": 2},
+    }
+    assert read({"usage": chat}).tokens == Tokens(100, 20, 60, 0, 15, 10, 2)
+    message = {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 60,
+        "cache_creation_input_tokens": 30,
+        "output_tokens": 20,
+    }
+    assert read({"usage": message}).tokens == Tokens(100, 20, 60, 30)
+    responses = {
+        "input_tokens": 100,
+        "output_tokens": 20,
+        "output_tokens_details": {"reasoning_tokens": 25},
+    }
+    assert read({"usage": responses}).tokens == Tokens(100, 20, 0, 0, 20)
 
 
 def test_the_beginning_of_a_stream_does_not_tell_its_end() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stageroute.config.models import Tokens
+from stageroute.config.prices import Tokens
 from stageroute.config.settings import Health
 from stageroute.drill import (
     DrillResult,

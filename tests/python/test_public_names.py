@@ -11,7 +11,7 @@ NAMES = {
         DeploymentConstraints DeploymentSolution Drift Event FailureEffect FeedbackBatch Fleet
         HardLimit Health JournalSettings JsonLinesSink LimitState LoggedDecision Model
         ModelState ParquetSink Price Recovery RouterCounters RoutingSolution StagePlan StageRouter
-        Tokens __version__ errors solve_deployment solve_routing_lp
+        Tokens __version__ errors models_from_litellm solve_deployment solve_routing_lp
     """,
     "stageroute.calls": """
         AnswerStream AsyncAnswerStream AsyncCall Call

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from stageroute._core import Decision
 from stageroute.calls.failures import Failure, failure_of
 from stageroute.calls.usage import Usage
-from stageroute.config.models import Tokens
+from stageroute.config.prices import Tokens
 from stageroute.errors import (
     DecisionError,
     InvalidInputError,
@@ -43,7 +43,7 @@ class Router(Protocol):
         decision_or_id: Decision | int,
         *,
         cost: float | None = None,
-        tokens: tuple[float, float, float] | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         """Take its bill."""
 

@@ -12,7 +12,7 @@ from stageroute.calls.attempts import Attempts
 from stageroute.calls.streams import AnswerStream, AsyncAnswerStream
 from stageroute.calls.usage import Usage
 from stageroute.checks import require
-from stageroute.config.models import Tokens
+from stageroute.config.prices import Tokens
 from stageroute.errors import RefusedError
 
 Sleep = Callable[[float], Any]

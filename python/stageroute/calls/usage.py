@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stageroute.calls.headers import Quota, quota_of
 from stageroute.calls.shapes import count, get
-from stageroute.config.models import Tokens
+from stageroute.config.prices import Tokens
 from stageroute.errors import ProviderError
 
 CARRIERS: Final = ((), ("response",), ("message",))
@@ -23,6 +23,10 @@ COUNTS: Final = {
     "cache_write": ("cache_creation_input_tokens",),
     "prompt_cached": ("prompt_tokens_details", "cached_tokens"),
     "input_cached": ("input_tokens_details", "cached_tokens"),
+    "prompt_audio": ("prompt_tokens_details", "audio_tokens"),
+    "completion_audio": ("completion_tokens_details", "audio_tokens"),
+    "completion_reasoning": ("completion_tokens_details", "reasoning_tokens"),
+    "output_reasoning": ("output_tokens_details", "reasoning_tokens"),
 }
 """Where in a usage each count stands."""
 
@@ -74,15 +78,21 @@ class Usage:
         if not self.is_final:
             return None
         if "prompt_tokens" in counts:
-            sent, cached = counts["prompt_tokens"], counts.get("prompt_cached", 0.0)
-            received = counts.get("completion_tokens", 0.0)
+            sent, received = counts["prompt_tokens"], counts.get("completion_tokens", 0.0)
+            cached, written = counts.get("prompt_cached", 0.0), 0.0
+            reasoning = counts.get("completion_reasoning", 0.0)
+            heard, said = counts.get("prompt_audio", 0.0), counts.get("completion_audio", 0.0)
         else:
             # Anthropic counts apart what was read from a cache, or written to one.
-            read = counts.get("cache_read", 0.0)
-            sent = counts.get("input_tokens", 0.0) + read + counts.get("cache_write", 0.0)
-            cached = counts.get("input_cached", read)
-            received = counts.get("output_tokens", 0.0)
-        return Tokens(sent, received, min(cached, sent))
+            read, written = counts.get("cache_read", 0.0), counts.get("cache_write", 0.0)
+            sent, received = counts.get("input_tokens", 0.0), counts.get("output_tokens", 0.0)
+            sent, cached = sent + read + written, counts.get("input_cached", read)
+            reasoning, heard, said = counts.get("output_reasoning", 0.0), 0.0, 0.0
+        # What is more than the whole is not to be believed.
+        cached = min(cached, sent)
+        reasoning = min(reasoning, received)
+        heard, said = min(heard, sent - cached - written), min(said, received - reasoning)
+        return Tokens(sent, received, cached, written, reasoning, max(heard, 0.0), said)
 
 
 def raise_if_error(answer: Any) -> None:

@@ -2,66 +2,13 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from stageroute.checks import check_fields, is_text, number_in, plain, require, whole_in
+from stageroute.config.prices import TOKENS, Price, Tokens
 
-PRICES: Final = number_in("[0, 1e5]", "USD per million tokens")
-TOKENS: Final = number_in("[0, 1e9]", "tokens")
-"""With `PRICES` it keeps bills below what the core takes."""
 BILLS: Final = number_in("[0, 1e9]", "USD")
-
-
-class Tokens(NamedTuple):
-    """Tokens of one query, or of the usual query.
-
-    Attributes
-    ----------
-    input : float
-        All input tokens, those read from a cache included; in [0, 1e9].
-    output : float
-        Output tokens; in [0, 1e9].
-    cached : float
-        Input tokens that were read from a cache; at most `input`.
-    """
-
-    input: float
-    output: float
-    cached: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A list price, USD per million tokens; each in [0, 1e5].
-
-    Parameters
-    ----------
-    input : float
-        Of input tokens.
-    output : float
-        Of output tokens.
-    cached_input : float, optional
-        Of input tokens that are read from a cache; `input` by default.
-
-    Raises
-    ------
-    InvalidInputError
-        If a price breaks its rule.
-    """
-
-    input: Annotated[float, PRICES]
-    output: Annotated[float, PRICES]
-    cached_input: Annotated[float | None, PRICES] = None
-
-    def __post_init__(self) -> None:
-        check_fields(self, " of a price")
-
-    def bill(self, tokens: Tokens) -> float:
-        """Return what these tokens cost, USD."""
-        cached = self.input if self.cached_input is None else self.cached_input
-        usd = (tokens.input - tokens.cached) * self.input + tokens.cached * cached
-        return (usd + tokens.output * self.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +37,16 @@ class Model:
         What a query usually uses, for a model with a `price`.
     expected_tokens_weight : int, default 100
         How many observed queries `expected_tokens` is worth.
+    context_window : float, optional
+        The most tokens, input and output together, that it takes. A query that is told to have more
+        (``route(tokens=…)``) goes to other models.
     max_tokens : float, optional
-        The most tokens, input and output together, that one query can use. Limits in tokens
-        reserve them, unless `route` is told more precisely.
+        The most tokens, input and output together, that one query can use; `context_window` by
+        default, and no more than that. Limits in tokens reserve them, unless `route` is told more
+        precisely; told more than that, it leaves the model out.
     max_cost : float, optional
-        The most that one query can cost, USD: what hard limits reserve. By default `max_tokens`
-        at its highest price.
+        The most that one query can cost, USD: what hard limits reserve, or more where the tokens
+        that `route` is told cost more. By default `max_tokens` at the highest price.
     requests_per_minute, tokens_per_minute : float, optional
         Never more in any 60 seconds.
     max_concurrent : int, optional
@@ -126,6 +77,7 @@ class Model:
     price: Price | None = None
     expected_tokens: Tokens | None = None
     expected_tokens_weight: Annotated[int, whole_in("[1, inf)", "queries")] = 100
+    context_window: Annotated[float | None, number_in("[1, 2e9]", "tokens")] = None
     max_tokens: Annotated[float | None, number_in("[1, 2e9]", "tokens")] = None
     max_cost: Annotated[float | None, BILLS] = None
     requests_per_minute: Annotated[float | None, number_in("[1, inf)")] = None
@@ -147,6 +99,11 @@ class Model:
         self._require(self.provider is None or is_text(self.provider), "provider", rule)
         ok = self.price is None or isinstance(self.price, Price)
         self._require(ok, "price", "must be a Price, or None")
+        rule = (
+            "must be in USD per million tokens, and this seems to be per token: "
+            "Price.per_token takes that"
+        )
+        self._require(self.price is None or not self.price.seems_per_token, "price", rule)
         ok = self.price is None or self.expected_cost is None
         rule = "a model with a price learns its usage: give expected_tokens instead"
         self._require(ok, "expected_cost", rule)
@@ -155,13 +112,21 @@ class Model:
             rule = "needs a price to become a cost: give expected_cost"
             self._require(self.price is not None, "expected_tokens", rule)
             given: object = tokens
-            ok = isinstance(given, Sequence) and len(given) == len(Tokens._fields)
+            ok = isinstance(given, Sequence) and 2 <= len(given) <= len(Tokens._fields)
             self._require(ok, "expected_tokens", "must be Tokens")
             for count in tokens:
                 TOKENS(f"expected_tokens of model {self.name!r}", count)
             object.__setattr__(self, "expected_tokens", tokens := Tokens(*map(plain, tokens)))  # type: ignore[arg-type]
-            rule = "cached tokens are part of the input"
-            self._require(tokens.cached <= tokens.input, "expected_tokens", rule)
+            rule = "cached, cache-written and audio tokens are part of the input"
+            of_input = tokens.cached + tokens.cache_written + tokens.audio_input
+            self._require(of_input <= tokens.input, "expected_tokens", rule)
+            rule = "reasoning and audio tokens are part of the output"
+            of_output = tokens.reasoning + tokens.audio_output
+            self._require(of_output <= tokens.output, "expected_tokens", rule)
+
+        if self.max_tokens is not None and self.context_window is not None:
+            rule = f"must be at most context_window = {self.context_window:g}"
+            self._require(self.max_tokens <= self.context_window, "max_tokens", rule)
 
     def _require(self, ok: bool, field: str, rule: str) -> None:  # noqa: FBT001
         require(ok, f"{field} of model {self.name!r}", getattr(self, field), rule)
@@ -170,27 +135,28 @@ class Model:
     def prior_cost(self) -> float | None:
         """What a query is expected to cost, USD, if that is known beforehand."""
         if self.price is not None and self.expected_tokens is not None:
-            return self.price.bill(Tokens(*self.expected_tokens))
+            return self.price.bill(self.expected_tokens)
         return self.expected_cost
+
+    @property
+    def largest_query(self) -> float | None:
+        """The most tokens, input and output together, that one query can have, if that is known."""
+        return self.context_window if self.max_tokens is None else self.max_tokens
 
     @property
     def largest_cost(self) -> float | None:
         """The most that one query can cost, USD, if that is known."""
-        if self.max_cost is not None or self.price is None or self.max_tokens is None:
+        if self.max_cost is not None or self.price is None or self.largest_query is None:
             return self.max_cost
-        highest = max(self.price.input, self.price.output, self.price.cached_input or 0.0)
-        return self.max_tokens * highest / 1e6
+        return self.price.most(self.largest_query)
 
     def core_settings(self) -> dict[str, Any]:
         """Return what can be changed of it, as the core takes it."""
-        price = self.price
-        if price is not None and price.cached_input is None:
-            price = replace(price, cached_input=price.input)
         return {
             "throughput_cap": self.throughput_cap,
-            "prices": None if price is None else asdict(price),
+            "prices": None if self.price is None else self.price.to_core(),
             "max_cost": self.largest_cost,
-            "max_tokens": self.max_tokens,
+            "max_tokens": self.largest_query,
             "limits": {
                 "requests_per_minute": self.requests_per_minute,
                 "tokens_per_minute": self.tokens_per_minute,
@@ -199,12 +165,38 @@ class Model:
             },
         }
 
+    def core_terms(self) -> dict[str, Any]:
+        """Return what can be changed of it beside its settings, as the core takes it."""
+        return {
+            "tariff": None if self.price is None else self.price.tariff(),
+            "least_reservation": self.max_cost or 0.0,
+            "largest_query": self.largest_query,
+        }
+
     def core_prior(self) -> dict[str, Any]:
         """Return what is known of it beforehand, with weights, as the core takes it."""
-        reward, cost, tokens = self.expected_reward, self.expected_cost, self.expected_tokens
-        usage = None if tokens is None else Tokens(*tokens)._asdict()
+        reward, cost = self.expected_reward, self.expected_cost
+        usage = self._expected_usage()
         return {
             "reward": None if reward is None else (reward, self.expected_reward_weight),
             "cost": None if cost is None else (cost, self.expected_cost_weight),
             "tokens": None if usage is None else (usage, self.expected_tokens_weight),
         }
+
+    def _expected_usage(self) -> dict[str, float] | None:
+        """Usage that costs at `Price.to_core` what the expected tokens cost at the whole price."""
+        if self.price is None or self.expected_tokens is None:
+            return None
+        tokens, unit = self.expected_tokens, self.price.to_core()
+        usage = {"input": tokens.input, "output": tokens.output, "cached": tokens.cached}
+        usual = (
+            (tokens.input - tokens.cached) * unit["input"]
+            + tokens.cached * unit["cached_input"]
+            + tokens.output * unit["output"]
+        ) / 1e6
+        real = self.price.bill(tokens)
+        if usual == real:
+            return usage
+        if usual == 0.0:
+            return usage
+        return {kind: count * (real / usual) for kind, count in usage.items()}

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.config.models import Price, Tokens
+from stageroute.config.prices import Price, Tokens
 from stageroute.config.settings import Health
 from stageroute.datasets.trace import Trace
 from stageroute.deployment.solve import solve_deployment

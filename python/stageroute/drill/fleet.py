@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.models import Model
+from stageroute.config.prices import Price, Tokens
 
 PRICES_FROM: Final = (
     "list prices of 2026-07-24 from LiteLLM's public list (github.com/Wei-Shaw/model-price-repo, "

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from stageroute.config.journal import JournalSettings
-from stageroute.config.models import Tokens
+from stageroute.config.prices import Tokens
 from stageroute.config.settings import ChangeTest, Drift, HardLimit, Health
 from stageroute.datasets.trace import Trace
 from stageroute.decision_log.log import DecisionLog

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Final
 
 from stageroute.checks import plain, require
-from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.models import Model
+from stageroute.config.prices import Price, Tokens
 from stageroute.config.router import RouterSettings, settings_from_json
 from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotMismatchError
 from stageroute.journal import snapshot_file

@@ -43,9 +43,10 @@ class Models(Part):
         model = as_model(model)
         with self._lock:
             self._check_foreseeable(model)
-            settings, prior = model.core_settings(), model.core_prior()
             change = self._facts.change(model=model)
-            self._control.add_arm(model.name, settings, prior, change)
+            self._control.add_arm(
+                model.name, model.core_settings(), model.core_terms(), model.core_prior(), change
+            )
         self._control.tell_if_due()
 
     def update_model(self, /, name: str, **changes: Any) -> Model:
@@ -80,7 +81,7 @@ class Models(Part):
             model = replace(self._facts.models[arm], **changes)
             self._check_foreseeable(model)
             change = self._facts.change(arm, model=model)
-            self._control.set_arm(arm, model.core_settings(), change)
+            self._control.set_arm(arm, model.core_settings(), model.core_terms(), change)
             return model
 
     def retire_model(self, name: str) -> None:

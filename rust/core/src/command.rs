@@ -14,8 +14,9 @@ use crate::decision::{Decision, Query};
 use crate::error::Error;
 use crate::pacing::StartCost;
 use crate::router::{
-    ArmSettings, ArmSpec, Batch, FailureReason, Observation, Router, RouterConfig,
+    ArmSettings, ArmSpec, Batch, FailureReason, Observation, Router, RouterConfig, Terms,
 };
+use crate::tariff::Usage;
 
 /// One call of a router that changes its state.
 pub trait Call {
@@ -303,6 +304,66 @@ pub struct NoteQuota {
 call!(NoteQuota => NoteQuota, (), |call, router| {
     router.note_quota(call.now, call.arm, call.left, call.reset)
 });
+/// [`Router::add_model`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddModel(
+    /// The arm.
+    pub Box<(ArmSpec, Terms)>,
+);
+
+impl Call for AddModel {
+    type Answer = ArmIndex;
+
+    fn apply(&self, router: &mut Router) -> Result<ArmIndex, Error> {
+        router.add_model(&self.0.0, &self.0.1)
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::AddModel(self.clone())
+    }
+}
+
+/// [`Router::set_model`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetModel {
+    /// The arm.
+    pub arm: ArmIndex,
+    /// Its new settings and terms.
+    pub to: Box<(ArmSettings, Terms)>,
+}
+
+impl Call for SetModel {
+    type Answer = ();
+
+    fn apply(&self, router: &mut Router) -> Result<(), Error> {
+        router.set_model(self.arm, self.to.0, &self.to.1)
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::SetModel(self.clone())
+    }
+}
+
+/// [`Router::observe_usage`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObserveUsage {
+    /// When, seconds of Unix time.
+    pub now: f64,
+    /// What.
+    pub report: Box<(Observation, Usage)>,
+}
+
+impl Call for ObserveUsage {
+    type Answer = ();
+
+    fn apply(&self, router: &mut Router) -> Result<(), Error> {
+        router.observe_usage(self.now, &self.report.0, &self.report.1)
+    }
+
+    fn as_command(&self) -> Command<'_> {
+        Command::ObserveUsage(self.clone())
+    }
+}
 
 /// Any call, as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -327,6 +388,9 @@ pub enum Command<'a> {
     Correct(Correct),
     ChangeBudget(ChangeBudget),
     NoteQuota(NoteQuota),
+    AddModel(AddModel),
+    SetModel(SetModel),
+    ObserveUsage(ObserveUsage),
 }
 
 impl Command<'_> {
@@ -369,6 +433,9 @@ impl Command<'_> {
             Self::Correct(call) => call.apply(router),
             Self::ChangeBudget(call) => call.apply(router),
             Self::NoteQuota(call) => call.apply(router),
+            Self::AddModel(call) => call.apply(router).map(drop),
+            Self::SetModel(call) => call.apply(router),
+            Self::ObserveUsage(call) => call.apply(router),
         }
     }
 }

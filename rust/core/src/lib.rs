@@ -62,6 +62,7 @@ mod router;
 mod sampling;
 mod stats;
 mod status;
+mod tariff;
 mod throughput;
 mod tolerances;
 mod usage;
@@ -69,8 +70,9 @@ mod window;
 
 pub use arm_index::ArmIndex;
 pub use command::{
-    Call, ChangeBudget, Command, Configure, Correct, EndCooldown, ExtendStage, Fail, NoteQuota,
-    Observe, ObserveMany, Publish, Release, RetireArm, ReviveArm, SetArm, SetBudget, StepClock,
+    AddModel, Call, ChangeBudget, Command, Configure, Correct, EndCooldown, ExtendStage, Fail,
+    NoteQuota, Observe, ObserveMany, ObserveUsage, Publish, Release, RetireArm, ReviveArm, SetArm,
+    SetBudget, SetModel, StepClock,
 };
 pub use confidence::{Bounds, Confidence, ConfidenceFamily, kl_upper};
 pub use decision::{Decision, Query, Reasons};
@@ -86,12 +88,11 @@ pub use pacing::{CompensatedSum, Ledger, Pacing, StartCost};
 pub use period::Period;
 pub use prior::Prior;
 pub use router::{
-    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Event, FailureEffect, FailureReason,
-    Failures, MOST_OTHER_FAILURES, Noted, Observation, OtherFailure, Refusal, Room, Router,
-    RouterConfig, RouterCopy,
+    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Event, FailureEffect, FailureReason, Failures, MOST_OTHER_FAILURES, Noted, Observation, OtherFailure, Refusal, Room, Router, RouterConfig, RouterCopy, Terms,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};
 pub use status::DecisionStatus;
+pub use tariff::{Rates, Tariff, Usage};
 pub use throughput::TrafficLimits;
 pub use usage::{CostFeedback, Prices, Tokens, UsageMoments};

@@ -13,15 +13,19 @@ use crate::error::Error;
 use crate::stats::{Accumulator, Moments, is_negligible};
 
 /// No query uses more tokens of one kind.
-const MOST_TOKENS: f64 = 1e9;
+pub(crate) const MOST_TOKENS: f64 = 1e9;
 /// No million tokens cost more, USD: with [`MOST_TOKENS`] it keeps every bill below the largest
 /// that a cost in USD may have.
 const HIGHEST_PRICE: f64 = 1e5;
 /// Prices are for this many tokens.
-const PRICED_TOKENS: f64 = 1e6;
+pub(crate) const PRICED_TOKENS: f64 = 1e6;
 
-const TOKEN_RULE: &str = "must be in [0, 1e9], in tokens";
-const PRICE_RULE: &str = "must be in [0, 1e5], in USD per million tokens";
+pub(crate) const TOKEN_RULE: &str = "must be in [0, 1e9], in tokens";
+pub(crate) const PRICE_RULE: &str = "must be in [0, 1e5], in USD per million tokens";
+
+pub(crate) fn is_price(usd: f64) -> bool {
+    (0.0..=HIGHEST_PRICE).contains(&usd)
+}
 
 /// Tokens of one query, or of the mean query. Counts are real numbers, so that means are tokens too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -82,7 +86,7 @@ impl Prices {
             ("output_price", self.output),
         ];
         for (argument, price) in named {
-            check((0.0..=HIGHEST_PRICE).contains(&price), argument, price, PRICE_RULE)?;
+            check(is_price(price), argument, price, PRICE_RULE)?;
         }
         Ok(())
     }

@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use stageroute_core::{
-    ArmIndex, ArmSpec, Call, Command, Decision, LogBatch, Noted, Query, Room, Router, RouterCopy,
-    StepClock,
+    ArmIndex, Call, Command, Decision, LogBatch, Noted, Query, Room, Router, RouterCopy, StepClock,
 };
 use stageroute_journal::{Position, Signal, Tail};
 
@@ -160,11 +159,11 @@ impl<L> Live<L> {
         &mut self,
         name: &str,
         label: L,
-        spec: &ArmSpec,
+        model: &impl Call<Answer = ArmIndex>,
         note: &[u8],
     ) -> Result<(), Error> {
         self.check_free(name)?;
-        self.apply(spec, note)?;
+        self.apply(model, note)?;
         self.names.add(name, label)
     }
 

@@ -4,7 +4,7 @@
 use pyo3::prelude::*;
 use pythonize::depythonize;
 use serde::de::DeserializeOwned;
-use stageroute_core::Tokens;
+use stageroute_core::Usage;
 
 use crate::arguments;
 use crate::errors::invalid;
@@ -14,10 +14,12 @@ pub(crate) fn from_python<T: DeserializeOwned>(settings: &Bound<'_, PyAny>) -> P
     depythonize(settings).map_err(|error| invalid(format!("settings: {error}")))
 }
 
-/// Tokens as (input, output, cached), the last of which may be left out.
+/// Tokens in the order of Python's `Tokens`, of which all after the first two may be left out.
 #[inline]
-pub(crate) fn tokens(value: &Bound<'_, PyAny>) -> PyResult<Tokens> {
-    let rule = "must be Tokens: input, output and, if any, cached input tokens";
-    let [input, output, cached] = arguments::numbers("tokens", value, 2, rule)?;
-    Ok(Tokens { input, cached, output })
+pub(crate) fn usage(value: &Bound<'_, PyAny>) -> PyResult<Usage> {
+    let rule = "must be Tokens: input, output and, if any, cached, cache_written, reasoning, \
+                audio_input and audio_output tokens";
+    let [input, output, cached, cache_written, reasoning, audio_input, audio_output] =
+        arguments::numbers("tokens", value, 2, rule)?;
+    Ok(Usage { input, output, cached, cache_written, audio_input, reasoning, audio_output })
 }

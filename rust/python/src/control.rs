@@ -7,8 +7,9 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use stageroute_core::{
-    ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown, ExtendStage,
-    NoteQuota, Prior, Publish, RetireArm, ReviveArm, Room, RouterConfig, SetArm, StartCost,
+    AddModel, ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown,
+    ExtendStage, NoteQuota, Prior, Publish, RetireArm, ReviveArm, Room, RouterConfig, SetModel,
+    StartCost, Terms,
 };
 use stageroute_live::Error;
 
@@ -82,6 +83,7 @@ impl Control {
         &self,
         name: &Bound<'_, PyString>,
         settings: &Bound<'_, PyAny>,
+        terms: &Bound<'_, PyAny>,
         prior: &Bound<'_, PyAny>,
         change: Change,
     ) -> PyResult<()> {
@@ -89,14 +91,21 @@ impl Control {
             settings: from_python::<ArmSettings>(settings)?,
             prior: from_python::<Prior>(prior)?,
         };
+        let spec = AddModel(Box::new((spec, from_python::<Terms>(terms)?)));
         let (text, label) = (name.to_str()?, name.clone().unbind());
         self.change(name.py(), change, |live, note| live.add_model(text, label, &spec, note))
     }
 
     /// Replace a model's settings.
-    fn set_arm(&self, arm: u32, settings: &Bound<'_, PyAny>, change: Change) -> PyResult<()> {
-        let py = settings.py();
-        self.apply(py, &SetArm { arm: ArmIndex(arm), settings: from_python(settings)? }, change)
+    fn set_arm(
+        &self,
+        arm: u32,
+        settings: &Bound<'_, PyAny>,
+        terms: &Bound<'_, PyAny>,
+        change: Change,
+    ) -> PyResult<()> {
+        let to = Box::new((from_python(settings)?, from_python(terms)?));
+        self.apply(settings.py(), &SetModel { arm: ArmIndex(arm), to }, change)
     }
 
     /// Bring a retired model back.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use stageroute_core::{Correct, Fail, Observation, Observe, ObserveMany, Release, RouterConfig};
+use stageroute_core::{
+    Correct, Fail, Observation, Observe, ObserveMany, ObserveUsage, Release, RouterConfig,
+};
 use stageroute_live::Wishes;
 
 use crate::arguments::{self, floats, optional};
@@ -156,9 +158,9 @@ impl Router {
     ///     without it. With its tokens the ratio of bill to list price is learnt, so that a change of
     ///     price still applies; a cost alone is billed, but teaches such a model nothing. It replaces
     ///     what a failure was only assumed to cost.
-    /// tokens : Tokens or (float, float, float), optional
-    ///     What it used: all input tokens, output tokens, and how many of the input tokens were read
-    ///     from a cache. Part of its cost.
+    /// tokens : Tokens or tuple of float, optional
+    ///     What it used, in the order of `Tokens`: all input tokens, all output tokens, how many of the
+    ///     input tokens were read from a cache, and so on. Part of its cost.
     ///
     /// Raises
     /// ------
@@ -184,11 +186,19 @@ impl Router {
             id: self.shared.id_of(decision_or_id)?,
             reward: optional("reward", reward)?,
             cost: optional("cost", cost)?,
-            tokens: tokens.map(config::tokens).transpose()?,
+            tokens: None,
         };
+        let usage = tokens.map(config::usage).transpose()?;
         let moment = self.shared.moment(py)?;
         let mut live = self.shared.lock(py)?;
         let now = live.time_of_feedback(moment).map_err(to_py)?;
+        if let Some(usage) = usage.filter(|usage| *usage != usage.tokens().into()) {
+            let report = Box::new((observation, usage));
+            let answer = live.apply(&ObserveUsage { now, report }, b"");
+            return self.shared.end(py, live, answer);
+        }
+        let tokens = usage.map(|usage| usage.tokens());
+        let observation = Observation { tokens, ..observation };
         let answer = live.apply(&Observe { now, observation }, b"");
         self.shared.end(py, live, answer)
     }

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from stageroute.config.confidence import Confidence
-from stageroute.config.models import Model, Price, Tokens
+from stageroute.config.models import Model
+from stageroute.config.prices import Price, Tokens
 from stageroute.decision_log.batch import STATUSES
 from stageroute.errors import AlreadyObservedError, InvalidInputError
 from stageroute.policies.base import USUAL_TOKENS, Arms, Limits, Message, Policy, Setting, Variants

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::{Terms, most_of};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::checks::{BILL_RULE, CAP_RULE, check, is_bill, is_cap};
@@ -12,6 +13,7 @@ use crate::learner::Learner;
 use crate::limiter::Limiter;
 use crate::money::Nanodollars;
 use crate::prior::Prior;
+use crate::tariff::{Tariff, Usage};
 use crate::throughput::{Traffic, TrafficLimits, seconds_until};
 use crate::usage::{CostFeedback, Prices, Tokens};
 
@@ -90,6 +92,11 @@ pub(super) struct Arm {
     pub(super) is_retired: bool,
     #[serde(skip)]
     pub(super) answers: Answers,
+    /// Of each of `prices`, what its list says beyond them.
+    #[serde(skip)]
+    pub(super) tariffs: Vec<Option<Tariff>>,
+    #[serde(skip)]
+    pub(super) terms: Option<Box<Terms>>,
     /// How many times the tokens that were used are learnt, because more was billed for them than prices
     /// say: a running mean, where that was ever so.
     #[serde(skip)]
@@ -133,6 +140,29 @@ impl Arm {
     pub(super) fn is_troubled(&self) -> bool {
         let Self { health, answers, limiter, .. } = self;
         !health.is_closed() || health.has_pause() || !answers.is_clean() || limiter.is_some()
+    }
+
+    /// What a usage is billed at the list of a decision, if there is one.
+    pub(super) fn list_bill(&self, version: u32, usage: &Usage) -> Option<f64> {
+        let at = (version as usize).wrapping_sub(1);
+        match self.tariffs.get(at) {
+            Some(Some(tariff)) => Some(tariff.bill(usage)),
+            _ => self.prices.get(at).map(|prices| prices.bill(&usage.tokens())),
+        }
+    }
+
+    /// Takes new prices, for decisions from now on.
+    pub(super) fn push_prices(&mut self, prices: Option<Prices>, tariff: Option<&Tariff>) {
+        if let Some(prices) = prices {
+            self.tariffs.resize(self.prices.len(), None);
+            self.prices.push(prices);
+            self.tariffs.push(tariff.cloned());
+        }
+    }
+
+    /// What its list says beyond its prices now.
+    pub(super) fn tariff(&self) -> Option<&Tariff> {
+        self.terms.as_ref().and_then(|terms| terms.tariff.as_ref())
     }
 
     /// Notes by how much the usage that is to be learnt differs from the tokens that were used.
@@ -191,11 +221,10 @@ impl Arm {
     #[inline]
     pub(super) fn need(&self, query: &Query<'_>, learner: &Learner, arm: ArmIndex) -> Need {
         let reservation = match (query.tokens, self.settings.prices) {
-            (Some((input, output)), Some(prices)) => {
-                // Whether the input is in a cache is not known; nor is it always cheaper there.
-                let bill = |cached| prices.bill(&Tokens { input, cached, output });
-                Nanodollars::from_usd(bill(0.0).max(bill(input)))
-            }
+            (Some((input, output)), Some(prices)) => Nanodollars::from_usd(match &self.terms {
+                None => most_of(&prices, input, output),
+                Some(terms) => terms.most(&prices, input, output),
+            }),
             _ => self.reservation,
         };
         let tokens = match (query.tokens, self.settings.max_tokens) {
@@ -230,6 +259,9 @@ impl Arm {
                 learner.expected_cost(arm) <= max_cost
             }
         });
-        is_allowed && is_cheap_enough && need.tokens <= self.traffic.largest_query()
+        let fits = query.tokens.is_none_or(|(input, output)| {
+            self.terms.as_ref().is_none_or(|terms| terms.take(input + output))
+        });
+        is_allowed && is_cheap_enough && fits && need.tokens <= self.traffic.largest_query()
     }
 }

@@ -3,6 +3,7 @@
 use super::Router;
 use super::arm::{Arm, ArmSettings, ArmSpec};
 use super::events::Event;
+use super::terms::Terms;
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
 use crate::error::Error;
@@ -17,6 +18,19 @@ impl Router {
     /// # Errors
     /// [`Error::InvalidNumber`] naming the setting that breaks its rule.
     pub fn add_arm(&mut self, spec: &ArmSpec) -> Result<ArmIndex, Error> {
+        self.add_arm_on(spec, None)
+    }
+
+    /// The same with terms.
+    ///
+    /// # Errors
+    /// As [`Router::add_arm`].
+    pub fn add_model(&mut self, spec: &ArmSpec, terms: &Terms) -> Result<ArmIndex, Error> {
+        terms.validate()?;
+        self.add_arm_on(spec, Some(terms))
+    }
+
+    fn add_arm_on(&mut self, spec: &ArmSpec, terms: Option<&Terms>) -> Result<ArmIndex, Error> {
         let settings = spec.settings;
         settings.validate(!self.guard.is_off())?;
         let traffic = Traffic::new(settings.limits, self.clock)?;
@@ -28,6 +42,8 @@ impl Router {
             reservation: Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0)),
             share: settings.throughput_cap.min(canary.unwrap_or(1.0)),
             prices: settings.prices.into_iter().collect(),
+            tariffs: settings.prices.iter().map(|_| terms?.tariff.clone()).collect(),
+            terms: terms.cloned().map(Box::new),
             traffic,
             health: Health::default(),
             is_retired: false,
@@ -48,11 +64,36 @@ impl Router {
     /// # Errors
     /// As [`Router::add_arm`], and [`Error::UnknownArm`] or [`Error::RetiredArm`].
     pub fn set_arm(&mut self, arm: ArmIndex, settings: ArmSettings) -> Result<(), Error> {
+        self.set_arm_on(arm, settings, None)
+    }
+
+    /// The same with terms.
+    ///
+    /// # Errors
+    /// As [`Router::set_arm`].
+    pub fn set_model(
+        &mut self,
+        arm: ArmIndex,
+        settings: ArmSettings,
+        terms: &Terms,
+    ) -> Result<(), Error> {
+        terms.validate()?;
+        self.set_arm_on(arm, settings, Some(terms))
+    }
+
+    fn set_arm_on(
+        &mut self,
+        arm: ArmIndex,
+        settings: ArmSettings,
+        terms: Option<&Terms>,
+    ) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
         settings.validate(!self.guard.is_off())?;
-        if settings.prices != self.arms[arm].settings.prices {
+        let tariff = terms.and_then(|terms| terms.tariff.as_ref());
+        let state = &self.arms[arm];
+        if settings.prices != state.settings.prices || tariff != state.tariff() {
             self.learner.set_prices(arm, settings.prices)?;
-            self.arms[arm].prices.extend(settings.prices);
+            self.arms[arm].push_prices(settings.prices, tariff);
         }
         let proven = self.proven_share(arm);
         let state = &mut self.arms[arm];
@@ -60,6 +101,7 @@ impl Router {
             state.traffic.set_limits(settings.limits, self.clock)?;
         }
         state.settings = settings;
+        state.terms = terms.cloned().map(Box::new);
         state.reservation = Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0));
         state.share = settings.throughput_cap.min(proven);
         self.shares_due = f64::NEG_INFINITY;

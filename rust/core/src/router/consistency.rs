@@ -140,7 +140,12 @@ impl Arm {
         for prices in prices {
             prices.validate()?;
         }
-        let is_sound = (settings.prices.is_none() || settings.prices == prices.last().copied())
+        self.terms.as_ref().map_or(Ok(()), |terms| terms.validate())?;
+        for tariff in self.tariffs.iter().flatten() {
+            tariff.validate()?;
+        }
+        let is_sound = self.tariffs.len() <= prices.len()
+            && (settings.prices.is_none() || settings.prices == prices.last().copied())
             && *reservation == Nanodollars::from_usd(settings.max_cost.unwrap_or(0.0))
             && is_cap(*share)
             && known_before.is_none_or(|rewards| rewards <= MOST);

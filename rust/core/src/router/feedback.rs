@@ -8,6 +8,7 @@ use crate::arm_index::ArmIndex;
 use crate::confidence::Bounds;
 use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
+use crate::tariff::Usage;
 use crate::usage::{CostFeedback, Tokens};
 
 impl Router {
@@ -35,6 +36,23 @@ impl Router {
             }
             Err(error) => Err(self.count_refusal(error)),
         }
+    }
+
+    /// [`Router::observe`] with tokens of all kinds: without a `cost` they are billed at the arm's list.
+    ///
+    /// # Errors
+    /// As [`Router::observe`].
+    pub fn observe_usage(
+        &mut self,
+        now: f64,
+        observation: &Observation,
+        usage: &Usage,
+    ) -> Result<(), Error> {
+        usage.validate()?;
+        let open = self.decisions.find(observation.id, now.max(self.clock)).map(|open| *open);
+        let list = open.ok().and_then(|open| self.arms[open.arm].list_bill(open.prices, usage));
+        let cost = observation.cost.or(list);
+        self.observe(now, &Observation { cost, tokens: Some(usage.tokens()), ..*observation })
     }
 
     /// Counts a batch of observations, all or none.
@@ -182,8 +200,8 @@ impl Router {
         let arm = &mut self.arms[open.arm];
         let (cost, takes_bills) = (observation.cost, self.takes_bills);
         // Tokens alone are admitted only where there are prices to bill them at.
-        let list = arm.prices.get((open.prices as usize).wrapping_sub(1));
-        let usd = cost.or(list.map(|prices| prices.bill(&tokens))).unwrap_or_default();
+        let list = || arm.list_bill(open.prices, &tokens.into());
+        let usd = cost.or_else(list).unwrap_or_default();
         let used = tokens.input + tokens.output;
         arm.traffic.settle(open.at, open.tokens, used, now);
         self.decisions.note_bill(observation.id, usd, used);
@@ -194,8 +212,9 @@ impl Router {
         }
         let lesson = match arm.settings.prices {
             None => Some(CostFeedback::Usd(usd)),
-            Some(prices) if cost.is_some() && takes_bills => {
-                arm.learn_markup(list.unwrap_or(&prices).usage_worth(usd, &tokens), used)
+            Some(prices) if (cost.is_some() && takes_bills) || arm.tariff().is_some() => {
+                let known = arm.prices.get((open.prices as usize).wrapping_sub(1));
+                arm.learn_markup(known.unwrap_or(&prices).usage_worth(usd, &tokens), used)
             }
             Some(_) => Some(CostFeedback::Tokens(tokens)),
         };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::MOST_OTHER_FAILURES;
 use super::effects::OtherFailure;
+use super::terms::Terms;
 use super::{Arm, Router};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::health::Tolerance;
 use crate::limiter::Limiter;
 use crate::lp::RoutingLp;
+use crate::tariff::Tariff;
 use crate::window::History;
 
 /// What the second version added.
@@ -47,6 +49,8 @@ struct ArmSecond {
     answers: Answers,
     limiter: Option<Box<Limiter>>,
     markup: Option<f64>,
+    tariffs: Vec<Option<Tariff>>,
+    terms: Option<Box<Terms>>,
     known_before: Option<u64>,
 }
 
@@ -65,6 +69,8 @@ impl Router {
             answers: arm.answers,
             limiter: arm.limiter.clone(),
             markup: arm.markup,
+            tariffs: arm.tariffs.clone(),
+            terms: arm.terms.clone(),
             known_before: arm.known_before,
         };
         let second = Second {
@@ -141,6 +147,7 @@ impl Second {
         for (arm, later) in router.arms.iter_mut().zip(self.arms) {
             arm.health.set_later(Some(later.health));
             (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);
+            (arm.tariffs, arm.terms) = (later.tariffs, later.terms);
             arm.known_before = later.known_before;
         }
         router.takes_bills = self.takes_bills;

@@ -27,6 +27,7 @@ mod restricted;
 mod route;
 mod stages;
 mod switches;
+mod terms;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,7 @@ pub use counters::Counters;
 pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
 pub use events::{Event, Noted, Refusal};
 pub use observation::{Batch, Observation};
+pub use terms::Terms;
 
 use arm::Arm;
 use columns::Columns;
