@@ -88,7 +88,9 @@ pub use pacing::{CompensatedSum, Ledger, Pacing, StartCost};
 pub use period::Period;
 pub use prior::Prior;
 pub use router::{
-    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Event, FailureEffect, FailureReason, Failures, MOST_OTHER_FAILURES, Noted, Observation, OtherFailure, Refusal, Room, Router, RouterConfig, RouterCopy, Terms,
+    ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Event, FailureEffect, FailureReason,
+    Failures, MOST_OTHER_FAILURES, Noted, Observation, OtherFailure, Refusal, Room, Router,
+    RouterConfig, RouterCopy, Terms,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};
