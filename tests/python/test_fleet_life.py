@@ -1,5 +1,6 @@
 """Models come, pause, retire and come back while service goes on."""
 
+import random
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from stageroute import Fleet, HardLimit, Model, StagePlan, StageRouter, errors
+from stageroute.router.roster import Roster
 
 
 def serve(router: StageRouter, queries: int = 1) -> list[str]:
@@ -208,3 +210,20 @@ def test_a_newcomer_with_late_rewards_serves_few_queries_first(tmp_path: Path) -
             router.configure(canary=0.0)
     restored = StageRouter.restore(tmp_path / "snapshot", canary=0.05)
     assert restored.state("new").throughput_share == 0.05
+
+
+def test_a_roster_is_what_a_tuple_is() -> None:
+    rng = random.Random(5)
+    items: list[int] = []
+    roster: Roster[int] = Roster()
+    for step in range(700):
+        at = len(items) if step % 2 or not items else rng.randrange(len(items))
+        before, kept = roster, tuple(items)
+        items[at : at + 1] = [step]
+        roster = roster.put(at, step)
+        assert (len(before), tuple(before)) == (len(kept), kept), "the one before is as it was"
+        assert (len(roster), tuple(roster), roster[at]) == (len(items), tuple(items), step)
+    assert tuple(Roster(items)) == tuple(items)
+    assert (roster[-1], roster[100:300:7]) == (items[-1], tuple(items[100:300:7]))
+    with pytest.raises(IndexError):
+        roster[len(items)]

@@ -81,9 +81,8 @@ def _changes(before: Facts, after: Facts, time: float) -> Iterator[Event]:
     if len(after.models) > len(before.models):
         yield Event("model_added", time, after.models[-1].name, {})
     elif after.models is not before.models:
-        pairs = zip(before.models, after.models, strict=True)
-        for old, new in (pair for pair in pairs if pair[0] is not pair[1]):
-            yield Event("model_changed", time, new.name, {"changes": _differing(old, new)})
+        old, new = (facts.models[after.changed_arm or 0] for facts in (before, after))
+        yield Event("model_changed", time, new.name, {"changes": _differing(old, new)})
     if after.deployments is not before.deployments and after.deployment is not None:
         now = after.deployment
         then = () if before.deployment is None else before.deployment.models

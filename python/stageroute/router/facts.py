@@ -16,6 +16,7 @@ from stageroute.config.prices import Price, Tokens
 from stageroute.config.router import RouterSettings, settings_from_json
 from stageroute.errors import InvalidInputError, SnapshotCorruptError, SnapshotMismatchError
 from stageroute.journal import snapshot_file
+from stageroute.router.roster import Roster
 from stageroute.router.state import Deployment
 
 STATE_VERSION: Final = 2
@@ -39,10 +40,12 @@ class Facts:
     """
 
     settings: RouterSettings
-    models: tuple[Model, ...] = ()
+    models: Roster[Model] = field(default_factory=Roster)
     deployments: tuple[Deployment, ...] = ()
     failed_stages: int = 0
     given: dict[str, Any] = field(default_factory=dict)
+    changed_arm: int | None = None
+    """Of the last change of a model: which one it was."""
 
     def __post_init__(self) -> None:
         if "seed" not in self.given:  # of version 1, or of a new router
@@ -61,7 +64,7 @@ class Facts:
             lives = stored["deployments"] if "deployments" in stored else [stored["deployment"]]
             return cls(
                 settings=settings_from_json(stored["settings"]),
-                models=tuple(_model(fields) for fields in stored["models"]),
+                models=Roster(_model(fields) for fields in stored["models"]),
                 deployments=tuple(_deployment(live) for live in lives if live is not None),
                 failed_stages=stored["failed_stages"],
                 # Version 1 knew the first budget alone.
@@ -99,7 +102,7 @@ class Facts:
         fields = dict(change)
         if "model" in fields:
             at = len(self.models) if arm is None else arm
-            fields["models"] = (*self.models[:at], fields.pop("model"), *self.models[at + 1 :])
+            fields |= {"models": self.models.put(at, fields.pop("model")), "changed_arm": at}
         if "deployment" in fields:
             deployments = (*self.deployments, fields.pop("deployment"))
             fields["deployments"] = deployments[-REMEMBERED_STAGES:]
@@ -110,9 +113,16 @@ class Facts:
         return replace(self, **fields)
 
 
-def header(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a snapshot says beside the core's state, given the facts as plain values."""
-    return {"fingerprint": FINGERPRINTS[-1], "facts": as_json(facts)}
+def header(facts: Facts) -> dict[str, Any]:
+    """Return what a snapshot says beside the core's state."""
+    fields = {
+        "settings": facts.settings,
+        "models": [*facts.models],
+        "deployments": facts.deployments,
+        "failed_stages": facts.failed_stages,
+        "given": facts.given,
+    }
+    return {"fingerprint": FINGERPRINTS[-1], "facts": as_json(fields)}
 
 
 def decode(data: bytes, source: str) -> tuple[Facts, bytes]:

@@ -1,9 +1,8 @@
 """What a router remembers across restarts: its journal, and snapshots in files."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from stageroute.checks import as_path
 from stageroute.decision_log.log import DecisionLog
@@ -48,7 +47,7 @@ class Memory(Part):
             If it cannot be written.
         """
         path = as_path("path", path)
-        _, facts, state = self._now()
+        _, facts, state = self._control.snapshot()
         snapshot_file.write(path, formats.header(facts), state)
 
     def _repeat_all(self, records: Iterable[bytes], log: DecisionLog | None) -> int:
@@ -95,14 +94,10 @@ class Memory(Part):
 
     def _take_snapshot(self) -> tuple[tuple[int, int], bytes]:
         """Return where the journal stands, and everything there is at that point."""
-        head, facts, state = self._now()
+        head, facts, state = self._control.snapshot()
         if head is None:
             raise JournalError("this router has no journal")
         if self._decision_log is not None:
             # What the snapshot stands for will not be repeated, so the log should have it by then.
             self._decision_log.catch_up(LONGEST_WAIT)
         return head, snapshot_file.dumps(formats.header(facts), state)
-
-    def _now(self) -> tuple[tuple[int, int] | None, dict[str, Any], bytes]:
-        head, facts, state = self._control.snapshot()
-        return head, asdict(facts), state

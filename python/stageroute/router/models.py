@@ -27,7 +27,7 @@ class Models(Part):
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model ever added, in that order, as it is now; of a name the last counts."""
-        return self._facts.models
+        return tuple(self._facts.models)
 
     def add_model(self, model: Model | str) -> None:
         """Add a candidate; it can be live from the next stage on.

@@ -127,9 +127,9 @@ impl Router {
                 self.live.arms().iter().copied().filter(|&live| live != arm).collect();
             self.install(LiveArms::new(self.live.stage(), &left, self.arms.len())?);
             self.has_lost_slot = true;
+            self.require_stage();
         }
         debug_assert!(self.live.slot(arm).is_none(), "arm {arm} is still live");
-        self.require_stage();
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Router {
 
     /// Makes the next stage due where nothing is live though something could be.
     pub(super) fn require_stage(&mut self) {
-        if self.is_idle() {
+        if self.stage_end != Some(0) && self.is_idle() {
             self.stage_end = Some(0);
         }
     }
