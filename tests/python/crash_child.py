@@ -7,6 +7,7 @@ thread holds it, and no file lock or mapping is shared. Each process checks that
 """
 
 import functools
+import itertools
 import json
 import logging
 import multiprocessing
@@ -238,10 +239,11 @@ class Load:
             if model.name.startswith("x") and not router.state(model.name).is_retired
         ]
         fresh = [f"x{self.seed}"]
-        while True:
+        kinds = ["price", "budget", "stage", "add", "retire"]
+        # Each life begins with another one, so that short lives come to all of them.
+        drawn = (generator.choices(kinds, [4, 3, 3, 1, 1])[0] for _ in itertools.count())
+        for kind in itertools.chain([kinds[self.seed % len(kinds)]], drawn):
             yield
-            kinds = ["price", "budget", "stage", "add", "retire"]
-            kind = generator.choices(kinds, [4, 3, 3, 1, 1])[0]
             if kind == "price":
                 level = generator.randrange(1, 9)
                 change = partial(router.update_model, CHANGING, price=price(level))
