@@ -91,6 +91,19 @@ fn a_bill_frees_money_only_where_it_was_reserved() {
     assert_eq!(router.limits().next().unwrap().committed, 10.0);
 }
 
+/// Decided in a day that the clock left by a jump back and came to again as time passed.
+#[test]
+fn a_bill_above_its_reservation_counts_in_a_window_that_came_again() {
+    let mut router = router(daily(10.0, AtLimit::Cheapest), &[arm(1.0)]);
+    let id = router.route(&Query::at(NOON)).unwrap().id;
+    router.step_clock(-DAY).unwrap();
+    router.route(&Query::at(NOON)).unwrap();
+    router.route(&Query::at(NOON + DAY)).unwrap();
+    let before = router.limits().next().unwrap().committed;
+    bill(&mut router, NOON + DAY, id, 8.0);
+    assert_eq!(router.limits().next().unwrap().committed, before + 7.0);
+}
+
 /// The next day is one in which the clock has been already, and everything was spent.
 #[test]
 fn a_wait_for_money_ends_in_a_window_that_has_some() {
@@ -207,6 +220,24 @@ fn a_restored_router_draws_with_the_same_probabilities() {
         let observation = Observation { id: decision.id, reward, cost, tokens: None };
         router.observe(NOON, &observation).unwrap();
     }
+}
+
+/// It answered at times before it cooled down, was not live for ten minutes, and is all there is now.
+#[test]
+fn what_is_known_against_an_arm_is_looked_at_when_it_becomes_live() {
+    let health =
+        HealthConfig { failures: 1, cooldown: 900.0, max_cooldown: 900.0, ..config().health };
+    let mut router = router(RouterConfig { health, ..config() }, &[arm(1.0), arm(1.0)]);
+    let ids = [0, 1, 0, 0].map(|arm| router.route(&only(NOON, arm)).unwrap().id);
+    for id in [ids[0], ids[1]] {
+        router.fail(NOON, id, FailureReason::Error, None, None).unwrap();
+    }
+    bill(&mut router, NOON, ids[2], 1.0);
+    router.publish(&[ArmIndex(1)], StartCost::NONE).unwrap();
+    router.route(&Query::at(NOON + 600.0)).unwrap_err();
+    router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
+    let refused = router.route(&Query::at(NOON + 600.1));
+    assert!(matches!(refused, Err(Error::AllCooling { .. })), "{refused:?}");
 }
 
 #[test]

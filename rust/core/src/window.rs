@@ -132,13 +132,14 @@ impl Window {
     #[inline(never)]
     pub(crate) fn move_to(&mut self, wall: f64, now: f64, next: u64, undated: Nanodollars) {
         let (start, _) = self.limit.period.window(wall);
-        let mut committed = undated;
+        let (mut committed, mut held) = (undated, Held::from(next));
         if let Some(known) = self.recall(start) {
             // The clock was ahead. What is due to other readings is not due to this one.
             committed.add(known.committed);
+            held = known.held.without(known.after, next);
         }
         let left = self.leave(next, now);
-        self.enter(wall, left, committed, Held::from(next), next);
+        self.enter(wall, left, committed, held, next);
     }
 
     /// Jumps to the window that holds `wall`, from a reading of `offset` more than steady time `now`.
@@ -170,7 +171,7 @@ impl Window {
             held = known.map_or(Held::from(since), |known| known.held.without(known.next, since));
         } else if !goes_on {
             committed.add(undated);
-            held = Held::from(next);
+            held = known.map_or(Held::from(next), |known| known.held.without(known.next, next));
         }
         let left = Left { holds: !is_back, ..self.leave(next, now) };
         self.enter(wall, left, committed, held, next);

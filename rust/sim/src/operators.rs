@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use stageroute_core::{
     ArmIndex, ArmSettings, ArmSpec, Call, ChangeBudget, Configure, EndCooldown, Error, ExtendStage,
-    HealthConfig, Observation, Observe, Publish, RetireArm, ReviveArm, RouterConfig, SetArm,
-    SetBudget, StartCost, StepClock,
+    HealthConfig, NoteQuota, Observation, Observe, Publish, RetireArm, ReviveArm, RouterConfig,
+    SetArm, SetBudget, StartCost, StepClock,
 };
 
 use crate::broken::{Broken, Checked, ensure};
@@ -40,7 +40,7 @@ impl World {
         let arms = self.providers.len();
         let arm = ArmIndex::try_from(self.dice.below(arms)).map_err(Broken::by)?;
         let is_retired = self.trial.router().arm(arm).is_retired;
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             0 if arms < MOST_ARMS => self.add_arm(),
             1 if !is_retired && self.trial.router().candidates(0.0).count() > 1 => {
                 self.done(&RetireArm(arm))?;
@@ -72,7 +72,14 @@ impl World {
                 self.done(&call)?;
                 self.model.end_cooldown(call.now, arm).map_err(|kind| Broken(format!("{kind:?}")))
             }
-            5..8 if !is_retired => {
+            5 if !self.plan.is_first_version => {
+                let (left, reset) = (self.dice.below(8), self.dice.magnitude(0.5, 8));
+                let left = u32::try_from(left).map_err(Broken::by)?;
+                let call = NoteQuota { now: self.now()?, arm, left, reset };
+                self.done(&call)?;
+                self.model.note_quota(call.now, arm).map_err(|kind| Broken(format!("{kind:?}")))
+            }
+            6..9 if !is_retired => {
                 let is_priced = self.providers[arm.index()].settings.prices.is_some();
                 let settings = draw::settings(&mut self.dice, &self.plan, is_priced);
                 self.done(&SetArm { arm, settings })?;

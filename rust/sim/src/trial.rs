@@ -3,7 +3,7 @@
 //! A *twin* was restored from the router's state and gets the same calls: it answers the same, bit by
 //! bit, and ends in the same state.
 
-use stageroute_core::{ArmIndex, ArmSpec, Call, Error, Router, StepClock};
+use stageroute_core::{ArmIndex, ArmSpec, Call, Error, LogBatch, Router, StepClock};
 use stageroute_live::{Live, Moment};
 
 use crate::broken::{Broken, Checked, ensure};
@@ -79,6 +79,23 @@ impl Trial {
             self.mirror(&StepClock(offset), &Ok(()))?;
         }
         Ok(now)
+    }
+
+    /// What was logged holds what was drawn, and distributions.
+    pub(crate) fn check_log(&mut self) -> Checked {
+        let mut batch = LogBatch::default();
+        self.live.drain_log(&mut batch);
+        let ends = batch.decisions.iter().skip(1).map(|next| next.first_arm);
+        for (logged, end) in batch.decisions.iter().zip(ends.chain([batch.arms.len()])) {
+            let arms = &batch.arms[logged.first_arm..end];
+            let sum: f64 = arms.iter().map(|arm| arm.probability).sum();
+            let drawn = arms.iter().find(|arm| arm.arm == logged.decision.arm);
+            let is_right = (sum - 1.0).abs() < 1e-9
+                && arms.iter().all(|arm| arm.probability >= 0.0)
+                && drawn.is_some_and(|arm| arm.probability == logged.decision.probability);
+            ensure!(is_right, "logged {logged:?} of {arms:?}");
+        }
+        Ok(())
     }
 
     pub(crate) fn state(&self) -> Checked<Vec<u8>> {

@@ -111,6 +111,7 @@ impl World {
     fn audit(&mut self) -> Checked {
         self.counts.audits += 1;
         self.model.audit(self.trial.router())?;
+        self.trial.check_log()?;
         if self.step.is_multiple_of(RECOUNT_EVERY) {
             self.counts.recounts += 1;
             self.model.recount()?;
@@ -225,6 +226,12 @@ impl World {
         let now = router.clock() + wait;
         let later = router.route(&Query { now, ..query.clone() });
         ensure!(later.is_ok() || now > 1e11, "{query:?} was to wait {wait} s, but then {later:?}");
+        if self.model.is_plain_to_wait_for() {
+            let mut router = self.trial.router().clone();
+            let now = router.clock() + 0.99 * wait - 0.1;
+            let before = router.route(&Query { now, ..query.clone() });
+            ensure!(before.is_err(), "{query:?} was to wait {wait} s, but before {before:?}");
+        }
         Ok(())
     }
 

@@ -125,6 +125,8 @@ impl Router {
         self.load_lp();
         self.update_gates();
         self.shares_due = f64::NEG_INFINITY;
+        // What is known against an arm that was not live was not looked at.
+        self.gates.trouble_due = f64::NEG_INFINITY;
         let slots = self.lp.as_ref().map_or(0, |lp| lp.probabilities().len());
         debug_assert_eq!(slots, self.live.arms().len(), "the LP is that of the live arms");
     }

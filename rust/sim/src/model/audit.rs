@@ -18,10 +18,8 @@ impl Model {
         for (place, (found, limit)) in router.limits().zip(&self.money.limits).enumerate() {
             #[allow(clippy::cast_possible_truncation)]
             let found = (found.committed * 1e9).round() as i64;
-            // The router has already reserved what it decided last.
             let least = limit.committed();
-            let is_right = found >= least || (self.has_excess && self.money.has_jumped);
-            ensure!(is_right, "limit {place} stands at {found}, not {least}: {limit:?}");
+            ensure!(found >= least, "limit {place} stands at {found}, not {least}: {limit:?}");
         }
         Ok(())
     }

@@ -267,12 +267,28 @@ impl Model {
         self.keep_within_capacity();
     }
 
+    /// A provider says what it will still take: whatever follows for traffic, nothing else does.
+    pub(crate) fn note_quota(&mut self, now: f64, arm: ArmIndex) -> Result<(), Kind> {
+        if !self.arms[arm].is_retired {
+            let now = self.tell(now)?;
+            self.arms[arm].traffic.refused = Some(now);
+        }
+        Ok(())
+    }
+
     pub(crate) fn end_cooldown(&mut self, now: f64, arm: ArmIndex) -> Result<(), Kind> {
         let now = self.tell(now)?;
         self.arms[arm].health.end_cooldown(now);
         self.arms[arm].traffic.refused = None;
         self.require_stage();
         Ok(())
+    }
+
+    /// Whether nothing that is learnt or passes by itself may open a way earlier than was said.
+    pub(crate) fn is_plain_to_wait_for(&self) -> bool {
+        let has_learnt = self.arms.iter().any(|arm| arm.traffic.refused.is_some());
+        let never_panics = self.config.health.tolerance.panic_threshold == 1.0;
+        never_panics && !has_learnt && self.config.max_age.is_none()
     }
 
     fn is_stage_due(&self) -> bool {

@@ -66,16 +66,15 @@ impl Model {
             return Ok(());
         }
         self.money.advance(self.wall());
-        self.check_money(router)?;
         let survey = self.survey(query, router);
         match answer {
             Ok(decision) => {
                 self.check_decision(decision, &survey, router)?;
                 self.open(decision, &survey, router);
-                Ok(())
             }
-            Err(error) => self.check_refusal(error, &survey),
+            Err(error) => self.check_refusal(error, &survey)?,
         }
+        self.check_money(router)
     }
 
     fn is_query(&self, query: &Query<'_>) -> bool {
