@@ -75,6 +75,7 @@ LIMITED = (
         max_concurrent=2,
         requests_per_minute=800,
         tokens_per_minute=30_000,
+        max_tokens=200,
         max_cost=4000 * CENT,
         burst_seconds=20.0,
     ),

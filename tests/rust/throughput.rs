@@ -411,7 +411,7 @@ fn a_query_that_could_never_fit_is_a_configuration_error() {
     router.add_arm(&ArmSpec { settings, ..ArmSpec::default() }).unwrap();
     router.publish(&[ArmIndex(0)], StartCost::NONE).unwrap();
     let too_large = Query { tokens: Some((4_000.0, 1.0)), ..Query::at(1.0) };
-    assert_eq!(router.route(&too_large), Err(Error::AllExcluded { live: 1 }));
+    assert_eq!(router.route(&too_large), Err(Error::TooLarge { tokens: 4001.0, most: 4000.0 }));
     assert!(
         router.set_arm(ArmIndex(0), ArmSettings { max_tokens: Some(4_001.0), ..settings }).is_err()
     );

@@ -48,12 +48,13 @@ class Model:
         The most that one query can cost, USD: what hard limits reserve, or more where the tokens
         that `route` is told cost more. By default `max_tokens` at the highest price.
     requests_per_minute, tokens_per_minute : float, optional
-        Never more in any 60 seconds.
+        Never more in any 60 seconds. A limit in tokens needs `max_tokens` or `context_window`.
     max_concurrent : int, optional
-        Never more queries under way.
+        Never more queries under way. What is not heard of again is lost some day: see `lost_after`
+        of `StageRouter`.
     burst_seconds : float, default 3.0
         How much traffic may come at once: this many seconds' worth of a limit per minute,
-        in (0, 60). A limit in tokens never admits a query of more than that.
+        in (0, 60). A query of more tokens waits until nothing else came for that long.
     provider : str, optional
         Its provider; see `Fleet.min_providers`.
     memory_gb : float, optional

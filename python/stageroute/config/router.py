@@ -73,6 +73,9 @@ class RouterSettings:
     on_lost_slot : {"leave_empty", "redeploy"}, default "leave_empty"
         What happens to the slot of a live model that retires or fails: it stays empty until the
         next stage, or the next stage comes at once.
+    lost_after : float or None, default 3600.0
+        A query of which nothing is heard for so long no longer takes a place of
+        `Model.max_concurrent`, seconds; None for never. Its feedback still counts.
     canary : float, optional
         The share of the traffic that a model gets at most which was added after the first stage, in
         (0, 1]: it rises to its cap with its first 50 rewards. Without it a newcomer, which looks
@@ -113,6 +116,7 @@ class RouterSettings:
     fleet: Fleet = field(default_factory=Fleet)
     on_lost_slot: Annotated[str, one_of(("leave_empty", "redeploy"))] = "leave_empty"
     canary: Annotated[float | None, number_in("(0, 1]")] = None
+    lost_after: Annotated[float | None, number_in("(0, inf)", "seconds")] = 3_600.0
     stage_queries: Annotated[int | None, whole_in("[1, inf)")] = None
     stage_seconds: Annotated[float | None, number_in("(0, 1e9]", "seconds")] = None
     open_decisions: Annotated[int, whole_in("[1, inf)")] = 65_536
@@ -180,6 +184,7 @@ class RouterArguments(TypedDict, total=False):
     fleet: Fleet | None
     on_lost_slot: str
     canary: float | None
+    lost_after: float | None
     stage_queries: int | None
     stage_seconds: float | None
     open_decisions: int
@@ -217,6 +222,7 @@ def settings_from_json(stored: Mapping[str, Any]) -> RouterSettings:
     values = dict(stored)
     try:
         if "failure_rate" not in values["health"]:
+            values["lost_after"] = None
             values["health"] = values["health"] | HEALTH_OF_VERSION_1
             cooling = {"reward": None, "charge": "nothing", "health": "cool_down"}
             values["failures"] = {"rate_limit": cooling} | values["failures"]

@@ -168,7 +168,10 @@ class Models(Part):
         return arm
 
     def _check_foreseeable(self, model: Model) -> None:
-        """Require that hard limits, if there are any, can foresee a model's largest cost."""
+        """Require that limits can foresee the most that a query takes of a model."""
+        ok = model.largest_query is not None or model.tokens_per_minute is None
+        rule = "a limit in tokens must foresee the worst: give it, or a context_window"
+        require(ok, f"max_tokens of model {model.name!r}", None, rule)
         rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
         ok = model.largest_cost is not None or not self._facts.settings.hard_limits
         require(ok, f"max_cost of model {model.name!r}", None, rule)

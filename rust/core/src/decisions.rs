@@ -155,6 +155,16 @@ impl OpenDecisions {
         }
     }
 
+    /// All that are under way, in their order.
+    pub(crate) fn for_each_under_way(&mut self, mut change: impl FnMut(&mut OpenDecision)) {
+        for id in self.oldest..self.next {
+            let place = self.place(id);
+            if !self.ring[place].is_released {
+                change(&mut self.ring[place]);
+            }
+        }
+    }
+
     /// Moves all decisions to an empty table in the place of this one; returns those that it has no room
     /// for.
     pub(crate) fn move_to(&mut self, other: Self) -> Vec<OpenDecision> {

@@ -191,6 +191,17 @@ pub enum Error {
         /// How many arms are live.
         live: usize,
     },
+    /// A query is larger than any live arm takes.
+    #[error(
+        "no live model may serve this query: it has {tokens} tokens, and none takes more than {most} \
+         (max_tokens or context_window, tokens_per_minute)"
+    )]
+    TooLarge {
+        /// Its tokens, input and output together.
+        tokens: f64,
+        /// The most that some live arm takes.
+        most: f64,
+    },
     /// Feedback whose cost cannot be understood.
     #[error("{0}")]
     InvalidFeedback(&'static str),

@@ -33,7 +33,7 @@ pub struct TrafficLimits {
     /// until its decision is evicted, so that `max_age` should be set too.
     pub concurrent: Option<u64>,
     /// How much traffic may come at once: this many seconds' worth of a limit per minute, in (0, 60);
-    /// two requests in any case. No query may take more tokens.
+    /// two requests in any case. A query of more tokens waits until nothing else came for so long.
     pub burst_seconds: f64,
 }
 
@@ -61,8 +61,8 @@ impl TrafficLimits {
         per_minute * (self.burst_seconds / 60.0)
     }
 
-    /// The most tokens that one query can take; infinite without a limit.
-    pub(crate) fn largest_query(&self) -> f64 {
+    /// The most tokens that come at once; infinite without a limit.
+    pub(crate) fn largest_burst(&self) -> f64 {
         self.tokens_per_minute.map_or(f64::INFINITY, |limit| self.burst_of(limit))
     }
 
@@ -119,12 +119,15 @@ impl Flow {
 
     #[inline]
     fn admits(&mut self, amount: f64, now: f64) -> bool {
-        self.bucket.holds(amount, now) && self.minute.has_room(amount, self.limit, now)
+        // More than may come at once comes when the bucket is full, and leaves a debt.
+        self.bucket.holds(amount.min(self.bucket.capacity()), now)
+            && self.minute.has_room(amount, self.limit, now)
     }
 
     fn wait(&mut self, amount: f64, now: f64) -> f64 {
         let opens = self.minute.opens(amount, self.limit, now);
-        self.bucket.wait(amount, now).max(seconds_until(opens, now))
+        let at_once = amount.min(self.bucket.capacity());
+        self.bucket.wait(at_once, now).max(seconds_until(opens, now))
     }
 
     #[inline]
@@ -245,7 +248,7 @@ impl Traffic {
 
     /// Whether as many queries are under way as may be.
     #[inline]
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.limits.concurrent.is_some_and(|limit| self.under_way >= limit)
     }
 
@@ -255,18 +258,21 @@ impl Traffic {
         self.tokens.is_some()
     }
 
-    /// The most tokens that one query can take.
+    /// The most tokens that come at once.
     #[inline]
-    pub(crate) fn largest_query(&self) -> f64 {
+    pub(crate) fn largest_burst(&self) -> f64 {
         self.tokens.as_ref().map_or(f64::INFINITY, |flow| flow.bucket.capacity())
     }
 
-    /// Seconds until one more query that takes `tokens` may be sent: infinite if it never may, or if
-    /// that depends on answers to queries under way.
+    /// The most tokens that one query can take.
+    #[inline]
+    pub(crate) fn largest_query(&self) -> f64 {
+        self.tokens.as_ref().map_or(f64::INFINITY, |flow| flow.limit)
+    }
+
+    /// Seconds until one more query that takes `tokens` may be sent, as far as that does not depend on
+    /// answers to queries under way: infinite if it never may.
     pub(crate) fn wait(&mut self, tokens: f64, now: f64) -> f64 {
-        if self.is_full() {
-            return f64::INFINITY;
-        }
         let requests = self.requests.as_mut().map_or(0.0, |flow| flow.wait(1.0, now));
         let tokens = self.tokens.as_mut().map_or(0.0, |flow| flow.wait(tokens, now));
         requests.max(tokens)

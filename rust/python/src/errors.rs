@@ -66,7 +66,7 @@ fn refused(error: &Refused, message: String) -> PyErr {
         Refused::AllCooling { retry_after } => {
             ModelsDownError::new_err((message, Some(*retry_after)))
         }
-        Refused::AllExcluded { .. } => ExcludedError::new_err(message),
+        Refused::AllExcluded { .. } | Refused::TooLarge { .. } => ExcludedError::new_err(message),
         Refused::BadSnapshot(_) => SnapshotCorruptError::new_err(message),
         Refused::PivotLimit { .. }
         | Refused::SearchStopped { .. }

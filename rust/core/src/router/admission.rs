@@ -112,9 +112,20 @@ impl Router {
             _ => {
                 self.counters.refused_excluded += 1;
                 self.note_refusal(Refusal::Excluded);
+                if let Some((input, output)) = query.tokens
+                    && let Some(most) = self.largest_query().filter(|&most| input + output > most)
+                {
+                    return Error::TooLarge { tokens: input + output, most };
+                }
                 Error::AllExcluded { live: self.live.arms().len() }
             }
         }
+    }
+
+    /// The largest query that some live arm takes.
+    fn largest_query(&self) -> Option<f64> {
+        let sizes = self.live.arms().iter().map(|&arm| self.arms[arm].largest_query());
+        sizes.max_by(f64::total_cmp)
     }
 
     fn refuse_for_limit(&mut self, limit: HardLimit, wait: f64) -> Error {

@@ -48,7 +48,11 @@ impl Default for ArmSettings {
 }
 
 impl ArmSettings {
-    pub(super) fn validate(&self, has_hard_limits: bool) -> Result<(), Error> {
+    pub(super) fn validate(
+        &self,
+        has_hard_limits: bool,
+        terms: Option<&Terms>,
+    ) -> Result<(), Error> {
         let cap = self.throughput_cap;
         check(is_cap(cap), "throughput_cap", cap, CAP_RULE)?;
         if let Some(max_cost) = self.max_cost {
@@ -62,9 +66,15 @@ impl ArmSettings {
         }
         self.limits.validate()?;
         let tokens = self.max_tokens.unwrap_or(0.0);
+        if terms.is_some() {
+            let most = self.limits.tokens_per_minute.unwrap_or(f64::INFINITY);
+            let rule = "a query of that size would never fit: at most tokens_per_minute; raise \
+                        tokens_per_minute, or lower max_tokens or context_window";
+            return check(tokens <= most, "max_tokens", tokens, rule);
+        }
         let rule = "a query of that size would never fit: at most tokens_per_minute x burst_seconds \
                     / 60 may come at once; raise burst_seconds or tokens_per_minute";
-        check(tokens <= self.limits.largest_query(), "max_tokens", tokens, rule)
+        check(tokens <= self.limits.largest_burst(), "max_tokens", tokens, rule)
     }
 }
 
@@ -97,6 +107,9 @@ pub(super) struct Arm {
     pub(super) tariffs: Vec<Option<Tariff>>,
     #[serde(skip)]
     pub(super) terms: Option<Box<Terms>>,
+    /// When the place of the query that has been under way for longest is free again, if it was lost.
+    #[serde(skip)]
+    pub(super) slot_due: Option<f64>,
     /// How many times the tokens that were used are learnt, because more was billed for them than prices
     /// say: a running mean, where that was ever so.
     #[serde(skip)]
@@ -214,6 +227,9 @@ impl Arm {
     /// Seconds until they do.
     pub(super) fn traffic_wait(&mut self, tokens: f64, now: f64) -> f64 {
         let opens = self.limiter.as_mut().map_or(now, |limiter| limiter.opens(now));
+        let slot = self.slot_due.filter(|_| self.traffic.is_full());
+        let opens =
+            if self.traffic.is_full() { opens.max(slot.unwrap_or(f64::INFINITY)) } else { opens };
         self.traffic.wait(tokens, now).max(seconds_until(opens, now))
     }
 
@@ -234,10 +250,21 @@ impl Arm {
             (None, None) => {
                 let expected = self.expected_tokens(learner, arm);
                 let tokens = expected.map_or(0.0, |tokens| tokens.input + tokens.output);
-                tokens.min(self.traffic.largest_query())
+                tokens.min(self.traffic.largest_burst())
             }
         };
         Need { reservation, tokens }
+    }
+
+    /// The most tokens, input and output together, that a query may have.
+    pub(super) fn largest_query(&self) -> f64 {
+        match &self.terms {
+            None if self.traffic.limits_tokens() => self.traffic.largest_burst(),
+            None => f64::INFINITY,
+            Some(terms) => {
+                terms.largest_query.unwrap_or(f64::INFINITY).min(self.traffic.largest_query())
+            }
+        }
     }
 
     /// Whether a query itself leaves this arm in.
@@ -259,9 +286,10 @@ impl Arm {
                 learner.expected_cost(arm) <= max_cost
             }
         });
-        let fits = query.tokens.is_none_or(|(input, output)| {
-            self.terms.as_ref().is_none_or(|terms| terms.take(input + output))
-        });
-        is_allowed && is_cheap_enough && fits && need.tokens <= self.traffic.largest_query()
+        let tokens = query.tokens.map_or(0.0, |(input, output)| input + output);
+        is_allowed
+            && is_cheap_enough
+            && tokens <= self.largest_query()
+            && need.tokens <= self.traffic.largest_query()
     }
 }

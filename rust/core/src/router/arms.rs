@@ -32,7 +32,7 @@ impl Router {
 
     fn add_arm_on(&mut self, spec: &ArmSpec, terms: Option<&Terms>) -> Result<ArmIndex, Error> {
         let settings = spec.settings;
-        settings.validate(!self.guard.is_off())?;
+        settings.validate(!self.guard.is_off(), terms)?;
         let traffic = Traffic::new(settings.limits, self.clock)?;
         let arm = self.learner.add_arm(&spec.prior, settings.prices)?;
         let canary = self.config.canary.filter(|_| self.live.stage() > 0);
@@ -49,6 +49,7 @@ impl Router {
             is_retired: false,
             answers: Answers::default(),
             markup: None,
+            slot_due: None,
             limiter: None,
             known_before: canary.map(|_| believed),
         });
@@ -88,7 +89,7 @@ impl Router {
         terms: Option<&Terms>,
     ) -> Result<(), Error> {
         self.check_candidate("arm", arm)?;
-        settings.validate(!self.guard.is_off())?;
+        settings.validate(!self.guard.is_off(), terms)?;
         let tariff = terms.and_then(|terms| terms.tariff.as_ref());
         let state = &self.arms[arm];
         if settings.prices != state.settings.prices || tariff != state.tariff() {
@@ -144,7 +145,7 @@ impl Router {
             Some(state) if !state.is_retired => {
                 return Err(Error::ActiveArm { argument: "arm", arm });
             }
-            Some(state) => state.settings.validate(!self.guard.is_off())?,
+            Some(state) => state.settings.validate(!self.guard.is_off(), state.terms.as_deref())?,
         }
         self.arms[arm].is_retired = false;
         self.note(Event::Revived { arm });

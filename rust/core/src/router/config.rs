@@ -36,6 +36,8 @@ pub struct RouterConfig {
     pub redeploys_lost_slots: bool,
     /// The share of the traffic that a newcomer starts with, in (0, 1]; its cap without it.
     pub canary: Option<f64>,
+    /// A query of which nothing is heard for so long is no longer taken to be under way, seconds.
+    pub lost_after: Option<f64>,
     /// Hard limits on money.
     pub hard_limits: Vec<HardLimit>,
     /// What failures do.
@@ -65,6 +67,7 @@ impl RouterConfig {
             stage_queries: None,
             redeploys_lost_slots: false,
             canary: None,
+            lost_after: None,
             hard_limits: Vec::new(),
             failures: Failures::default(),
             other_failures: OtherFailure::defaults(),
@@ -88,6 +91,9 @@ impl RouterConfig {
         if let Some(0) = self.stage_queries {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
         }
+        let lost = self.lost_after.unwrap_or(1.0);
+        let rule = "must be finite and above 0, in seconds";
+        check(lost.is_finite() && lost > 0.0, "lost_after", lost, rule)?;
         let canary = self.canary.unwrap_or(1.0);
         check(is_cap(canary), "canary", canary, CAP_RULE)?;
         check_log_capacity(self.log_capacity)?;

@@ -26,7 +26,7 @@ impl Router {
         check(known.eq(kept), "failures", config.other_failures.len() as f64, rule)?;
         let mut guard = Guard::new(&config.hard_limits)?;
         for arm in self.arms.iter().filter(|arm| !arm.is_retired) {
-            arm.settings.validate(!guard.is_off())?;
+            arm.settings.validate(!guard.is_off(), arm.terms.as_deref())?;
         }
         self.learner.configure(config.confidence, config.drift)?;
         guard.succeed(&self.guard);

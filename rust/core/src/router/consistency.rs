@@ -136,7 +136,7 @@ impl Arm {
             known_before,
             ..
         } = self;
-        settings.validate(has_hard_limits)?;
+        settings.validate(has_hard_limits, self.terms.as_deref())?;
         for prices in prices {
             prices.validate()?;
         }

@@ -56,6 +56,7 @@ impl Router {
             rate: self.rate,
             counters: self.counters,
             takes_bills: self.takes_bills,
+            slots_due: self.slots_due,
             sampler: self.sampler.clone(),
             clock: self.clock,
             clock_offset: self.clock_offset,

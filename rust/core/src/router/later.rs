@@ -29,6 +29,8 @@ struct Second {
     panicked: u64,
     trouble_due: f64,
     canary: Option<f64>,
+    lost_after: Option<f64>,
+    slots_due: f64,
     tolerance: Tolerance,
     other_failures: Vec<OtherFailure>,
     other_counts: [u64; MOST_OTHER_FAILURES],
@@ -49,6 +51,7 @@ struct ArmSecond {
     answers: Answers,
     limiter: Option<Box<Limiter>>,
     markup: Option<f64>,
+    slot_due: Option<f64>,
     tariffs: Vec<Option<Tariff>>,
     terms: Option<Box<Terms>>,
     known_before: Option<u64>,
@@ -69,6 +72,7 @@ impl Router {
             answers: arm.answers,
             limiter: arm.limiter.clone(),
             markup: arm.markup,
+            slot_due: arm.slot_due,
             tariffs: arm.tariffs.clone(),
             terms: arm.terms.clone(),
             known_before: arm.known_before,
@@ -79,6 +83,8 @@ impl Router {
             panicked: self.counters.panicked,
             trouble_due: self.gates.trouble_due,
             canary: self.config.canary,
+            lost_after: self.config.lost_after,
+            slots_due: self.slots_due,
             tolerance: self.config.health.tolerance,
             other_failures: self.config.other_failures.clone(),
             other_counts: self.counters.other_failures,
@@ -139,6 +145,7 @@ impl Second {
         router.config.health.tolerance = self.tolerance;
         router.config.other_failures = self.other_failures;
         router.config.canary = self.canary;
+        (router.config.lost_after, router.slots_due) = (self.lost_after, self.slots_due);
         router.set_histories(&self.guard);
         if let Some(lp) = &self.restricted {
             lp.check_soundness(lp.problem().reward.len())?;
@@ -148,6 +155,7 @@ impl Second {
             arm.health.set_later(Some(later.health));
             (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);
             (arm.tariffs, arm.terms) = (later.tariffs, later.terms);
+            arm.slot_due = later.slot_due;
             arm.known_before = later.known_before;
         }
         router.takes_bills = self.takes_bills;
@@ -253,6 +261,7 @@ pub(super) mod config_of_first_version {
             stage_queries: first.stage_queries,
             redeploys_lost_slots: first.redeploys_lost_slots,
             canary: None,
+            lost_after: None,
             hard_limits: first.hard_limits,
             failures: first.failures,
             other_failures: Vec::new(),

@@ -25,6 +25,7 @@ mod noting;
 mod observation;
 mod restricted;
 mod route;
+mod slots;
 mod stages;
 mod switches;
 mod terms;
@@ -91,6 +92,9 @@ pub struct Router {
     /// decisions are to be repeated, until it is given settings of this one.
     #[serde(skip)]
     takes_bills: bool,
+    /// Before that no query under way can turn out to be lost.
+    #[serde(skip)]
+    slots_due: f64,
     /// The latest time seen.
     clock: f64,
     /// What the wall clock shows more than `clock`, seconds: it may jump, `clock` never does.
@@ -131,6 +135,7 @@ impl Router {
             counters: Counters::default(),
             sampler: Sampler::new(config.seed),
             takes_bills: true,
+            slots_due: 0.0,
             clock: 0.0,
             clock_offset: 0.0,
             columns: Columns::default(),

@@ -80,7 +80,7 @@ impl Router {
             self.rate.note_arrival(now);
             self.derive_shares(now);
         }
-        let excluded = self.find_admissible(query, now);
+        let excluded = self.look_for_arms(query, now);
         let admissible = self.restricted.slots.len();
         if admissible == 0 {
             return Err(self.refuse(query, excluded, now));

@@ -38,11 +38,6 @@ impl Terms {
         };
         most.max(self.least_reservation)
     }
-
-    /// Whether a query of so many tokens may be sent.
-    pub(super) fn take(&self, tokens: f64) -> bool {
-        self.largest_query.is_none_or(|largest| tokens <= largest)
-    }
 }
 
 /// Whether the input is in a cache is not known; nor is it always cheaper there.

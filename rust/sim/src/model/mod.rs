@@ -89,7 +89,7 @@ impl Kind {
             Error::AtTrafficLimit { .. } => Self::Traffic,
             Error::AllCooling { .. } => Self::Cooling,
             Error::AtHardLimit { .. } => Self::HardLimit,
-            Error::AllExcluded { .. } => Self::Excluded,
+            Error::AllExcluded { .. } | Error::TooLarge { .. } => Self::Excluded,
             _ => Self::Defect,
         }
     }
