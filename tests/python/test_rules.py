@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 import router_world
-from stageroute import Confidence, DecisionLog, Fleet, JournalSettings, Model
+from stageroute import Confidence, DecisionLog, Fleet, HardLimit, JournalSettings, Model
 from stageroute.errors import InvalidInputError
 
 router = partial(router_world.make, models=[Model(name, 0.5) for name in "abc"])
 model = partial(Model, "m")
+limit = partial(HardLimit, 1.0, per="day")
 log = partial(DecisionLog, list)
 journal = partial(JournalSettings, "absent/journal")
 
@@ -80,6 +81,10 @@ journal = partial(JournalSettings, "absent/journal")
         (Fleet, {"groups": {"": ("a", "b")}}, "groups = '': a group's name must be a string"),
         (Fleet, {"groups": {"g": "ab"}}, r"groups\['g'\] = 'ab': must be a collection of models'"),
         (Fleet, {"groups": {"g": ["a", "a"]}}, r"groups\['g'\] = .*: must name at least two"),
+        (limit, {"time_zone": "Mars"}, "time_zone = 'Mars': must name a time zone"),
+        (limit, {"time_zone": "../etc"}, "must name a time zone"),
+        (limit, {"reset_hour": 24}, r"reset_hour = 24: must be a whole number in \[0, 23\]"),
+        (limit, {"per": "hour", "reset_hour": 6}, "goes with a day, a week or a month"),
         (log, {"capacity": 0}, r"capacity = 0: must be a whole number in \[1, 2"),
         (log, {"capacity": 2**24 + 1}, "capacity = 16777217: must be"),
         (log, {"capacity": 10.0}, "capacity = 10.0: must be"),

@@ -157,6 +157,8 @@ class RouterSettings:
         return asdict(self) | {
             "confidence": self.confidence.resolved(self.budget, models),
             "drift": self.drift.to_core(),
+            "hard_limits": [limit.to_core() for limit in self.hard_limits],
+            "calendars": [limit.calendar() for limit in self.hard_limits],
             "failures": {reason: effects[reason] for reason in known},
             "other_failures": [
                 {"name": reason, "effect": effect}

@@ -4,8 +4,19 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 from stageroute._core import FACTS
-from stageroute.checks import NUMBER, WHOLE, check_fields, number_in, one_of, require, whole_in
+from stageroute.checks import (
+    NUMBER,
+    WHOLE,
+    check_fields,
+    must,
+    number_in,
+    one_of,
+    require,
+    whole_in,
+)
+from stageroute.config.time_zone import is_time_zone, offsets
 
+TIME_ZONE_RULE: Final = "must name a time zone that this system knows, such as 'Europe/Berlin'"
 TOLERANCE: Final = FACTS["health"]["tolerance"]
 """What a router makes of failures that are not in a row, by default."""
 
@@ -21,11 +32,16 @@ class HardLimit:
     ----------
     usd : float
         The most that the decisions made in one window may cost together, in (0, 1e9] USD.
-    per : {"hour", "day", "month", "total"}
-        The window: an hour, a day or a calendar month of UTC, or for ever.
+    per : {"hour", "day", "week", "month", "total"}
+        The window: an hour, a day, a week from Monday, a calendar month, or for ever.
     at_limit : {"cheapest", "refuse"}, default "cheapest"
         What happens when a live model's reservation no longer fits: routing goes on over the models
         that still do, the cheapest last, until none fits; or every query is refused at once.
+    time_zone : str, default "UTC"
+        Whose days, weeks and months these are, such as ``"Asia/Tokyo"``. Its rules are taken as
+        they are known when the router is made or configured.
+    reset_hour : int, default 0
+        The hour at which such a day, the Monday or the first of the month begins, in [0, 24).
 
     Raises
     ------
@@ -36,9 +52,22 @@ class HardLimit:
     usd: Annotated[float, number_in("(0, 1e9]", "USD")]
     per: Annotated[str, one_of(FACTS["periods"])]
     at_limit: Annotated[str, one_of(FACTS["at_limit"])] = "cheapest"
+    time_zone: Annotated[str, must(is_time_zone, TIME_ZONE_RULE)] = "UTC"
+    reset_hour: Annotated[int, whole_in("[0, 23]")] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
+        ok = self.per not in {"hour", "total"} or (self.time_zone, self.reset_hour) == ("UTC", 0)
+        rule = f"goes with a day, a week or a month, not with per={self.per!r}"
+        require(ok, "time_zone, reset_hour", (self.time_zone, self.reset_hour), rule)
+
+    def to_core(self) -> dict[str, Any]:
+        """Return what the core calls a limit."""
+        return {"usd": self.usd, "per": self.per, "at_limit": self.at_limit}
+
+    def calendar(self) -> dict[str, Any]:
+        """Return whose days it goes by."""
+        return {"offsets": offsets(self.time_zone), "starts": 3_600.0 * self.reset_hour}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Calendar;
 use crate::checks::sound;
 use crate::error::Error;
 use crate::hard_limit::{AtLimit, HardLimit};
@@ -64,21 +65,28 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(limits: &[HardLimit]) -> Result<Self, Error> {
+    /// Each limit goes by the calendar at its place, or by UTC.
+    pub(crate) fn new(limits: &[HardLimit], calendars: &[Calendar]) -> Result<Self, Error> {
         let mut windows = Vec::with_capacity(limits.len());
-        for &limit in limits {
+        for (place, &limit) in limits.iter().enumerate() {
             limit.validate()?;
-            windows.push(Window::new(limit));
+            let calendar = calendars.get(place).cloned().unwrap_or_default();
+            calendar.validate()?;
+            windows.push(Window::new(limit, calendar));
         }
         Ok(Self { windows, ..Self::default() })
     }
 
     /// Checks a guard that was deserialised against the limits it is for.
-    pub(crate) fn check_soundness(&self, limits: &[HardLimit]) -> Result<(), Error> {
-        let fresh = Self::new(limits)?;
+    pub(crate) fn check_soundness(
+        &self,
+        limits: &[HardLimit],
+        calendars: &[Calendar],
+    ) -> Result<(), Error> {
+        let fresh = Self::new(limits, calendars)?;
         let is_sound = |(window, fresh): (&Window, &Window)| {
             let &Window { limit, most, start, end, committed, .. } = window;
-            let is_dated = (start, end) == limit.period.window(start.max(0.0));
+            let is_dated = (start, end) == fresh.calendar.window(limit.period, start.max(0.0));
             let is_fresh = (start, end) == (fresh.start, fresh.end);
             let is_same = (limit, most) == (fresh.limit, fresh.most);
             is_same && (is_dated || is_fresh) && !committed.is_negative()
@@ -135,11 +143,13 @@ impl Guard {
     }
 
     /// Goes on from what was committed under other limits; a limit of a new period starts at nothing.
-    pub(crate) fn succeed(&mut self, old: &Self) {
+    /// The wall clock shows `wall`.
+    pub(crate) fn succeed(&mut self, old: &Self, wall: f64) {
         for window in &mut self.windows {
-            let same = |old: &&Window| old.limit.period == window.limit.period;
-            if let Some(old) = old.windows.iter().find(same) {
-                *window = Window { limit: window.limit, most: window.most, ..old.clone() };
+            let mut same = old.windows.iter().filter(|old| old.limit.period == window.limit.period);
+            let twin = same.clone().find(|old| old.calendar == window.calendar);
+            if let Some(old) = twin.or_else(|| same.next()) {
+                window.succeed(old, wall);
             }
         }
         (self.undated, self.is_doubled, self.left_until) =
@@ -160,6 +170,13 @@ impl Guard {
             window.history.reserve();
         }
         self.look_at_left(f64::NEG_INFINITY, u64::MAX);
+    }
+
+    /// Puts the calendars back that the windows' bytes do not hold.
+    pub(crate) fn set_calendars(&mut self, calendars: &[Calendar]) {
+        for (window, calendar) in self.windows.iter_mut().zip(calendars) {
+            window.calendar.clone_from(calendar);
+        }
     }
 
     /// What may still be reserved. Nothing at all fits in any case: it commits nothing.
@@ -271,7 +288,7 @@ impl Guard {
     pub(crate) fn states(&self, wall: f64) -> impl Iterator<Item = LimitState> {
         self.windows.iter().map(move |window| {
             let has_ended = wall >= window.end;
-            let (_, ends) = window.limit.period.window(wall);
+            let (_, ends) = window.calendar.window(window.limit.period, wall);
             let committed = if has_ended { self.undated } else { window.committed };
             LimitState { limit: window.limit, committed: committed.to_usd(), ends }
         })

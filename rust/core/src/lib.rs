@@ -36,6 +36,7 @@
 
 mod answers;
 mod arm_index;
+mod calendar;
 pub mod checks;
 mod command;
 mod confidence;
@@ -69,6 +70,7 @@ mod usage;
 mod window;
 
 pub use arm_index::ArmIndex;
+pub use calendar::Calendar;
 pub use command::{
     AddModel, Call, ChangeBudget, Command, Configure, Correct, EndCooldown, ExtendStage, Fail,
     NoteQuota, Observe, ObserveMany, ObserveUsage, Publish, Release, RetireArm, ReviveArm, SetArm,

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+const SECONDS_PER_WEEK: f64 = 604_800.0;
+/// 1970 began on a Thursday.
+const FIRST_MONDAY: f64 = 345_600.0;
 
 /// A length of time after which a limit starts anew. Hours, days and months are those of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,12 +20,19 @@ pub enum Period {
     Month,
     /// For ever.
     Total,
+    /// From Monday to Sunday.
+    Week,
 }
 
 impl Period {
     /// All periods, by the name each has in configuration.
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("hour", Self::Hour), ("day", Self::Day), ("month", Self::Month), ("total", Self::Total)];
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("total", Self::Total),
+    ];
 
     /// The name of this period in configuration.
     #[must_use]
@@ -30,6 +40,7 @@ impl Period {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",
+            Self::Week => "week",
             Self::Month => "month",
             Self::Total => "total",
         }
@@ -41,9 +52,14 @@ impl Period {
             let start = last_multiple(now, seconds);
             (start, start + seconds)
         };
+        let week_of = |now: f64| {
+            let start = FIRST_MONDAY + last_multiple(now - FIRST_MONDAY, SECONDS_PER_WEEK);
+            (start, start + SECONDS_PER_WEEK)
+        };
         match self {
             Self::Hour => of_length(SECONDS_PER_HOUR),
             Self::Day => of_length(SECONDS_PER_DAY),
+            Self::Week => week_of(now),
             Self::Month => month_of(now),
             Self::Total => (f64::NEG_INFINITY, f64::INFINITY),
         }
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn windows_hold_their_time_up_to_its_last_bit() {
-        for period in [Period::Hour, Period::Day, Period::Month] {
+        for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
             for hour in (0..2_000_000).step_by(7) {
                 let full = f64::from(hour) * SECONDS_PER_HOUR;
                 for now in [full, full.next_down().max(0.0), full.next_up()] {

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Calendar;
 use crate::hard_limit::HardLimit;
 use crate::money::Nanodollars;
 
@@ -18,6 +19,8 @@ const REMEMBERED: usize = 8;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) limit: HardLimit,
+    #[serde(skip)]
+    pub(crate) calendar: Calendar,
     pub(crate) most: Nanodollars,
     pub(crate) start: f64,
     pub(crate) end: f64,
@@ -113,9 +116,10 @@ impl History {
 }
 
 impl Window {
-    pub(crate) fn new(limit: HardLimit) -> Self {
+    pub(crate) fn new(limit: HardLimit, calendar: Calendar) -> Self {
         Self {
             limit,
+            calendar,
             most: Nanodollars::limit(limit.usd),
             start: f64::INFINITY,
             end: f64::NEG_INFINITY,
@@ -125,13 +129,23 @@ impl Window {
         }
     }
 
+    /// Goes on from another limit's window. By another calendar it becomes that one's.
+    pub(crate) fn succeed(&mut self, old: &Self, wall: f64) {
+        let is_dated = old.start.is_finite() && self.calendar != old.calendar;
+        (self.committed, self.history) = (old.committed, old.history.clone());
+        (self.start, self.end) = (old.start, old.end);
+        if is_dated {
+            (self.start, self.end) = self.calendar.window(self.limit.period, wall);
+        }
+    }
+
     /// Moves to the window that holds `wall`, at steady time `now`, as time passes. `next` is the
     /// decision to come.
     // Out of line, or the compiler works the calendar out before it is asked to.
     #[cold]
     #[inline(never)]
     pub(crate) fn move_to(&mut self, wall: f64, now: f64, next: u64, undated: Nanodollars) {
-        let (start, _) = self.limit.period.window(wall);
+        let (start, _) = self.calendar.window(self.limit.period, wall);
         let (mut committed, mut held) = (undated, Held::from(next));
         if let Some(known) = self.recall(start) {
             // The clock was ahead. What is due to other readings is not due to this one.
@@ -157,7 +171,7 @@ impl Window {
             return;
         }
         let is_back = wall < self.start;
-        let (start, _) = self.limit.period.window(wall);
+        let (start, _) = self.calendar.window(self.limit.period, wall);
         let known = self.recall(start);
         let mut committed = known.map_or(Nanodollars::default(), |known| known.total());
         let mut held = known.map_or(Held::from(next), |known| known.held);
@@ -208,7 +222,7 @@ impl Window {
         let History { entered, found, until, .. } = &mut self.history;
         (*entered, *found, *until) = (next, committed, f64::NEG_INFINITY);
         (self.history.held, self.committed) = (held, committed);
-        (self.start, self.end) = self.limit.period.window(wall);
+        (self.start, self.end) = self.calendar.window(self.limit.period, wall);
     }
 
     /// Ends what has ended by every reading, at steady time `now`. Returns whether a window that was
@@ -261,7 +275,7 @@ impl Window {
             return f64::INFINITY;
         }
         let History { left, until, .. } = &self.history;
-        let (start, end) = self.limit.period.window(at + offset);
+        let (start, end) = self.calendar.window(self.limit.period, at + offset);
         let is_present = start == self.start;
         let known = left.iter().find(|left| left.start == start);
         let committed =

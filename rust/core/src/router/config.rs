@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effects::{FailureEffect, FailureReason, Failures, OtherFailure};
+use crate::calendar::Calendar;
 use crate::checks::{CAP_RULE, check, is_cap};
 use crate::confidence::Confidence;
 use crate::drift::Drift;
@@ -40,6 +41,9 @@ pub struct RouterConfig {
     pub lost_after: Option<f64>,
     /// Hard limits on money.
     pub hard_limits: Vec<HardLimit>,
+    /// Whose days each of them goes by, in their order; those of UTC where there are fewer.
+    #[serde(default)]
+    pub calendars: Vec<Calendar>,
     /// What failures do.
     pub failures: Failures,
     /// Failures for other reasons, at most [`MOST_OTHER_FAILURES`].
@@ -69,6 +73,7 @@ impl RouterConfig {
             canary: None,
             lost_after: None,
             hard_limits: Vec::new(),
+            calendars: Vec::new(),
             failures: Failures::default(),
             other_failures: OtherFailure::defaults(),
             health: HealthConfig::default(),

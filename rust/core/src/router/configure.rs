@@ -24,12 +24,12 @@ impl Router {
         let kept = config.other_failures.iter().map(|other| &other.name).take(known.len());
         let rule = "reasons that failures were counted for must stay, in their order";
         check(known.eq(kept), "failures", config.other_failures.len() as f64, rule)?;
-        let mut guard = Guard::new(&config.hard_limits)?;
+        let mut guard = Guard::new(&config.hard_limits, &config.calendars)?;
         for arm in self.arms.iter().filter(|arm| !arm.is_retired) {
             arm.settings.validate(!guard.is_off(), arm.terms.as_deref())?;
         }
         self.learner.configure(config.confidence, config.drift)?;
-        guard.succeed(&self.guard);
+        guard.succeed(&self.guard, self.wall_clock());
         self.guard = guard;
         if config.stage_queries != self.config.stage_queries {
             let queries = self.ledger.queries;

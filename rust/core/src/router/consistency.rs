@@ -28,7 +28,7 @@ impl Router {
         sound(is_time(self.clock), "the times")?;
         sound(self.shares_due <= self.clock + super::route::SHARES_EVERY, "the times")?;
         self.rate.check_soundness()?;
-        self.guard.check_soundness(&self.config.hard_limits)?;
+        self.guard.check_soundness(&self.config.hard_limits, &self.config.calendars)?;
         self.check_arms()?;
         self.check_money()?;
         self.check_live_arms()?;

@@ -12,6 +12,7 @@ use super::terms::Terms;
 use super::{Arm, Router};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
+use crate::calendar::Calendar;
 use crate::checks::{LATEST, MOST, is_bill, is_cost, sound};
 use crate::decisions::{Bill, OpenDecision};
 use crate::error::Error;
@@ -31,6 +32,7 @@ struct Second {
     canary: Option<f64>,
     lost_after: Option<f64>,
     slots_due: f64,
+    calendars: Vec<Calendar>,
     tolerance: Tolerance,
     other_failures: Vec<OtherFailure>,
     other_counts: [u64; MOST_OTHER_FAILURES],
@@ -85,6 +87,7 @@ impl Router {
             canary: self.config.canary,
             lost_after: self.config.lost_after,
             slots_due: self.slots_due,
+            calendars: self.config.calendars.clone(),
             tolerance: self.config.health.tolerance,
             other_failures: self.config.other_failures.clone(),
             other_counts: self.counters.other_failures,
@@ -146,6 +149,8 @@ impl Second {
         router.config.other_failures = self.other_failures;
         router.config.canary = self.canary;
         (router.config.lost_after, router.slots_due) = (self.lost_after, self.slots_due);
+        router.guard.set_calendars(&self.calendars);
+        router.config.calendars = self.calendars;
         router.set_histories(&self.guard);
         if let Some(lp) = &self.restricted {
             lp.check_soundness(lp.problem().reward.len())?;
@@ -263,6 +268,7 @@ pub(super) mod config_of_first_version {
             canary: None,
             lost_after: None,
             hard_limits: first.hard_limits,
+            calendars: Vec::new(),
             failures: first.failures,
             other_failures: Vec::new(),
             health: HealthConfig { failures, cooldown, max_cooldown, failed_after, tolerance },

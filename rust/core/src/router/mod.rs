@@ -129,7 +129,7 @@ impl Router {
             decisions: OpenDecisions::new(config.open_decisions, config.max_age),
             ledger: Ledger::default(),
             billed: CompensatedSum::default(),
-            guard: Guard::new(&config.hard_limits)?,
+            guard: Guard::new(&config.hard_limits, &config.calendars)?,
             start_costs: StartCosts::default(),
             rate: ArrivalRate::default(),
             counters: Counters::default(),
