@@ -102,6 +102,11 @@ fn window(period: Period, now: Ticks) -> (Ticks, Ticks) {
     match period {
         Period::Hour => (now - now % HOUR, now - now % HOUR + HOUR),
         Period::Day => (now - now % DAY, now - now % DAY + DAY),
+        // From the 5th of January 1970, which was a Monday.
+        Period::Week => {
+            let of_week = (now - 4 * DAY).rem_euclid(7 * DAY);
+            (now - of_week, now - of_week + 7 * DAY)
+        }
         Period::Month => month(now),
         Period::Total => (Ticks::MIN, Ticks::MAX),
     }
@@ -453,7 +458,7 @@ fn refusing_is_not_outvoted_by_a_limit_with_less_room() {
 #[test]
 fn start_costs_count_for_the_window_they_fall_into() {
     let day = 86_400.0;
-    for period in [Period::Hour, Period::Day, Period::Month, Period::Total] {
+    for period in [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Total] {
         let mut router = Router::new(config(&[limit(1_000, period, AtLimit::Cheapest)])).unwrap();
         router.add_arm(&arm_up_to(400)).unwrap();
         // Before the first query the router does not know the time.

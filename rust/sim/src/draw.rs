@@ -22,7 +22,7 @@ pub(crate) fn hard_limits(dice: &mut Dice, plan: &Plan) -> Vec<HardLimit> {
     if !plan.has_hard_limits {
         return Vec::new();
     }
-    let periods = [Period::Hour, Period::Day, Period::Month, Period::Total];
+    let periods = [Period::Hour, Period::Day, Period::Week, Period::Month, Period::Total];
     let chosen: Vec<Period> = periods.into_iter().filter(|_| dice.chance(0.4)).collect();
     let chosen = if chosen.is_empty() { vec![dice.pick(&periods)] } else { chosen };
     let limit = |period| {

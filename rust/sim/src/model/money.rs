@@ -181,6 +181,11 @@ fn window(period: Period, now: f64) -> (f64, f64) {
     match period {
         Period::Hour => of(HOUR),
         Period::Day => of(DAY),
+        Period::Week => {
+            // The 5th of January 1970 was a Monday.
+            let start = 4.0 * DAY + ((now - 4.0 * DAY) / (7.0 * DAY)).floor() * 7.0 * DAY;
+            (start, start + 7.0 * DAY)
+        }
         Period::Total => (f64::NEG_INFINITY, f64::INFINITY),
         Period::Month => {
             // Month by month since 1970.
