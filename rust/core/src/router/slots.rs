@@ -22,7 +22,9 @@ impl Router {
     fn free_lost_slots(&mut self, now: f64) -> bool {
         let Some(lost_after) = self.config.lost_after else { return false };
         let Self { decisions, arms, .. } = self;
-        arms.iter_mut().for_each(|arm| arm.slot_due = None);
+        for arm in arms.iter_mut() {
+            arm.slot_due = None;
+        }
         let (mut has_freed, mut next) = (false, now + lost_after);
         decisions.for_each_under_way(|open| {
             let arm = &mut arms[open.arm];
