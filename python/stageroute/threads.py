@@ -62,10 +62,12 @@ def is_this(thread: threading.Thread | None) -> bool:
     return thread is not None and thread.ident == _system().get_ident()
 
 
-def join(thread: threading.Thread | None) -> None:
-    """Wait until a thread has ended, unless it is the one that asks."""
-    if thread is not None and not is_this(thread):
-        thread.join()
+def join(thread: threading.Thread | None, seconds: float | None = None) -> bool:
+    """Wait until a thread has ended, unless it is the one that asks; False if that takes longer."""
+    if thread is None or is_this(thread):
+        return True
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 def _run(name: str, run: Callable[..., None], arguments: tuple[object, ...]) -> None:

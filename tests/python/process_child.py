@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from stageroute import DecisionLog, Model, StageRouter
 from stageroute.decision_log import log
 from stageroute.errors import ForkedRouterError, HardLimitError
+from stageroute.router import events
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkContext, SpawnContext
@@ -238,6 +240,21 @@ def no_close(folder: str) -> None:
     KEPT.append(make(folder))
     for _ in range(1_000):
         step(KEPT[0])
+
+
+def planning(_: str) -> None:
+    """End while stages are being planned."""
+    KEPT.append(StageRouter(MODELS, budget=0.01, max_deployed=2, stage_seconds=1e-4))
+    time.sleep(0.05)
+
+
+def hanging_callback(_: str) -> None:
+    """End while a callback hangs."""
+    events.LONGEST_END = 0.1  # type: ignore[misc]
+    hang = threading.Event()
+    router = StageRouter(MODELS, budget=0.01, max_deployed=2, on_event=lambda _: hang.wait())
+    KEPT.append(router)
+    time.sleep(0.05)
 
 
 def hanging(folder: str) -> None:

@@ -94,6 +94,19 @@ def test_a_sink_that_hangs_keeps_no_process_from_its_end(tmp_path: Path) -> None
     assert (done.returncode, done.stderr.splitlines()) == (0, [told])
 
 
+@pytest.mark.slow
+def test_a_process_ends_well_while_a_stage_is_planned(tmp_path: Path) -> None:
+    for _ in range(12):
+        assert run("planning", tmp_path) == []
+
+
+def test_a_callback_that_hangs_keeps_no_process_from_its_end(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "hanging_callback", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "Events was not finished at exit: TimeoutError" in done.stderr
+
+
 def test_paths_are_those_of_the_beginning(tmp_path: Path) -> None:
     (names,) = run("elsewhere", tmp_path)
     assert names == "['journal', 'journal-tail', 'log.jsonl', 'other']"

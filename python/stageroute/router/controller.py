@@ -2,10 +2,13 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from stageroute._core import Birth, Signal
-from stageroute.threads import join, start_thread
+from stageroute.threads import finish_at_exit, join, start_thread
+
+LONGEST_END: Final = 2.0
+"""Seconds for which the end of a process waits for a stage that is being planned."""
 
 
 class StageController:
@@ -25,6 +28,7 @@ class StageController:
         self._method = weakref.WeakMethod(method, lambda _: self._end())
         self._seconds = seconds
         self._thread = start_thread("stageroute-stages", self._run)
+        finish_at_exit(self)
 
     def stop(self) -> None:
         """Make no further call; one that is under way ends, unless it is what calls this."""
@@ -32,6 +36,15 @@ class StageController:
             return
         self._end()
         join(self._thread)
+
+    def finish(self) -> None:
+        """Make no further call as the process ends, and wait for one under way, but not long.
+
+        A solver that comes back to an interpreter which is gone aborts the process.
+        """
+        if not self._birth.is_inherited:
+            self._end()
+            join(self._thread, LONGEST_END)
 
     def wait_for(self, seconds: float | None) -> None:
         """Change the time after which the method is called, from now on."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("stageroute")
 
+LONGEST_END: Final = 10.0
+"""Seconds for which the end of a process waits for the callback."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -161,8 +164,6 @@ class Events:
             finally:
                 self._is_telling = False
 
-    finish = flush
-
     def _tell(self, event: Event) -> None:
         logger.log(KINDS[event.kind][0], "%s", event)
         if self._on_event is None:
@@ -175,13 +176,19 @@ class Events:
             if not isinstance(error, Exception) and not is_this(self._thread):
                 raise
 
-    def stop(self) -> None:
+    def finish(self) -> None:
+        """Tell what is left as the process ends, unless the callback hangs."""
+        self._birth.check()
+        self.stop(LONGEST_END)
+
+    def stop(self, seconds: float | None = None) -> None:
         """Tell what is left, and end the thread; another event starts another."""
         with self._taking:
             signal, thread = self._signal, self._thread
             self._signal, self._thread = Signal(), None
         signal.raise_()
-        join(thread)
+        if not join(thread, seconds):
+            raise TimeoutError(f"its callback has not returned for {seconds} s")
         self.flush()
 
     def work(self, signal: Signal) -> bool:
