@@ -144,3 +144,23 @@ fn main() -> io::Result<ExitCode> {
     println!("{:>26} {}", "worlds that failed", failed.len());
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worlds with all kinds of faults, lived in twice.
+    #[test]
+    fn a_seed_makes_one_world_only() {
+        let tour = Tour { seed: 1, worlds: 40, steps: 1_000, jobs: 1, trace: None };
+        let live = || (1..=tour.worlds).map(|seed| tour.visit(seed)).collect::<Vec<_>>();
+        let lives = live();
+        assert_eq!(lives, live());
+        let mut total = Counts::default();
+        for counts in lives.into_iter().flatten() {
+            total.add(&counts);
+        }
+        let missing: Vec<_> = total.named().filter(|&(_, count)| count == 0).collect();
+        assert!(total.worlds == 40 && missing.is_empty(), "never: {missing:?}");
+    }
+}

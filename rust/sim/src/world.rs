@@ -95,6 +95,7 @@ impl World {
         }
         self.audit()?;
         self.model.recount()?;
+        self.counts.recounts += 1;
         self.trial.end()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let seconds = (self.steady - self.plan.start) as u64;

@@ -4,6 +4,8 @@
 //! learner expects of it.
 
 mod audit;
+mod bills;
+mod failures;
 mod feedback;
 mod health;
 mod money;
@@ -259,8 +261,13 @@ impl Model {
             self.require_stage();
         }
         self.money.configure(&config.hard_limits, self.ledger.queries);
-        for arm in &mut self.arms {
-            arm.health.age(self.clock, &self.config.health);
+        let lives = |config: &RouterConfig| {
+            (config.health.tolerance.window, config.health.tolerance.memory)
+        };
+        if lives(config) != lives(&self.config) {
+            for arm in &mut self.arms {
+                arm.health.age(self.clock, &self.config.health);
+            }
         }
         self.has_drifted |= config.drift != Drift::default();
         self.config = RouterConfig { budget, ..config.clone() };
