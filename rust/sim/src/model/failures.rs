@@ -118,7 +118,7 @@ impl Model {
         if strike == Strike::Throttle && tolerance.learns_limits {
             arm.traffic.refused = Some(now);
         }
-        let has_tripped = match arm.health.strike(strike, sent, config) {
+        let has_tripped = match arm.health.strike(strike, sent, now, config) {
             Trip::No => false,
             Trip::Yes => true,
             Trip::Either => router.counters().cooldowns > self.counters.cooldowns,

@@ -22,7 +22,7 @@ impl Tally {
 }
 
 /// What is made of a failure whose share is this close to what trips a breaker depends on rounding.
-const CLOSE: f64 = 1e-3;
+const CLOSE: f64 = 3e-3;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Health {
@@ -178,7 +178,13 @@ impl Health {
     }
 
     /// Whether a failure of a query sent at `sent` cools the arm.
-    pub(crate) fn strike(&mut self, strike: Strike, sent: f64, config: &HealthConfig) -> Trip {
+    pub(crate) fn strike(
+        &mut self,
+        strike: Strike,
+        sent: f64,
+        now: f64,
+        config: &HealthConfig,
+    ) -> Trip {
         if matches!(strike, Strike::None | Strike::Throttle) || sent <= self.cooled_at {
             return Trip::No;
         }
@@ -191,13 +197,15 @@ impl Health {
         if self.is_unsure {
             return Trip::Either;
         }
-        let attempts = self.recent.answers + self.recent.failures;
+        // A failure that counts for nothing here is judged by what was known when the arm was last
+        // looked at: now, or at its last answer or failure.
+        let attempts = |health: &Self| health.recent.answers + health.recent.failures;
+        let (most_attempts, fewest) = (attempts(self), attempts(&self.aged(now, config)));
         let least = f64::from(config.tolerance.min_attempts);
-        let enough = (attempts - least) / least;
         let above = self.recent.rate() - most;
-        if enough < -CLOSE || above < -CLOSE || attempts == 0.0 {
+        if most_attempts < least * (1.0 - CLOSE) || above < -CLOSE || most_attempts == 0.0 {
             Trip::No
-        } else if enough < CLOSE || above < CLOSE {
+        } else if fewest < least * (1.0 + CLOSE) || above < CLOSE {
             Trip::Either
         } else {
             Trip::Yes

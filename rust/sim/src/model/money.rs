@@ -8,7 +8,7 @@ use stageroute_core::{AtLimit, HardLimit, Period};
 pub(crate) fn nano(usd: f64) -> i64 {
     let nano = usd * 1e9;
     let near = nano.round();
-    let is_whole = (nano - near).abs() <= 2e-15 * nano;
+    let is_whole = (nano - near).abs() <= 8.0 * f64::EPSILON * nano;
     #[allow(clippy::cast_possible_truncation)]
     let whole = if is_whole { near } else { nano.ceil() } as i64;
     whole
