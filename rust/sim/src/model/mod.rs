@@ -291,11 +291,15 @@ impl Model {
         Ok(())
     }
 
+    /// Whether any provider has said anything of its limits.
+    pub(crate) fn has_learnt(&self) -> bool {
+        self.arms.iter().any(|arm| arm.traffic.refused.is_some())
+    }
+
     /// Whether nothing that is learnt or passes by itself may open a way earlier than was said.
     pub(crate) fn is_plain_to_wait_for(&self) -> bool {
-        let has_learnt = self.arms.iter().any(|arm| arm.traffic.refused.is_some());
         let never_panics = self.config.health.tolerance.panic_threshold == 1.0;
-        never_panics && !has_learnt && self.config.max_age.is_none()
+        never_panics && !self.has_learnt() && self.config.max_age.is_none()
     }
 
     fn is_stage_due(&self) -> bool {
