@@ -276,20 +276,28 @@ impl Arm {
         learner: &Learner,
         arm: ArmIndex,
     ) -> bool {
-        let is_allowed = query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&arm));
+        query.allowed.as_ref().is_none_or(|allowed| allowed.contains(&arm))
+            && query.tokens.is_none_or(|(input, output)| input + output <= self.largest_query())
+            && need.tokens <= self.traffic.largest_query()
+            && query
+                .max_cost
+                .is_none_or(|most| self.is_cheap_enough(most, query, need, learner, arm))
+    }
+
+    fn is_cheap_enough(
+        &self,
+        most: f64,
+        query: &Query<'_>,
+        need: Need,
+        learner: &Learner,
+        arm: ArmIndex,
+    ) -> bool {
         let knows_worst = self.settings.max_cost.is_some()
             || (query.tokens.is_some() && self.settings.prices.is_some());
-        let is_cheap_enough = query.max_cost.is_none_or(|max_cost| {
-            if knows_worst {
-                need.reservation <= Nanodollars::from_usd(max_cost)
-            } else {
-                learner.expected_cost(arm) <= max_cost
-            }
-        });
-        let tokens = query.tokens.map_or(0.0, |(input, output)| input + output);
-        is_allowed
-            && is_cheap_enough
-            && tokens <= self.largest_query()
-            && need.tokens <= self.traffic.largest_query()
+        if knows_worst {
+            need.reservation <= Nanodollars::from_usd(most)
+        } else {
+            learner.expected_cost(arm) <= most
+        }
     }
 }
