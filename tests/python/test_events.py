@@ -217,7 +217,7 @@ def test_nothing_runs_for_nobody() -> None:
         router.fail(router.route(), "error")
         router.add_model("b")
         assert router._events is not None
-        assert router._events._thread is None
+        assert router._events._worker is None
     finally:
         logger.setLevel(before)
 
@@ -227,12 +227,13 @@ def test_a_router_that_tells_events_is_collected() -> None:
     router = a_router(told=events.append)
     router.set_budget(0.02)
     router.flush()
-    thread = router._events._thread if router._events is not None else None
+    assert router._events is not None
+    assert router._events._worker is not None
+    _, thread = router._events._worker
     seen = weakref.ref(router)
     del router
     gc.collect()
     assert seen() is None
-    assert thread is not None
     thread.join(20.0)
     assert not thread.is_alive()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stageroute._core import Birth, Signal
 from stageroute.router.facts import Facts
-from stageroute.threads import finish_at_exit, is_this, join, make_lock, start_thread
+from stageroute.threads import finish_at_exit, join, make_lock, start_thread
 
 if TYPE_CHECKING:
     import threading
@@ -118,53 +118,56 @@ def _differing(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
 
 
 class Events:
-    """Tells events one after the other from a thread of its own, which holds no lock of a router.
+    """Tells events one after the other, from a thread of its own where a callback wants them.
 
-    The thread is started with the first event that somebody wants. What the callback raises is
-    logged and ends nothing.
+    The thread is started with the first event, and holds no lock of a router. Where only warnings
+    are wanted, for the log, whoever brings an event logs it. What the callback raises is logged and
+    ends nothing.
     """
 
-    def __init__(self, on_event: Callable[[Event], object] | None) -> None:
+    def __init__(
+        self, on_event: Callable[[Event], object] | None, take_news: Callable[[], list[Any]]
+    ) -> None:
         self._on_event = on_event
+        self._take_news = take_news
         self._birth = Birth()
         self._untold: deque[Event] = deque()
-        self._signal = Signal()
-        self._thread: threading.Thread | None = None
-        self._taking = make_lock()
+        self._worker: tuple[Signal, threading.Thread] | None = None
         # One event at a time: the thread's, or that of a flush.
         self._telling = make_lock()
         self._is_telling = False
 
-    def take(self, take_news: Callable[[], list[Any]]) -> None:
-        """Take what is new, and have it told if somebody wants it."""
-        with self._taking:
-            self._untold.extend(event for event in translate(take_news()) if self._is_wanted(event))
-            if not self._untold:
-                return
-            if self._thread is None:
-                signal = self._signal
-                events = weakref.ref(self, lambda _: signal.raise_())
-                self._thread = start_thread("stageroute-events", _run, events, signal)
-                finish_at_exit(self)
-            self._signal.raise_()
-
-    def _is_wanted(self, event: Event) -> bool:
-        return self._on_event is not None or logger.isEnabledFor(KINDS[event.kind][0])
+    def wake(self) -> None:
+        """Have what is new told, if somebody wants it."""
+        if self._on_event is None and not logger.isEnabledFor(logging.INFO):
+            self.flush()
+            return
+        if self._worker is None:
+            signal = Signal()
+            events = weakref.ref(self, lambda _: signal.raise_())
+            self._worker = signal, start_thread("stageroute-events", _run, events, signal)
+            finish_at_exit(self)
+        signal, _ = self._worker
+        signal.raise_()
 
     def flush(self) -> None:
         """Tell everything that has happened so far."""
         self._birth.check()
+        self._tell_all(raises=True)
+
+    def _tell_all(self, *, raises: bool) -> None:
         with self._telling:
             if self._is_telling:
                 return
             try:
                 self._is_telling = True
+                self._untold.extend(translate(self._take_news()))
                 while self._untold:
-                    self._tell(self._untold.popleft())
+                    self._tell(self._untold.popleft(), raises=raises)
             finally:
                 self._is_telling = False
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, *, raises: bool) -> None:
         logger.log(KINDS[event.kind][0], "%s", event)
         if self._on_event is None:
             return
@@ -173,7 +176,7 @@ class Events:
         except BaseException as error:
             logger.warning("on_event failed at %s: %r", event.kind, error, exc_info=True)
             # `SystemExit` and the like are for a caller of `flush`, and not for the thread.
-            if not isinstance(error, Exception) and not is_this(self._thread):
+            if raises and not isinstance(error, Exception):
                 raise
 
     def finish(self) -> None:
@@ -183,18 +186,19 @@ class Events:
 
     def stop(self, seconds: float | None = None) -> None:
         """Tell what is left, and end the thread; another event starts another."""
-        with self._taking:
-            signal, thread = self._signal, self._thread
-            self._signal, self._thread = Signal(), None
-        signal.raise_()
-        if not join(thread, seconds):
-            raise TimeoutError(f"its callback has not returned for {seconds} s")
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            signal, thread = worker
+            signal.raise_()
+            if not join(thread, seconds):
+                raise TimeoutError(f"its callback has not returned for {seconds} s")
         self.flush()
 
     def work(self, signal: Signal) -> bool:
         """Do what the thread of this signal is there for; False if it is there no longer."""
-        self.flush()
-        return signal is self._signal
+        self._birth.check()
+        self._tell_all(raises=False)
+        return self._worker is not None and self._worker[0] is signal
 
 
 def _run(events_of: "weakref.ref[Events]", signal: Signal) -> None:

@@ -1,6 +1,7 @@
 """A router's events on their way to its owner."""
 
 import weakref
+from typing import Any
 
 from stageroute.router.events import Events
 from stageroute.router.part import Part
@@ -15,19 +16,20 @@ class Telling(Part):
         """Tell what happens from now on."""
         if self._events is not None:
             return
-        self._events = Events(self._around.on_event)
         # A strong one would be a cycle through the native half, which nothing collects.
-        method = weakref.WeakMethod(self._take_news)
+        router = weakref.ref(self)
 
-        def take_news() -> None:
-            if (bound := method()) is not None:
-                bound()
+        def take_news() -> list[Any]:
+            return [] if (there := router()) is None else there._control.take_news()  # noqa: SLF001
 
-        self._control.call_on_news(take_news)
+        self._events = events = Events(self._around.on_event, take_news)
+        woken = weakref.ref(events)
 
-    def _take_news(self) -> None:
-        if self._events is not None:
-            self._events.take(self._control.take_news)
+        def wake() -> None:
+            if (there := woken()) is not None:
+                there.wake()
+
+        self._control.call_on_news(wake)
 
     def _flush_events(self) -> None:
         if self._events is not None:
