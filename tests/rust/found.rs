@@ -240,6 +240,22 @@ fn what_is_known_against_an_arm_is_looked_at_when_it_becomes_live() {
     assert!(matches!(refused, Err(Error::AllCooling { .. })), "{refused:?}");
 }
 
+/// Places of lost queries come back no longer: nothing is said of when there is one.
+#[test]
+fn a_wait_for_a_place_is_as_configured() {
+    let limits = TrafficLimits { concurrent: Some(1), ..TrafficLimits::default() };
+    let settings = ArmSettings { limits, ..ArmSettings::default() };
+    let with = |lost_after| RouterConfig { lost_after, ..config() };
+    let mut router = router(with(Some(10.0)), &[ArmSpec { settings, ..ArmSpec::default() }]);
+    router.route(&Query::at(NOON)).unwrap();
+    assert_eq!(retry_after(&mut router, NOON + 4.0), 6.0);
+    router.configure(with(None)).unwrap();
+    let refused = router.route(&Query::at(NOON + 20.0)).unwrap_err();
+    assert_eq!(refused, Error::AtTrafficLimit { retry_after: None });
+    router.configure(with(Some(30.0))).unwrap();
+    assert_eq!(retry_after(&mut router, NOON + 20.0), 10.0);
+}
+
 #[test]
 fn a_batch_that_is_refused_takes_no_time() {
     let mut router = router(config(), &[arm(1.0)]);

@@ -44,6 +44,12 @@ impl Router {
         if config.health.tolerance.half_lives() != self.config.health.tolerance.half_lives() {
             self.age_answers();
         }
+        if config.lost_after != self.config.lost_after {
+            self.slots_due = 0.0;
+            for arm in &mut self.arms {
+                arm.slot_due = None;
+            }
+        }
         let has_canary_changed = config.canary != self.config.canary;
         self.config = config;
         if has_canary_changed {
