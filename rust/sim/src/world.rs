@@ -226,11 +226,12 @@ impl World {
         let mut router = self.trial.router().clone();
         let now = router.clock() + wait;
         let later = router.route(&Query { now, ..query.clone() });
-        // An arm whose limit is learnt may be back before that was known, and a limit refuse for it.
-        let may_refuse = matches!(later, Err(Error::AtHardLimit { .. })) && self.model.has_learnt();
+        // An arm may be back before that was known, and a limit refuse for it.
+        let is_known = self.model.knows_when_arms_are_back();
+        let may_refuse = matches!(later, Err(Error::AtHardLimit { .. })) && !is_known;
         let is_true = later.is_ok() || now > 1e11 || may_refuse;
         ensure!(is_true, "{query:?} was to wait {wait} s, but then {later:?}");
-        if self.model.is_plain_to_wait_for() {
+        if self.model.never_panics() && is_known {
             let mut router = self.trial.router().clone();
             let now = router.clock() + 0.99 * wait - 0.1;
             let before = router.route(&Query { now, ..query.clone() });

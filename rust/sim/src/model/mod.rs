@@ -291,15 +291,15 @@ impl Model {
         Ok(())
     }
 
-    /// Whether any provider has said anything of its limits.
-    pub(crate) fn has_learnt(&self) -> bool {
-        self.arms.iter().any(|arm| arm.traffic.refused.is_some())
+    /// Whether no limit was learnt that passes, and no query under way is given up by its age.
+    pub(crate) fn knows_when_arms_are_back(&self) -> bool {
+        let has_learnt = self.arms.iter().any(|arm| arm.traffic.refused.is_some());
+        !has_learnt && self.config.max_age.is_none()
     }
 
-    /// Whether nothing that is learnt or passes by itself may open a way earlier than was said.
-    pub(crate) fn is_plain_to_wait_for(&self) -> bool {
-        let never_panics = self.config.health.tolerance.panic_threshold == 1.0;
-        never_panics && !self.has_learnt() && self.config.max_age.is_none()
+    /// Whether arms that are cooling down are never taken in again before their time.
+    pub(crate) fn never_panics(&self) -> bool {
+        self.config.health.tolerance.panic_threshold == 1.0
     }
 
     fn is_stage_due(&self) -> bool {
