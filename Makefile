@@ -19,7 +19,7 @@ RELEASE := $(VENV)/.release
 # An environment with what users may add; and the tests that need it.
 EXTRAS := .venv-extras
 # The worlds of `make fleet-years`: others than those of `make test`.
-FLEET_YEARS ?= --seed 10000 --worlds 100000
+FLEET_YEARS ?= --seed 10000 --worlds 250000
 NEED_EXTRAS := $(addprefix tests/python/test_,lab_engines.py rivals.py check_policy.py report_browser.py scenarios.py green_threads.py)
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/cargo-deny-0.20.2/bin/cargo-deny)

@@ -266,6 +266,9 @@ fn a_batch_that_is_refused_takes_no_time() {
     assert!(router.to_bytes().unwrap() == before);
     router.observe_each(NOON + 9.0, &[unbillable]).unwrap_err();
     assert!(router.to_bytes().unwrap() == before);
+    // Nor does a correction of a bill that there is not.
+    router.correct(NOON + 9.0, id, 1.0).unwrap_err();
+    assert!(router.to_bytes().unwrap() == before);
 }
 
 /// What had lost weight query by query is kept stage by stage from then on.
