@@ -3,14 +3,15 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import check_fields, is_text, listed, number_in, require, whole_in
+from stageroute.checks import Check, check_fields, is_text, listed, number_in, require, whole_in
 from stageroute.config.constraints import DeploymentConstraints
-from stageroute.config.models import Model
+from stageroute.config.models import Model, scope_key
+from stageroute.config.settings import HardLimit
 from stageroute.errors import InvalidInputError
 
 
@@ -37,6 +38,12 @@ class Fleet:
     groups : mapping of str to collection of str, optional
         Named groups of at least two models each, of which at most one is live: sizes or versions
         of one model, models that share a GPU.
+    budgets : mapping of str to float, optional
+        Average cost, USD per query of the router, of a model, or of all models of a provider or a
+        pool together.
+    requests_per_minute, tokens_per_minute : mapping of str to float, optional
+        Never more in any 60 seconds for a model, or for all models of a provider or a pool
+        together.
 
     Raises
     ------
@@ -56,6 +63,9 @@ class Fleet:
     min_providers: Annotated[int, whole_in("[1, inf)")] = 1
     max_changes: Annotated[int | None, whole_in("[0, inf)")] = None
     groups: Mapping[str, Collection[str]] | None = None
+    budgets: Mapping[str, float] | None = None
+    requests_per_minute: Mapping[str, float] | None = None
+    tokens_per_minute: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,6 +75,30 @@ class Fleet:
             rule = "is forbidden as well: take it out of pinned, or out of forbidden"
             require(name not in self.forbidden, "pinned", name, rule)
         object.__setattr__(self, "groups", _groups(self.groups))
+        for field, check in SHARED.items():
+            object.__setattr__(self, field, _shared(field, getattr(self, field), check))
+
+    def scopes(self, hard_limits: Collection[HardLimit]) -> list[dict[str, Any]]:
+        """Return what models share, as the core takes it."""
+        shared = {field: getattr(self, field) for field in SHARED}
+        scoped = [limit for limit in hard_limits if limit.scope is not None]
+        names = {limit.scope: None for limit in scoped if limit.scope is not None}
+        names |= dict.fromkeys(name for values in shared.values() for name in values)
+        return [
+            {
+                "key": scope_key(name),
+                "hard_limits": [limit.to_core() for limit in scoped if limit.scope == name],
+                "calendars": [limit.calendar() for limit in scoped if limit.scope == name],
+                "budget": shared["budgets"].get(name),
+                "limits": {
+                    "requests_per_minute": shared["requests_per_minute"].get(name),
+                    "tokens_per_minute": shared["tokens_per_minute"].get(name),
+                    "concurrent": None,
+                    "burst_seconds": 3.0,
+                },
+            }
+            for name in names
+        ]
 
     def constraints(
         self,
@@ -168,6 +202,25 @@ def _start_capacity(start_room: float, stage_queries: float | None) -> float | N
     if stage_queries is None or start_room == math.inf:
         return None
     return start_room / stage_queries
+
+
+def _shared(field: str, given: Any, check: Check) -> dict[str, float]:
+    rule = "must map names of models, providers or pools to numbers, or be None"
+    require(given is None or isinstance(given, Mapping), field, given, rule)
+    shared = {}
+    for name, value in (given or {}).items():
+        require(is_text(name), field, name, "must be the name of a model, a provider or a pool")
+        check(f"{field}[{name!r}]", value)
+        shared[name] = float(value)
+    return shared
+
+
+SHARED: Final = {
+    "budgets": number_in("[0, inf)", "USD per query"),
+    "requests_per_minute": number_in("[1, inf)"),
+    "tokens_per_minute": number_in("[1, inf)"),
+}
+"""What models can share, and its rules."""
 
 
 def _groups(groups: Mapping[str, Collection[str]] | None) -> dict[str, tuple[str, ...]]:

@@ -3,12 +3,18 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Annotated, Any, Final
 
 from stageroute.checks import check_fields, is_text, number_in, plain, require, whole_in
 from stageroute.config.prices import TOKENS, Price, Tokens
 
 BILLS: Final = number_in("[0, 1e9]", "USD")
+
+
+def scope_key(name: str) -> int:
+    """Return the number by which the core knows a model, a provider or a pool."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,9 @@ class Model:
         in (0, 60). A query of more tokens waits until nothing else came for that long.
     provider : str, optional
         Its provider; see `Fleet.min_providers`.
+    pool : str, optional
+        What it shares with other models, such as an account; see `Fleet.requests_per_minute` and
+        `HardLimit`.
     memory_gb : float, optional
         GPU memory that it takes while it is live, for `Fleet.memory_gb`; 0 for one that is served
         elsewhere.
@@ -86,6 +95,7 @@ class Model:
     max_concurrent: Annotated[int | None, whole_in("[1, inf)")] = None
     burst_seconds: Annotated[float, number_in("(0, 60)", "seconds")] = 3.0
     provider: str | None = None
+    pool: str | None = None
     memory_gb: Annotated[float | None, number_in("[0, inf)", "GB")] = None
     start_cost: Annotated[float, BILLS] = 0.0
 
@@ -98,6 +108,7 @@ class Model:
         check_fields(self, f" of model {self.name!r}")
         rule = "must be a string that is not empty, or None"
         self._require(self.provider is None or is_text(self.provider), "provider", rule)
+        self._require(self.pool is None or is_text(self.pool), "pool", rule)
         ok = self.price is None or isinstance(self.price, Price)
         self._require(ok, "price", "must be a Price, or None")
         rule = (
@@ -172,6 +183,10 @@ class Model:
             "tariff": None if self.price is None else self.price.tariff(),
             "least_reservation": self.max_cost or 0.0,
             "largest_query": self.largest_query,
+            "scopes": [
+                scope_key(n) for n in (self.name, self.provider, self.pool) if n is not None
+            ],
+            "start_cost": self.start_cost,
         }
 
     def core_prior(self) -> dict[str, Any]:

@@ -154,11 +154,13 @@ class RouterSettings:
         horizon, burst = self.pacing_horizon, self.pacing_burst
         effects = {reason: asdict(e) for reason, e in (FAILURES | dict(self.failures)).items()}
         known = FACTS["failures"]
+        general = [limit for limit in self.hard_limits if limit.scope is None]
         return asdict(self) | {
             "confidence": self.confidence.resolved(self.budget, models),
             "drift": self.drift.to_core(),
-            "hard_limits": [limit.to_core() for limit in self.hard_limits],
-            "calendars": [limit.calendar() for limit in self.hard_limits],
+            "hard_limits": [limit.to_core() for limit in general],
+            "calendars": [limit.calendar() for limit in general],
+            "scopes": self.fleet.scopes(self.hard_limits),
             "failures": {reason: effects[reason] for reason in known},
             "other_failures": [
                 {"name": reason, "effect": effect}

@@ -8,6 +8,7 @@ from stageroute.checks import (
     NUMBER,
     WHOLE,
     check_fields,
+    is_text,
     must,
     number_in,
     one_of,
@@ -37,6 +38,9 @@ class HardLimit:
     at_limit : {"cheapest", "refuse"}, default "cheapest"
         What happens when a live model's reservation no longer fits: routing goes on over the models
         that still do, the cheapest last, until none fits; or every query is refused at once.
+    scope : str, optional
+        A model, a provider or a pool whose models alone it is for; by default all. Where it is at
+        an end, other models serve.
     time_zone : str, default "UTC"
         Whose days, weeks and months these are, such as ``"Asia/Tokyo"``. Its rules are taken as
         they are known when the router is made or configured.
@@ -52,11 +56,16 @@ class HardLimit:
     usd: Annotated[float, number_in("(0, 1e9]", "USD")]
     per: Annotated[str, one_of(FACTS["periods"])]
     at_limit: Annotated[str, one_of(FACTS["at_limit"])] = "cheapest"
+    scope: str | None = None
     time_zone: Annotated[str, must(is_time_zone, TIME_ZONE_RULE)] = "UTC"
     reset_hour: Annotated[int, whole_in("[0, 23]")] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
+        ok = self.scope is None or is_text(self.scope)
+        require(ok, "scope", self.scope, "must name a model, a provider or a pool, or be None")
+        rule = "a limit of a scope leaves its models out: it must be 'cheapest'"
+        require(self.scope is None or self.at_limit == "cheapest", "at_limit", self.at_limit, rule)
         ok = self.per not in {"hour", "total"} or (self.time_zone, self.reset_hour) == ("UTC", 0)
         rule = f"goes with a day, a week or a month, not with per={self.per!r}"
         require(ok, "time_zone, reset_hour", (self.time_zone, self.reset_hour), rule)

@@ -10,7 +10,7 @@ from stageroute.config.models import Model
 from stageroute.config.router import RouterSettings, as_fields
 from stageroute.deployment.solve import caps_suffice
 from stageroute.router.facts import as_json, differences
-from stageroute.router.models import Models
+from stageroute.router.models import Models, check_foreseeable
 from stageroute.router.rollback import Rollback
 
 logger = logging.getLogger("stageroute")
@@ -58,6 +58,9 @@ class Configurable(Models, Rollback):
             self._around.check(settings)
             candidates = [self._facts.models[arm] for arm in self._control.planning()["arms"]]
             check_caps(candidates, settings.max_deployed)
+            if settings.fleet != before.fleet or settings.hard_limits != before.hard_limits:
+                for model in candidates:
+                    check_foreseeable(model, settings)
             core = settings.to_core(self._facts.models)
             keeps_confidence = settings.confidence == before.confidence
             # The budget is a change of its own. What is told goes with the last one.

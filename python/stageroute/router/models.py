@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from stageroute.checks import require
 from stageroute.config.models import Model
+from stageroute.config.router import RouterSettings
 from stageroute.errors import UnknownModelError
 from stageroute.router.part import Part
 from stageroute.router.state import ModelState
@@ -168,16 +169,25 @@ class Models(Part):
         return arm
 
     def _check_foreseeable(self, model: Model) -> None:
-        """Require that limits can foresee the most that a query takes of a model."""
-        ok = model.largest_query is not None or model.tokens_per_minute is None
-        rule = "a limit in tokens must foresee the worst: give it, or a context_window"
-        require(ok, f"max_tokens of model {model.name!r}", None, rule)
-        rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
-        ok = model.largest_cost is not None or not self._facts.settings.hard_limits
-        require(ok, f"max_cost of model {model.name!r}", None, rule)
+        check_foreseeable(model, self._facts.settings)
 
 
 def as_model(model: Model | str) -> Model:
     """Make a model of a name."""
     require(isinstance(model, Model | str), "model", model, "must be a Model, or the name of one")
     return Model(model) if isinstance(model, str) else model
+
+
+def check_foreseeable(model: Model, settings: RouterSettings) -> None:
+    """Require that limits can foresee the most that a query takes of a model."""
+    names = {None, model.name, model.provider, model.pool}
+    has_limit = model.tokens_per_minute is not None or not names.isdisjoint(
+        settings.fleet.tokens_per_minute or ()
+    )
+    rule = "a limit in tokens must foresee the worst: give it, or a context_window"
+    ok = model.largest_query is not None or not has_limit
+    require(ok, f"max_tokens of model {model.name!r}", None, rule)
+    has_limit = any(limit.scope in names for limit in settings.hard_limits)
+    rule = "hard limits must foresee the worst: give it, or a price and max_tokens"
+    ok = model.largest_cost is not None or not has_limit
+    require(ok, f"max_cost of model {model.name!r}", None, rule)

@@ -92,7 +92,7 @@ pub use prior::Prior;
 pub use router::{
     ArmSettings, ArmSpec, ArmState, Batch, Charge, Counters, Event, FailureEffect, FailureReason,
     Failures, MOST_OTHER_FAILURES, Noted, Observation, OtherFailure, Refusal, Room, Router,
-    RouterConfig, RouterCopy, Terms,
+    RouterConfig, RouterCopy, ScopeConfig, Terms,
 };
 pub use sampling::Sampler;
 pub use stats::{ArmStats, Moments};

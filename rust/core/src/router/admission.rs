@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::events::Refusal;
+use super::scopes::{self, keep_in_scopes};
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
 use crate::hard_limit::HardLimit;
@@ -26,7 +27,7 @@ impl Router {
         let Excluded { reasons, refused, is_panic } = &mut excluded;
         let (room, is_free_only) = (self.guard.room(), self.config.budget == 0.0);
         let takes_all = query.is_plain() && !is_free_only;
-        let Self { restricted, live, arms, learner, config, .. } = self;
+        let Self { restricted, live, arms, learner, config, scopes, .. } = self;
         restricted.slots.clear();
         restricted.unreliable.clear();
         let (mut unwanted, mut cooling, mut silent) = (0, 0, 0);
@@ -62,6 +63,9 @@ impl Router {
             } else {
                 restricted.unreliable.push(slot);
             }
+        }
+        if !scopes.is_empty() {
+            reasons.insert(keep_in_scopes(scopes, restricted, live.arms(), arms, now));
         }
         if cooling > 0 {
             let wanted = (live.arms().len() - unwanted) as f64;
@@ -141,7 +145,8 @@ impl Router {
     fn way_out(&mut self, query: &Query<'_>, now: f64) -> (f64, Option<HardLimit>) {
         let (mut shortest, mut limits) = (f64::INFINITY, None);
         for slot in 0..self.live.arms().len() {
-            let Some((ready, need)) = self.readiness(slot, query, now) else { continue };
+            let Some((ready, need, limit)) = self.readiness(slot, query, now) else { continue };
+            limits = limits.or(limit);
             shortest = shortest.min(self.wait_for_money(need, false, ready, now));
             limits = limits.or(self.guard.obstacle(need, false, now, self.clock_offset));
         }
@@ -150,7 +155,7 @@ impl Router {
             let mut wait = shortest;
             for slot in 0..self.live.arms().len() {
                 let arm = self.readiness(slot, query, now);
-                if let Some((_, need)) = arm.filter(|&(ready, _)| ready <= wait) {
+                if let Some((_, need, _)) = arm.filter(|&(ready, ..)| ready <= wait) {
                     wait = self.wait_for_money(need, true, wait, now);
                 }
             }
@@ -178,8 +183,8 @@ impl Router {
         slot: usize,
         query: &Query<'_>,
         now: f64,
-    ) -> Option<(f64, Nanodollars)> {
-        let Self { restricted, live, arms, learner, config, .. } = self;
+    ) -> Option<(f64, Nanodollars, Option<HardLimit>)> {
+        let Self { restricted, live, arms, learner, config, scopes, clock_offset, .. } = self;
         let (need, arm) = (restricted.needs[slot], live.arms()[slot]);
         let state = &mut arms[arm];
         let is_free_only = config.budget == 0.0;
@@ -192,6 +197,7 @@ impl Router {
         if !state.health.admits(now, &config.health) {
             wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
         }
-        Some((wait, need.reservation))
+        let (wait, limit) = scopes::wait(scopes, &state.scopes, need, (wait, now, *clock_offset));
+        Some((wait, need.reservation, limit))
     }
 }

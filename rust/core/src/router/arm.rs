@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scopes::Membership;
 use super::terms::{Terms, most_of};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
@@ -107,6 +108,11 @@ pub(super) struct Arm {
     pub(super) tariffs: Vec<Option<Tariff>>,
     #[serde(skip)]
     pub(super) terms: Option<Box<Terms>>,
+    #[serde(skip)]
+    pub(super) scopes: Vec<Membership>,
+    /// Whether it matters how many tokens a query has.
+    #[serde(skip)]
+    pub(super) counts_tokens: bool,
     /// When the place of the query that has been under way for longest is free again, if it was lost.
     #[serde(skip)]
     pub(super) slot_due: Option<f64>,
@@ -244,7 +250,7 @@ impl Arm {
             _ => self.reservation,
         };
         let tokens = match (query.tokens, self.settings.max_tokens) {
-            _ if !self.traffic.limits_tokens() => 0.0,
+            _ if !self.counts_tokens => 0.0,
             (Some((input, output)), _) => input + output,
             (None, Some(tokens)) => tokens,
             (None, None) => {

@@ -50,11 +50,14 @@ impl Router {
             answers: Answers::default(),
             markup: None,
             slot_due: None,
+            scopes: Vec::new(),
+            counts_tokens: false,
             limiter: None,
             known_before: canary.map(|_| believed),
         });
         self.gates.unproven |= canary.is_some();
         debug_assert_eq!(self.learner.len(), self.arms.len(), "both know the same arms");
+        self.join_scopes(arm, &[]);
         self.require_stage();
         Ok(arm)
     }
@@ -107,6 +110,9 @@ impl Router {
         state.share = settings.throughput_cap.min(proven);
         self.shares_due = f64::NEG_INFINITY;
         debug_assert_eq!(self.learner.prices(arm), settings.prices, "both know the same prices");
+        let scopes = std::mem::take(&mut self.scopes);
+        self.scopes.clone_from(&scopes);
+        self.join_scopes(arm, &scopes);
         if self.live.slot(arm).is_some() {
             self.load_lp();
             self.update_gates();
@@ -189,9 +195,8 @@ impl Router {
         let let_through =
             limiter.as_ref().map_or(f64::INFINITY, |limiter| limiter.per_minute(self.clock));
         let rate = self.rate.per_second(self.clock);
-        traffic
-            .share(settings.throughput_cap, rate, tokens, let_through)
-            .min(self.proven_share(arm))
+        let share = traffic.share(settings.throughput_cap, rate, tokens, let_through);
+        self.share_of_scopes(arm, share.min(self.proven_share(arm)), rate, tokens)
     }
 
     pub(super) fn check_candidate(

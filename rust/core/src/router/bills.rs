@@ -47,6 +47,9 @@ impl Router {
         if !self.guard.is_off() {
             self.bill_guard(id, open.reservation, usd, open.reservation);
         }
+        if !self.scopes.is_empty() {
+            self.bill_in_scopes(id, open.arm, open.reservation, open.expected_cost, usd);
+        }
     }
 
     /// Puts another bill in the place of the one that was noted.
@@ -60,6 +63,7 @@ impl Router {
             self.arms[open.arm].answers.replace_bill(before, usd);
             self.load_value(open.arm);
         }
+        self.bill_in_scopes(id, open.arm, Nanodollars::from_usd(before), before, usd);
         let before = Nanodollars::from_usd(before);
         // What was reserved is not kept for longer than an estimate.
         let reserved = if open.bill == Bill::Known { before } else { open.reservation };

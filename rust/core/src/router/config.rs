@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effects::{FailureEffect, FailureReason, Failures, OtherFailure};
+use super::scopes::ScopeConfig;
 use crate::calendar::Calendar;
 use crate::checks::{CAP_RULE, check, is_cap};
 use crate::confidence::Confidence;
@@ -44,6 +45,8 @@ pub struct RouterConfig {
     /// Whose days each of them goes by, in their order; those of UTC where there are fewer.
     #[serde(default)]
     pub calendars: Vec<Calendar>,
+    /// What arms share.
+    pub scopes: Vec<ScopeConfig>,
     /// What failures do.
     pub failures: Failures,
     /// Failures for other reasons, at most [`MOST_OTHER_FAILURES`].
@@ -74,6 +77,7 @@ impl RouterConfig {
             lost_after: None,
             hard_limits: Vec::new(),
             calendars: Vec::new(),
+            scopes: Vec::new(),
             failures: Failures::default(),
             other_failures: OtherFailure::defaults(),
             health: HealthConfig::default(),
@@ -95,6 +99,9 @@ impl RouterConfig {
         check(age.is_finite() && age > 0.0, "max_age", age, rule)?;
         if let Some(0) = self.stage_queries {
             check(false, "stage_queries", 0.0, "must be at least 1")?;
+        }
+        for scope in &self.scopes {
+            scope.validate()?;
         }
         let lost = self.lost_after.unwrap_or(1.0);
         let rule = "must be finite and above 0, in seconds";

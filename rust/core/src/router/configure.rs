@@ -28,9 +28,11 @@ impl Router {
         for arm in self.arms.iter().filter(|arm| !arm.is_retired) {
             arm.settings.validate(!guard.is_off(), arm.terms.as_deref())?;
         }
+        let scopes = self.scopes_of(&config.scopes)?;
         self.learner.configure(config.confidence, config.drift)?;
         guard.succeed(&self.guard, self.wall_clock());
         self.guard = guard;
+        self.set_scopes(scopes);
         if config.stage_queries != self.config.stage_queries {
             let queries = self.ledger.queries;
             self.stage_end = config.stage_queries.map(|n| queries.saturating_add(n));

@@ -57,6 +57,7 @@ impl Router {
             counters: self.counters,
             takes_bills: self.takes_bills,
             slots_due: self.slots_due,
+            scopes: self.scopes.clone(),
             sampler: self.sampler.clone(),
             clock: self.clock,
             clock_offset: self.clock_offset,

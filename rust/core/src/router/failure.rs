@@ -63,11 +63,11 @@ impl Router {
         self.counters.count_failure(reason);
         if let Some(bill) = bill {
             // A failed query may have used nothing: its tokens come back unless it was billed.
+            (marked.expected_cost, marked.bill) = (bill, kind);
             if bill <= 0.0 {
                 marked.tokens = 0.0;
-                self.arms[open.arm].traffic.settle(open.at, open.tokens, 0.0, now);
+                self.settle_tokens(id, &open, 0.0, now);
             }
-            (marked.expected_cost, marked.bill) = (bill, kind);
             self.bill(id, &open, bill);
         }
         if reward.is_some() {

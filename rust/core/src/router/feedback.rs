@@ -197,19 +197,20 @@ impl Router {
         observation: &Observation,
         tokens: Tokens,
     ) -> Option<CostFeedback> {
-        let arm = &mut self.arms[open.arm];
+        let arm = &self.arms[open.arm];
         let (cost, takes_bills) = (observation.cost, self.takes_bills);
         // Tokens alone are admitted only where there are prices to bill them at.
         let list = || arm.list_bill(open.prices, &tokens.into());
         let usd = cost.or_else(list).unwrap_or_default();
         let used = tokens.input + tokens.output;
-        arm.traffic.settle(open.at, open.tokens, used, now);
+        self.settle_tokens(observation.id, open, used, now);
         self.decisions.note_bill(observation.id, usd, used);
         if open.has_cost {
             // It failed: what it was billed says nothing of a query that is answered.
             self.replace_bill(observation.id, open, usd);
             return None;
         }
+        let arm = &mut self.arms[open.arm];
         let lesson = match arm.settings.prices {
             None => Some(CostFeedback::Usd(usd)),
             Some(prices) if (cost.is_some() && takes_bills) || arm.tariff().is_some() => {

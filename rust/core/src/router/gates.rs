@@ -7,7 +7,8 @@ impl Router {
     /// Works out which live arms need to be looked at before each decision.
     pub(super) fn update_gates(&mut self) {
         let live = || self.live.arms().iter().map(|&arm| &self.arms[arm]);
-        let limits = |arm: &Arm| !arm.traffic.is_off() || arm.limiter.is_some();
+        let limits =
+            |arm: &Arm| !arm.traffic.is_off() || arm.limiter.is_some() || !arm.scopes.is_empty();
         self.gates.traffic = live().any(limits);
         // Where nothing is live, what has failed is waited for.
         let is_awaited = |arm: &Arm| !arm.is_retired && arm.is_troubled();
@@ -16,6 +17,7 @@ impl Router {
         self.gates.any = self.gates.traffic
             || self.gates.trouble
             || !self.guard.is_off()
+            || !self.scopes.is_empty()
             || self.config.budget == 0.0;
         debug_assert!(self.gates.any || self.guard.is_off(), "hard limits would not be looked at");
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::MOST_OTHER_FAILURES;
 use super::effects::OtherFailure;
+use super::scopes::{Membership, Scope};
 use super::terms::Terms;
 use super::{Arm, Router};
 use crate::answers::Answers;
@@ -43,6 +44,7 @@ struct Second {
     corrected: u64,
     /// One for each open decision that has a cost, in their order.
     bills: Vec<StoredBill>,
+    scopes: (Vec<Scope>, Vec<Vec<History>>),
     /// The LP over a part of the live set, with its basis: solved from nothing its last bit may differ.
     restricted: Option<RoutingLp>,
 }
@@ -56,6 +58,8 @@ struct ArmSecond {
     slot_due: Option<f64>,
     tariffs: Vec<Option<Tariff>>,
     terms: Option<Box<Terms>>,
+    scopes: Vec<Membership>,
+    counts_tokens: bool,
     known_before: Option<u64>,
 }
 
@@ -77,6 +81,8 @@ impl Router {
             slot_due: arm.slot_due,
             tariffs: arm.tariffs.clone(),
             terms: arm.terms.clone(),
+            scopes: arm.scopes.clone(),
+            counts_tokens: arm.counts_tokens,
             known_before: arm.known_before,
         };
         let second = Second {
@@ -94,6 +100,7 @@ impl Router {
             guard: self.guard.histories(),
             arms: self.arms.iter().map(arm).collect(),
             takes_bills: self.takes_bills,
+            scopes: (self.scopes.clone(), self.scope_histories()),
             granted: self.ledger.granted,
             corrected: self.counters.corrected,
             bills: self.decisions.billed().map(StoredBill::of).collect(),
@@ -118,7 +125,10 @@ impl Router {
             return Err(Error::BadSnapshot(format!("{} bytes are left over", rest.len())));
         }
         let Some(second) = second else {
-            self.arms.iter_mut().for_each(|arm| arm.health.set_later(None));
+            for arm in &mut self.arms {
+                arm.health.set_later(None);
+                arm.counts_tokens = arm.traffic.limits_tokens();
+            }
             self.set_histories(&[]);
             return Ok(());
         };
@@ -161,9 +171,11 @@ impl Second {
             (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);
             (arm.tariffs, arm.terms) = (later.tariffs, later.terms);
             arm.slot_due = later.slot_due;
+            (arm.scopes, arm.counts_tokens) = (later.scopes, later.counts_tokens);
             arm.known_before = later.known_before;
         }
         router.takes_bills = self.takes_bills;
+        router.restore_scopes(self.scopes.0, &self.scopes.1)?;
         router.ledger.granted = self.granted;
         router.counters.corrected = self.corrected;
         install_bills(self.bills, router)
@@ -269,6 +281,7 @@ pub(super) mod config_of_first_version {
             lost_after: None,
             hard_limits: first.hard_limits,
             calendars: Vec::new(),
+            scopes: Vec::new(),
             failures: first.failures,
             other_failures: Vec::new(),
             health: HealthConfig { failures, cooldown, max_cooldown, failed_after, tolerance },

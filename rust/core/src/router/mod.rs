@@ -25,6 +25,7 @@ mod noting;
 mod observation;
 mod restricted;
 mod route;
+mod scopes;
 mod slots;
 mod stages;
 mod switches;
@@ -53,6 +54,7 @@ pub use counters::Counters;
 pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
 pub use events::{Event, Noted, Refusal};
 pub use observation::{Batch, Observation};
+pub use scopes::ScopeConfig;
 pub use terms::Terms;
 
 use arm::Arm;
@@ -60,6 +62,7 @@ use columns::Columns;
 use config::check_log_capacity;
 use events::Events;
 use restricted::Restricted;
+use scopes::Scope;
 use switches::Gates;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
@@ -92,6 +95,9 @@ pub struct Router {
     /// decisions are to be repeated, until it is given settings of this one.
     #[serde(skip)]
     takes_bills: bool,
+    /// What arms share.
+    #[serde(skip)]
+    scopes: Vec<Scope>,
     /// Before that no query under way can turn out to be lost.
     #[serde(skip)]
     slots_due: f64,
@@ -136,6 +142,7 @@ impl Router {
             sampler: Sampler::new(config.seed),
             takes_bills: true,
             slots_due: 0.0,
+            scopes: Vec::new(),
             clock: 0.0,
             clock_offset: 0.0,
             columns: Columns::default(),
@@ -144,6 +151,7 @@ impl Router {
             events: Events::default(),
             config,
         };
+        router.scopes = router.scopes_of(&router.config.scopes)?;
         router.update_gates();
         Ok(router)
     }
@@ -286,6 +294,7 @@ impl Router {
     pub fn step_clock(&mut self, offset: f64) -> Result<(), Error> {
         check(offset.abs() <= LATEST, "offset", offset, "must be a length of time, in seconds")?;
         self.guard.jump(self.clock, (self.clock_offset, offset), self.ledger.queries);
+        self.jump_in_scopes(offset);
         let seconds = offset - self.clock_offset;
         self.clock_offset = offset;
         self.counters.clock_steps += 1;

@@ -72,6 +72,9 @@ impl Router {
             return Err(Error::NoLiveArm);
         }
         self.guard.advance(now, self.clock_offset, self.ledger.queries);
+        if !self.scopes.is_empty() {
+            self.begin_in_scopes(now);
+        }
         if self.gates.trouble && now >= self.gates.trouble_due {
             self.gates.trouble_due = now + SHARES_EVERY;
             self.refresh_trouble(now);
@@ -96,6 +99,9 @@ impl Router {
         self.counters.panicked += u64::from(excluded.is_panic);
         let need = self.restricted.needs[draw.slot];
         self.guard.reserve(need.reservation);
+        if !self.scopes.is_empty() {
+            self.reserve_in_scopes(arm, need);
+        }
         Ok(self.open(&draw, now, need, reasons))
     }
 

@@ -27,11 +27,13 @@ impl Router {
             return Err(Error::NoLiveArm);
         }
         self.check_start(start.usd)?;
+        let in_scopes = self.start_in_scopes(deployed)?;
         let live = LiveArms::new(self.live.stage() + 1, deployed, self.arms.len())?;
         self.learner.begin_stage();
         self.install(live);
         self.extend_stage();
         self.guard.pay_undated(Nanodollars::from_usd(start.usd));
+        self.pay_in_scopes(&in_scopes);
         self.start_costs.owe(start);
         debug_assert!(self.lp.is_some(), "live arms without an LP");
         Ok(&self.live)

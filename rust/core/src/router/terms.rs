@@ -17,12 +17,17 @@ pub struct Terms {
     pub least_reservation: f64,
     /// The most tokens, input and output together, that one query may have.
     pub largest_query: Option<f64>,
+    /// The scopes that it belongs to, by key.
+    pub scopes: Vec<u64>,
+    /// What making it live costs, USD.
+    pub start_cost: f64,
 }
 
 impl Terms {
     pub(super) fn validate(&self) -> Result<(), Error> {
         let least = self.least_reservation;
         check(is_bill(least), "max_cost", least, BILL_RULE)?;
+        check(is_bill(self.start_cost), "start_cost", self.start_cost, BILL_RULE)?;
         let largest = self.largest_query.unwrap_or(1.0);
         let rule = "must be finite and at least 1";
         check(largest.is_finite() && largest >= 1.0, "context_window", largest, rule)?;
