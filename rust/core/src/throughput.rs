@@ -240,6 +240,9 @@ impl Traffic {
         self.is_off() || self.admits_limited(tokens, now)
     }
 
+    // Always: of the hot path, and called from elsewhere too.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn admits_limited(&mut self, tokens: f64, now: f64) -> bool {
         !self.is_full()
             && self.requests.as_mut().is_none_or(|flow| flow.admits(1.0, now))

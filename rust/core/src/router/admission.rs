@@ -2,7 +2,7 @@
 
 use super::Router;
 use super::events::Refusal;
-use super::scopes::{self, keep_in_scopes};
+use super::scope::{self, keep_in_scopes};
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
 use crate::hard_limit::HardLimit;
@@ -197,7 +197,7 @@ impl Router {
         if !state.health.admits(now, &config.health) {
             wait = wait.max(seconds_until(state.health.reopens(&config.health), now));
         }
-        let (wait, limit) = scopes::wait(scopes, &state.scopes, need, (wait, now, *clock_offset));
+        let (wait, limit) = scope::wait(scopes, &state.scopes, need, (wait, now, *clock_offset));
         Some((wait, need.reservation, limit))
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scopes::Membership;
 use super::terms::{Terms, most_of};
 use crate::answers::Answers;
 use crate::arm_index::ArmIndex;
@@ -143,6 +142,13 @@ pub struct ArmState {
     pub expected_tokens: Option<Tokens>,
     /// Whether it has retired.
     pub is_retired: bool,
+}
+
+/// An arm's part in a scope: its place, and the first decision that counts there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Membership {
+    pub(super) place: usize,
+    pub(super) since: u64,
 }
 
 /// What a query would take of one arm.

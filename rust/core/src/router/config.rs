@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effects::{FailureEffect, FailureReason, Failures, OtherFailure};
-use super::scopes::ScopeConfig;
+use super::scope::ScopeConfig;
 use crate::calendar::Calendar;
 use crate::checks::{CAP_RULE, check, is_cap};
 use crate::confidence::Confidence;

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arm::Membership;
 use super::config::MOST_OTHER_FAILURES;
 use super::effects::OtherFailure;
-use super::scopes::{Membership, Scope};
+use super::scope::Scope;
 use super::terms::Terms;
 use super::{Arm, Router};
 use crate::answers::Answers;

@@ -25,6 +25,7 @@ mod noting;
 mod observation;
 mod restricted;
 mod route;
+mod scope;
 mod scopes;
 mod slots;
 mod stages;
@@ -54,7 +55,7 @@ pub use counters::Counters;
 pub use effects::{Charge, FailureEffect, FailureReason, Failures, OtherFailure};
 pub use events::{Event, Noted, Refusal};
 pub use observation::{Batch, Observation};
-pub use scopes::ScopeConfig;
+pub use scope::ScopeConfig;
 pub use terms::Terms;
 
 use arm::Arm;
@@ -62,7 +63,7 @@ use columns::Columns;
 use config::check_log_capacity;
 use events::Events;
 use restricted::Restricted;
-use scopes::Scope;
+use scope::Scope;
 use switches::Gates;
 
 /// `StageRoute`'s routing half. Deployment (which arms are live) is decided outside and published
