@@ -155,7 +155,11 @@ def main() -> None:
     for name in COPIED:
         source = ROOT / name
         (COPY / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, COPY / name)
+        if source.is_dir():
+            # As new files, or cargo would take a fault of the last run for what is built.
+            shutil.copytree(source, COPY / name, copy_function=shutil.copy)
+        else:
+            shutil.copy(source, COPY / name)
     words = " ".join(sys.argv[1:])
     missed = []
     for fault in FAULTS:
