@@ -171,7 +171,7 @@ impl Model {
     /// The wall clock has jumped.
     pub(crate) fn step_clock(&mut self, offset: f64) {
         self.offset = offset;
-        self.money.has_jumped = true;
+        self.money.jump();
         self.counters.clock_steps += 1;
     }
 

@@ -95,6 +95,8 @@ pub(crate) struct Money {
     pub(crate) wall: f64,
     /// Whether the clock has ever jumped: from then on the router may count more than this, never less.
     pub(crate) has_jumped: bool,
+    /// Whether it has since the last query: then what is paid counts in the window of the next.
+    has_moved: bool,
 }
 
 impl Money {
@@ -129,6 +131,7 @@ impl Money {
         }
         self.undated = 0;
         self.wall = wall;
+        self.has_moved = false;
     }
 
     /// Whether a reservation fits into every limit that behaves so, or into all.
@@ -161,9 +164,17 @@ impl Money {
         }
     }
 
+    /// The wall clock jumps.
+    pub(crate) fn jump(&mut self) {
+        (self.has_jumped, self.has_moved) = (true, true);
+    }
+
     /// What starting a set costs is paid at once.
     pub(crate) fn pay(&mut self, amount: i64) {
         self.undated += amount;
+        if self.has_moved {
+            return;
+        }
         let wall = self.wall;
         let dated = self.limits.iter_mut().filter(|limit| !limit.windows.is_empty());
         dated.for_each(|limit| limit.pay(wall, amount));
