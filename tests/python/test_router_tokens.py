@@ -97,14 +97,13 @@ def test_places_of_lost_queries_come_back(restarts: bool, tmp_path: Path) -> Non
         router = StageRouter.restore(tmp_path / "snapshot", clock=clock)
     with pytest.raises(RateLimitedError) as refusal:
         router.route()
-    assert refusal.value.retry_after == pytest.approx(40.0)
+    assert refusal.value.retry_after is None  # either may answer at any time
     clock.now += 40.0
     assert router.state("a").under_way == 2
     third = router.route()
     assert router.state("a").under_way == 2
-    with pytest.raises(RateLimitedError) as refusal:
+    with pytest.raises(RateLimitedError):
         router.route()
-    assert refusal.value.retry_after == pytest.approx(20.0)
     # Its answer still counts, and gives nothing back twice.
     router.observe(first, reward=1.0)
     assert router.state("a").under_way == 2

@@ -112,9 +112,6 @@ pub(super) struct Arm {
     /// Whether it matters how many tokens a query has.
     #[serde(skip)]
     pub(super) counts_tokens: bool,
-    /// When the place of the query that has been under way for longest is free again, if it was lost.
-    #[serde(skip)]
-    pub(super) slot_due: Option<f64>,
     /// How many times the tokens that were used are learnt, because more was billed for them than prices
     /// say: a running mean, where that was ever so.
     #[serde(skip)]
@@ -239,9 +236,8 @@ impl Arm {
     /// Seconds until they do.
     pub(super) fn traffic_wait(&mut self, tokens: f64, now: f64) -> f64 {
         let opens = self.limiter.as_mut().map_or(now, |limiter| limiter.opens(now));
-        let slot = self.slot_due.filter(|_| self.traffic.is_full());
-        let opens =
-            if self.traffic.is_full() { opens.max(slot.unwrap_or(f64::INFINITY)) } else { opens };
+        // A query under way may end at any time: when, nobody knows.
+        let opens = if self.traffic.is_full() { f64::INFINITY } else { opens };
         self.traffic.wait(tokens, now).max(seconds_until(opens, now))
     }
 

@@ -49,7 +49,6 @@ impl Router {
             is_retired: false,
             answers: Answers::default(),
             markup: None,
-            slot_due: None,
             scopes: Vec::new(),
             counts_tokens: false,
             limiter: None,

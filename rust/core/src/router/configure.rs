@@ -48,9 +48,6 @@ impl Router {
         }
         if config.lost_after != self.config.lost_after {
             self.slots_due = 0.0;
-            for arm in &mut self.arms {
-                arm.slot_due = None;
-            }
         }
         let has_canary_changed = config.canary != self.config.canary;
         self.config = config;

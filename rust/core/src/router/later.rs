@@ -56,7 +56,6 @@ struct ArmSecond {
     answers: Answers,
     limiter: Option<Box<Limiter>>,
     markup: Option<f64>,
-    slot_due: Option<f64>,
     tariffs: Vec<Option<Tariff>>,
     terms: Option<Box<Terms>>,
     scopes: Vec<Membership>,
@@ -79,7 +78,6 @@ impl Router {
             answers: arm.answers,
             limiter: arm.limiter.clone(),
             markup: arm.markup,
-            slot_due: arm.slot_due,
             tariffs: arm.tariffs.clone(),
             terms: arm.terms.clone(),
             scopes: arm.scopes.clone(),
@@ -171,7 +169,6 @@ impl Second {
             arm.health.set_later(Some(later.health));
             (arm.answers, arm.limiter, arm.markup) = (later.answers, later.limiter, later.markup);
             (arm.tariffs, arm.terms) = (later.tariffs, later.terms);
-            arm.slot_due = later.slot_due;
             (arm.scopes, arm.counts_tokens) = (later.scopes, later.counts_tokens);
             arm.known_before = later.known_before;
         }

@@ -22,19 +22,14 @@ impl Router {
     fn free_lost_slots(&mut self, now: f64) -> bool {
         let Some(lost_after) = self.config.lost_after else { return false };
         let Self { decisions, arms, .. } = self;
-        for arm in arms.iter_mut() {
-            arm.slot_due = None;
-        }
         let (mut has_freed, mut next) = (false, now + lost_after);
         decisions.for_each_under_way(|open| {
-            let arm = &mut arms[open.arm];
             let due = open.at + lost_after;
             if due <= now {
                 open.is_released = true;
-                arm.traffic.forget();
+                arms[open.arm].traffic.forget();
                 has_freed = true;
             } else {
-                arm.slot_due = Some(arm.slot_due.unwrap_or(due));
                 next = next.min(due);
             }
         });
