@@ -2,6 +2,7 @@
 
 use super::Router;
 use super::events::Refusal;
+use super::restricted::Restricted;
 use super::scope::{self, keep_in_scopes};
 use crate::decision::{Query, Reasons};
 use crate::error::Error;
@@ -28,13 +29,14 @@ impl Router {
         let (room, is_free_only) = (self.guard.room(), self.config.budget == 0.0);
         let takes_all = query.is_plain() && !is_free_only;
         let Self { restricted, live, arms, learner, config, scopes, .. } = self;
-        restricted.slots.clear();
-        restricted.unreliable.clear();
+        let Restricted { slots, unreliable, needs, .. } = restricted;
+        slots.clear();
+        unreliable.clear();
         let (mut unwanted, mut cooling, mut silent) = (0, 0, 0);
-        for (slot, &arm) in live.arms().iter().enumerate() {
+        for (slot, (&arm, stored)) in live.arms().iter().zip(needs).enumerate() {
             let state = &mut arms[arm];
             let need = state.need(query, learner, arm);
-            restricted.needs[slot] = need;
+            *stored = need;
             if !takes_all
                 && (!state.satisfies(query, need, learner, arm)
                     || (is_free_only && !state.is_free(learner, arm)))
@@ -59,9 +61,9 @@ impl Router {
                     *refused = need.reservation.max(*refused);
                 }
             } else if is_up {
-                restricted.slots.push(slot);
+                slots.push(slot);
             } else {
-                restricted.unreliable.push(slot);
+                unreliable.push(slot);
             }
         }
         if !scopes.is_empty() {
