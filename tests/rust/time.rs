@@ -237,6 +237,20 @@ fn a_clock_that_was_ahead_spends_no_day_twice() {
     assert_eq!(served.route(2.0 * DAY, 2.0 * DAY, 20), 10);
 }
 
+/// The clock goes back over many days, and through them once more: what is spent is spent.
+#[test]
+fn days_that_come_again_are_spent() {
+    let mut served = Served::new(10.0);
+    for day in 0..12 {
+        assert_eq!(served.route(f64::from(day) * DAY, f64::from(day) * DAY, 20), 10);
+        served.bill(f64::from(day) * DAY, f64::from(day) * DAY, 1.0);
+    }
+    for day in 0..12 {
+        assert_eq!(served.route(f64::from(12 + day) * DAY, f64::from(day) * DAY, 20), 0, "{day}");
+    }
+    assert_eq!(served.route(24.0 * DAY, 12.0 * DAY, 20), 10);
+}
+
 /// A machine that slept, or a clock that was set right: by the new reading all is there, and the old
 /// one binds no longer than its day would have lasted.
 #[test]

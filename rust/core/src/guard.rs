@@ -22,7 +22,7 @@ pub struct LimitState {
     pub limit: HardLimit,
     /// Bills and open reservations of the decisions made in the present window, USD.
     pub committed: f64,
-    /// When the window ends, Unix seconds; infinite for [`Period::Total`].
+    /// When the window ends, Unix seconds; infinite for [`crate::Period::Total`].
     pub ends: f64,
 }
 

@@ -12,8 +12,8 @@ use crate::calendar::Calendar;
 use crate::hard_limit::HardLimit;
 use crate::money::Nanodollars;
 
-/// So many windows that the clock has left are remembered.
-const REMEMBERED: usize = 8;
+/// So many windows that the clock has left last are remembered: two days of hours.
+const REMEMBERED: usize = 48;
 
 /// A limit with what is committed in its present window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,7 +215,7 @@ impl Window {
         let left = &mut self.history.left;
         if last.start.is_finite() {
             if left.len() == REMEMBERED {
-                left.remove(left.iter().position(|left| !left.goes_on()).unwrap_or(0));
+                left.remove(0);
             }
             left.push(last);
         }

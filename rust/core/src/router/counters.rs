@@ -100,7 +100,7 @@ counters! {
 
 impl Counters {
     /// Every single count, by its name. Failures are not among them:
-    /// [`Counters::failures_by_reason`].
+    /// [`super::Router::failures_by_reason`].
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.fields().filter_map(|(name, counts)| match counts {
             [count] => Some((name, *count)),
