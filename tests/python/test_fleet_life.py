@@ -51,6 +51,20 @@ def test_the_only_live_model_is_swapped_in_the_background() -> None:
         assert serve(router) == ["new"]
 
 
+def test_a_process_that_ended_with_nothing_live_starts_with_a_stage(tmp_path: Path) -> None:
+    router = StageRouter(
+        ["old", "new"], budget=0.01, max_deployed=1, stage_queries=100, controller="inline"
+    )
+    (live,) = router.deployment.models
+    # As if it was killed before the stage that this makes due.
+    router._control.retire_arm(router._control.arm(live))
+    router.snapshot(tmp_path / "snapshot")
+    again = StageRouter.restore(tmp_path / "snapshot", controller="inline")
+    other = "new" if live == "old" else "old"
+    assert again.deployment.models == (other,)
+    assert serve(again) == [other]
+
+
 def test_a_model_whose_start_fails_is_started_at_the_next_query() -> None:
     starts = []
 

@@ -235,6 +235,10 @@ class StageRouter(Configurable, Calls, Memory, Telling):
             for model in new:
                 self.add_model(model)
             self._start_stages()
+            _, live = self._control.live()
+            if not live:
+                # The process before ended when the last live model had gone.
+                self._control.tell_if_due()
         except BaseException:
             # The traceback keeps `self` alive and with it the journal's lock, so close first.
             with contextlib.suppress(StageRouteError):
