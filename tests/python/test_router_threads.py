@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import router_world
+import soak_limits
 from in_threads import own_threads, run_threads, wait_until
 from stageroute import Decision, HardLimit, Model, Price, StageRouter
 from stageroute.decision_log.batch import DecisionBatch
@@ -260,3 +261,13 @@ def route_when_live(router: StageRouter) -> Decision:
 
     wait_until(is_routed)
     return decisions[0]
+
+
+def test_no_hard_limit_is_exceeded_whatever_happens(tmp_path: Path) -> None:
+    """At length by ``python tests/python/soak_limits.py``."""
+    done = soak_limits.soak(tmp_path, 40_000, lives=3)
+    hours, days = done.spent()
+    assert max(hours.values()) <= soak_limits.HIGH + 1e-9
+    assert max(days.values()) <= soak_limits.PER_DAY + 1e-9
+    assert max(hours.values()) > 0.9 * soak_limits.LOW
+    assert done.refused > 1_000
