@@ -12,8 +12,8 @@ use crate::calendar::Calendar;
 use crate::hard_limit::HardLimit;
 use crate::money::Nanodollars;
 
-/// So many windows that the clock has left last are remembered: two days of hours.
-const REMEMBERED: usize = 48;
+/// So many windows that the clock has left last are remembered: ten days of hours.
+const REMEMBERED: usize = 240;
 
 /// A limit with what is committed in its present window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

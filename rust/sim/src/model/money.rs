@@ -15,7 +15,7 @@ pub(crate) fn nano(usd: f64) -> i64 {
 }
 
 /// So many windows that the clock has left are remembered.
-const REMEMBERED: usize = 48;
+const REMEMBERED: usize = 240;
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
