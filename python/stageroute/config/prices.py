@@ -125,7 +125,7 @@ class Price:
         return usd / PER_MILLION + self.per_request
 
     def most(self, tokens: float) -> float:
-        """Return the most that a query of so many tokens, input and output, can cost, USD."""
+        """Return the most that a query with this sum of input and output tokens can cost, USD."""
         highest = max(max(rates.values()) for _, rates in self._tiers())
         return tokens * highest / PER_MILLION + self.per_request
 

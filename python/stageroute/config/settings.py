@@ -136,7 +136,7 @@ class Health:
         Share of failures among the attempts of late that cools a model down, in (0, 1]; None for
         none.
     min_attempts : int, default 10
-        From so many attempts on.
+        How many such attempts there must be.
     window : float, default 60.0
         Half-life of what is "of late", seconds.
     memory : float or None, default 300.0

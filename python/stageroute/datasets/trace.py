@@ -73,7 +73,7 @@ class Trace:
         return Trace(self.name, self.seconds[cut], self.tokens_in[cut], self.tokens_out[cut])
 
     def faster(self, factor: float) -> "Trace":
-        """Have the same requests come so many times as fast."""
+        """Return the same requests, `factor` times as fast."""
         return Trace(self.name, self.seconds / factor, self.tokens_in, self.tokens_out)
 
 

@@ -96,7 +96,7 @@ INITIAL: Final = tuple(FLEET)[:6]  # the models at the start; the others arrive
 
 
 def scaled_fleet(scale: float) -> Mapping[str, DrillModel]:
-    """Give every model so many times its limits."""
+    """Return the models with limits that are `scale` times as large."""
 
     def scaled(model: DrillModel) -> DrillModel:
         return replace(
