@@ -26,6 +26,7 @@ from stageroute.workloads import (
     LargePool,
     NeedleArrivals,
     Noisy,
+    OtherPrices,
     Outage,
     PriceCut,
     RandomArrivals,
@@ -85,6 +86,8 @@ ON_TOP = [
     (lambda: Adversarial(Changing(BASE, Outage())).stream(9, 0), "put the change on top"),
     (lambda: Adversarial(BASE, "worst"), "order = 'worst': must be one of bad_luck_first"),
     (lambda: Adversarial(BASE, share=0.0), "share = 0.0"),
+    (lambda: Adversarial(BASE, model="gpt-9").stream(9, 0), "model = 'gpt-9': must be of "),
+    (lambda: OtherPrices(BASE, 8.5), "spread = 8.5: must be in [0, 8]"),
     (
         lambda: Adversarial(NeedleArrivals(), "task_blocks").stream(9, 0),
         "has no tasks, which order = 'task_blocks' needs",

@@ -43,8 +43,8 @@ NAMES = {
         UniformPolicy check_policy find_policy make_policy
     """,
     "stageroute.workloads": """
-        Adversarial BetterNewcomer BuiltIn Change Changing Clocked Delayed LargePool
-        NeedleArrivals Noisy Outage PriceCut RandomArrivals Repeated SilentRegression
+        Adversarial BetterNewcomer BuiltIn Change Changing Clocked Delayed HalfAtStart LargePool
+        NeedleArrivals Noisy OtherPrices Outage PriceCut RandomArrivals Repeated SilentRegression
         SlowDecline Sparse StateOfTheArt TableFile Workload cube_root_stages parse_workload
         workload_from_json
     """,

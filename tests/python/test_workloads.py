@@ -20,9 +20,11 @@ from stageroute.workloads import (
     Changing,
     Clocked,
     Delayed,
+    HalfAtStart,
     LargePool,
     NeedleArrivals,
     Noisy,
+    OtherPrices,
     Outage,
     PriceCut,
     RandomArrivals,
@@ -55,6 +57,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Clocked(BuiltIn()),
     RandomArrivals(BuiltIn(num_initial=4), within=0.25),
     BetterNewcomer(BuiltIn()),
+    HalfAtStart(Changing(StateOfTheArt(num_models=14, num_rows=1_000), PriceCut())),
+    OtherPrices(Changing(BuiltIn(), Outage()), 0.8),
     Delayed(Noisy(BuiltIn(), 0.2, flips=0.1, bias=-0.1, favourite="claude-v2"), 50),
     *(
         Clocked(Delayed(Noisy(Changing(base, SlowDecline())), 5))
@@ -64,6 +68,7 @@ WORKLOADS: tuple[Workload, ...] = (
 
 ORDERED: tuple[Workload, ...] = (
     Adversarial(BuiltIn(), "bad_luck_first"),
+    Adversarial(BuiltIn(), share=0.02, model="claude-v2"),
     Adversarial(StateOfTheArt(num_models=20, num_rows=1_000), "task_blocks"),
 )
 """Whose queries are not i.i.d. within a regime."""
@@ -206,6 +211,8 @@ def test_no_policy_stays_below_the_floor_and_the_oracle_loses_nothing(name: str)
             Delayed(Changing(StateOfTheArt(), SilentRegression(0.2, budget=0.01), 0.3), 10),
         ),
         ("builtin+adversarial:order=best_last", Adversarial(BuiltIn(), "best_last")),
+        ("file:t.npz+prices:spread=1+half", HalfAtStart(OtherPrices(TableFile("t.npz"), 1.0))),
+        ("builtin+adversarial:model=m", Adversarial(BuiltIn(), model="m")),
         ("builtin+clocked:trace=t.parquet", Clocked(BuiltIn(), "t.parquet")),
         ("builtin+noisy:flips=0.1+clocked", Clocked(Noisy(BuiltIn(), flips=0.1))),
     ],

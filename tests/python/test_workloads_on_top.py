@@ -22,7 +22,9 @@ from stageroute.workloads import (
     Changing,
     Clocked,
     Delayed,
+    HalfAtStart,
     Noisy,
+    OtherPrices,
     Outage,
     PriceCut,
     SilentRegression,
@@ -138,6 +140,47 @@ def test_bad_luck_first() -> None:
     rest = stream.rows[2_000:].tolist()
     drawn = iter(plain.rows.tolist())
     assert all(row in drawn for row in rest)
+
+
+def test_bad_luck_of_one_model() -> None:
+    stream = Adversarial(BASE, share=200 / 20_000, model="gpt-3.5-turbo-1106").stream(20_000, 3)
+    reward = stream.table.reward[stream.rows, stream.table.models.index("gpt-3.5-turbo-1106")]
+    assert reward[:200].max() <= reward[200:].min()
+    rest, drawn = stream.rows[200:].tolist(), iter(BASE.stream(20_000, 3).rows.tolist())
+    assert all(row in drawn for row in rest)
+
+
+def test_half_of_the_models_at_the_start() -> None:
+    plain = base_stream()
+    late = set()
+    for seed in range(8):
+        stream = HalfAtStart(BASE).stream(QUERIES, seed)
+        assert sorted(stream.table.models) == sorted(plain.table.models)
+        assert stream.arrivals[:6].tolist() == [0] * 6
+        np.testing.assert_array_equal(np.diff(stream.arrivals[5:]) // (QUERIES // 6), 1)
+        assert set(np.argsort(stream.regimes[0].cost)[:2]) == {0, 1}
+        late |= set(stream.table.models[6:])
+        for arm, name in enumerate(stream.table.models):
+            column = plain.table.models.index(name)
+            np.testing.assert_array_equal(
+                stream.table.reward[:, arm], plain.table.reward[:, column]
+            )
+    assert len(late) == 9
+    two = HalfAtStart(BuiltIn(models=BASE.table().models[:2])).stream(10, 0)
+    assert two.arrivals.tolist() == [0, 0]
+
+
+def test_other_prices() -> None:
+    plain, factors = base_stream(), []
+    for seed in range(200):
+        stream = OtherPrices(BASE, 0.5).stream(10, seed)
+        factor = stream.regimes[0].cost / plain.regimes[0].cost
+        np.testing.assert_allclose(stream.table.cost, plain.table.cost * factor, rtol=1e-14)
+        factors.append(np.log(factor))
+    assert np.std(factors) == pytest.approx(0.5, rel=0.05)
+    assert np.mean(factors) == pytest.approx(0.0, abs=0.05)
+    same = OtherPrices(BASE, 0.0).stream(QUERIES, 3)
+    np.testing.assert_array_equal(same.table.cost, plain.table.cost)
 
 
 def test_task_blocks() -> None:

@@ -12,6 +12,7 @@ from stageroute.workloads.changes import (
     SlowDecline,
 )
 from stageroute.workloads.feedback import Delayed, Noisy, Repeated, Sparse
+from stageroute.workloads.held_out import HalfAtStart, OtherPrices
 from stageroute.workloads.needle import NeedleArrivals, cube_root_stages
 from stageroute.workloads.registry import parse_workload, workload_from_json
 from stageroute.workloads.sota import LargePool, StateOfTheArt
@@ -25,9 +26,11 @@ __all__ = [
     "Changing",
     "Clocked",
     "Delayed",
+    "HalfAtStart",
     "LargePool",
     "NeedleArrivals",
     "Noisy",
+    "OtherPrices",
     "Outage",
     "PriceCut",
     "RandomArrivals",

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stageroute.checks import one_of
+from stageroute.checks import one_of, require
 from stageroute.datasets import OutcomeTable
 from stageroute.datasets.streams import Regime, Stream
 from stageroute.errors import InvalidInputError
@@ -38,10 +38,13 @@ class Adversarial(OnTop):
     share : float, default 0.1
         Of ``"bad_luck_first"``: the share of the queries that is picked for the beginning, in
         (0, 1]; the others follow as they were drawn.
+    model : str, optional
+        Of ``"bad_luck_first"``: the queries on which this one model did worst are picked instead.
     """
 
     order: Annotated[str, one_of(ADVERSARIAL_ORDERS)] = "bad_luck_first"
     share: Share = 0.1
+    model: str | None = None
     said = "{order}"
     kind: str = field(default="adversarial", init=False)
 
@@ -49,24 +52,33 @@ class Adversarial(OnTop):
         """Put it in order; orders of queries need a base that does not change."""
         means = stream.regimes[0]
         if self.order == "best_last":
-            return _models_in_order(stream, np.argsort(means.reward, kind="stable"))
+            return models_in_order(stream, np.argsort(means.reward, kind="stable"))
         if self.order == "dear_first":
-            return _models_in_order(stream, np.argsort(-means.cost, kind="stable"))
+            return models_in_order(stream, np.argsort(-means.cost, kind="stable"))
         if len(stream.regimes) > 1:
             raise InvalidInputError(
                 f"order = {self.order!r}: queries of a base that changes cannot change places; "
                 "put the change on top: Changing(Adversarial(...), ...)"
             )
-        order = _by_luck(stream, self.share) if self.order == "bad_luck_first" else _by_task(stream)
+        order = self._by_luck(stream) if self.order == "bad_luck_first" else _by_task(stream)
         return replace(stream, rows=stream.rows[order])
 
+    def _by_luck(self, stream: Stream) -> NDArray[np.intp]:
+        models = stream.table.models
+        if self.model is None:
+            mean = stream.regimes[0].reward
+            weights = mean - mean.mean()
+        else:
+            known = ", ".join(models)
+            require(self.model in models, "model", self.model, f"must be of {known}")
+            weights = np.array([float(name == self.model) for name in models])
+        return _by_luck(stream, weights, self.share)
 
-def _by_luck(stream: Stream, share: float) -> NDArray[np.intp]:
-    """Put the unluckiest queries first, the others as they come."""
-    mean = stream.regimes[0].reward
-    weights = (mean - mean.mean()).tolist()
+
+def _by_luck(stream: Stream, weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
+    """Put first the queries with the least weighted rewards, the others as they come."""
     of_row = np.zeros(stream.table.num_rows)
-    for column, weight in enumerate(weights):  # one order of additions, so the same everywhere
+    for column, weight in enumerate(weights.tolist()):  # one order of additions everywhere
         of_row += weight * stream.table.reward[:, column]
     luck = of_row[stream.rows]
     count = max(1, round(share * luck.size))
@@ -80,7 +92,7 @@ def _by_task(stream: Stream) -> NDArray[np.intp]:
     return np.argsort(number[stream.rows], kind="stable")
 
 
-def _models_in_order(stream: Stream, order: NDArray[np.intp]) -> Stream:
+def models_in_order(stream: Stream, order: NDArray[np.intp]) -> Stream:
     """Let the models take each other's times of arrival; retirements stay with the models."""
     reported, told = stream.reported_reward, stream.announced
     return replace(

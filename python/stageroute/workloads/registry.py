@@ -11,6 +11,7 @@ from stageroute.workloads.arrivals import BetterNewcomer, Clocked, RandomArrival
 from stageroute.workloads.base import OnTop, Workload
 from stageroute.workloads.changes import CHANGES, Change, Changing
 from stageroute.workloads.feedback import Delayed, Noisy, Repeated, Sparse
+from stageroute.workloads.held_out import HalfAtStart, OtherPrices
 from stageroute.workloads.needle import NeedleArrivals
 from stageroute.workloads.sota import LargePool, StateOfTheArt
 from stageroute.workloads.tables import BuiltIn, TableFile
@@ -25,8 +26,9 @@ BASES: Final[Mapping[str, type[Workload]]] = _by_kind(
 )
 CHANGE_KINDS: Final[Mapping[str, type[Change]]] = _by_kind(*CHANGES)
 ON_TOP: Final[Mapping[str, type[OnTop]]] = _by_kind(
-    Adversarial, BetterNewcomer, Clocked, Noisy, Delayed, Sparse, Repeated, RandomArrivals
-)
+    Adversarial, BetterNewcomer, Clocked, HalfAtStart, Noisy, Delayed, OtherPrices, Sparse,
+    Repeated, RandomArrivals,
+)  # fmt: skip
 """What comes on top of another workload, but for `Changing`."""
 
 _LAYERS: Final = {**CHANGE_KINDS, **ON_TOP}
