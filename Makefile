@@ -127,12 +127,15 @@ bench: $(RELEASE) ## Measure: ratios to other ways of doing the same, then the c
 	cargo bench -p stageroute-baselines -p stageroute-journal --locked
 
 .PHONY: baseline
-baseline: $(RELEASE) ## Renew the baseline of decision quality that the tests compare with
-	@rm -rf out/quality
+baseline: $(RELEASE) ## Renew the baselines of decision quality that the tests compare with
+	@rm -rf out/quality out/robustness
 	@mkdir -p out tests/baselines
 	$(BIN)/stageroute study quality --out out/quality --figures out/quality.json
+	$(BIN)/stageroute study robustness --small --policies stageroute --seeds 16 \
+		--out out/robustness --figures out/robustness.json
 	-$(BIN)/stageroute compare tests/baselines/quality.json out/quality.json
-	cp out/quality.json tests/baselines/quality.json
+	-$(BIN)/stageroute compare tests/baselines/robustness.json out/robustness.json
+	cp out/quality.json out/robustness.json tests/baselines
 
 .PHONY: kills
 kills: $(DEVELOP) ## Kill a router under load 2,000 times, with 1 and with 4 threads: KILLS=1000 each

@@ -113,3 +113,20 @@ def test_decisions_have_not_got_worse(
     assert status == 0, text
     assert "72 comparisons: 0 worse" in text
     assert "Only before" not in text
+
+
+@pytest.mark.slow
+def test_robustness_has_not_got_worse(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If this fails, the text says what got worse. Where that is meant, `make baseline`."""
+    pytest.importorskip("pyarrow", reason="left out: stageroute[lab] is not installed")
+    baseline = root / "tests" / "baselines" / "robustness.json"
+    chosen = ["--small", "--policies", "stageroute", "--seeds", "16"]
+    running = ["--workers", "2", "--no-progress", "--out", str(tmp_path)]
+    assert main(["study", "robustness", *chosen, *running]) == 0
+    capsys.readouterr()
+    status = main(["compare", str(baseline), str(tmp_path)])
+    text = capsys.readouterr().out
+    assert status == 0, text
+    assert "Only before" not in text

@@ -103,6 +103,11 @@ BY_HAND: list[tuple[str, str, str, str, dict[str, object], Callable[[Records], s
      lambda rs: f"{percent(rs).mean():.2f}"),
     ("starts", "Start costs, b = 0.0003", "not told / 0.3", "starts",
      {"level": 0.3, "who": "not told"}, lambda rs: f"{each(rs, 'starts').mean():.1f}"),
+    ("robustness", "20 % flipped", "thompson", "b = 0.0003: mean",
+     {"case": "20 % flipped", "who": "thompson"}, lambda rs: f"{percent(rs).mean():.2f}"),
+    ("robustness", "built-in, α = 1, prices unknown", "linucb", "95 %: spend",
+     {"case": "built-in, α = 1, prices unknown", "who": "linucb", "level": "95 %"},
+     lambda rs: f"{each(rs, 'spend').max():.3f}"),
     ("newcomer", "Adoption by policy, b = 0.0003", "thompson", "spend / b",
      {"sweep": "policy", "value": "thompson"}, lambda rs: f"{each(rs, 'spend').mean():.3f}"),
 ]  # fmt: skip

@@ -77,6 +77,11 @@ class Episode:
         """What the stream depends on: episodes for which it is the same share it."""
         return self.workload, self.num_queries, self.seed
 
+    @property
+    def part(self) -> str:
+        """The part of the study that it belongs to; "" where the study has none."""
+        return str(dict(self.cell).get("part", ""))
+
     def to_json(self) -> dict[str, Any]:
         """Return the episode as plain JSON values."""
         return asdict(self) | {"cell": dict(self.cell)}

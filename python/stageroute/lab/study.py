@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stageroute._core import __version__
-from stageroute.checks import require
+from stageroute.checks import require, require_one_of
 from stageroute.lab.declared import Part, Scope
 from stageroute.lab.episodes import Episode, Record, run_episode
 from stageroute.lab.results import StudyResults, Timing, values
@@ -41,6 +41,8 @@ class StudySettings:
         K: deployments are made at the start of each stage.
     limits : Limits
         Everything but the budget.
+    parts : tuple of str
+        Only these parts of a study that has some, by name; all by default.
     is_small : bool
         Whether the study takes a few cells only, as tests do.
     """
@@ -54,6 +56,7 @@ class StudySettings:
     limits: Limits = field(
         default_factory=lambda: Limits(budget=0.001, use_prices=True, solver="native")
     )
+    parts: tuple[str, ...] = ()
     is_small: bool = False
 
     def __post_init__(self) -> None:
@@ -105,6 +108,7 @@ class Study:
 
     def episodes(self, settings: StudySettings) -> list[Episode]:
         """Return all episodes, seed by seed, those on the same stream next to each other."""
+        names: set[str] = set()
         found: dict[object, list[Episode]] = {}
         for seed in settings.seeds:
             base = Episode(
@@ -113,7 +117,11 @@ class Study:
             )  # fmt: skip
             varied = [self.at_each_budget(base.but(budget=b), settings) for b in settings.budgets]
             for episode in chain(*varied, self.once(base, settings)):
-                found.setdefault(episode.stream, []).append(episode)
+                names.add(episode.part)
+                if not settings.parts or episode.part in settings.parts:
+                    found.setdefault(episode.stream, []).append(episode)
+        for name in settings.parts:
+            require_one_of("parts", name, tuple(sorted(names)))
         return list(chain(*found.values()))
 
     def summarise(self, results: StudyResults) -> Summary:

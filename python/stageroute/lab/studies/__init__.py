@@ -14,6 +14,7 @@ from stageroute.lab.studies import (
     newcomer,
     pools,
     quality,
+    robustness,
     scaling,
     scenarios,
     starts,
@@ -23,7 +24,7 @@ from stageroute.lab.study import Study
 
 ALL: Final = (
     bench, comparison, scaling, sweeps, checks, gamma, context, budget_price, feedback, pools,
-    starts, newcomer, scenarios, quality,
+    starts, newcomer, scenarios, robustness, quality,
 )  # fmt: skip
 
 STUDIES: Final = MappingProxyType[str, Study]({each.STUDY.name: each.STUDY for each in ALL})

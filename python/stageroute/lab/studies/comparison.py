@@ -16,23 +16,16 @@ from stageroute.lab.columns import (
     worst,
 )
 from stageroute.lab.declared import Best, Cell, Curves, LinesOf, Part, Scope, TableOf
+from stageroute.lab.duels import KNOWING, OURS, WITHIN_BUDGET
 from stageroute.lab.results import Run, Runs, by
 from stageroute.lab.shares import agreement, share_over_caps, who_serves
 from stageroute.lab.study import Study, StudySettings
 from stageroute.lab.summary import HeatMap, PointFigure, Table
 from stageroute.policies import POLICIES
 
-WITHIN_BUDGET: Final = 1.01
-"""A policy keeps to the budget if its mean spend / b over the seeds is no more."""
-
 WITHIN_CAPS: Final = 0.05
 """A policy keeps to the caps if no more of the queries are served beyond them, stage by stage.
 Drawing from a mixture that respects them ends at 1 or 2 %, by chance."""
-
-OURS: Final = "stageroute"
-
-KNOWING: Final = ("oracle", "static", "clairvoyant")
-"""Policies that are told what others must learn."""
 
 RIVALS_IN_FOCUS: Final = 3
 """How many of the best other policies figures show in colour."""
